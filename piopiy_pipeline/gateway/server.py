@@ -170,7 +170,7 @@ class Gateway:
             raise GatewayError(bind_error(error, host, port)) from None
         self._connections, self._services = connections, services
         self._port = next(iter(self._server.sockets)).getsockname()[1]
-        await services.start(self._port)
+        await services.start(self._port, self.url)
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
         if self.config.cluster is not None:
@@ -208,7 +208,10 @@ class Gateway:
         from piopiy_pipeline.gateway.cluster.joining import join_cluster
 
         try:
-            self._cluster = await join_cluster(config, self.url, self.switchboard, services.share)
+            self._cluster = await join_cluster(
+                config, self.url, self.switchboard, services.share, services.problems
+            )
+            services.link.join(self._cluster)
         except GatewayError:
             await self.close()
             raise

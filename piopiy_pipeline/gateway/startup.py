@@ -14,7 +14,9 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.access.access import Access
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
+from piopiy_pipeline.gateway.api.console_link import ConsoleLink
 from piopiy_pipeline.gateway.api.events import EventsHub
+from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import PlaceCall
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
@@ -22,6 +24,7 @@ from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.metrics.call_traces import CallTraces
 from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
+from piopiy_pipeline.gateway.metrics.trends import Trends
 from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 from piopiy_pipeline.gateway.records import Records
@@ -68,6 +71,10 @@ class GatewayServices:
         self.recent = RecentCalls(bus.wall)
         self.events = EventsHub(access, self.recent)
         bus.subscribe(self.events.on_event)
+        self._switchboard = switchboard
+        self.link = ConsoleLink(switchboard, self.recent, self.events)
+        self._trends = Trends(lambda: switchboard.call_count)
+        bus.subscribe(self._trends.on_event)
         self._recorder = GatewayRecorder(
             recordings_folder(config), on_finished=self._on_recorded, wall=bus.wall
         )
@@ -99,8 +106,10 @@ class GatewayServices:
         self._recovering: asyncio.Task[None] | None = None
         self._to_recover = False
 
-    async def start(self, port: int) -> None:
-        """Start the webhooks and the browser leg, and begin to open the records of a gateway on `port`."""
+    async def start(self, port: int, url: str) -> None:
+        """Start the webhooks and the browser leg, and begin to open the records of a gateway on `port`, at `url`."""
+        name = url.partition("://")[2]
+        self.link.health = OwnHealth(name, url, self._switchboard, self.problems)
         self._metrics.start()
         await offload(restrict, self._recorder.folder)
         if self._webhooks is not None:
@@ -203,6 +212,8 @@ class GatewayServices:
             recent=self.recent,
             archive=self.recent if self._records is None else self._records,
             browser=self._browser,
+            link=self.link,
+            trends=self._trends,
             carriers=carriers,
             problems=self.problems,
             records=self._records,

@@ -15,11 +15,12 @@ from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.api import calls, carriers, control, metrics, phones
+from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
+from piopiy_pipeline.gateway.api.relay import ApiRelay
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits
 
 __all__ = ["WEB", "build_app"]
@@ -54,6 +55,7 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.include_router(calls.router)
     app.include_router(control.router)
     app.include_router(phones.router)
+    app.include_router(cluster.router)
     app.include_router(carriers.router)
     app.include_router(metrics.router)
     app.add_exception_handler(ApiError, _api_error)
@@ -71,7 +73,8 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
             allow_headers=["Authorization", "Content-Type", "Range"],
             max_age=600,
         )
-    return RequestLimits(app, deps.access)
+    relay = deps.link.relay = ApiRelay(app, deps)
+    return RequestLimits(relay, deps.access)
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:

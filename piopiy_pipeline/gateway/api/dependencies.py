@@ -16,9 +16,11 @@ from fastapi.security import HTTPBearer
 from piopiy_pipeline.gateway.access.access import Access, AccessError, bearer_token
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimiter
+from piopiy_pipeline.gateway.api.console_link import ConsoleLink
 from piopiy_pipeline.gateway.api.models import Problem
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.gateway.metrics.trends import Trends
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.recent_calls import CallArchive, RecentCalls
 from piopiy_pipeline.gateway.records.resumptions import Resumptions
@@ -46,6 +48,10 @@ class ApiDependencies:
     recent: RecentCalls
     archive: CallArchive
     browser: BrowserCalls | None
+    link: ConsoleLink
+    """The other gateways of the cluster, if there are any."""
+    trends: Trends
+    """What this gateway remembers of the day."""
     carriers: CarrierGateway | None = None
     problems: Callable[[], list[str]] = list
     """Returns why not everything is kept that should be, a sentence for each cause."""

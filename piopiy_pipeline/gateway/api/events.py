@@ -27,6 +27,8 @@ MAX_UNKNOWN = 128
 KEY_S = 5.0
 """How long a client may take to send its key."""
 KEY_BYTES = 64 << 10
+MAX_ELSEWHERE = 32
+"""The most calls of other gateways that are watched from here."""
 UNREAD_BYTES = 1 << 20
 """A client for which this much waits has stopped reading."""
 
@@ -66,6 +68,21 @@ class EventsHub:
             ).model_dump_json()
         for client in tuple(self._clients):
             client.send(text, call_id)
+
+    def asked_for(self) -> set[str]:
+        """Return of which calls clients want the conversation, so many as can be asked of other gateways."""
+        wanted: set[str] = set()
+        for client in self._clients:
+            wanted.update(client.calls or ())
+            if len(wanted) >= MAX_ELSEWHERE:
+                return set(sorted(wanted)[:MAX_ELSEWHERE])
+        return wanted
+
+    def tell(self, call_id: str, text: str) -> None:
+        """Send a message about a call of another gateway to those clients that asked for this call."""
+        for client in tuple(self._clients):
+            if client.calls is not None:
+                client.send(text, call_id)
 
     def admit(
         self,
@@ -129,6 +146,11 @@ class _EventsConnection:
         self._key_timer = asyncio.get_running_loop().call_later(
             KEY_S, self.refuse, f"send your key within {KEY_S:g} s: {{'type': 'watch', 'key': ...}}"
         )
+
+    @property
+    def calls(self) -> frozenset[str] | None:
+        """The calls whose events it gets; None: all of this gateway."""
+        return self._calls
 
     def listen(self) -> None:
         """Begin to take the connection's messages."""

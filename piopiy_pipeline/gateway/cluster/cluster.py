@@ -13,6 +13,15 @@ from loguru import logger
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.cluster.announced_places import AnnouncedPlaces
+from piopiy_pipeline.gateway.cluster.cluster_calls import ClusterCalls
+from piopiy_pipeline.gateway.cluster.console_messages import (
+    CallChanges,
+    RelayedAnswer,
+    RelayedRequest,
+    SendCalls,
+    WatchCall,
+    WatchedReport,
+)
 from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
@@ -24,6 +33,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     PlacesWanted,
 )
 from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, OtherGateways
+from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.cluster.reservations import Reservation, Reservations
 from piopiy_pipeline.gateway.cluster.summonses import COME_S, Summons, Summonses
 from piopiy_pipeline.gateway.core.instances import Instance
@@ -51,11 +61,21 @@ class Cluster:
         url: Where instances of other gateways reach this one.
         switchboard: The gateway's calls and instances. It has this cluster as its `Summoner` from now on.
         directory: Finds instances of other gateways.
+        health: What this gateway says of itself to operators.
     """
 
-    def __init__(self, name: str, url: str, switchboard: Switchboard, directory: ClusterDirectory) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        switchboard: Switchboard,
+        directory: ClusterDirectory,
+        health: OwnHealth | None = None,
+    ) -> None:
         self.name = name
         self.url = url
+        self.health = health or OwnHealth(name, url, switchboard)
+        """What this gateway says of itself to operators."""
         self._switchboard = switchboard
         self._directory = directory
         self._summonses = Summonses()
@@ -63,6 +83,8 @@ class Cluster:
         self._announced = AnnouncedPlaces()
         self.others = OtherGateways()
         """The other gateways, as they have said last."""
+        self.calls = ClusterCalls(switchboard, directory, self.others, self.health, self._announce)
+        """The calls of all gateways."""
         self._loop = asyncio.get_running_loop()
         self._searches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +104,7 @@ class Cluster:
         await self._directory.open(self)
         self.on_connection()
         self._announce(hello=True)
+        self.calls.open()
 
     async def close(self) -> None:
         """Leave it."""
@@ -92,6 +115,7 @@ class Cluster:
         for task in self._searches:
             task.cancel()
         await asyncio.gather(*self._searches, return_exceptions=True)
+        await self.calls.close()
         self._directory.announce(self._presence(leaving=True))
         await self._directory.close()
 
@@ -277,6 +301,23 @@ class Cluster:
                 self._introduce_to(gateway)
             case GatewayPresence() as presence:
                 self.on_presence(presence)
+            case SendCalls() | WatchCall() | WatchedReport() as about_calls:
+                self.calls.on_notice(about_calls)
+
+    def on_call_changes(self, changes: CallChanges) -> None:
+        self.calls.on_changes(changes)
+
+    def has_call(self, call_id: str) -> bool:
+        return self.calls.has_call(call_id)
+
+    async def on_request(self, request: RelayedRequest) -> RelayedAnswer:
+        if self.calls.host is None or self._closed:
+            return RelayedAnswer(status=503, body='{"error": "this gateway is closing, or has no API"}')
+        return await self.calls.host.carry_out(request)
+
+    async def request(self, request: RelayedRequest, timeout_s: float) -> RelayedAnswer | None:
+        """Have another gateway carry out a request; None: it does not answer within `timeout_s` seconds."""
+        return await self._directory.request(request, timeout_s)
 
     def on_presence(self, presence: GatewayPresence) -> None:
         if presence.gateway == self.name:
@@ -285,6 +326,8 @@ class Cluster:
             return
         if presence.hello:  # one that is new is to know this one at once
             self._introduce_to(presence.gateway)
+        if presence.leaving:
+            self.calls.lost(presence.gateway)
         if self.others.heard(presence, self._loop.time()):
             self._directory.notify(presence.gateway, GatewayNotice(notice=PlacesWanted(gateway=self.name)))
 
@@ -339,6 +382,7 @@ class Cluster:
             since=since,
             agents=agents,
             hello=hello,
+            watching=self.calls.looking,
             leaving=leaving,
         )
 

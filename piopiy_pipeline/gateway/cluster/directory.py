@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from piopiy_pipeline.gateway.cluster.console_messages import CallChanges, RelayedAnswer, RelayedRequest
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
     DirectorySearch,
@@ -20,7 +21,7 @@ __all__ = ["ClusterDirectory", "DirectoryMember"]
 
 
 class DirectoryMember(Protocol):
-    """A gateway as the directory sees it. Nothing here waits."""
+    """A gateway as the directory sees it. Nothing here waits but `on_request`."""
 
     def on_search(self, search: DirectorySearch) -> DirectoryAnswer:
         """Send an instance, if one has a place."""
@@ -30,6 +31,15 @@ class DirectoryMember(Protocol):
 
     def on_presence(self, presence: GatewayPresence) -> None:
         """Note that a gateway is there, or leaves."""
+
+    def on_call_changes(self, changes: CallChanges) -> None:
+        """Note what has changed among the calls of another gateway."""
+
+    def has_call(self, call_id: str) -> bool:
+        """Return whether a call is here, or was until a while ago."""
+
+    async def on_request(self, request: RelayedRequest) -> RelayedAnswer:
+        """Carry out an operator's request that came to another gateway, within its deadline."""
 
     def on_connection(self) -> None:
         """Note that the directory can be reached again, or no more: `problem` says which."""
@@ -68,6 +78,29 @@ class ClusterDirectory(Protocol):
 
     def notify(self, gateway: str, notice: GatewayNotice) -> None:
         """Tell another gateway something. It may be lost."""
+
+    async def request(self, request: RelayedRequest, timeout_s: float) -> RelayedAnswer | None:
+        """Have another gateway carry out a request of an operator.
+
+        Args:
+            request: The request. It names the gateway.
+            timeout_s: How long the answer may take, in seconds.
+
+        Returns:
+            None if that gateway is not there, does not answer in time, or the directory cannot be reached. Whether the
+            request was carried out is not known then.
+        """
+
+    async def find_call(self, call_id: str, timeout_s: float) -> str | None:
+        """Ask all gateways which one has a call.
+
+        Args:
+            call_id: The call.
+            timeout_s: How long the answer may take, in seconds: so long it is waited if none has it.
+        """
+
+    def publish_changes(self, changes: CallChanges) -> None:
+        """Tell all gateways that look at all calls what has changed among those of this one. It may be lost."""
 
     def announce(self, presence: GatewayPresence) -> None:
         """Tell all gateways that this one is there. It may be lost."""

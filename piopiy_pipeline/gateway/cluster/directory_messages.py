@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from piopiy_pipeline.gateway.cluster.console_messages import SendCalls, WatchCall, WatchedReport
 from piopiy_pipeline.signaling.json_messages import Message
 from piopiy_pipeline.signaling.messages import Blocked, InstanceDied
 
@@ -85,6 +86,8 @@ class GatewayPresence(Message):
     number: _Count = 0
     since: _Count | None = None
     agents: dict[_AgentId, AgentPlaces] = Field(default_factory=dict)
+    watching: bool = False
+    """Whether somebody looks at all calls there, so that it is told of them."""
     hello: bool = False
     leaving: bool = False
 
@@ -106,4 +109,4 @@ class InstanceNews(Message):
 class GatewayNotice(Message):
     """What one gateway says to another one, without an answer."""
 
-    notice: NotComing | InstanceNews | PlacesWanted | GatewayPresence
+    notice: NotComing | InstanceNews | PlacesWanted | GatewayPresence | SendCalls | WatchCall | WatchedReport

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from piopiy_pipeline.gateway.cluster.console_messages import CallChanges, RelayedAnswer, RelayedRequest
 from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
@@ -36,6 +37,8 @@ class MemoryBroker:
         self.sides: dict[str, int] = {}
         """On which side of a split each gateway is. Those that stand on no side hear nobody."""
         self.down = False
+        self.loses: Callable[[], bool] = lambda: False
+        """Returns whether the next message on calls is lost."""
         self._rng = rng or random.Random(0)
 
     def reaches(self, name: str) -> bool:
@@ -43,8 +46,8 @@ class MemoryBroker:
         return not self.down
 
     def others_of(self, name: str) -> list[MemoryDirectory]:
-        """Return the gateways that hear this one, itself among them."""
-        if not self.reaches(name):
+        """Return the gateways that hear this one, itself among them; none hears one that is gone."""
+        if not self.reaches(name) or name not in self.members:
             return []
         side = self.sides.get(name, 0)
         return [one for other, one in self.members.items() if self.sides.get(other, 0) == side]
@@ -97,6 +100,32 @@ class MemoryDirectory:
                 return answer
         except TimeoutError:
             return None
+
+    async def request(self, request: RelayedRequest, timeout_s: float) -> RelayedAnswer | None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.sleep(self._broker.latency_s())
+                for other in self._broker.others_of(self._name):
+                    if other._name == request.gateway and other.member is not None:
+                        answer = await other.member.on_request(request)
+                        await asyncio.sleep(self._broker.latency_s())
+                        return answer
+                return None
+        except TimeoutError:
+            return None
+
+    async def find_call(self, call_id: str, timeout_s: float) -> str | None:
+        await asyncio.sleep(self._broker.latency_s())
+        for other in self._broker.others_of(self._name):
+            if other is not self and other.member is not None and other.member.has_call(call_id):
+                return other._name
+        await asyncio.sleep(timeout_s)
+        return None
+
+    def publish_changes(self, changes: CallChanges) -> None:
+        for other in self._broker.others_of(self._name):
+            if other is not self and not self._broker.loses():
+                self._later(other, lambda member: member.on_call_changes(changes))
 
     def serve(self, agent_id: str, *, on: bool) -> None:
         (self.served.add if on else self.served.discard)(agent_id)

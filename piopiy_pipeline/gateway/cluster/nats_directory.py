@@ -7,6 +7,9 @@ restarted knows all again as soon as the gateways have connected.
     <subject>.2.search.<agent>     a question, and its answer
     <subject>.2.gateway.<name>     what one gateway says to another
     <subject>.2.presence           what every gateway says to all
+    <subject>.2.calls              what has changed among the calls of a gateway, while somebody looks at all of them
+    <subject>.2.where              which gateway has a call? Only that one answers
+    <subject>.2.request.<name>     a request of an operator, to be carried out by that gateway, and its answer
 
 Names of agents and gateways are hashed, because a subject takes few characters; the messages have them in full.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections import deque
 from collections.abc import Callable
 
@@ -25,6 +29,12 @@ from nats.aio.subscription import Subscription
 from nats.errors import AuthorizationError, Error, NoServersError
 
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
+from piopiy_pipeline.gateway.cluster.console_messages import (
+    CallChanges,
+    CallQuestion,
+    RelayedAnswer,
+    RelayedRequest,
+)
 from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
@@ -47,11 +57,19 @@ CLOSE_S = 1.0
 MOST_WAITING = 1000
 """So many messages wait to be sent. Of more, the oldest are dropped: who needs an answer asks again."""
 MOST_BYTES = 256 << 10
+MOST_ANSWER_BYTES = 900 << 10
+"""The server takes messages of a megabyte."""
+MOST_REQUESTS = 64
+"""So many requests of operators at other gateways are carried out at a time."""
 
 _parse_search: Callable[[bytes], DirectorySearch] = parser(DirectorySearch)
 _parse_answer: Callable[[bytes], DirectoryAnswer] = parser(DirectoryAnswer)
 _parse_notice: Callable[[bytes], GatewayNotice] = parser(GatewayNotice)
 _parse_presence: Callable[[bytes], GatewayPresence] = parser(GatewayPresence)
+_parse_changes: Callable[[bytes], CallChanges] = parser(CallChanges)
+_parse_question: Callable[[bytes], CallQuestion] = parser(CallQuestion)
+_parse_request: Callable[[bytes], RelayedRequest] = parser(RelayedRequest)
+_parse_relayed_answer: Callable[[bytes], RelayedAnswer] = parser(RelayedAnswer)
 
 
 class NatsDirectory:
@@ -72,6 +90,7 @@ class NatsDirectory:
         self._working: asyncio.Task[None] | None = None
         self._work = asyncio.Event()
         self._outbox: deque[tuple[str, Message]] = deque(maxlen=MOST_WAITING)
+        self._requests: set[asyncio.Task[None]] = set()  # of operators at other gateways
         self._wanted: set[str] = set()  # the agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
@@ -105,7 +124,7 @@ class NatsDirectory:
             await self._send_all()
         if self.checkpoints is not None:
             await self.checkpoints.close()
-        for task in (self._connecting, self._working):
+        for task in (self._connecting, self._working, *self._requests):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -128,6 +147,32 @@ class NatsDirectory:
         except ProtocolError as error:
             logger.warning("another gateway's answer cannot be read: {}", error)
             return None
+
+    async def request(self, request: RelayedRequest, timeout_s: float) -> RelayedAnswer | None:
+        data = await self._ask(self._subject("request", request.gateway), request, timeout_s)
+        try:
+            return None if data is None else _parse_relayed_answer(data)
+        except ProtocolError as error:
+            logger.warning("another gateway's answer cannot be read: {}", error)
+            return None
+
+    async def find_call(self, call_id: str, timeout_s: float) -> str | None:
+        question = CallQuestion(call_id=call_id, asker=self._name)
+        data = await self._ask(self._subject("where"), question, timeout_s)
+        return None if data is None else data.decode(errors="replace")
+
+    async def _ask(self, subject: str, message: Message, timeout_s: float) -> bytes | None:
+        if not self._client.is_connected:
+            return None
+        try:
+            return bytes(
+                (await self._client.request(subject, dump(message).encode(), timeout=timeout_s)).data
+            )
+        except (Error, TimeoutError, OSError):
+            return None
+
+    def publish_changes(self, changes: CallChanges) -> None:
+        self._send(self._subject("calls"), changes)
 
     def serve(self, agent_id: str, *, on: bool) -> None:
         if on != (agent_id in self._wanted):
@@ -162,6 +207,9 @@ class NatsDirectory:
         )
         await self._listen(self._subject("gateway", self._name), self._on_notice)
         await self._listen(self._subject("presence"), self._on_presence)
+        await self._listen(self._subject("calls"), self._on_call_changes)
+        await self._client.subscribe(self._subject("where"), cb=self._on_where)
+        await self._client.subscribe(self._subject("request", self._name), cb=self._on_request)
         await self._on_connection()
 
     async def _listen(self, subject: str, take: Callable[[bytes], None]) -> None:
@@ -236,11 +284,55 @@ class NatsDirectory:
         except ProtocolError as error:
             logger.warning("another gateway's question cannot be read: {}", error)
             return
-        answer = self._member.on_search(search)
+        await self._respond(message, dump(self._member.on_search(search)).encode())
+
+    async def _on_where(self, message: Msg) -> None:
         try:
-            await message.respond(dump(answer).encode())
+            question = _parse_question(message.data)
+        except ProtocolError as error:
+            logger.warning("another gateway's question cannot be read: {}", error)
+            return
+        if (
+            self._member is not None
+            and question.asker != self._name
+            and self._member.has_call(question.call_id)
+        ):
+            await self._respond(message, self._name.encode())
+
+    async def _on_request(self, message: Msg) -> None:
+        """Carry out a request beside the others: one that takes its time holds none up."""
+        if self._member is None or self._closing:
+            return
+        if len(self._requests) >= MOST_REQUESTS:
+            busy = RelayedAnswer(
+                status=503, body='{"error": "too many requests of other gateways: ask again"}'
+            )
+            await self._respond(message, dump(busy).encode())
+            return
+        task = asyncio.create_task(self._carry_out(self._member, message), name="relayed request")
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _carry_out(self, member: DirectoryMember, message: Msg) -> None:
+        try:
+            answer = dump(await member.on_request(_parse_request(message.data))).encode()
+        except ProtocolError as error:
+            logger.warning("another gateway's request cannot be read: {}", error)
+            return
+        if len(answer) > min(MOST_ANSWER_BYTES, self._client.max_payload):
+            text = "the answer is too long to be sent from gateway to gateway: ask the gateway that has it"
+            answer = dump(RelayedAnswer(status=502, body=json.dumps({"error": text}))).encode()
+        await self._respond(message, answer)
+
+    async def _respond(self, message: Msg, data: bytes) -> None:
+        try:
+            await message.respond(data)
         except (Error, OSError) as error:
             logger.debug("NATS: {}", error)
+
+    def _on_call_changes(self, data: bytes) -> None:
+        if self._member is not None:
+            self._member.on_call_changes(_parse_changes(data))
 
     def _on_notice(self, data: bytes) -> None:
         if self._member is not None:

@@ -61,6 +61,20 @@ class OtherGateways:
         """Return those that are there, by name, each with all of its agents."""
         return [one for _, (at, one) in sorted(self._heard.items()) if now < at + EXPIRE_S]
 
+    def lost(self, now: float) -> list[tuple[float, GatewayPresence]]:
+        """Return those that have gone without a word, by name, each with how many seconds ago it was heard last. After
+        ten minutes they are forgotten.
+        """
+        return [
+            (now - at, one)
+            for _, (at, one) in sorted(self._heard.items())
+            if at + EXPIRE_S <= now < at + FORGET_S
+        ]
+
+    def heard_ago_s(self, gateway: str, now: float) -> float:
+        """Return how many seconds ago a gateway was heard last."""
+        return now - self._heard[gateway][0]
+
     def instances(self, agent_id: str, now: float) -> int:
         """Count the instances of the agent that are at home at other gateways."""
         return sum(one.instances for one in self._of(agent_id, now))

@@ -23,6 +23,8 @@ CALL_SHARE = 0.02
 """What a new call may take of its process."""
 KNOWN_FROM = 10
 """With so many calls its load says what one takes: with fewer, much of it is what a process takes without any."""
+MOST_HELD_BACK = 1000
+"""So many instances are remembered that operators have drained: one that connects again is drained still."""
 BUSY_STEPS = 10
 """Instances are equally busy within a tenth: what is measured wavers by less, and all new calls would go to one."""
 
@@ -60,6 +62,8 @@ class Instance:
     load: Load | None = None
     """How busy its process is, as the agent said last. An older agent does not say it."""
     draining: bool = False
+    held_back: bool = False
+    """Whether an operator has it take no new calls. Its calls in progress go on."""
     heartbeats: bool = False
     """Whether it sends heartbeats. An older agent sends none."""
     silent: str = ""
@@ -116,7 +120,7 @@ class Instance:
     def takes_takeovers(self) -> bool:
         """Whether it takes calls in progress, which another instance has lost or gives back."""
         able = bool(self.summoned) if self.roaming else self.active < self.capacity
-        if self.draining or self.silent or not able:
+        if self.draining or self.held_back or self.silent or not able:
             return False
         return self.load is None or self.load.takes != "none"
 
@@ -155,6 +159,7 @@ class Instances:
         self._expected: dict[str, float] = {}
         self._by_agent: dict[str, dict[tuple[str, bool], Instance]] = {}  # by id, roaming ones apart
         self._asked = 0
+        self._held_back: dict[tuple[str, str], None] = {}  # by agent and supervisor
 
     def add(
         self, registration: Register, link: AgentLink, now: float, *, roaming: bool = False
@@ -176,6 +181,7 @@ class Instances:
             roams=bool(registration.roams) and not roaming,
         )
         siblings = self._by_agent.setdefault(instance.agent_id, {})
+        instance.held_back = (instance.agent_id, instance.supervisor_id) in self._held_back
         replaced = siblings.get((instance.instance_id, roaming))
         siblings[instance.instance_id, roaming] = instance
         return instance, replaced
@@ -187,6 +193,33 @@ class Instances:
             del siblings[instance.instance_id, instance.roaming]
             if not siblings:
                 del self._by_agent[instance.agent_id]
+
+    def hold_back(self, agent_id: str, *, on: bool, instance_id: str | None = None) -> list[Instance]:
+        """Let instances of an agent that are at home here take no new calls, or take them again. Call workers of one
+        supervisor do it together, and those that it starts later as well.
+
+        Args:
+            agent_id: Whose instances.
+            on: Whether they take none.
+            instance_id: Which one, or its supervisor; None: all that are connected.
+
+        Returns:
+            Those that are meant.
+        """
+        meant = [
+            one
+            for one in self.of(agent_id)
+            if not one.roaming and instance_id in (None, one.instance_id, one.supervisor_id)
+        ]
+        for one in meant:
+            one.held_back = on
+            key = agent_id, one.supervisor_id
+            self._held_back.pop(key, None)
+            if on:
+                self._held_back[key] = None
+        for key in list(self._held_back)[:-MOST_HELD_BACK]:
+            del self._held_back[key]
+        return meant
 
     def expect(self, agent_id: str, ring_s: float | None) -> None:
         """Let callers of an agent ring for so many seconds at most, because an instance of it is being started; None:

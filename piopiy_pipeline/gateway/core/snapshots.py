@@ -56,6 +56,7 @@ class InstanceSnapshot:
     capacity: int
     active: int
     draining: bool
+    """Whether it takes no new calls, because it ends, or an operator wants it so."""
     silent: str = ""
     """Why nothing is offered to it, a sentence: it hangs, is cut off or blocked. Empty while all is well."""
     load: Load | None = None

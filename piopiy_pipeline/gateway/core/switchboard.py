@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
 
@@ -309,6 +309,11 @@ class Switchboard:
         return len(self._calls)
 
     @property
+    def calls(self) -> Iterable[GatewayCall]:
+        """All calls, in whatever phase."""
+        return self._calls.values()
+
+    @property
     def has_calls(self) -> bool:
         """Whether there is a call, in whatever phase."""
         return bool(self._calls)
@@ -352,7 +357,7 @@ class Switchboard:
                     version=one.version,
                     capacity=one.capacity,
                     active=one.active,
-                    draining=one.draining,
+                    draining=one.draining or one.held_back,
                     silent=one.silent,
                     load=one.load,
                 )

@@ -103,7 +103,7 @@ class RecentCalls:
         """Return a call under way or one of the last that ended."""
         if (ended := self._ended.get(call_id)) is not None:
             return ended
-        return next((one for one in self.under_way() if one.call_id == call_id), None)
+        return self._records.one_under_way(call_id, self._wall())
 
     async def page(
         self,

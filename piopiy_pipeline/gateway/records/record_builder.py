@@ -38,6 +38,11 @@ class RecordBuilder:
             self._under_way[call.call_id] = call, offset
         return _record(call, offset, event.when)
 
+    def one_under_way(self, call_id: str, when: float) -> CallRecord | None:
+        """Return the record of one call under way at the Unix time `when`."""
+        known = self._under_way.get(call_id)
+        return None if known is None else _record(known[0], known[1], when)
+
     def under_way(self, when: float) -> list[CallRecord]:
         """Return the records of the calls under way at the Unix time `when`, the first placed first."""
         return [_record(call, offset, when) for call, offset in self._under_way.values()]

@@ -1,0 +1,254 @@
+"""`ApiRelay`: a request of an operator for a call that is at another gateway is carried out there, and answered here.
+
+It is one mechanism for all of the API: the request travels as it is, and the gateway that has the call runs it through
+its own API, with its own checks. It stands before the routes, so that none of them knows of it. A request names the
+gateway with ``?gateway=``, or a call that is somewhere else. Sound does not travel: recordings stay where they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from piopiy_pipeline.gateway.access.access import Header, bearer_token, header_of
+from piopiy_pipeline.gateway.access.request_seal import RequestSeal
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
+from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Message, Receive, Send
+from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.cluster.cluster import Cluster
+
+__all__ = ["ApiRelay"]
+
+RELAY_S = 8.0
+"""How long another gateway may take to answer, in seconds: an order to call somebody waits for a free place."""
+WAY_S = 0.5
+"""So much longer the answer may be on its way."""
+MOST_WAITING = 256
+"""So many requests wait for other gateways at a time."""
+
+_CALLS = "/api/calls/"
+_PATHS = ("/api/calls", "/api/agents", "/api/phones", "/api/cluster")
+_ASKED = ("content-type", "idempotency-key")
+_ANSWERED = ("content-type", "idempotent-replayed", "retry-after")
+
+
+class ApiRelay:
+    """ASGI middleware before the routes, and what carries out the requests of other gateways. It is a `RequestRelay`.
+
+    Args:
+        app: The routes.
+        deps: The objects of the gateway.
+    """
+
+    def __init__(self, app: App, deps: ApiDependencies) -> None:
+        self._app = app
+        self._access = deps.access
+        self._switchboard = deps.switchboard
+        self._recent = deps.recent
+        self._archive = deps.archive
+        self._link = deps.link
+        self._wall: Callable[[], float] = deps.switchboard.event_bus.wall
+        self._seal = RequestSeal(deps.config.api_keys, is_open=deps.config.console == "open")
+        self._waiting = 0
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster; None: the gateway is alone."""
+        return self._link.cluster
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Handle an HTTP request, by the ASGI interface."""
+        path: str = scope["path"]
+        if self.cluster is None or not path.startswith(_PATHS):
+            await self._app(scope, receive, send)
+            return
+        header = header_of([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        named = next((value for name, value in query if name == "gateway"), None)
+        if not self._access.is_operator(header):
+            await self._app(scope, receive, send)  # which says what is wrong
+            return
+        gateway = named or await self._gateway_of(scope["method"], path)
+        if gateway is None or gateway == self.cluster.name:
+            await self._app(scope, receive, send)
+            return
+        body = (await receive()).get("body", b"") if scope["method"] != "GET" else b""
+        answer = await self.ask(
+            gateway,
+            header,
+            scope["method"],
+            path,
+            query=urlencode([(name, value) for name, value in query if name != "gateway"]),
+            body=body.decode(errors="replace"),
+        )
+        await _send_answer(send, answer)
+
+    async def _gateway_of(self, method: str, path: str) -> str | None:
+        """Return which other gateway has the call that a request is about; None: none, or it is about none."""
+        assert self.cluster is not None
+        if not path.startswith(_CALLS):
+            return None
+        call_id = unquote(path.removeprefix(_CALLS).partition("/")[0])
+        if not call_id or len(call_id) > 128 or self.has(call_id):
+            return None
+        known = self.cluster.calls.elsewhere.where(call_id)
+        if known is None and method == "GET":
+            try:
+                detail = await self._archive.detail(call_id)
+            except RecordsUnavailable:
+                detail = None
+            if detail is not None and detail.call.phase is Phase.ENDED:
+                return None  # the gateways share their records
+        return known or await self.cluster.calls.where(call_id)
+
+    def has(self, call_id: str) -> bool:
+        """Return whether a call is here, or was until a while ago."""
+        return self._switchboard.call(call_id) is not None or self._recent.find(call_id) is not None
+
+    # ------------------------------------------------------------------ asking another gateway
+
+    async def ask(
+        self, gateway: str, header: Header, method: str, path: str, *, query: str = "", body: str = ""
+    ) -> RelayedAnswer:
+        if self.cluster is None or not any(one.gateway == gateway for one in self._there()):
+            return _problem(502, f"there is no gateway {gateway[:64]!r} in the cluster just now")
+        if self._waiting >= MOST_WAITING:
+            return _problem(503, "too many requests wait for other gateways: ask again")
+        request = RelayedRequest(
+            gateway=gateway,
+            request_id=secrets.token_hex(16),
+            sent_at=self._wall(),
+            deadline_ms=round(RELAY_S * 1000),
+            method=method,
+            path=path[:1024],
+            query=query[:2048],
+            body=body,
+            headers={name: value[:512] for name in _ASKED if (value := header(name)) is not None},
+        )
+        key = bearer_token(header)
+        if key is not None:
+            request = request.model_copy(update={"seal": self._seal.make(key, request.sealed())})
+        self._waiting += 1
+        try:
+            answer = await self.cluster.request(request, RELAY_S + WAY_S)
+        finally:
+            self._waiting -= 1
+        if answer is None:
+            text = f"gateway {gateway!r} did not answer: whether the request was carried out is not known"
+            return _problem(504, text)
+        return answer
+
+    def _there(self) -> list[Any]:
+        assert self.cluster is not None
+        return self.cluster.others.there(asyncio.get_running_loop().time())
+
+    # ------------------------------------------------------------------ answering another gateway
+
+    async def carry_out(self, request: RelayedRequest) -> RelayedAnswer:
+        """Carry out a request that came to another gateway."""
+        if self.cluster is None or request.gateway != self.cluster.name:
+            return _problem(502, "this request is for another gateway")
+        key = self._seal.key_of(
+            request.seal,
+            request.sealed(),
+            request_id=request.request_id,
+            sent_at=request.sent_at,
+            unix_now=self._wall(),
+        )
+        if key is None:
+            text = (
+                f"gateway {self.cluster.name!r} does not accept the API key:"
+                " give all gateways the same api_keys, and set their clocks"
+            )
+            return _problem(403, text)
+        if not request.path.startswith(_PATHS) or len(request.body.encode(errors="replace")) > BODY_LIMIT:
+            return _problem(400, "this request is not one that gateways answer for each other")
+        if request.path.startswith(_CALLS) and request.path.endswith("/recording"):
+            text = (
+                f"recordings do not travel: this one is at gateway {self.cluster.name!r}, {self.cluster.url}"
+            )
+            return _problem(409, text)
+        try:
+            async with asyncio.timeout(request.deadline_ms / 1000):
+                return await self._run(request, key)
+        except TimeoutError:
+            return _problem(504, f"gateway {self.cluster.name!r} was not ready with the request in time")
+
+    async def _run(self, request: RelayedRequest, key: str) -> RelayedAnswer:
+        headers = {name: value for name, value in request.headers.items() if name in _ASKED}
+        headers["host"] = "127.0.0.1"  # an open console answers to this machine only, and its cluster
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": request.path,
+            "raw_path": request.path.encode(errors="replace"),
+            "query_string": request.query.encode("latin-1", "replace"),
+            "root_path": "",
+            "headers": [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers.items()],
+            "client": None,
+            "server": None,
+        }
+        answer = _Collected()
+        body = request.body.encode(errors="replace")
+        await self._app(scope, answer.receive_of(body), answer.send)
+        return RelayedAnswer(
+            status=answer.status,
+            headers={name: value for name, value in answer.headers.items() if name in _ANSWERED},
+            body=answer.body.decode(errors="replace"),
+        )
+
+
+class _Collected:
+    """The answer of an ASGI application, as a whole."""
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+
+    def receive_of(self, body: bytes) -> Receive:
+        given = False
+
+        async def receive() -> Message:
+            nonlocal given
+            if given:
+                await asyncio.Event().wait()  # until the answer is there: nobody hangs up before
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return receive
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in message.get("headers", ())}
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+
+
+def _problem(status: int, text: str) -> RelayedAnswer:
+    return RelayedAnswer(
+        status=status, headers={"content-type": "application/json"}, body=json.dumps({"error": text})
+    )
+
+
+async def _send_answer(send: Send, answer: RelayedAnswer) -> None:
+    body = answer.body.encode(errors="replace")
+    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body if answer.status != 204 else b""})

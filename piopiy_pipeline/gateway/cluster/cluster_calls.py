@@ -1,0 +1,266 @@
+"""`ClusterCalls`: the calls of all gateways, for the console of this one, and those of this one for the other consoles.
+
+Nothing is told as long as nobody looks. While somebody looks at all calls at any gateway, its presence says so, and the
+others tell what changes among theirs, twice a second at most. One call is watched by asking its gateway for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from piopiy_pipeline.gateway.cluster.call_watches import RENEW_S, CallWatches
+from piopiy_pipeline.gateway.cluster.calls_elsewhere import CallsElsewhere
+from piopiy_pipeline.gateway.cluster.console_messages import (
+    CallChanges,
+    RelayedAnswer,
+    RelayedRequest,
+    ReportedEvent,
+    SendCalls,
+    WatchCall,
+    WatchedReport,
+)
+from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
+from piopiy_pipeline.gateway.cluster.directory_messages import GatewayNotice
+from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
+from piopiy_pipeline.gateway.cluster.own_calls import OwnCalls, entry_of
+from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
+
+__all__ = ["ClusterCalls", "ConsoleHost"]
+
+TELL_S = 0.5
+"""How often what has changed is told."""
+HEALTH_S = 2.0
+"""How often is told how this gateway is."""
+MORE_S = 0.1
+"""How soon the rest is told of what did not fit into one message."""
+LOOK_S = 20.0
+"""So long after somebody has looked at all calls they are told still."""
+FIND_S = 0.4
+"""How long a gateway may take to say that it has a call."""
+MOST_EVENT_CHARS = 16_000
+"""A longer event is not told to other gateways: the call's details have it."""
+MOST_FOUND = 1000
+"""Of so many calls it is remembered where they are."""
+MOST_SEARCHED = 32
+"""So many calls are looked for at a time, so that they can be watched."""
+
+
+class ConsoleHost(Protocol):
+    """The API of this gateway, as the cluster uses it."""
+
+    async def carry_out(self, request: RelayedRequest) -> RelayedAnswer:
+        """Carry out a request that came to another gateway."""
+
+    def record_of(self, call_id: str) -> dict[str, Any] | None:
+        """Return the record of a call that is here, or was until a while ago."""
+
+    def watched(self) -> set[str]:
+        """Return which calls that are not here are watched, some dozens at most."""
+
+    def on_report(self, report: WatchedReport) -> None:
+        """Show what has happened in a call that is watched."""
+
+
+class ClusterCalls:
+    """The calls of a cluster, as one gateway sees them. It has a timer of its own from `open` to `close`.
+
+    Args:
+        switchboard: The gateway's calls.
+        directory: Carries what is told.
+        others: The other gateways.
+        health: Says how this gateway is.
+        announce: Tells the others at once that somebody looks, or no more.
+    """
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        directory: ClusterDirectory,
+        others: OtherGateways,
+        health: OwnHealth,
+        announce: Callable[[], None],
+    ) -> None:
+        self.host: ConsoleHost | None = None
+        """The API. None: a gateway without one."""
+        self.elsewhere = CallsElsewhere()
+        self._name = name = health.name
+        self._health = health
+        self._healthy_at = float("-inf")  # when it was told last how this gateway is
+        self._switchboard = switchboard
+        self._directory = directory
+        self._others = others
+        self._announce = announce
+        self._loop = asyncio.get_running_loop()
+        self._own = OwnCalls(name, secrets.token_hex(8), self.entry)
+        self._watches = CallWatches()
+        self._watchers: set[str] = set()  # the gateways at which somebody looks at all calls
+        self._look_until = float("-inf")
+        self._found: dict[str, str] = {}  # where calls are that were looked for
+        self._asked: dict[str, float] = {}  # when a watch was asked for last
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        """Begin."""
+        self._unsubscribe = self._switchboard.event_bus.subscribe(self._on_event)
+        self._timer = self._loop.call_later(TELL_S, self._tick)
+
+    async def close(self) -> None:
+        """Tell nothing more."""
+        self._unsubscribe()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def looking(self) -> bool:
+        """Whether somebody here looks at all calls."""
+        return self._loop.time() < self._look_until
+
+    def look(self) -> None:
+        """Note that somebody looks at all calls now: from now on they come from the others, for a while."""
+        looked, self._look_until = self.looking, self._loop.time() + LOOK_S
+        if not looked:
+            self._announce()
+
+    async def where(self, call_id: str) -> str | None:
+        """Return which other gateway has a call, or had it until a while ago."""
+        known = self.elsewhere.where(call_id) or self._found.get(call_id)
+        if known is not None and self._is_there(known):
+            return known
+        self._found.pop(call_id, None)
+        found = await self._directory.find_call(call_id, FIND_S)
+        if found is None or found == self._name:
+            return None
+        if len(self._found) >= MOST_FOUND:
+            self._found.clear()
+        self._found[call_id] = found
+        return found
+
+    def entry(self, call: GatewayCall) -> Any:
+        """Return a call that is here as the list of all calls has it."""
+        return entry_of(call, self._switchboard.event_bus.wall(), self._loop.time())
+
+    # ------------------------------------------------------------------ the directory's side
+
+    def on_changes(self, changes: CallChanges) -> None:
+        """Take what another gateway tells of its calls."""
+        if self.looking and changes.gateway != self._name and self.elsewhere.take(changes, self._loop.time()):
+            self._ask_again(changes.gateway)
+
+    def on_notice(self, notice: SendCalls | WatchCall | WatchedReport) -> None:
+        """Take what another gateway says to this one."""
+        match notice:
+            case SendCalls(asker=asker):
+                self._watchers.add(asker)
+                self._own.begin_again()
+            case WatchCall(call_id=call_id, watcher=watcher):
+                if self.has_call(call_id) and self._watches.watch(call_id, watcher, self._loop.time()):
+                    self._report(
+                        call_id, [watcher], WatchedReport(call_id=call_id, record=self._record(call_id))
+                    )
+            case WatchedReport():
+                if self.host is not None:
+                    self.host.on_report(notice)
+
+    def has_call(self, call_id: str) -> bool:
+        """Return whether a call is here, or was until a while ago."""
+        return self._switchboard.call(call_id) is not None or self._record(call_id) is not None
+
+    def lost(self, gateway: str) -> None:
+        """Note that a gateway leaves."""
+        self.elsewhere.forget(gateway)
+        self._watchers.discard(gateway)
+
+    # ------------------------------------------------------------------ what is told
+
+    def _on_event(self, event: BusEvent) -> None:
+        call_id = event.call.call_id if isinstance(event, CallChanged) else event.call_id
+        if not len(self._watches):
+            return
+        now = self._loop.time()
+        watchers = self._watches.watchers(call_id, now)
+        if not watchers:
+            return
+        if isinstance(event, CallChanged):
+            self._report(call_id, watchers, WatchedReport(call_id=call_id, record=self._record(call_id)))
+            if event.call.ended_at is not None:
+                self._watches.forget(call_id)
+        elif self._watches.may_tell(call_id, now, partial=event.partial):
+            reported = ReportedEvent(number=event.number, at=event.at, event=event.event, data=event.data)
+            if len(str(event.data)) <= MOST_EVENT_CHARS:
+                self._report(call_id, watchers, WatchedReport(call_id=call_id, event=reported))
+
+    def _report(self, call_id: str, watchers: list[str], report: WatchedReport) -> None:
+        notice = GatewayNotice(notice=report)
+        for watcher in watchers:
+            self._directory.notify(watcher, notice)
+
+    def _record(self, call_id: str) -> dict[str, Any] | None:
+        return None if self.host is None else self.host.record_of(call_id)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        there = self._others.there(now)
+        names = [one.gateway for one in there]
+        more = self._tell({one.gateway for one in there if one.watching}, now)
+        if self.looking:
+            self.elsewhere.keep(names)
+            for gateway in self.elsewhere.ask_again(names, now):
+                self._ask_again(gateway)
+        else:
+            self.elsewhere.keep(())
+        self._renew(now)
+        self._timer = self._loop.call_later(MORE_S if more else TELL_S, self._tick)
+
+    def _tell(self, watchers: set[str], now: float) -> bool:
+        """Tell what has changed, if somebody looks. Returns whether there is more."""
+        if watchers - self._watchers:
+            self._own.begin_again()
+            self._healthy_at = float("-inf")
+        self._watchers = watchers
+        if not watchers:
+            return False
+        health = None
+        if now >= self._healthy_at + HEALTH_S:
+            self._healthy_at, health = now, self._health.tell()
+        changes, more = self._own.changes(self._switchboard.calls, health)
+        if changes is not None:
+            self._directory.publish_changes(changes)
+        return more
+
+    def _ask_again(self, gateway: str) -> None:
+        self._directory.notify(gateway, GatewayNotice(notice=SendCalls(asker=self._name)))
+
+    # ------------------------------------------------------------------ calls that are watched from here
+
+    def _renew(self, now: float) -> None:
+        wanted = set() if self.host is None else self.host.watched()
+        self._asked = {call_id: at for call_id, at in self._asked.items() if call_id in wanted}
+        for call_id in wanted:
+            if now >= self._asked.get(call_id, float("-inf")) + RENEW_S and len(self._tasks) < MOST_SEARCHED:
+                self._asked[call_id] = now
+                self._begin(self._watch(call_id), call_id)
+
+    async def _watch(self, call_id: str) -> None:
+        gateway = await self.where(call_id)
+        if gateway is not None:
+            order = WatchCall(call_id=call_id, watcher=self._name)
+            self._directory.notify(gateway, GatewayNotice(notice=order))
+
+    def _begin(self, work: Coroutine[Any, Any, None], call_id: str) -> None:
+        task = self._loop.create_task(work, name=f"{call_id}::watch")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _is_there(self, gateway: str) -> bool:
+        return any(one.gateway == gateway for one in self._others.there(self._loop.time()))
