@@ -50,7 +50,7 @@ from piopiy_pipeline.gateway.port.router import (
     WatcherRoute,
 )
 from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
-from piopiy_pipeline.gateway.startup import GatewayServices
+from piopiy_pipeline.gateway.startup import GatewayServices, make_carriers
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, SIGNALING_FEATURES_HEADER
 from piopiy_pipeline.signaling.media_events import FEATURES, FEATURES_HEADER
@@ -59,9 +59,7 @@ from piopiy_pipeline.signaling.websocket import CLOSE_S
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
-    from piopiy_pipeline.gateway.carriers.config import CarriersConfig
     from piopiy_pipeline.gateway.cluster.cluster import Cluster
-    from piopiy_pipeline.gateway.cluster.config import ClusterConfig
     from piopiy_pipeline.gateway.phones.phones import Phones
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
@@ -133,7 +131,9 @@ class Gateway:
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
         if self.config.carriers is not None:
-            self._carriers = self._router.carriers = self._make_carriers(self.config.carriers)
+            self._carriers = self._router.carriers = make_carriers(
+                self.config, self.config.carriers, self.switchboard, self._place_leg
+            )
         connections = Connections(2 * self.config.max_calls + SPARE_CONNECTIONS)
         raise_open_file_limit(self.config, connections.limit)
         services = GatewayServices(
@@ -174,22 +174,10 @@ class Gateway:
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
         if self.config.cluster is not None:
-            await self._join(self.config.cluster, services)
+            await self._join(services)
         self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
         on_listening()
         logger.info("gateway listening on {}", self.url)
-
-    def _make_carriers(self, carriers: CarriersConfig) -> CarrierGateway:
-        """Imported only by a gateway that has carriers."""
-        from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
-
-        return CarrierGateway(
-            carriers,
-            agents=self.config.agents,
-            token_secret=self.config.token_secret,
-            wall=self.switchboard.event_bus.wall,
-            place=self._place_leg,
-        )
 
     async def _open_phones(self, config: SipConfig) -> None:
         """Imported only by a gateway that has telephones."""
@@ -203,13 +191,18 @@ class Gateway:
             raise
         self._phones = self.switchboard.resources.dialler = phones
 
-    async def _join(self, config: ClusterConfig, services: GatewayServices) -> None:
+    async def _join(self, services: GatewayServices) -> None:
         """Imported only by a gateway that is one of several."""
         from piopiy_pipeline.gateway.cluster.joining import join_cluster
 
         try:
             self._cluster = await join_cluster(
-                config, self.url, self.switchboard, services.share, services.problems
+                self.config,
+                self.url,
+                self.switchboard,
+                services.share,
+                services.problems,
+                phones=self._phones,
             )
             services.link.join(self._cluster)
         except GatewayError:

@@ -38,10 +38,11 @@ from piopiy_pipeline.tracing import flush_tracing, is_tracing, set_up_tracing
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.http_server import HttpServer
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
+    from piopiy_pipeline.gateway.carriers.config import CarriersConfig
     from piopiy_pipeline.gateway.webhooks.sender import Webhooks
     from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 
-__all__ = ["GatewayServices", "PlaceCall"]
+__all__ = ["GatewayServices", "PlaceCall", "make_carriers"]
 
 
 class GatewayServices:
@@ -240,5 +241,20 @@ def _browser_calls(config: GatewayConfig, place: PlaceCall) -> WebRtcCalls:
         addresses=config.webrtc_addresses,
         grace_s=config.webrtc_grace_s,
         calls_per_token=config.calls_per_token,
+        place=place,
+    )
+
+
+def make_carriers(
+    config: GatewayConfig, carriers: CarriersConfig, switchboard: Switchboard, place: PlaceCall
+) -> CarrierGateway:
+    """Return what takes carriers' streams. It is imported only by a gateway that has carriers."""
+    from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
+
+    return CarrierGateway(
+        carriers,
+        agents=config.agents,
+        token_secret=config.token_secret,
+        wall=switchboard.event_bus.wall,
         place=place,
     )

@@ -23,9 +23,16 @@ __all__ = ["ClusterPlace", "GatewayOfMany", "cluster"]
 
 
 class GatewayOfMany:
-    """One gateway's process."""
+    """One gateway's process.
 
-    def __init__(self, name: str, host: str) -> None:
+    Args:
+        name: Its name.
+        host: The address that it listens on.
+        more: Further lines of its configuration: whole tables.
+    """
+
+    def __init__(self, name: str, host: str, more: str = "") -> None:
+        self.more = more
         self.name = name
         self.host = host
         self.port = free_tcp_port()
@@ -58,6 +65,7 @@ class GatewayOfMany:
             f'caller_keys = ["{KEY}"]',
             f'[agents]\n{AGENT_ID} = "{TOKEN}"',
             f'[cluster]\nservers = ["{nats_url}"]\nname = "{self.name}"',
+            self.more,
         ]
         config.write_text("\n".join(lines) + "\n")
         self.process = await AgentProcess.start(

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
-from piopiy_pipeline.gateway.cluster.config import ClusterConfig
+from piopiy_pipeline.gateway.cluster.cluster_phones import ClusterPhones
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_directory import NatsDirectory
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
+from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.phones.phones import Phones
 
 __all__ = ["join_cluster"]
 
 
 async def join_cluster(
-    config: ClusterConfig,
+    settings: GatewayConfig,
     url: str,
     switchboard: Switchboard,
     share: Callable[[NatsCheckpoints], None],
     problems: Callable[[], list[str]],
+    *,
+    phones: Phones | None = None,
 ) -> Cluster:
     """Join the cluster that the configuration names.
 
     Args:
-        config: The settings.
+        settings: Those of the gateway, with a cluster.
         url: Where the gateway listens.
         switchboard: Its calls and instances.
         problems: Returns what is wrong with this gateway, for the consoles of the others.
         share: Told where checkpoints are kept for callers who call again at another gateway.
+        phones: Its telephones, if it has any.
 
     Raises:
         GatewayError: The servers refuse this gateway.
     """
+    config = settings.cluster
+    assert config is not None, "only a gateway with a cluster joins one"
     url = config.url or url
     name = config.gateway_name(url)
     directory = NatsDirectory(config, name)
@@ -40,4 +52,10 @@ async def join_cluster(
     await cluster.open()
     if directory.checkpoints is not None:
         share(directory.checkpoints)
+    if phones is not None and directory.phones is not None:
+        secret = None
+        if settings.token_secret is not None:  # of this gateway alone, and the same when it is started again
+            secret = hashlib.sha256(f"flows of {name} {settings.token_secret}".encode()).digest()
+        host = urlsplit(url).hostname or "127.0.0.1"
+        phones.share(ClusterPhones(name, cluster.others, directory.phones), host, secret)
     return cluster

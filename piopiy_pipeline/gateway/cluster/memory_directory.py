@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from piopiy_pipeline.gateway.cluster.console_messages import CallChanges, RelayedAnswer, RelayedRequest
 from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
@@ -17,8 +17,10 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayNotice,
     GatewayPresence,
 )
+from piopiy_pipeline.gateway.cluster.phone_records import FIND_S, PhoneRecord, rewritten
+from piopiy_pipeline.gateway.phones.registered_phone import RegisteredPhone
 
-__all__ = ["MemoryBroker", "MemoryDirectory"]
+__all__ = ["MemoryBroker", "MemoryDirectory", "MemoryPhones"]
 
 
 class MemoryBroker:
@@ -39,6 +41,8 @@ class MemoryBroker:
         self.down = False
         self.loses: Callable[[], bool] = lambda: False
         """Returns whether the next message on calls is lost."""
+        self.phone_records: dict[str, PhoneRecord] = {}
+        """The registered phones by user, as in a store that all gateways share."""
         self._rng = rng or random.Random(0)
 
     def reaches(self, name: str) -> bool:
@@ -146,3 +150,34 @@ class MemoryDirectory:
                 deliver(other.member)
 
         asyncio.get_running_loop().call_later(self._broker.latency_s(), now)
+
+
+class MemoryPhones:
+    """The records of phones, for the gateways of one process. It is a `PhoneStore`.
+
+    Args:
+        broker: What it shares with the others. While it is down, nothing is found, and what is written waits.
+        wall: The time in seconds, of all gateways alike.
+    """
+
+    def __init__(self, broker: MemoryBroker, wall: Callable[[], float]) -> None:
+        self._broker = broker
+        self._wall = wall
+        self._waiting: dict[str, tuple[str, Sequence[RegisteredPhone]]] = {}
+
+    def keep(self, user: str, gateway: str, phones: Sequence[RegisteredPhone]) -> None:
+        self._waiting[user] = gateway, tuple(phones)
+        asyncio.get_running_loop().call_later(self._broker.latency_s(), self.write)
+
+    def write(self) -> None:
+        """Write what waits, unless the broker is down."""
+        if not self._broker.down:
+            for user, (gateway, phones) in self._waiting.items():
+                before = self._broker.phone_records.get(user)
+                record = rewritten(before, user, gateway, phones, self._wall())
+                self._broker.phone_records[user] = record
+            self._waiting.clear()
+
+    async def find(self, user: str) -> PhoneRecord | None:
+        await asyncio.sleep(min(2 * self._broker.latency_s(), FIND_S))
+        return None if self._broker.down else self._broker.phone_records.get(user)

@@ -43,6 +43,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
 )
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
+from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
 
@@ -96,6 +97,8 @@ class NatsDirectory:
         self._closing = False
         self.checkpoints: NatsCheckpoints | None = None
         """Where checkpoints are kept for other gateways, once it is open."""
+        self.phones: NatsPhones | None = None
+        """Where it is written which phones are registered, once it is open."""
 
     @property
     def problem(self) -> str:
@@ -117,6 +120,7 @@ class NatsDirectory:
             await self._connecting  # for what went wrong otherwise
         self._working = asyncio.create_task(self._run(), name="tell the directory")
         self.checkpoints = NatsCheckpoints(self._client, self._config.subject)
+        self.phones = NatsPhones(self._client, self._config.subject)
 
     async def close(self) -> None:
         self._closing = True
@@ -124,6 +128,8 @@ class NatsDirectory:
             await self._send_all()
         if self.checkpoints is not None:
             await self.checkpoints.close()
+        if self.phones is not None:
+            await self.phones.close()
         for task in (self._connecting, self._working, *self._requests):
             if task is not None:
                 task.cancel()

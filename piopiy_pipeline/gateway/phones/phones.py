@@ -21,13 +21,17 @@ from piopiy_pipeline.gateway.access.networks import is_loopback
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.phones.dial_plan import Destination, DialPlan
-from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg
+from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg, FoundPhone
+from piopiy_pipeline.gateway.phones.registered_phone import PhoneDirectory
+from piopiy_pipeline.gateway.phones.shared_phones import SharedPhones
 from piopiy_pipeline.gateway.phones.sip_leg import IncomingSipLeg, SipLeg
 from piopiy_pipeline.gateway.rtp.codecs import codec_rate, preload
 from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
 from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
+from piopiy_pipeline.gateway.sip.agent.location import NextHop
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
+from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.syntax.message import clean
@@ -66,6 +70,8 @@ class Phones:
         self.trunk_outcomes: Counter[tuple[str, str]] = Counter()
         """What became of the calls over each trunk: ``answered``, or why not."""
         self._endpoint: SipEndpoint | None = None
+        self.shared: SharedPhones | None = None
+        """The phones of all gateways, in a cluster."""
         self._preload: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ used by the gateway
@@ -84,6 +90,22 @@ class Phones:
             )
         if any(codec_rate(name) > 8000 for name in self.config.codecs):
             self._preload = asyncio.create_task(offload(preload))
+
+    def share(self, directory: PhoneDirectory, host: str, secret: bytes | None = None) -> None:
+        """Let the gateways of a cluster call the phones that are registered here, and the other way round.
+
+        Args:
+            directory: The cluster's.
+            host: The address by which other gateways reach the SIP port; used where it listens on all addresses.
+            secret: Signs what names the phones' flows. None: a random one, which nobody knows after a restart.
+        """
+        assert self._endpoint is not None, "`open` comes first"
+        if secret is not None:
+            self._endpoint.sign_flows(secret)
+        listens = self.config.host
+        self.shared = SharedPhones(
+            self._endpoint, directory, host if listens in ("", "0.0.0.0", "::") else listens
+        )
 
     @property
     def port(self) -> int:
@@ -171,22 +193,27 @@ class Phones:
         if endpoint is None:
             raise DialRefused("the gateway is shutting down", "room")
         found = self._plan.find(request.to)
-        self._check_reachable(request.to, found, endpoint)
+        shared = self.shared if found.kind == "phone" else None
+        if shared is None:
+            self._check_reachable(request.to, found, endpoint)
         try:
-            peer = endpoint.peer_of(found.to, trunk=found.trunk)
+            peer = "" if shared is not None else endpoint.peer_of(found.to, trunk=found.trunk)
             transport = RtpTransport(self._ports.open())
         except CannotCall as error:
             raise DialRefused(f"cannot call {request.to!r}: {error}") from None
         except NoPortError as error:
             raise DialRefused(f"cannot call {request.to!r}: {error.strerror}", "room") from None
 
-        def invite(offer: SessionDescription, leg: SipLeg) -> SipCall:
+        def invite(
+            offer: SessionDescription, leg: SipLeg, hop: NextHop | None = None, at: str = ""
+        ) -> OutgoingCall:
             try:
                 call = endpoint.invite(
                     found.to,
                     offer,
                     leg,
                     trunk=found.trunk,
+                    hop=hop,
                     from_user=self._plan.caller_id(found, request.from_number),
                     headers=request.headers,
                     ring_timeout_s=request.ring_timeout_s,
@@ -194,11 +221,27 @@ class Phones:
             except CannotCall as error:
                 raise DialRefused(f"cannot call {request.to!r}: {error}") from None
             call.user = found.to if found.kind == "phone" else ""
+            if at:
+                call.source = at, call.source[1]  # its sound comes from there, whichever way the call took
             return call
 
-        negotiation = self._negotiation(peer, transport.port, self.config.codecs)
+        async def find(shared: SharedPhones) -> FoundPhone:
+            at, hops = await shared.hops(found.to)
+            if not hops or self._endpoint is not endpoint:
+                raise DialRefused(
+                    f"cannot call {request.to!r}: no phone of {found.to!r} is registered at any gateway",
+                    "room",
+                )
+            ways = tuple(partial(invite, hop=hop, at=at) for hop in hops)
+            return FoundPhone(self._negotiation(at, transport.port, self.config.codecs), ways)
+
         return DialledSipLeg(
-            transport, negotiation, self, invite=invite, on_outcome=partial(self._dialled, found.trunk)
+            transport,
+            self._negotiation(peer, transport.port, self.config.codecs),
+            self,
+            find=None if shared is None else partial(find, shared),
+            ways=(invite,),
+            on_outcome=partial(self._dialled, found.trunk),
         )
 
     def _dialled(self, trunk: str | None, outcome: str) -> None:

@@ -37,6 +37,8 @@ class SipStats:
     """Requests that were refused because of a limit on calls or transactions."""
     floods_dropped: int = 0
     """Requests that were dropped unread because their address was refused too often."""
+    passed_on: int = 0
+    """Messages between other gateways and phones that are registered here."""
     unreachable: int = 0
     """Messages that could not be sent."""
     connections_refused: int = 0

@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.rtp.ports import PortPool
 from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
+from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused, SessionDescription
 
@@ -135,17 +136,17 @@ class Stage:
         self.invited: SessionDescription | None = None
         self.refuses: str | None = None
         if dialled:
-            self.leg: SipLeg = DialledSipLeg(self.line, ours, self.host, invite=self._invite)
+            self.leg: SipLeg = DialledSipLeg(self.line, ours, self.host, ways=(self._invite,))
         else:
             self.leg = IncomingSipLeg(cast("IncomingCall", self.call), self.line, ours, self.host)
             self.leg.attach(self.listener)
         self.listener.leg = self.leg
 
-    def _invite(self, offer: SessionDescription, leg: SipLeg) -> SipCall:
+    def _invite(self, offer: SessionDescription, leg: SipLeg) -> OutgoingCall:
         if self.refuses is not None:
             raise DialRefused(self.refuses)
         self.invited = offer
-        return cast("SipCall", self.call)
+        return cast("OutgoingCall", self.call)
 
     @property
     def now(self) -> float:

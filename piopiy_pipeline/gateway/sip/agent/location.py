@@ -36,6 +36,8 @@ class NextHop(NamedTuple):
     """The user of our From when the call names none."""
     or_else: Flow | None = None
     """Where the INVITE goes when the connection of `flow` is gone."""
+    route: str = ""
+    """The URI of a proxy that the INVITE goes through first; empty: none."""
 
 
 class LocationService:
@@ -78,6 +80,25 @@ class LocationService:
                 f"{to!r} is neither a registered phone nor a sip: URI, and there is no trunk to call through"
             )
         return self._through(first, to)
+
+    def elsewhere(self, uri: str, flow: Flow, path: str) -> NextHop:
+        """Return the next hop of a call to a phone that is registered at another gateway.
+
+        Args:
+            uri: The phone's Contact.
+            flow: Where its REGISTER came from.
+            path: The URI that leads to it through that gateway; empty: the phone is called without it.
+
+        Raises:
+            CannotCall: One of them cannot be used.
+        """
+        try:
+            # Of a connection, nobody but the gateway has the other end.
+            direct = flow_of(uri, flow) if flow.reliable else flow
+            to = flow_of(path, Flow("udp", "", 5060)) if path else direct
+        except ValueError as error:
+            raise CannotCall(str(error)) from None
+        return NextHop(uri, to, None, self._address_for(to.host), "", None, path)
 
     def _direct(self, uri: str) -> NextHop:
         if not uri.isascii():  # nothing else can be sent

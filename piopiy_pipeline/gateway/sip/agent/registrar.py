@@ -5,6 +5,7 @@ Source: RFC 3261, section 10.3; a phone is called back where its REGISTER came f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
@@ -20,13 +21,14 @@ MIN_EXPIRES_S, MAX_EXPIRES_S, DEFAULT_EXPIRES_S = 30, 86_400, 3600
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The registered address of one phone. `expires_at` is in seconds of the event loop's clock."""
+    """The registered address of one phone. Times are in seconds of the event loop's clock."""
 
     uri: str
     flow: Flow
     call_id: str
     sequence: int
     expires_at: float
+    registered_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Registrar:
     """The registered phones of users. Their passwords have been checked before."""
 
     def __init__(self) -> None:
+        self.on_change: Callable[[str, tuple[Binding, ...]], None] | None = None
+        """Called with a user and all of the user's phones when one of them was registered or removed."""
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._flows: dict[Flow, float] = {}
 
@@ -87,6 +91,8 @@ class Registrar:
         else:
             self._bindings.pop(user, None)
         self._note(source, held, now)
+        if contacts and self.on_change is not None:
+            self.on_change(user, tuple(held.values()))
         listed = tuple(
             ("Contact", f"<{b.uri}>;expires={max(1, round(b.expires_at - now))}") for b in held.values()
         )
@@ -96,6 +102,11 @@ class Registrar:
         """Return the phone of this user that registered last; None if no phone is registered."""
         held = self._live(user, now)
         return next(reversed(held.values()), None)
+
+    def all(self, now: float) -> dict[str, tuple[Binding, ...]]:
+        """Return the registered phones by user, the one that registered last behind the others."""
+        live = {user: tuple(self._live(user, now).values()) for user in self._bindings}
+        return {user: phones for user, phones in live.items() if phones}
 
     def here(self, flow: Flow, now: float) -> bool:
         """Return whether a phone is registered from this flow. The time for this does not depend on the
@@ -131,7 +142,7 @@ class Registrar:
         expires = _seconds(contact.parameters.get("expires", ""), default)
         key = f"{uri.scheme}:{uri.user}@{uri.host.lower()}:{uri.port}"
         text = contact.uri.partition("?")[0]
-        return key, Binding(text, source, request.call_id, request.cseq.sequence, now + expires)
+        return key, Binding(text, source, request.call_id, request.cseq.sequence, now + expires, now)
 
 
 def _newer(request: SipRequest, binding: Binding) -> bool:

@@ -17,7 +17,8 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.sip.agent.admission import AdmissionControl
 from piopiy_pipeline.gateway.sip.agent.call_table import CallTable
-from piopiy_pipeline.gateway.sip.agent.location import CannotCall, LocationService
+from piopiy_pipeline.gateway.sip.agent.edge_proxy import EdgeProxy
+from piopiy_pipeline.gateway.sip.agent.location import CannotCall, LocationService, NextHop
 from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
 from piopiy_pipeline.gateway.sip.agent.registration import Registration
 from piopiy_pipeline.gateway.sip.agent.user_agent_server import UserAgentListener, UserAgentServer
@@ -72,6 +73,7 @@ class SipUserAgent:
             token=token,
             on_output=on_output,
         )
+        self.edge_proxy = EdgeProxy(self._transactions, self.registrar, self.stats, ports=ports)
         self._calls = CallTable(on_removed=self._transactions.timers.forget)
         self._server = UserAgentServer(
             config,
@@ -128,8 +130,9 @@ class SipUserAgent:
             return
         try:
             if isinstance(message, SipResponse):
-                self._transactions.response_came(message, source, now)
-            else:
+                if not self.edge_proxy.response(message):
+                    self._transactions.response_came(message, source, now)
+            elif not self.edge_proxy.request(message, source, now):
                 self._request_came(message, source, now)
         except Exception:
             # A listener failed. No other call is to notice, and no transaction stays open for ever.
@@ -175,11 +178,12 @@ class SipUserAgent:
         *,
         now: float,
         trunk: str | None = None,
+        hop: NextHop | None = None,
         from_user: str = "",
         from_name: str = "",
         headers: Mapping[str, str] | None = None,
         ring_timeout_s: float | None = None,
-    ) -> SipCall:
+    ) -> OutgoingCall:
         """Begin a call.
 
         Args:
@@ -188,6 +192,7 @@ class SipUserAgent:
             listener: What the call reports to.
             now: The time in seconds.
             trunk: The name of the trunk to call through; None: the first one, where a trunk is needed.
+            hop: Where the call goes; None: it is found by `to` and `trunk`.
             from_user: The number or name to show; empty: the user of the trunk, or none.
             from_name: The display name to show.
             headers: Further headers of the INVITE.
@@ -198,13 +203,14 @@ class SipUserAgent:
         """
         if self._server.closing:
             raise CannotCall("the gateway is shutting down")
-        hop = self.location.next_hop(to, trunk, now)
+        hop = hop or self.location.next_hop(to, trunk, now)
         try:
             call = OutgoingCall(
                 self._transactions,
                 uri=hop.uri,
                 flow=hop.flow,
                 or_else=hop.or_else,
+                route=hop.route,
                 offer=offer,
                 listener=listener,
                 host=hop.host,

@@ -52,6 +52,7 @@ class OutgoingCall(SipCall):
         uri: The Request-URI.
         flow: Where the INVITE goes.
         or_else: Where it goes when the connection of `flow` is gone.
+        route: The URI of a proxy to go through first; empty: none.
         offer: Our session description.
         listener: What to report to.
         host: The host in our From.
@@ -74,6 +75,7 @@ class OutgoingCall(SipCall):
         uri: str,
         flow: Flow,
         or_else: Flow | None,
+        route: str = "",
         offer: SessionDescription,
         listener: CallListener,
         host: str,
@@ -111,6 +113,7 @@ class OutgoingCall(SipCall):
             sent_by=transactions.sent_by(flow),
             sequence=1,
             headers=(
+                *((("Route", f"<{route}>"),) if route else ()),
                 ("From", self._from),
                 ("To", f"<{uri}>"),
                 ("Call-ID", call_id),
@@ -150,6 +153,16 @@ class OutgoingCall(SipCall):
             self._cancel(Ending.CANCELLED, 487, "", now)
         else:
             super().hangup(now)
+
+    @property
+    def heard(self) -> bool:
+        """Whether the other side, or a proxy on the way, has said anything yet."""
+        return self._provisional or self._state != "early"
+
+    def abandon(self, now: float) -> None:
+        """Give the call up without telling its listener, because another one takes its place."""
+        self._listener = None
+        self.hangup(now)
 
     def _cancel(self, ending: Ending, code: int, phrase: str, now: float) -> None:
         if self._state != "early":

@@ -34,6 +34,7 @@ __all__ = [
     "Via",
     "clean",
     "parse",
+    "parse_via",
 ]
 
 MAX_MESSAGE_BYTES = 65_535
@@ -261,7 +262,7 @@ def _vias(headers: Headers) -> tuple[list[str], Via]:
     vias = [entry for line in headers.getlist("Via")[:_MAX_LISTED] for entry in split_list(line)]
     if not vias or len(vias) > _MAX_LISTED:
         raise ValueError(f"{len(vias)} Via entries")
-    return vias, _via(vias[0])
+    return vias, parse_via(vias[0])
 
 
 _NOBODY = NameAddr("", "sip:anonymous@invalid", {})
@@ -281,8 +282,8 @@ def _unreadable(headers: Headers, reason: str) -> MalformedMessage:
     return MalformedMessage(400, reason, remains)
 
 
-def _via(text: str) -> Via:
-    """``SIP/2.0/UDP host:port;branch=...`` with spaces wherever the grammar has them."""
+def parse_via(text: str) -> Via:
+    """Parse ``SIP/2.0/UDP host:port;branch=...`` with spaces wherever the grammar has them. Raises `ValueError`."""
     head, semicolon, parameters = text.partition(";")
     parts = [part.strip() for part in head.split("/", 2)]
     if len(parts) != 3 or parts[0].upper() != "SIP":

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 
-__all__ = ["reason_phrase", "reply", "reply_flow"]
+__all__ = ["reached_via", "reason_phrase", "reply", "reply_flow"]
 
 _PHRASES = {
     100: "Trying",
@@ -30,9 +30,11 @@ _PHRASES = {
     420: "Bad Extension",
     422: "Session Interval Too Small",
     423: "Interval Too Brief",
+    430: "Flow Failed",
     480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist",
     482: "Loop Detected",
+    483: "Too Many Hops",
     486: "Busy Here",
     487: "Request Terminated",
     488: "Not Acceptable Here",
@@ -82,7 +84,7 @@ def reply(
         The message as it goes on the wire.
     """
     lines = [f"SIP/2.0 {code} {phrase or _PHRASES.get(code, 'Unknown')}"]
-    lines.append(f"Via: {_reached(request, source)}")
+    lines.append(f"Via: {reached_via(request, source)}")
     lines += [f"Via: {via}" for via in request.vias[1:]]
     lines.append(f"From: {request.get('From')}")
     tag = f";tag={to_tag}" if to_tag and not request.to.tag else ""
@@ -96,7 +98,7 @@ def reply(
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
-def _reached(request: SipRequest, source: Flow) -> str:
+def reached_via(request: SipRequest, source: Flow) -> str:
     """Return the topmost Via with the address that the request really came from (RFC 3261, 18.2.1; RFC 3581, 4)."""
     head, *parameters = request.vias[0].split(";")
     asks = "rport" in request.via.parameters

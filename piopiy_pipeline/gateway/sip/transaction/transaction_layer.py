@@ -156,11 +156,11 @@ class TransactionLayer:
 
     def send(self, request: OutgoingRequest) -> None:
         """Send a request outside of any transaction: an ACK."""
-        self._put(OutgoingMessage(bytes(request), request.flow, request.or_else))
+        self.put(OutgoingMessage(bytes(request), request.flow, request.or_else))
 
     def send_again(self, data: bytes, request: SipRequest, source: Flow) -> None:
         """Send a response once more, outside of its transaction: a 2xx to `request`, which came from `source`."""
-        self._put(OutgoingMessage(data, reply_flow(request, source)))
+        self.put(OutgoingMessage(data, reply_flow(request, source)))
 
     def begin(self, request: OutgoingRequest, on_response: OnResponse, on_lost: OnLost, now: float) -> None:
         """Send a request in a transaction of its own.
@@ -295,7 +295,7 @@ class TransactionLayer:
         key = repr((request.vias[0], request.get("Call-ID"))).encode("utf-8", "surrogateescape")
         tag = hashlib.blake2s(key, key=self._secret, digest_size=8).hexdigest()
         data = reply(request, source, code, phrase, to_tag=tag, headers=headers)
-        self._put(OutgoingMessage(data, reply_flow(request, source)))
+        self.put(OutgoingMessage(data, reply_flow(request, source)))
 
     # ------------------------------------------------------------------ used by the transactions
 
@@ -305,7 +305,7 @@ class TransactionLayer:
             self.clients.pop(client.key, None)
         request = client.transaction.request
         if step.send is not None:
-            self._put(OutgoingMessage(step.send, request.flow, request.or_else, client.key))
+            self.put(OutgoingMessage(step.send, request.flow, request.or_else, client.key))
         self.timers.set(client)
         if step.timed_out:
             client.on_lost(408, now)
@@ -313,9 +313,10 @@ class TransactionLayer:
     def put_reply(self, server: ServerTransaction, data: bytes | None) -> None:
         """Send this response, if there is one."""
         if data is not None:
-            self._put(OutgoingMessage(data, reply_flow(server.request, server.source)))
+            self.put(OutgoingMessage(data, reply_flow(server.request, server.source)))
 
-    def _put(self, message: OutgoingMessage) -> None:
+    def put(self, message: OutgoingMessage) -> None:
+        """Send a message outside of any transaction."""
         self._outbox.append(message)
         if len(self._outbox) == 1:
             self._on_output()

@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from typing import Any, Self, cast
 
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.sip.agent.location import LocationService, NextHop
+from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
 from piopiy_pipeline.gateway.sip.agent.user_agent import CannotCall, OutgoingMessage, SipUserAgent
 from piopiy_pipeline.gateway.sip.agent.user_agent_server import UserAgentListener
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener
+from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
@@ -140,11 +143,12 @@ class SipEndpoint:
         listener: CallListener,
         *,
         trunk: str | None = None,
+        hop: NextHop | None = None,
         from_user: str = "",
         from_name: str = "",
         headers: Mapping[str, str] | None = None,
         ring_timeout_s: float | None = None,
-    ) -> SipCall:
+    ) -> OutgoingCall:
         """Begin a call; see `SipUserAgent.invite` for the arguments.
 
         Raises:
@@ -156,11 +160,30 @@ class SipEndpoint:
             listener,
             now=self._loop.time(),
             trunk=trunk,
+            hop=hop,
             from_user=from_user,
             from_name=from_name,
             headers=headers,
             ring_timeout_s=ring_timeout_s,
         )
+
+    @property
+    def location(self) -> LocationService:
+        """Finds where calls go."""
+        return self._agent.location
+
+    @property
+    def registrar(self) -> Registrar:
+        """The phones that are registered here."""
+        return self._agent.registrar
+
+    def sign_flows(self, secret: bytes) -> None:
+        """Sign with this what names the flows of phones to this gateway alone."""
+        self._agent.edge_proxy.sign_with(secret)
+
+    def path(self, flow: Flow, host: str) -> str:
+        """Return the URI by which other gateways reach the phone of this flow; `host` is our address for them."""
+        return self._agent.edge_proxy.path(flow, host)
 
     def peer_of(self, to: str, *, trunk: str | None = None) -> str:
         """Return the address or name that a call to `to` goes to, for `media_host`. Raises `CannotCall`."""

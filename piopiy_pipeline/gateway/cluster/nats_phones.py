@@ -1,0 +1,143 @@
+"""`NatsPhones`: the records of registered phones in a key-value bucket of NATS' JetStream, by a hash of the user.
+
+Gateways write the same record in turn: a write that would undo another one's is refused by the server, and made anew.
+Written is the newest of each user, one after another. A record that nobody writes again is gone after a day: no
+registration lasts longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+from loguru import logger
+from nats.aio.client import Client
+from nats.errors import Error
+from nats.js.api import KeyValueConfig
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+
+from piopiy_pipeline.gateway.cluster.phone_records import FIND_S, PhoneRecord, rewritten
+from piopiy_pipeline.gateway.phones.registered_phone import RegisteredPhone
+from piopiy_pipeline.signaling.json_messages import ProtocolError, dump, parser
+
+__all__ = ["NatsPhones"]
+
+KEPT_S = 86_400.0
+WAIT_S = 2.0
+AGAIN_S = 1.0
+MOST_WAITING = 10_000
+"""For so many users a record waits to be written. Of more, those that come are left out until they register again."""
+BUCKET_BYTES = 256 << 20
+"""A record of one phone has 0.4 kB: room for half a million users."""
+
+_parse: Callable[[bytes], PhoneRecord] = parser(PhoneRecord)
+
+
+class NatsPhones:
+    """The bucket, as one gateway uses it. It is a `PhoneStore`.
+
+    Args:
+        client: The connection to the servers.
+        subject: What the names of this cluster begin with.
+    """
+
+    def __init__(self, client: Client, subject: str) -> None:
+        self._client = client
+        self._bucket_name = f"{subject}-phones"
+        self._bucket: KeyValue | None = None
+        self._waiting: dict[str, tuple[str, tuple[RegisteredPhone, ...]]] = {}  # by user
+        self._work = asyncio.Event()
+        self._writing = asyncio.create_task(self._write(), name="write phones")
+        self.problem = ""
+        """Why other gateways cannot find the phones of this one, a sentence; empty if they can."""
+
+    async def close(self) -> None:
+        """Write no more."""
+        self._writing.cancel()
+        await asyncio.gather(self._writing, return_exceptions=True)
+
+    def keep(self, user: str, gateway: str, phones: Sequence[RegisteredPhone]) -> None:
+        if user in self._waiting or len(self._waiting) < MOST_WAITING:
+            self._waiting[user] = gateway, tuple(phones)
+            self._work.set()
+
+    async def find(self, user: str) -> PhoneRecord | None:
+        if not self._client.is_connected:
+            return None
+        try:
+            async with asyncio.timeout(FIND_S):
+                found = await self._read(await self._open(), user)
+        except (Error, TimeoutError, OSError, ProtocolError) as error:
+            logger.warning("the cluster's phones cannot be asked: {}", str(error) or type(error).__name__)
+            return None
+        return found[0]
+
+    @staticmethod
+    async def _read(bucket: KeyValue, user: str) -> tuple[PhoneRecord | None, int]:
+        """Return the record of a user and its revision; 0: there is none."""
+        try:
+            entry = await bucket.get(_key(user))
+        except KeyNotFoundError:
+            return None, 0
+        record = _parse(entry.value or b"")
+        return (record if record.user == user else None), entry.revision or 0
+
+    async def _open(self) -> KeyValue:
+        if self._bucket is None:
+            stream = self._client.jetstream(timeout=WAIT_S)
+            try:
+                self._bucket = await stream.create_key_value(
+                    KeyValueConfig(bucket=self._bucket_name, ttl=KEPT_S, max_bytes=BUCKET_BYTES, history=1)
+                )
+            except BadRequestError:  # there is one, with other settings of an operator's
+                self._bucket = await stream.key_value(self._bucket_name)
+            self.problem = ""
+        return self._bucket
+
+    async def _write(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                user, written = next(iter(self._waiting.items()))
+                try:
+                    await self._rewrite(await self._open(), user, *written)
+                except KeyWrongLastSequenceError:  # another gateway was faster: it is read anew
+                    self._waiting[user] = self._waiting.pop(user)
+                    continue
+                except (Error, TimeoutError, OSError) as error:
+                    self._bucket = None  # the server may have been started again without its store
+                    self._failed(error)
+                    self._waiting[user] = self._waiting.pop(user)
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                if self._waiting.get(user) is written:  # else a newer one has come meanwhile
+                    del self._waiting[user]
+
+    async def _rewrite(
+        self, bucket: KeyValue, user: str, gateway: str, phones: tuple[RegisteredPhone, ...]
+    ) -> None:
+        try:
+            before, revision = await self._read(bucket, user)
+        except ProtocolError as error:
+            logger.warning("what another gateway says of the phones of {!r} cannot be read: {}", user, error)
+            return
+        record = rewritten(before, user, gateway, phones, time.time())
+        if revision:
+            await bucket.update(_key(user), dump(record).encode(), last=revision)
+        elif record.phones:
+            await bucket.create(_key(user), dump(record).encode())
+
+    def _failed(self, error: Exception) -> None:
+        if not self.problem:
+            why = str(error) or type(error).__name__
+            self.problem = f"phones cannot be called from other gateways: JetStream does not keep them: {why}"
+            if self._client.is_connected:  # else that is said already
+                logger.error("{}", self.problem)
+
+
+def _key(user: str) -> str:
+    return hashlib.sha256(user.encode("utf-8", "surrogateescape")).hexdigest()[:32]
