@@ -37,7 +37,7 @@ _STAYS_AWAY = re.compile(
     r" (?:come|coming|join|joining|make it|be there|able to (?:come|make it|join))(?: us| me)?(?!\S)"
 )
 _NO_HOUR = re.compile(
-    r"(?<!\S)(?:(?:at|for) )?(?:(?P<past>half|(?:a )?quarter|5|10|20|25) past|(?:a )?quarter to)"
+    r"(?<!\S)(?:(?:at|for) )?(?:(?P<past>half(?: a)?|(?:a )?quarter|5|10|20|25) past|(?:a )?quarter to)"
     r"(?=$| (?:please|instead|then|would|is|if|rather|thanks|thank|or|and)(?!\S))"
 )
 _LATER = re.compile(
@@ -79,7 +79,9 @@ def find_shifts(words: Words, known: str) -> list[Value]:
     found = []
     for match in islice(_NO_HOUR.finditer(words.text), MOST):
         past = match["past"]
-        minutes = -15 if past is None else 30 if past == "half" else 15 if "quarter" in past else int(past)
+        minutes = (
+            -15 if past is None else 30 if past.startswith("half") else 15 if "quarter" in past else int(past)
+        )
         found.append(_moved(words, 60 * hour + minutes, match))
     for match in islice(_LATER.finditer(words.text), MOST):
         if match["minutes"]:

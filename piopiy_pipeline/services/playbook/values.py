@@ -46,7 +46,8 @@ _UNIT = rf"(?:people|persons?|guests?|of us|adults|{_OTHERWISE}|{_THING})"
 _TIME = re.compile(
     rf"(?<!\S)(?:(?P<noon>noon|midday|midnight)|(?:(?P<at>at|around|about|by|till|until|after|before|past|as late as"
     rf"|as early as) (?:about |around |like )?)?"
-    rf"(?:(?<!from )(?P<step>half|(?:a )?quarter|5|10|20|25) (?P<way>past|after|to|before|of|till) (?P<of>{_HOUR})"
+    r"(?:(?<!from )(?P<step>half(?: a(?= past))?|(?:a )?quarter|5|10|20|25)"
+    rf" (?P<way>past|after|to|before|of|till) (?P<of>{_HOUR})"
     rf"|half (?P<half>1[0-2]|[1-9])"
     rf"|(?P<military>(?:[01]\d|2[0-3])[0-5]\d)(?= hours(?!\S))"
     rf"|(?P<hour>{_HOUR})(?P<minutes>:(?P<exact>[0-5]\d)| oh (?P<oh>[1-9])"
@@ -101,7 +102,7 @@ def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
         if match["noon"]:
             hour, minute = (0 if match["noon"] == "midnight" else 12), 0
         elif match["step"]:
-            step = match["step"].removeprefix("a ")
+            step = match["step"].removeprefix("a ").removesuffix(" a")
             hour, minute = int(match["of"]), {"half": 30, "quarter": 15}.get(step) or int(step)
             if match["way"] in ("to", "before", "of", "till"):
                 hour, minute = (hour - 1) if hour > 1 else 12, 60 - minute

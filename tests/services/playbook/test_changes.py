@@ -139,6 +139,7 @@ def test_one_more_thing_is_no_guest_and_no_hour(caller: Caller, text: str) -> No
     ("text", "time"),
     [
         ("Make it half past.", "half past seven"),
+        ("Make it half a past.", "half past seven"),
         ("Quarter past would be better.", "quarter past seven"),
         ("Could we say quarter to instead?", "quarter to seven"),
         ("Half an hour later, please.", "half past seven"),

@@ -12,6 +12,7 @@ from piopiy_pipeline.services.playbook.words import read_words
     [
         ("at seven", "19:00"),
         ("half past seven", "19:30"),
+        ("half a past seven", "19:30"),  # so recognisers write it
         ("half eight", "20:30"),
         ("quarter to eight", "19:45"),
         ("a quarter past twelve", "12:15"),
