@@ -13,6 +13,8 @@ import httpx
 import pytest
 from playwright.async_api import Page
 
+from examples.front_desk import PLAYBOOK
+from piopiy_pipeline.services.playbook.loading import load_playbook
 from tests.browser.console import SHOTS
 from tests.support.agents import apart
 from tests.support.browser import chromium, listen, open_page, speech_s, spoken
@@ -61,7 +63,9 @@ def test_the_official_client_connects_talks_is_told_what_happens_and_leaves(
     somebodys_page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOOKINGS", str(tmp_path / "bookings.jsonl"))
-    microphone = spoken(tmp_path / "microphone.wav", 5.0, "booking_at_once/01-everything.wav")
+    # A sentence without a pause: Chromium makes the first word behind digital silence 15 dB louder, and what follows a
+    # pause behind that one is misheard every second time.
+    microphone = spoken(tmp_path / "microphone.wav", 5.0, "booking/01-people.wav")
 
     async def visit() -> None:
         with served(somebodys_page) as origin:
@@ -95,13 +99,13 @@ def test_the_official_client_connects_talks_is_told_what_happens_and_leaves(
 
 async def it_was_told_of_both_sides(page: Page) -> None:
     finals = [one["data"]["text"] for one in await told(page, "userTranscript") if one["data"]["final"]]
-    assert any("people tomorrow" in text.lower() for text in finals), finals
+    assert any("four people" in text.lower() for text in finals), finals
     started, *_ = await told(page, "userStartedSpeaking")
     *_, stopped = await told(page, "userStoppedSpeaking")  # on a busy machine they speak with pauses
     greeting, *_, answer = await told(page, "botStartedSpeaking")
     assert greeting["at"] < started["at"] < stopped["at"] < answer["at"]
     spoken_text = " ".join(one["data"]["text"] for one in await told(page, "botTranscript"))
-    assert "A table for two" in spoken_text
+    assert any(question in spoken_text for question in load_playbook(PLAYBOOK).slots["day"].ask), spoken_text
 
 
 def test_the_official_client_begins_at_the_address_that_it_knows_from_its_own_servers(
