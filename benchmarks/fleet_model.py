@@ -105,9 +105,10 @@ class FleetDirectory(MemoryDirectory):
         self._fleet.count("answer", answered + SUBJECT_BYTES, 1)
         return answer
 
-    def serve(self, agent_id: str, *, on: bool) -> None:
-        if on != (agent_id in self.served):
-            super().serve(agent_id, on=on)
+    def serve(self, agent_id: str, *, on: bool, room: bool = False) -> None:
+        changed = (on != (agent_id in self.served)) + (room != (agent_id in self.with_room))
+        super().serve(agent_id, on=on, room=room)
+        for _ in range(changed):
             if self._fleet.reaches(self._name):
                 self._fleet.count("interest", INTEREST_BYTES, 0)
 
@@ -136,7 +137,7 @@ class FleetDirectory(MemoryDirectory):
 
     def come_back(self) -> None:
         """Say again what is listened to, as NATS' client does when it has connected."""
-        for _ in range(len(self.served) + 2):
+        for _ in range(len(self.served) + len(self.with_room) + 2):
             self._fleet.count("interest", INTEREST_BYTES, 0)
 
 

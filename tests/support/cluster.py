@@ -17,6 +17,7 @@ from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.signaling.instance_messages import Load
 from piopiy_pipeline.signaling.messages import (
     Accept,
     AgentMessage,
@@ -107,6 +108,8 @@ class ModelAgent:
         self.media: dict[str, NotedMedia] = {}
         self.refused_full = 0
         self.alive = True
+        self.busy: float | None = None
+        """How busy it says that it is, beside its calls; None: it is of an older version, and does not say it."""
 
     def register(self, gateway: ModelGateway) -> None:
         self.home = ModelLink(self, gateway, roaming=False)
@@ -114,11 +117,15 @@ class ModelAgent:
 
     def report(self) -> None:
         active = len(self.calls)
+        load = None
+        if self.busy is not None:
+            busy = min(1.0, self.busy + 0.01 * active)
+            load = Load(busy=busy, lag_p95_ms=1, core=busy, takes="all")
         if self.home is not None and self.home.open:
             away = sum(link is not self.home for link, _ in self.calls.values())
-            self.home.say(Status(active=active, capacity=self.capacity, away=away or None))
+            self.home.say(Status(active=active, capacity=self.capacity, away=away or None, load=load))
         for link in self.elsewhere.values():
-            link.say(Status(active=active, capacity=self.capacity))
+            link.say(Status(active=active, capacity=self.capacity, load=load))
 
     def hear(self, link: ModelLink, message: GatewayMessage) -> None:
         if not self.alive:
@@ -183,6 +190,7 @@ class ModelAgent:
         link = self.elsewhere.get(order.url)
         if link is None or not link.open:
             link = self.elsewhere[order.url] = ModelLink(self, gateway, roaming=True)
+            self.report()
         link.say(Roaming(call_id=order.call_id, ticket=order.ticket))
 
     def _offered(self, link: ModelLink, offer: Offer) -> None:

@@ -36,6 +36,7 @@ from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, OtherGate
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.cluster.reservations import Reservation, Reservations
 from piopiy_pipeline.gateway.cluster.summonses import COME_S, Summons, Summonses
+from piopiy_pipeline.gateway.core.detour import detour_limit
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
@@ -49,6 +50,8 @@ MOST_ASKED = 3
 """So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
 SOON_S = 0.1
 """An agent that has come to this gateway, or left it, is told after so many seconds, with those that follow it."""
+IN_VAIN_S = 1.0
+"""When nobody was found who is less busy, none is looked for by calls of that agent for so many seconds."""
 MOST_SEARCHES = 1000
 """So many questions are under way at a time, at most. A call beyond asks again a little later."""
 
@@ -91,6 +94,7 @@ class Cluster:
         self._timer_at: float | None = None
         self._announcing: asyncio.TimerHandle | None = None
         self._dirty: set[str] = set()
+        self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
         self._problem = ""
         self._closed = False
         switchboard.resources.summoner = self
@@ -135,17 +139,24 @@ class Cluster:
         *,
         takeover: bool,
         apart: bool,
+        most_busy: float | None = None,
     ) -> None:
         if self._closed or self._problem or len(self._searches) >= MOST_SEARCHES:
             return
         summons = self._summonses.begin(call_id, agent_id, without, now)
         if summons is None:
             return
-        search = self._search(summons, takeover=takeover, apart=apart)
+        search = self._search(summons, takeover=takeover, apart=apart, most_busy=most_busy)
         task = self._loop.create_task(search, name=f"{call_id}::search")
         self._searches.add(task)
         task.add_done_callback(self._searches.discard)
         self._arm()
+
+    def detour(self, agent_id: str, here: float) -> float | None:
+        now = self._loop.time()
+        if self._closed or self._problem or now < self._in_vain.get(agent_id, now):
+            return None
+        return detour_limit(here)
 
     def expects(self, call_id: str) -> bool:
         return self._summonses.expects(call_id)
@@ -188,7 +199,9 @@ class Cluster:
         """Return whose instance may connect with this ticket; None: nobody's."""
         return self._summonses.agent_of(ticket, self._loop.time())
 
-    async def _search(self, summons: Summons, *, takeover: bool, apart: bool) -> None:
+    async def _search(
+        self, summons: Summons, *, takeover: bool, apart: bool, most_busy: float | None
+    ) -> None:
         answer: DirectoryAnswer | None = None
         for _ in range(MOST_ASKED):
             left_s = summons.until - self._loop.time()
@@ -202,6 +215,7 @@ class Cluster:
                 without=summons.failed,
                 takeover=takeover,
                 apart=apart,
+                most_busy=most_busy,
             )
             answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
             if answer is None or answer.instance_id is not None:
@@ -209,6 +223,9 @@ class Cluster:
         now = self._loop.time()
         instance_id = None if answer is None else answer.instance_id
         if self._summonses.answered(summons, instance_id, now):
+            if most_busy is not None:  # the call has a place here, and may want any instance a little later
+                self._summonses.forget(summons.call_id)
+                self._in_vain[summons.agent_id] = now + IN_VAIN_S
             self._ask(summons.call_id, now)
         self._arm()
 
@@ -280,7 +297,11 @@ class Cluster:
         news = False
         for agent_id in dirty:
             places = self._reservations.places(agent_id)
-            self._directory.serve(agent_id, on=self._reservations.takes_any(agent_id))
+            self._directory.serve(
+                agent_id,
+                on=self._reservations.takes_any(agent_id),
+                room=self._reservations.has_room(agent_id),
+            )
             news = self._announced.is_news(agent_id, places) or news
         if news:
             self._announce_soon()

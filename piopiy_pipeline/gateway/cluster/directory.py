@@ -63,7 +63,7 @@ class ClusterDirectory(Protocol):
         """Leave."""
 
     async def search(self, search: DirectorySearch, timeout_s: float) -> DirectoryAnswer | None:
-        """Ask one of the gateways that have free places for the agent.
+        """Ask one of the gateways that have free places for the agent; with `most_busy`, one of those that have room.
 
         Args:
             search: What is asked for.
@@ -73,8 +73,14 @@ class ClusterDirectory(Protocol):
             None if no gateway has a place, none answered, or the directory cannot be reached.
         """
 
-    def serve(self, agent_id: str, *, on: bool) -> None:
-        """Say that this gateway has free places for an agent, or has none any more. To say it twice changes nothing."""
+    def serve(self, agent_id: str, *, on: bool, room: bool = False) -> None:
+        """Say that this gateway has free places for an agent, or has none any more. To say it twice changes nothing.
+
+        Args:
+            agent_id: The agent.
+            on: Whether there are places.
+            room: Whether one of them is at an instance that is little busy.
+        """
 
     def notify(self, gateway: str, notice: GatewayNotice) -> None:
         """Tell another gateway something. It may be lost."""

@@ -35,7 +35,8 @@ class DirectorySearch(Message):
     """Asks a gateway at which instances of an agent have free places to send one of them to the gateway at `url`.
 
     `ticket` is what the instance shows there. `without` are those that were asked before. With `takeover`, another
-    instance has lost the call, or gives it back; with `apart`, only a call worker that is apart from others may come.
+    instance has lost the call, or gives it back; with `apart`, only a call worker that is apart from others may come;
+    with `most_busy`, only an instance that is no busier.
     """
 
     call_id: _CallId
@@ -47,6 +48,7 @@ class DirectorySearch(Message):
     without: list[_InstanceId] = Field(default_factory=list)
     takeover: bool = False
     apart: bool = False
+    most_busy: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class DirectoryAnswer(Message):

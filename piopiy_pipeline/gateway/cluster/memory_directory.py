@@ -56,9 +56,10 @@ class MemoryBroker:
         side = self.sides.get(name, 0)
         return [one for other, one in self.members.items() if self.sides.get(other, 0) == side]
 
-    def who_serves(self, agent_id: str, asker: str) -> MemoryDirectory | None:
-        """Return one of the gateways that have a place."""
-        serving = [one for one in self.others_of(asker) if agent_id in one.served]
+    def who_serves(self, agent_id: str, asker: str, *, room: bool = False) -> MemoryDirectory | None:
+        """Return one of the gateways that have a place; or one of those that have room."""
+        others = self.others_of(asker)
+        serving = [one for one in others if agent_id in (one.with_room if room else one.served)]
         return self._rng.choice(serving) if serving else None
 
 
@@ -72,6 +73,7 @@ class MemoryDirectory:
 
     def __init__(self, broker: MemoryBroker, name: str) -> None:
         self.served: set[str] = set()
+        self.with_room: set[str] = set()
         self._broker = broker
         self._name = name
         self.member: DirectoryMember | None = None
@@ -96,7 +98,8 @@ class MemoryDirectory:
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.sleep(self._broker.latency_s())
-                other = self._broker.who_serves(search.agent_id, self._name)
+                room = search.most_busy is not None
+                other = self._broker.who_serves(search.agent_id, self._name, room=room)
                 if other is None or other.member is None:
                     return None
                 answer = other.member.on_search(search)
@@ -131,8 +134,9 @@ class MemoryDirectory:
             if other is not self and not self._broker.loses():
                 self._later(other, lambda member: member.on_call_changes(changes))
 
-    def serve(self, agent_id: str, *, on: bool) -> None:
+    def serve(self, agent_id: str, *, on: bool, room: bool = False) -> None:
         (self.served.add if on else self.served.discard)(agent_id)
+        (self.with_room.add if room else self.with_room.discard)(agent_id)
 
     def notify(self, gateway: str, notice: GatewayNotice) -> None:
         for other in self._broker.others_of(self._name):

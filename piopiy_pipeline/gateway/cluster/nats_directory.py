@@ -1,10 +1,12 @@
 """`NatsDirectory`: a directory over NATS servers.
 
 A question goes to a subject of its agent, to which only gateways listen that have free places for it, in one queue
-group: NATS gives it to one of them, and says at once if there is none. Nothing is stored there: a server that was
+group: NATS gives it to one of them, and says at once if there is none. For a call whose place here is a busy one, there
+is a second subject, to which those listen that have an instance with room. Nothing is stored there: a server that was
 restarted knows all again as soon as the gateways have connected.
 
     <subject>.2.search.<agent>     a question, and its answer
+    <subject>.2.room.<agent>       a question for an instance that is little busy
     <subject>.2.gateway.<name>     what one gateway says to another
     <subject>.2.presence           what every gateway says to all
     <subject>.2.calls              what has changed among the calls of a gateway, while somebody looks at all of them
@@ -92,7 +94,7 @@ class NatsDirectory:
         self._work = asyncio.Event()
         self._outbox: deque[tuple[str, Message]] = deque(maxlen=MOST_WAITING)
         self._requests: set[asyncio.Task[None]] = set()  # of operators at other gateways
-        self._wanted: set[str] = set()  # the agents for which there are places here
+        self._wanted: set[str] = set()  # the subjects of agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
         self.checkpoints: NatsCheckpoints | None = None
@@ -145,7 +147,9 @@ class NatsDirectory:
             return None
         try:
             reply = await self._client.request(
-                self._subject("search", search.agent_id), dump(search).encode(), timeout=timeout_s
+                self._subject("search" if search.most_busy is None else "room", search.agent_id),
+                dump(search).encode(),
+                timeout=timeout_s,
             )
             return _parse_answer(reply.data)
         except (Error, TimeoutError, OSError):  # nobody has a place, or nobody answers
@@ -180,10 +184,12 @@ class NatsDirectory:
     def publish_changes(self, changes: CallChanges) -> None:
         self._send(self._subject("calls"), changes)
 
-    def serve(self, agent_id: str, *, on: bool) -> None:
-        if on != (agent_id in self._wanted):
-            (self._wanted.add if on else self._wanted.discard)(agent_id)
-            self._work.set()
+    def serve(self, agent_id: str, *, on: bool, room: bool = False) -> None:
+        for kind, wanted in (("search", on), ("room", room)):
+            subject = self._subject(kind, agent_id)
+            if wanted != (subject in self._wanted):
+                (self._wanted.add if wanted else self._wanted.discard)(subject)
+                self._work.set()
 
     def notify(self, gateway: str, notice: GatewayNotice) -> None:
         self._send(self._subject("gateway", gateway), notice)
@@ -272,11 +278,10 @@ class NatsDirectory:
                 await self._client.publish(subject, data)
 
     async def _update_subscriptions(self) -> None:
-        for agent_id in self._subscriptions.keys() - self._wanted:
-            await self._subscriptions.pop(agent_id).unsubscribe()
-        for agent_id in self._wanted - self._subscriptions.keys():
-            subject = self._subject("search", agent_id)
-            self._subscriptions[agent_id] = await self._client.subscribe(
+        for subject in self._subscriptions.keys() - self._wanted:
+            await self._subscriptions.pop(subject).unsubscribe()
+        for subject in self._wanted - self._subscriptions.keys():
+            self._subscriptions[subject] = await self._client.subscribe(
                 subject, queue="gateways", cb=self._on_search
             )
 

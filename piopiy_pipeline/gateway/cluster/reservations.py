@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from piopiy_pipeline.gateway.cluster.directory_messages import AgentPlaces, DirectorySearch
+from piopiy_pipeline.gateway.core.detour import ROOM
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
 
 __all__ = ["Reservation", "Reservations"]
@@ -61,7 +62,7 @@ class Reservations:
         instance = self._instances.pick(
             search.agent_id, without=without, now=now, takeover=search.takeover, apart=search.apart
         )
-        if instance is None:
+        if instance is None or (search.most_busy is not None and instance.busy > search.most_busy):
             return None
         instance.reserved.add(search.call_id)
         until = now + search.deadline_ms / 1000 + GRACE_S
@@ -88,6 +89,15 @@ class Reservations:
     def takes_any(self, agent_id: str) -> bool:
         """Return whether an instance at home here takes a call of another gateway, be it only one in progress."""
         return any(one.takes_takeovers and one.roams for one in self._instances.of(agent_id))
+
+    def has_room(self, agent_id: str) -> bool:
+        """Return whether an instance at home here is so little busy that new calls of other gateways may be better off
+        with it than where they are.
+        """
+        return any(
+            one.takes_calls and one.roams and one.load is not None and one.busy < ROOM
+            for one in self._instances.of(agent_id)
+        )
 
     def places(self, agent_id: str) -> AgentPlaces:
         """Count the instances of an agent that are at home here, their calls, and their free places for new calls of

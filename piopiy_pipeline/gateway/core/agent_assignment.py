@@ -11,6 +11,7 @@ from typing import Any
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
+from piopiy_pipeline.gateway.core.detour import COMPARE_S
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
 from piopiy_pipeline.gateway.core.summons import Summoner
 from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
@@ -71,6 +72,7 @@ class AgentAssignment:
         self._looking_since: float | None = (
             None  # when its agent was lost, or nobody was found to take the call
         )
+        self._comparing_until: float | None = None  # None: it has not been offered yet
         self._alone_s = 0.0  # for how long it rang while no instance was there
         self._tried: set[Instance] = set()
         self._full: set[Instance] = set()  # of those, who had no place at that moment
@@ -179,7 +181,7 @@ class AgentAssignment:
             False if nobody is left to ask: `ask_again_at` says whether somebody may come, else `why_nobody` why.
         """
         whom = self.suspicion.whom_to_ask(now)
-        if whom == "nobody":
+        if whom == "nobody" or (whom == "others" and self._awaits_less_busy(now)):
             return False
         self.offer = self.propose(
             self._tried,
@@ -190,6 +192,23 @@ class AgentAssignment:
             apart=whom == "apart",
         )
         return self.offer is not None
+
+    def _awaits_less_busy(self, now: float) -> bool:
+        """Return whether a call that comes in waits for an instance of another gateway which is much less busy than
+        those that are connected here. Once, and for a moment.
+        """
+        agent_id, call_id = self._info.agent_id, self._info.call_id
+        if self._comparing_until is None:
+            self._comparing_until = now
+            new = self.last_instance_id is None and self._failure is None
+            here = self._instances.least_busy(agent_id, call_id=call_id) if new else None
+            limit = None if here is None else self._summoner.detour(agent_id, here)
+            if limit is not None:
+                self._comparing_until = now + COMPARE_S
+                self._summoner.summon(
+                    call_id, agent_id, (), now, takeover=False, apart=False, most_busy=limit
+                )
+        return now < self._comparing_until and self._summoner.expects(call_id)
 
     def propose(
         self,

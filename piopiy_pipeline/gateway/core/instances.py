@@ -104,12 +104,13 @@ class Instance:
     @property
     def busy(self) -> float:
         """How busy it is: the share that its agent said last and what calls may take that it has got since, or the
-        share of its capacity if the agent does not say it.
+        share of its capacity if the agent does not say it. 0 to 1.
         """
         if self.load is None:
-            return self.active / self.capacity
+            return min(1.0, self.active / self.capacity)
         unknown = max(0, self.active - self.reported)
-        return self.load.busy + unknown * max(CALL_SHARE, self.load.busy / max(KNOWN_FROM, self.reported))
+        more = unknown * max(CALL_SHARE, self.load.busy / max(KNOWN_FROM, self.reported))
+        return min(1.0, self.load.busy + more)
 
     @property
     def takes_calls(self) -> bool:
@@ -260,6 +261,15 @@ class Instances:
     ) -> bool:
         """Return whether `pick` would find one."""
         return bool(self._able(agent_id, without, apart, takeover, call_id))
+
+    def least_busy(self, agent_id: str, *, call_id: str = "") -> float | None:
+        """Return how busy the least busy instance is that takes this new call, 0 to 1; None if none takes it, or if one
+        of those does not say how busy it is.
+        """
+        able = self._able(agent_id, (), apart=False, takeover=False, call_id=call_id)
+        if not able or any(one.load is None for one in able):
+            return None
+        return min(one.busy for one in able)
 
     def any_heard(
         self, agent_id: str, *, without: Collection[Instance], now: float, call_id: str = ""

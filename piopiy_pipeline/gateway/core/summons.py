@@ -32,6 +32,7 @@ class Summoner(Protocol):
         *,
         takeover: bool,
         apart: bool,
+        most_busy: float | None = None,
     ) -> None:
         """Have an instance come for a call, unless one is on its way, or nobody was there a moment ago.
 
@@ -42,6 +43,18 @@ class Summoner(Protocol):
             now: The time.
             takeover: Whether the call is in progress: another instance has lost it, or gives it back.
             apart: Whether only a call worker that is apart from others may come.
+            most_busy: How busy may be at most who comes, 0 to 1; None: as busy as it is.
+        """
+
+    def detour(self, agent_id: str, here: float) -> float | None:
+        """Return how busy an instance of another gateway may be at most for a new call to be better off with it.
+
+        Args:
+            agent_id: Whose instances.
+            here: How busy the least busy one of this gateway is, 0 to 1.
+
+        Returns:
+            0 to 1; None if none is worth the way, as far as is known.
         """
 
     def expects(self, call_id: str) -> bool:
@@ -86,7 +99,11 @@ class NobodyElse:
         *,
         takeover: bool,
         apart: bool,
+        most_busy: float | None = None,
     ) -> None: ...
+
+    def detour(self, agent_id: str, here: float) -> float | None:
+        return None
 
     def expects(self, call_id: str) -> bool:
         return False
