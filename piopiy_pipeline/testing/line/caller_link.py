@@ -267,7 +267,7 @@ class CallerLink(InProcessLink):
                 self._log.add("gap", at=dry_at, place=place, seconds=round(now - dry_at, 3))
                 return
         self._flush_stop()
-        self._log.add("bot_audio", at=now)
+        self._log.add("bot_audio")  # not at the frame tick's own time: a late one plays what came after that
 
     def _flush_stop(self) -> None:
         """Report that the bot had run dry, because that was not a gap."""
