@@ -52,6 +52,11 @@ _INTERIM_WORDS = 3
 _INTERIM_S = 0.6
 """An interim of a sound that is shorter is not believed: there is time for the next one."""
 
+_SWELLS_S = 0.13
+"""The next burst of a cough is loud for so many seconds before a VAD calls it a voice."""
+_AS_LOUD = 0.25
+"""It has at least this share of the power of the loudest voiced window before it: 6 dB less."""
+
 _GOES_ON_S = 1.5
 """Who was not believed and says more within so many seconds is still saying the same."""
 
@@ -111,6 +116,9 @@ class BargeInPolicy:
         self._voiced_s = 0.0
         self._voiced_at = float("-inf")
         self._transcript_due = False
+        self._loudest = 0.0  # power of its voiced windows
+        self._was_loud = self._has_swelled = False  # since it was voiced
+        self._swells_since = float("-inf")
         self._speaks = False  # by an interim of this sound
         self._doubted_s, self._doubted_at = 0.0, float("-inf")  # voiced, of words that were not believed
 
@@ -119,13 +127,20 @@ class BargeInPolicy:
         """Whether a sound is being decided on."""
         return self._began is not None
 
-    def begin(self, now: float, *, voiced_s: float = 0.0) -> None:
+    def begin(self, now: float, *, voiced_s: float = 0.0, power: float = 0.0) -> None:
         """Begin to decide: a sound has begun.
 
         Args:
             now: The time.
             voiced_s: How long it has been voiced already.
+            power: Its mean power, 1.0 at full scale; 0.0 if that is not known.
         """
+        self._loudest, self._was_loud, self._has_swelled, self._swells_since = (
+            power,
+            True,
+            False,
+            float("-inf"),
+        )
         self._began, self._voiced_s, self._voiced_at = now, voiced_s, now
         self._transcript_due = self._speaks = False
         self._forget_doubts(now)
@@ -134,14 +149,34 @@ class BargeInPolicy:
         """Decide nothing any more. What is known of the sound is kept, for words that come later."""
         self._began = None
 
-    def window(self, now: float, seconds: float, *, voiced: bool) -> None:
-        """Take a piece of the caller's audio that ends now, so many seconds long."""
+    def window(self, now: float, seconds: float, *, voiced: bool, power: float = 0.0) -> None:
+        """Take a piece of the caller's audio that ends now.
+
+        Args:
+            now: The time.
+            seconds: Its length.
+            voiced: Whether it is taken for a voice.
+            power: Its mean power, 1.0 at full scale; 0.0 if that is not known.
+        """
+        if self.under_way:
+            self._swell(now, voiced=voiced, power=power)
         if voiced:
             if not self.under_way and now - self._voiced_at > 2 * self._quiet_s:
                 self._voiced_s = 0.0  # another sound, that nobody asks about
                 self._forget_doubts(now)
             self._voiced_s += seconds
             self._voiced_at = now
+
+    def _swell(self, now: float, *, voiced: bool, power: float) -> None:
+        """Follow whether the sound becomes loud again behind its end, which it may do once before it is voiced."""
+        loud = power > 0 and power >= _AS_LOUD * self._loudest
+        if voiced:
+            self._loudest, self._has_swelled = max(self._loudest, power), False
+        elif loud and not self._was_loud and not self._has_swelled:
+            self._has_swelled, self._swells_since = True, now
+        if voiced or not loud:
+            self._swells_since = float("-inf")
+        self._was_loud = voiced or loud
 
     def speech(self) -> None:
         """Note that the VAD has reported speech: a transcript will follow."""
@@ -163,6 +198,8 @@ class BargeInPolicy:
         if waited >= self._latest_s:
             speaks = quiet < self._quiet_s and self._voiced_s >= self._latest_s / 2
             return Decision(BargeInVerdict.INTERRUPT if speaks else BargeInVerdict.RESUME, sound)
+        if now - self._swells_since < _SWELLS_S:
+            return None
         if waited >= self._earliest_s and quiet >= (self.words_s if self._transcript_due else self._quiet_s):
             return Decision(BargeInVerdict.RESUME, sound)
         return None

@@ -96,23 +96,23 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
             return
         self._echo.window(power, self._output.power(WINDOW_S))
         if power < FLOOR_POWER or (self._echo.heard and self._echo.explains()):
-            probability = 0.0
-        self._policy.window(now, WINDOW_S, voiced=probability >= VOICED)
+            probability = power = 0.0
+        self._policy.window(now, WINDOW_S, voiced=probability >= VOICED, power=power)
         if may_listen:
             self._decide(now)
             return
         onset = self._evidence.window(probability)
         if onset and not (self._policy.under_way or self._in_turn):
-            self._sound_begins(now)
+            self._sound_begins(now, power)
         self._decide(now)
 
-    def _sound_begins(self, now: float) -> None:
+    def _sound_begins(self, now: float, power: float = 0.0) -> None:
         self._echo.learn()
         if self._echo.heard and self._echo.explains():
             self._evidence.was_none()
             return
         self._began = now
-        self._policy.begin(now, voiced_s=2 * WINDOW_S)
+        self._policy.begin(now, voiced_s=2 * WINDOW_S, power=power)
         if self._vad_speaking:
             self._policy.speech()
         self._output.hold()

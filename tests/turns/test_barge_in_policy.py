@@ -45,6 +45,62 @@ def test_a_short_sound_lets_the_bot_go_on(seconds: float) -> None:
     assert at - over <= 0.33
 
 
+LOUD = 0.01
+
+
+def after_a_cough(*then: tuple[float, bool]) -> tuple[BargeInVerdict, float]:
+    """Cough until 1.3 s, be quiet for five windows, and then so loud, voiced or not, in each window. Return what is
+    decided, and how long after the beginning.
+    """
+    policy = BargeInPolicy()
+    now = 1.0
+    policy.begin(now, voiced_s=2 * WINDOW, power=LOUD)
+    windows = [(LOUD, True)] * 7 + [(0.0, False)] * 5 + [*then] + [(0.0, False)] * 20
+    for power, voiced in windows:
+        now += WINDOW
+        policy.window(now, WINDOW, voiced=voiced, power=power)
+        if (decision := policy.decide(now)) is not None:
+            return decision.verdict, now - 1.0
+    raise AssertionError("it was never decided")
+
+
+def test_the_bot_does_not_go_on_into_the_second_burst_of_a_cough() -> None:
+    _, alone_s = after_a_cough()
+    verdict, at_s = after_a_cough(*[(LOUD, False)] * 3, *[(LOUD, True)] * 4)
+    assert alone_s == pytest.approx(14 * WINDOW, abs=0.001), "0.2 s after its last voiced window"
+    assert verdict is BargeInVerdict.RESUME
+    assert at_s == pytest.approx(26 * WINDOW, abs=0.001), "the same, after the second burst"
+
+
+@pytest.mark.parametrize(
+    ("then", "later_windows"),
+    [
+        ([(LOUD / 8, False)] * 20, 0),
+        ([(LOUD, False)] * 20, 4),
+        ([(LOUD, False)] * 2 + [(0.0, False)] + [(LOUD, False)] * 20, 1),
+    ],
+    ids=["softer", "a noise goes on", "a noise comes and goes"],
+)
+def test_what_is_no_second_burst_keeps_the_bot_silent_for_a_moment_at_most(
+    then: list[tuple[float, bool]], later_windows: int
+) -> None:
+    _, alone_s = after_a_cough()
+    verdict, at_s = after_a_cough(*then)
+    assert verdict is BargeInVerdict.RESUME
+    assert at_s - alone_s == pytest.approx(later_windows * WINDOW, abs=0.001)
+
+
+def test_a_noise_that_was_there_all_the_time_changes_nothing() -> None:
+    policy = BargeInPolicy()
+    policy.begin(1.0, voiced_s=2 * WINDOW, power=LOUD)
+    now = 1.0
+    while (decision := policy.decide(now)) is None:
+        now += WINDOW
+        policy.window(now, WINDOW, voiced=now < 1.2, power=LOUD)
+    assert decision.verdict is BargeInVerdict.RESUME
+    assert now - 1.2 < 0.25
+
+
 def test_a_sound_that_the_vad_took_for_speech_is_waited_for_a_little_longer() -> None:
     policy = BargeInPolicy()
     policy_over = sounding(policy, 1.0, 0.4)
