@@ -8,7 +8,7 @@ from loguru import logger
 from pydantic import ValidationError
 
 from piopiy_pipeline.gateway.access.access import Header
-from piopiy_pipeline.gateway.api.events import EventsHub
+from piopiy_pipeline.gateway.api.events import MAX_ELSEWHERE, EventsHub
 from piopiy_pipeline.gateway.api.models import WatchedCall, WatchedEvent
 from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest, WatchedReport
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
@@ -69,6 +69,15 @@ class ConsoleLink:
         self.cluster = cluster
         self.health = cluster.health
         cluster.calls.host = self
+        self._events.begin_elsewhere = self._begin_elsewhere
+
+    async def _begin_elsewhere(self, call_ids: frozenset[str]) -> None:
+        assert self.cluster is not None
+        calls = sorted(one for one in call_ids if not self._is_here(one))
+        await self.cluster.calls.watch(calls[:MAX_ELSEWHERE])
+
+    def _is_here(self, call_id: str) -> bool:
+        return self._switchboard.call(call_id) is not None or self._recent.find(call_id) is not None
 
     async def carry_out(self, request: RelayedRequest) -> RelayedAnswer:
         if self.relay is None:
@@ -81,11 +90,7 @@ class ConsoleLink:
 
     def watched(self) -> set[str]:
         """Return which calls that are not here are watched, some dozens at most."""
-        return {
-            call_id
-            for call_id in self._events.asked_for()
-            if self._switchboard.call(call_id) is None and self._recent.find(call_id) is None
-        }
+        return {call_id for call_id in self._events.asked_for() if not self._is_here(call_id)}
 
     def on_report(self, report: WatchedReport) -> None:
         try:

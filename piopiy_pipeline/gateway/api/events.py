@@ -7,7 +7,7 @@ is cut off. When it connects again, it begins with the calls that are under way 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pydantic import ValidationError
 from websockets.frames import CloseCode
@@ -19,7 +19,7 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReporte
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
-__all__ = ["MAX_CLIENTS", "EventsHub"]
+__all__ = ["MAX_CLIENTS", "MAX_ELSEWHERE", "EventsHub"]
 
 MAX_CLIENTS = 64
 MAX_UNKNOWN = 128
@@ -44,14 +44,18 @@ class EventsHub:
     def __init__(self, access: Access, recent: RecentCalls) -> None:
         self._access = access
         self._recent = recent
+        self.begin_elsewhere: Callable[[frozenset[str]], Awaitable[None]] | None = None
+        """Has the events of calls at other gateways come. None: the gateway is alone."""
+        self._greeting: dict[_EventsConnection, asyncio.Task[None]] = {}  # of which such events are awaited
+        self._early: dict[str, str] = {}  # by call: the latest message that came meanwhile
         self._connections: set[_EventsConnection] = set()
         self._clients: set[_EventsConnection] = set()  # those of them whose key was good
 
     @property
     def full(self) -> bool:
         """Whether one more connection would be too many."""
-        unknown = len(self._connections) - len(self._clients)
-        return len(self._clients) >= MAX_CLIENTS or unknown >= MAX_UNKNOWN
+        unknown = len(self._connections) - len(self._clients) - len(self._greeting)
+        return len(self._clients) + len(self._greeting) >= MAX_CLIENTS or unknown >= MAX_UNKNOWN
 
     def on_event(self, event: BusEvent) -> None:
         """Send an event of the bus to all clients."""
@@ -72,7 +76,7 @@ class EventsHub:
     def asked_for(self) -> set[str]:
         """Return of which calls clients want the conversation, so many as can be asked of other gateways."""
         wanted: set[str] = set()
-        for client in self._clients:
+        for client in (*self._clients, *self._greeting):
             wanted.update(client.calls or ())
             if len(wanted) >= MAX_ELSEWHERE:
                 return set(sorted(wanted)[:MAX_ELSEWHERE])
@@ -83,6 +87,8 @@ class EventsHub:
         for client in tuple(self._clients):
             if client.calls is not None:
                 client.send(text, call_id)
+        if any(call_id in (client.calls or ()) for client in self._greeting):
+            self._early[call_id] = text
 
     def admit(
         self,
@@ -112,15 +118,36 @@ class EventsHub:
         client.listen()  # last, because messages that came already are handled at once
 
     def _greet(self, client: _EventsConnection) -> None:
-        if len(self._clients) >= MAX_CLIENTS:
+        if len(self._clients) + len(self._greeting) >= MAX_CLIENTS:
             client.refuse("too many watch already: close another page")
             return
+        if self.begin_elsewhere is not None and client.calls:
+            task = asyncio.get_running_loop().create_task(self._greet_later(client), name="watch elsewhere")
+            self._greeting[client] = task
+            return
+        self._greet_now(client)
+
+    async def _greet_later(self, client: _EventsConnection) -> None:
+        """Greet a client when what it asked for comes: it looks up what was before then, and misses nothing."""
+        assert self.begin_elsewhere is not None
+        await self.begin_elsewhere(client.calls or frozenset())
+        del self._greeting[client]
+        self._greet_now(client)
+        for call_id in sorted(client.calls or ()):
+            if (early := self._early.get(call_id)) is not None:
+                client.send(early, call_id)
+        if not self._greeting:
+            self._early.clear()
+
+    def _greet_now(self, client: _EventsConnection) -> None:
         client.send(Hello(version=__version__).model_dump_json(), None)
         for record in self._recent.under_way():
             client.send(WatchedCall(call=record).model_dump_json(), None, greeting=True)
         self._clients.add(client)
 
     def _forget(self, connection: _EventsConnection) -> None:
+        if (greeting := self._greeting.pop(connection, None)) is not None:
+            greeting.cancel()
         self._connections.discard(connection)
         self._clients.discard(connection)
 

@@ -31,22 +31,19 @@ class CallWatches:
     def __len__(self) -> int:
         return len(self._watches)
 
-    def watch(self, call_id: str, watcher: str, now: float) -> bool:
-        """Begin or prolong a watch. Returns whether it is a new one; one too many is not begun."""
+    def watch(self, call_id: str, watcher: str, now: float) -> None:
+        """Begin or prolong a watch. One too many is not begun."""
         if call_id not in self._watches and len(self._watches) >= MOST_WATCHED:
             self._watches = {
                 one: kept for one, _ in tuple(self._watches.items()) if (kept := self._left(one, now))
             }
             self._rates = {one: rate for one, rate in self._rates.items() if one in self._watches}
             if len(self._watches) >= MOST_WATCHED:
-                return False
+                return
         watchers = self._watches.setdefault(call_id, {})
-        new = watchers.get(watcher, 0.0) <= now
         if watcher in watchers or len(watchers) < MOST_WATCHERS:
             watchers[watcher] = now + WATCH_S
             self._rates.setdefault(call_id, TokenBucket(EVENTS_PER_S, now))
-            return new
-        return False
 
     def watchers(self, call_id: str, now: float) -> list[str]:
         """Return who watches a call."""

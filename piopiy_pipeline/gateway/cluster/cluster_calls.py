@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from piopiy_pipeline.gateway.cluster.call_watches import RENEW_S, CallWatches
@@ -43,6 +43,8 @@ LOOK_S = 20.0
 """So long after somebody has looked at all calls they are told still."""
 FIND_S = 0.4
 """How long a gateway may take to say that it has a call."""
+BEGIN_S = 1.5
+"""How long it may take until the events of a call at another gateway come."""
 MOST_EVENT_CHARS = 16_000
 """A longer event is not told to other gateways: the call's details have it."""
 MOST_FOUND = 1000
@@ -103,7 +105,8 @@ class ClusterCalls:
         self._look_until = float("-inf")
         self._found: dict[str, str] = {}  # where calls are that were looked for
         self._asked: dict[str, float] = {}  # when a watch was asked for last
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning: dict[str, asyncio.Event] = {}  # watches of which nothing has come yet
+        self._tasks: set[asyncio.Task[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -163,14 +166,19 @@ class ClusterCalls:
             case SendCalls(asker=asker):
                 self._watchers.add(asker)
                 self._own.begin_again()
-            case WatchCall(call_id=call_id, watcher=watcher):
-                if self.has_call(call_id) and self._watches.watch(call_id, watcher, self._loop.time()):
+            case WatchCall(call_id=call_id, watcher=watcher, begin=begin) if self.has_call(call_id):
+                self._watches.watch(call_id, watcher, self._loop.time())
+                if begin:
                     self._report(
                         call_id, [watcher], WatchedReport(call_id=call_id, record=self._record(call_id))
                     )
-            case WatchedReport():
+            case WatchedReport(call_id=call_id):
+                if (begun := self._beginning.get(call_id)) is not None:
+                    begun.set()
                 if self.host is not None:
                     self.host.on_report(notice)
+            case _:
+                pass
 
     def has_call(self, call_id: str) -> bool:
         """Return whether a call is here, or was until a while ago."""
@@ -243,24 +251,44 @@ class ClusterCalls:
 
     # ------------------------------------------------------------------ calls that are watched from here
 
+    async def watch(self, call_ids: Collection[str]) -> None:
+        """Have the events of calls at other gateways come, as long as they are `ConsoleHost.watched`. Returns when they
+        do, or when it is clear that they will not.
+
+        Args:
+            call_ids: The calls: some dozens at most.
+        """
+        await asyncio.gather(*(self._begin_watch(call_id) for call_id in call_ids))
+
+    async def _begin_watch(self, call_id: str) -> None:
+        self._asked[call_id] = self._loop.time()
+        begun = self._beginning.setdefault(call_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(BEGIN_S):
+                if await self._ask_to_watch(call_id, begin=True):
+                    await begun.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._beginning.pop(call_id, None)
+
     def _renew(self, now: float) -> None:
         wanted = set() if self.host is None else self.host.watched()
         self._asked = {call_id: at for call_id, at in self._asked.items() if call_id in wanted}
         for call_id in wanted:
             if now >= self._asked.get(call_id, float("-inf")) + RENEW_S and len(self._tasks) < MOST_SEARCHED:
                 self._asked[call_id] = now
-                self._begin(self._watch(call_id), call_id)
+                task = self._loop.create_task(self._ask_to_watch(call_id), name=f"{call_id}::watch")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _watch(self, call_id: str) -> None:
+    async def _ask_to_watch(self, call_id: str, *, begin: bool = False) -> bool:
+        """Ask the gateway that has a call to tell of it. Returns whether there is one."""
         gateway = await self.where(call_id)
         if gateway is not None:
-            order = WatchCall(call_id=call_id, watcher=self._name)
+            order = WatchCall(call_id=call_id, watcher=self._name, begin=begin)
             self._directory.notify(gateway, GatewayNotice(notice=order))
-
-    def _begin(self, work: Coroutine[Any, Any, None], call_id: str) -> None:
-        task = self._loop.create_task(work, name=f"{call_id}::watch")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return gateway is not None
 
     def _is_there(self, gateway: str) -> bool:
         return any(one.gateway == gateway for one in self._others.there(self._loop.time()))

@@ -119,11 +119,15 @@ class SendCalls(Message):
 
 
 class WatchCall(Message):
-    """Asks the gateway that has a call to tell `watcher` what happens in it, for a while: asked again, it goes on."""
+    """Asks the gateway that has a call to tell `watcher` what happens in it, for a while: asked again, it goes on.
+
+    `begin` asks for the call's record at once, so that it is known when nothing is missed any more.
+    """
 
     kind: Literal["watch_call"] = "watch_call"
     call_id: _CallId
     watcher: str
+    begin: bool = False
 
 
 class ReportedEvent(Message):

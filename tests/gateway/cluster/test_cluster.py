@@ -277,7 +277,7 @@ def test_no_call_has_two_agents_and_no_agent_more_calls_than_places(faults: bool
         assert house.under_way() == 0
         assert house.kept() == 0
         assert all(leg.ended for gateway, leg in legs if gateway.alive)
-        assert len(house.served) >= min(5, sum(agent.capacity for agent in house.agents))
+        assert len(house.served) >= (1 if faults else 5)  # with one agent left, of one place, it may be two
         if not faults:
             assert sum(agent.refused_full for agent in house.agents) == 0
         await house.close()

@@ -8,6 +8,7 @@ const { Conversation, LINE, PARTS, latencyOf, median, partsOf } = await import(n
 const { inWords, scaleOf } = await import(new URL("waterfall.js", js));
 const { LineMeter, lineMs, sounding } = await import(new URL("line.js", js));
 const { WavOutline, beganBefore } = await import(new URL("wav.js", js));
+const { dayInWords } = await import(new URL("charts.js", js));
 const { clock, durationOf, outcomeInWords, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
 
 const LATENCY = { silence_s: 0.2, stt_s: 0.05, turn_s: 0.5, llm_s: 0.1, tts_s: 0.07, playout_s: 0.011, total_s: 0.931 };
@@ -225,4 +226,13 @@ test("calls are told in words", () => {
   assert.equal(whoToWhom({ kind: "phone", from_number: null, to_number: null, agent_id: "desk" }), "withheld number → desk");
   assert.equal(durationOf({ duration_s: null, phase: "offering" }), null);
   assert.ok(durationOf({ duration_s: 3, phase: "live", heard_at: performance.now() - 2000 }) >= 5);
+});
+
+test("the day is said in words: how many calls, which failed and why, and how fast answers were", () => {
+  const quiet = { bucket_s: 600, bounds_s: [0.5, 1, 2], gateways: ["a"], missing: [], counts: [] };
+  assert.equal(dayInWords(quiet), "No calls yet since these gateways were started.");
+  const bucket = { at: 600, placed: 1, most: 1, ended: { caller_hangup: 1 }, errors: 0, buckets: [0, 0, 0, 0], voice_to_voice: { answers: 0, p50_s: null, p95_s: null } };
+  assert.match(dayInWords({ ...quiet, counts: [bucket] }), /^1 call since .*; none failed; no errors in conversations\.$/);
+  const bad = { ...bucket, placed: 4, ended: { busy: 2, error: 1, caller_hangup: 1 }, errors: 1, buckets: [0, 4, 0, 0] };
+  assert.match(dayInWords({ ...quiet, counts: [bucket, bad] }), /^5 calls since .*; 3 failed \(2 × every agent was busy, 1 × the bot failed\); 1 error in conversations; 4 answers: half within 750 ms, 95% within 975 ms\.$/);
 });

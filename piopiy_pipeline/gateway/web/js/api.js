@@ -24,6 +24,27 @@ const TOKEN_S = 3600;
  *   ice_servers: RTCIceServer[], problems: string[]}} ServerInfo
  */
 
+/**
+ * @typedef {{gateway: string, here: boolean, state: "serving"|"draining"|"lost", heard_s: number, url: string,
+ *   version: string, started_at: number|null, calls: number, max_calls: number|null, busy: number|null, dials: boolean,
+ *   problems: string[]}} GatewayInfo
+ */
+/**
+ * @typedef {{agent_id: string, gateway: string, instances: number, active: number, capacity: number, draining: number,
+ *   held_back: number, silent: number, overloaded: number, busy: number|null, versions: string[]}} AgentHome
+ */
+/**
+ * @typedef {{gateway: string, clustered: boolean, problem: string, gateways: GatewayInfo[], agents: AgentHome[],
+ *   configured: string[]}} ClusterInfo
+ */
+/**
+ * A call under way at any gateway, with times in Unix time in seconds.
+ * @typedef {{gateway: string, call_id: string, agent_id: string, instance_id: string|null, kind: string, phase: string,
+ *   from_number: string|null, to_number: string|null, placed_at: number, answered_at: number|null, held: boolean,
+ *   muted: boolean}} CallElsewhere
+ */
+/** @typedef {{calls: CallElsewhere[], total: number, whole: boolean}} ClusterCallList */
+
 /** The gateway refused a request, or could not be reached (`status` is 0). */
 export class ApiError extends Error {
   /** @param {number} status @param {string} message */
@@ -93,6 +114,43 @@ export class Api {
   /** @param {string} callId @returns {Promise<CallRecord>} */
   async hangup(callId) {
     return received(await this.#json("POST", `api/calls/${encodeURIComponent(callId)}/hangup`));
+  }
+
+  /** @returns {Promise<ClusterInfo>} all gateways and agents */
+  cluster() {
+    return this.#json("GET", "api/cluster");
+  }
+
+  /** @param {number} limit @returns {Promise<ClusterCallList>} the calls under way at all gateways */
+  clusterCalls(limit) {
+    return this.#json("GET", `api/cluster/calls?limit=${limit}`);
+  }
+
+  /** @returns {Promise<import("./charts.js").Trends>} the last day of all gateways */
+  trends() {
+    return this.#json("GET", "api/cluster/trends");
+  }
+
+  /** @param {string} agentId @param {string} gateway where the instances are at home @param {boolean} on */
+  async drain(agentId, gateway, on) {
+    await this.#post(`api/agents/${encodeURIComponent(agentId)}/drain?gateway=${encodeURIComponent(gateway)}`, { on });
+  }
+
+  /**
+   * Do something with a call, wherever it is.
+   * @param {string} callId @param {"hold"|"mute"|"transfer"|"hangup"} what @param {Object<string, any>} body
+   */
+  async order(callId, what, body) {
+    await this.#post(`api/calls/${encodeURIComponent(callId)}/${what}`, body);
+  }
+
+  /** @param {{agent_id: string, to: string}} order @param {string|null} gateway null: this one */
+  async dial(order, gateway) {
+    await this.#post(gateway ? `api/calls?gateway=${encodeURIComponent(gateway)}` : "api/calls", order);
+  }
+
+  async #post(path, body) {
+    await this.#fetch("POST", path, { body, signal: AbortSignal.timeout(PATIENCE_MS) });
   }
 
   /** @param {string} callId @returns {string} */

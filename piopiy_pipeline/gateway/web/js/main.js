@@ -6,8 +6,10 @@
 import { Api, ApiError } from "./api.js";
 import { CallList } from "./calls.js";
 import { CallView } from "./callview.js";
+import { confirmed } from "./dialogs.js";
 import { byId, el, say, setText } from "./dom.js";
 import { Events } from "./events.js";
+import { Fleet } from "./fleet.js";
 import { whoToWhom } from "./format.js";
 import { LineMeter } from "./line.js";
 import { Talk } from "./talk.js";
@@ -18,6 +20,7 @@ const LINK = { connecting: "connecting", open: "live", reconnecting: "reconnecti
 const api = new Api();
 /** @type {Map<string, import("./api.js").CallRecord>} calls of which the gateway told since the page is open */
 const told = new Map();
+const fleet = new Fleet(api);
 const list = new CallList(api, complain);
 const line = new LineMeter((callId, number) => view.measured(callId, number));
 const view = new CallView(api, {
@@ -83,8 +86,8 @@ function lock(problem) {
   opened = false;
   events.stop();
   talk.end("the key is not accepted any more");
-  byId("console").hidden = true;
-  byId("link").hidden = true;
+  fleet.close();
+  for (const id of ["console", "fleet", "link", "to-fleet", "to-console"]) byId(id).hidden = true;
   byId("key-form").hidden = false;
   say(byId("key-problem"), problem);
   byId("key").setAttribute("aria-invalid", String(Boolean(problem)));
@@ -98,7 +101,6 @@ function unlock() {
   attempted = false;
   byId("key-form").hidden = true;
   byId("key").value = "";
-  byId("console").hidden = false;
   byId("link").hidden = false;
   route();
   events.start();
@@ -116,8 +118,21 @@ function watch() {
   events.watch([view.callId, talk.callId].filter((id) => id !== null));
 }
 
-/** Show the call whose id is in the address. */
+/** Show what is in the address: all gateways, or a call with this id. */
 function route() {
+  const all = location.hash === "#/gateways";
+  const [shown, other] = all ? ["fleet", "console"] : ["console", "fleet"];
+  byId(shown).hidden = false;
+  byId(other).hidden = true;
+  byId("to-fleet").hidden = all;
+  byId("to-console").hidden = !all;
+  document.querySelector(".jump").toggleAttribute("hidden", all);
+  if (all) {
+    byId("to-console").setAttribute("href", view.callId ? `#/call/${encodeURIComponent(view.callId)}` : "#/");
+    fleet.open();
+    return; // the call that was selected stays so, and goes on
+  }
+  fleet.close();
   const callId = decodeURIComponent(/^#\/call\/(.+)$/.exec(location.hash)?.[1] ?? "") || null;
   const changed = callId !== view.callId;
   list.select(callId);
@@ -128,12 +143,7 @@ function route() {
 
 /** @param {import("./api.js").CallRecord} call */
 async function hangup(call) {
-  const dialog = byId("confirm");
-  setText(byId("confirm-text"), `Hang up the call ${whoToWhom(call)}?`);
-  dialog.returnValue = "no";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue !== "yes") return;
+  if (!(await confirmed(`Hang up the call ${whoToWhom(call)}?`, "Hang up"))) return;
   try {
     const ended = await api.hangup(call.call_id);
     list.take(ended);
