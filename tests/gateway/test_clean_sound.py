@@ -23,6 +23,8 @@ RATE = 8_000
 FRAME = RATE // 50
 SECONDS = 8
 ROOM = Speakerphone(RATE, delay_ms=120, echo_db=-3, seed=21)
+BUFFER = 5
+"""Frames that the telephone keeps before it plays: so much later what is played may come."""
 
 
 async def hold_a_speakerphone(leg: Peer) -> None:
@@ -36,12 +38,18 @@ async def hold_a_speakerphone(leg: Peer) -> None:
                 played.extend(message)
 
     async def speak() -> None:
-        begin, sent = loop.time(), 0
+        # A telephone plays each sample once and in its order, however late it is asked to. What the room makes of it
+        # depends on no scheduler then: an echo whose delay jumps cannot be removed.
+        begin, sent, at, playing = loop.time(), 0, 0, False
+        line = np.zeros(2 * RATE, np.int16)  # the room rings for less than a second
         while True:
             await asyncio.sleep(max(0.0, begin + sent * 0.02 - loop.time()))
-            heard = np.frombuffer(bytes(played), np.int16)[-RATE:]  # the room rings for less than a second
-            frame = ROOM.heard(np.concatenate([np.zeros(RATE, np.int16), heard]))[-FRAME:]
-            await leg.socket.send(frame.tobytes())
+            waiting = (len(played) - at) // (2 * FRAME)
+            playing = waiting > (0 if playing else BUFFER)
+            frame = bytes(played[at : at + 2 * FRAME]) if playing else bytes(2 * FRAME)
+            at += 2 * FRAME * playing
+            line = np.concatenate([line[FRAME:], np.frombuffer(frame, np.int16)])
+            await leg.socket.send(ROOM.heard(line)[-FRAME:].tobytes())
             sent += 1
 
     async with asyncio.TaskGroup() as both:
