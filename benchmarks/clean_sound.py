@@ -96,7 +96,7 @@ class _Ears:
         for number, at in enumerate(windows):
             middle = at + shape.context_bytes
             pieces = (audio[at:middle], audio[middle : middle + shape.window_bytes])
-            (score,), (power,), state = self._silero.score(shape, pieces, (state,))
+            (score,), (power,), state = self._silero.score(shape, pieces, state)
             if VadEvent.STARTED in segmenter.window(score, power):
                 found.append((number + 1) * shape.seconds)
             speaking += segmenter.speaking

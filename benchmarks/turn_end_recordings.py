@@ -73,7 +73,7 @@ def _segments(pcm: Pcm) -> list[tuple[float, float]]:
         at = number * shape.window_bytes
         middle = at + shape.context_bytes
         window = (audio[at:middle], audio[middle : middle + shape.window_bytes])
-        (score,), (power,), state = model.score(shape, window, [state])
+        (score,), (power,), state = model.score(shape, window, state)
         now = (number + 1) * shape.seconds
         for event in segmenter.window(score, power):
             if event is VadEvent.STARTED:

@@ -105,7 +105,7 @@ class Studio:
             at = number * shape.window_bytes
             middle = at + shape.context_bytes
             audio = (pcm[at:middle], pcm[middle : middle + shape.window_bytes])
-            (score,), (power,), state = model.score(shape, audio, [state])
+            (score,), (power,), state = model.score(shape, audio, state)
             end_s = (number + 1) * shape.seconds
             events = segmenter.window(score, power)
             now = end_s + VAD_S

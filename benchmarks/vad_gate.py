@@ -72,7 +72,7 @@ def segments(pcm: bytes, rate: int, *, gated: bool, reset_s: float = 2.0) -> tup
         if afresh:
             state, tail, since = SileroModel.fresh_state(), bytes(shape.context_bytes), 0
         for heard in (*before, window):
-            [probability], [power], state = model.score(shape, [tail, heard], [state])
+            [probability], [power], state = model.score(shape, [tail, heard], state)
             tail = heard[-shape.context_bytes :]
             asked, since = asked + 1, since + 1
             low = low + 1 if probability < 0.1 else 0

@@ -48,6 +48,11 @@ class EnergyGate:
         self._kept.append(window)
         return True
 
+    @property
+    def holds(self) -> bool:
+        """Whether it has kept windows that the model has not heard."""
+        return bool(self._kept)
+
     def open(self) -> tuple[list[bytes], bool]:
         """Return the windows that the model has to hear first, and whether from a fresh state on. Forgets them."""
         if not self._kept:

@@ -35,6 +35,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 
 MODEL_FILE = "silero_vad.onnx"
+_FULL_SCALE = np.float32(2**-15)
 _MANY = 16  # windows of a batch whose time is measured
 _PLACES = (("silero_vad", Path("data")), ("pipecat", Path("audio/vad/data")))
 
@@ -143,7 +144,7 @@ class SileroModel:
     def _measured_s(self, count: int) -> float:
         shape = _SHAPES[16000]
         audio = [bytes(shape.context_bytes), bytes(shape.window_bytes)] * count
-        states = [self.fresh_state()] * count
+        states = np.zeros((2, count, 128), np.float32)
         times = []
         for _ in range(4):
             began = time.thread_time()
@@ -157,51 +158,50 @@ class SileroModel:
         return np.zeros((2, 1, 128), np.float32)
 
     def score(
-        self, shape: WindowShape, audio: Sequence[bytes], states: Sequence[FloatArray]
+        self, shape: WindowShape, audio: Sequence[bytes], states: FloatArray
     ) -> tuple[list[float], list[float], FloatArray]:
         """Score one window of each of n streams.
 
         Args:
             shape: The shape of the windows, which all have the same rate.
             audio: 2n pieces of PCM16 little-endian mono: for each stream its context, then its window.
-            states: N recurrent states of shape ``[2, 1, 128]``.
+            states: The recurrent states before it, of shape ``[2, n, 128]``. They are only read.
 
         Returns:
             The n speech probabilities; the n mean powers of the window, where 1.0 is a full-scale square wave; and
             the states after it, of shape ``[2, n, 128]``.
         """
         silence = self._silence[shape.sample_rate]
-        known = [silence.answer(audio[2 * i], audio[2 * i + 1], state) for i, state in enumerate(states)]
-        if None not in known:
-            answers = [answer for answer in known if answer is not None]
-            return [answer[0] for answer in answers], [0.0] * len(states), _joined([a[1] for a in answers])
-        asked = [i for i, answer in enumerate(known) if answer is None]
-        if len(asked) < len(states):
+        silent = silence.among(audio)
+        if not silent:
+            return self._score(shape, audio, states)
+        count = len(audio) // 2
+        known = {i: answer for i in silent if (answer := silence.answer(states[:, i : i + 1])) is not None}
+        asked = [i for i in range(count) if i not in known]
+        scores, powers, after = [0.0] * count, [0.0] * count, np.empty_like(states)
+        if asked:
             pieces = [piece for i in asked for piece in audio[2 * i : 2 * i + 2]]
-            scores, powers, after = self._score(shape, pieces, [states[i] for i in asked])
-        else:
-            scores, powers, after = self._score(shape, audio, states)
-        for j, i in enumerate(asked):
-            silence.learn(audio[2 * i], audio[2 * i + 1], states[i], (scores[j], after[:, j : j + 1]))
-        if len(asked) == len(states):
-            return scores, powers, after
-        fresh = iter(zip(scores, powers, np.split(after, len(asked), axis=1), strict=True))
-        merged = [next(fresh) if answer is None else (answer[0], 0.0, answer[1]) for answer in known]
-        return [m[0] for m in merged], [m[1] for m in merged], _joined([m[2] for m in merged])
+            asked_scores, asked_powers, after[:, asked] = self._score(shape, pieces, states[:, asked])
+            for i, score, power in zip(asked, asked_scores, asked_powers, strict=True):
+                scores[i], powers[i] = score, power
+        for i in silent:
+            if i in known:
+                scores[i], after[:, i : i + 1] = known[i]
+            else:
+                silence.learn(states[:, i : i + 1], (scores[i], after[:, i : i + 1]))
+        return scores, powers, after
 
     def _score(
-        self, shape: WindowShape, audio: Sequence[bytes], states: Sequence[FloatArray]
+        self, shape: WindowShape, audio: Sequence[bytes], states: FloatArray
     ) -> tuple[list[float], list[float], FloatArray]:
         """Score a batch with the model, without the memory of silence."""
-        count = len(states)
-        samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(count, shape.context + shape.samples)
-        signal = samples.astype(np.float32)
-        signal /= 32768.0
+        samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(-1, shape.context + shape.samples)
+        signal = np.multiply(samples, _FULL_SCALE, dtype=np.float32)
         scores, after = self._session.run(
-            None, {"input": signal, "state": _joined(states), "sr": self._rates[shape.sample_rate]}
+            None, {"input": signal, "state": states, "sr": self._rates[shape.sample_rate]}
         )
         window = signal[:, shape.context :]
-        powers = np.einsum("ij,ij->i", window, window) / shape.samples
+        powers = np.vecdot(window, window) / shape.samples
         return scores[:, 0].tolist(), powers.tolist(), after
 
 
@@ -220,25 +220,29 @@ class _Silence:
         self._answers: dict[bytes, _Answer] = {}  # by the state before
         self._states = {SileroModel.fresh_state().tobytes()}  # those that silence from the beginning leads to
 
-    def answer(self, context: bytes, window: bytes, state: FloatArray) -> _Answer | None:
-        """Return the model's answer to this window, or None if it is not known."""
-        if window != self._window or context != self._context:
-            return None
+    def among(self, audio: Sequence[bytes]) -> list[int]:
+        """Return which windows are silence behind silence, of pieces that are a context and a window in turn."""
+        if self._window not in audio:
+            return []
+        return [
+            i
+            for i in range(len(audio) // 2)
+            if audio[2 * i + 1] == self._window and audio[2 * i] == self._context
+        ]
+
+    def answer(self, state: FloatArray) -> _Answer | None:
+        """Return the model's answer to silence in this state, or None if it is not known."""
         return self._answers.get(state.tobytes())
 
-    def learn(self, context: bytes, window: bytes, state: FloatArray, answer: _Answer) -> None:
-        """Remember the model's answer to this window, if the same may come again."""
-        if window != self._window or context != self._context or len(self._answers) >= self.STEPS:
+    def learn(self, state: FloatArray, answer: _Answer) -> None:
+        """Remember the model's answer to silence in this state, if the same may come again."""
+        if len(self._answers) >= self.STEPS:
             return
         before = state.tobytes()
         if before in self._states:
             after = answer[1].copy()
             self._answers[before] = answer[0], after
             self._states.add(after.tobytes())
-
-
-def _joined(states: Sequence[FloatArray]) -> FloatArray:
-    return states[0] if len(states) == 1 else np.concatenate(states, axis=1)
 
 
 _models: dict[Path, SileroModel] = {}

@@ -6,13 +6,16 @@ Tested in `tests/processors/test_vad_engine.py`.
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
+
+import numpy as np
 
 from piopiy_pipeline.processors.silero import FloatArray, SileroModel, WindowShape
-from piopiy_pipeline.processors.vad_stream import VadStream
+from piopiy_pipeline.processors.vad_stream import ModelState, VadStream
 
 __all__ = ["Scores", "WindowBatch"]
 
-Scores = tuple[list[float], list[float], list[FloatArray], list[float | None]]
+Scores = tuple[list[float], list[float], list[ModelState], list[float | None]]
 """The probability, the power, the state after it, and the volume, of each stream's window."""
 
 
@@ -26,7 +29,7 @@ class WindowBatch:
         self.shape = shape
         self.streams = streams
         self.audio = [stream.take() for stream in streams]
-        self.steps = max(len(heard) for heard in self.audio) // 2
+        self.steps = max(map(len, self.audio)) // 2
         self.states = [stream.state for stream in streams]
         self.meters = [stream.meter for stream in streams]
 
@@ -44,18 +47,21 @@ class WindowBatch:
                 _, _, after = model.score(
                     self.shape,
                     [part for i in asked for part in self._heard(i, step)],
-                    [self.states[i] for i in asked],
+                    _joined([self.states[i] for i in asked]),
                 )
                 for j, i in enumerate(asked):
-                    self.states[i] = after[:, j : j + 1]
-        audio = [part for heard in self.audio for part in heard[-2:]]
-        probabilities, powers, states = model.score(self.shape, audio, self.states)
-        volumes = [
-            meter.update(window) if meter else None
-            for meter, window in zip(self.meters, audio[1::2], strict=True)
-        ]
-        after_each = [states[:, i : i + 1] for i in range(len(self.streams))]
-        return probabilities, powers, after_each, volumes
+                    self.states[i] = after, j
+            audio = [part for heard in self.audio for part in heard[-2:]]
+        else:
+            audio = list(chain.from_iterable(self.audio))
+        probabilities, powers, states = model.score(self.shape, audio, _joined(self.states))
+        volumes: list[float | None] = [None] * len(self.streams)
+        if any(self.meters):
+            volumes = [
+                meter.update(window) if meter else None
+                for meter, window in zip(self.meters, audio[1::2], strict=True)
+            ]
+        return probabilities, powers, [(states, i) for i in range(len(self.streams))], volumes
 
     def _asked(self, step: int) -> list[int]:
         """Return the streams of which a window is heard in this step. All of them end in the last one."""
@@ -64,3 +70,13 @@ class WindowBatch:
     def _heard(self, i: int, step: int) -> list[bytes]:
         at = len(self.audio[i]) - 2 * (self.steps - step)
         return self.audio[i][at : at + 2]
+
+
+def _joined(states: list[ModelState]) -> FloatArray:
+    """Return the states as one array, without a copy if it is that of the last batch."""
+    last = states[0][0]
+    if last.shape[1] == len(states) and all(
+        each is last and column == i for i, (each, column) in enumerate(states)
+    ):
+        return last
+    return np.concatenate([each[:, column : column + 1] for each, column in states], axis=1)

@@ -174,7 +174,8 @@ class _Batcher:
     def join(self, stream: VadStream) -> None:
         """Note that this stream has a window that waits."""
         self._queue[stream] = None
-        self._arm()
+        if self._soon is None:
+            self._arm()
 
     def leave(self, stream: VadStream) -> None:
         self.streams.discard(stream)
@@ -204,9 +205,11 @@ class _Batcher:
             if left_s <= 0:
                 self._soon = self.loop.call_soon(self._score_all, context=self._context)
                 return
-            streams = list(self._queue)[:MAX_BATCH]
-            for stream in streams:
-                del self._queue[stream]
+            streams = list(self._queue)
+            self._queue.clear()
+            if len(streams) > MAX_BATCH:
+                self._queue.update(dict.fromkeys(streams[MAX_BATCH:]))
+                del streams[MAX_BATCH:]
             loud = self._ask_gates(streams)
             left_s -= _GATE_S * (len(streams) - len(loud))
             if loud:
@@ -260,14 +263,11 @@ class _Batcher:
             self._arm()
 
     def _tell(self, batch: WindowBatch, scores: Scores) -> None:
-        probabilities, powers, states, volumes = scores
-        self._call_listeners(
-            batch.streams,
-            [
-                partial(stream.scored, probabilities[i], powers[i], states[i], volumes[i])
-                for i, stream in enumerate(batch.streams)
-            ],
-        )
+        for stream, probability, power, state, volume in zip(batch.streams, *scores, strict=True):
+            try:
+                stream.context.run(stream.scored, probability, power, state, volume)
+            except Exception as error:  # noqa: BLE001 - one call's listener must not deprive the others of theirs
+                self._report(stream, error)
 
     def _fail(self, streams: list[VadStream], error: BaseException) -> None:
         self._call_listeners(streams, [partial(stream.failed, error) for stream in streams])
@@ -277,9 +277,12 @@ class _Batcher:
             try:
                 stream.context.run(call)
             except Exception as error:  # noqa: BLE001 - one call's listener must not deprive the others of theirs
-                self.loop.call_exception_handler(
-                    {"message": "a VAD listener failed", "exception": error, "listener": stream.listener}
-                )
+                self._report(stream, error)
+
+    def _report(self, stream: VadStream, error: Exception) -> None:
+        self.loop.call_exception_handler(
+            {"message": "a VAD listener failed", "exception": error, "listener": stream.listener}
+        )
 
 
 _shared: VadEngine | None = None

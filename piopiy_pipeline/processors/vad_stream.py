@@ -16,13 +16,18 @@ from piopiy_pipeline.processors.energy_gate import EnergyGate
 from piopiy_pipeline.processors.silero import FloatArray, SileroModel, WindowShape
 from piopiy_pipeline.processors.vad_segments import LoudnessMeter
 
-__all__ = ["StreamOwner", "VadListener", "VadStream"]
+__all__ = ["ModelState", "StreamOwner", "VadListener", "VadStream"]
 
 # pipecat/audio/vad/silero.py: the recurrent state drifts on music and long silence, so it is cleared
 # about every two seconds, but only in clear non-speech.
 _RESET_INTERVAL_S = 2.0
 _RESET_BELOW = 0.1
 _RESET_LOW_WINDOWS = 5
+
+
+ModelState = tuple[FloatArray, int]
+"""States that a batch has left, of shape ``[2, n, 128]``, and which of the n is meant. Streams whose windows come
+together share an array, which is the next batch's input as it is."""
 
 
 class VadListener(Protocol):
@@ -71,7 +76,7 @@ class VadStream:
         self.listener = listener
         self.context = contextvars.copy_context()
         """The context in which the listener is called."""
-        self.state: FloatArray
+        self.state: ModelState
         """The model's state after the last window that it has heard."""
         self.meter: LoudnessMeter | None = None
         self.dropped = 0
@@ -139,7 +144,7 @@ class VadStream:
         self._owner.join(self)
 
     def _clear_model_state(self) -> None:
-        self.state = SileroModel.fresh_state()
+        self.state = SileroModel.fresh_state(), 0
         self._tail = bytes(self.shape.context_bytes)
         self._since_reset = 0
 
@@ -164,20 +169,24 @@ class VadStream:
         """Return what the model has to hear of the oldest window and before it: of each window, its context and
         itself.
         """
+        window = self._waiting.popleft()
+        if not self._gate.holds:
+            before, self._tail = self._tail, window[-self.shape.context_bytes :]
+            return [before, window]
         windows, afresh = self._gate.open()
         if afresh:
             self._clear_model_state()
-        windows.append(self._waiting.popleft())
+        windows.append(window)
         heard: list[bytes] = []
         for window in windows:
             heard += (self._tail, window)
             self._tail = window[-self.shape.context_bytes :]
-        before = len(windows) - 1
-        self._since_reset += before
-        self._low_windows += before  # the gate keeps nothing that could be speech
+        further = len(windows) - 1
+        self._since_reset += further
+        self._low_windows += further  # the gate keeps nothing that could be speech
         return heard
 
-    def scored(self, probability: float, power: float, state: FloatArray, volume: float | None) -> None:
+    def scored(self, probability: float, power: float, state: ModelState, volume: float | None) -> None:
         """Take what the model says of the window that was taken last, and tell the listener."""
         if self._closed:
             return

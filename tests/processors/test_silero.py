@@ -62,15 +62,16 @@ def test_what_is_remembered_of_silence_is_what_the_model_says(rate: int) -> None
     first: list[float] = []
     state = SileroModel.fresh_state()
     for _ in range(70):
-        (probability,), _, state = model.score(shape, [context, zeros], [state])
+        (probability,), _, state = model.score(shape, [context, zeros], state)
         first.append(probability)
     silent = noisy = reference = SileroModel.fresh_state()
     tail = context
     for n in range(70):  # remembered by now, beside a stream that is not
         window = noise[n].tobytes()
-        (quiet, loud), powers, both = model.score(shape, [context, zeros, tail, window], [silent, noisy])
+        both = np.concatenate([silent, noisy], axis=1)
+        (quiet, loud), powers, both = model.score(shape, [context, zeros, tail, window], both)
         silent, noisy = both[:, :1], both[:, 1:]
-        (expected,), (power,), reference = other.score(shape, [tail, window], [reference])
+        (expected,), (power,), reference = other.score(shape, [tail, window], reference)
         tail = window[-shape.context_bytes :]
         assert (quiet, loud, powers) == (first[n], expected, [0.0, power])
     assert np.array_equal(noisy, reference)

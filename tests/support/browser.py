@@ -179,7 +179,7 @@ def speech_s(pcm: Pcm) -> float:
     spoken_s = 0.0
     for at in range(0, len(data) - shape.window_bytes + 1, shape.window_bytes):
         window = data[at : at + shape.window_bytes]
-        (score,), _, state = model.score(shape, [context, window], [state])
+        (score,), _, state = model.score(shape, [context, window], state)
         context = window[-shape.context_bytes :]
         spoken_s += shape.seconds if score > 0.5 else 0.0
     return spoken_s

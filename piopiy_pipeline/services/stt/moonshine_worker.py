@@ -237,7 +237,7 @@ def _speech_scores(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float64]:
     for begin in range(0, len(pcm) - shape.context_bytes - shape.window_bytes + 1, shape.window_bytes):
         middle = begin + shape.context_bytes
         window = pcm[middle : middle + shape.window_bytes]
-        (score,), _, state = silero.score(shape, (pcm[begin:middle], window), (state,))
+        (score,), _, state = silero.score(shape, (pcm[begin:middle], window), state)
         scores.append(score)
     return np.array(scores)
 

@@ -148,7 +148,7 @@ def speech_in(
     windows = len(data) // shape.window_bytes
     for i in range(windows):
         window = data[i * shape.window_bytes : (i + 1) * shape.window_bytes]
-        (probability,), (power,), state = model.score(shape, [context, window], [state])
+        (probability,), (power,), state = model.score(shape, [context, window], state)
         context = window[-shape.context_bytes :]
         now = (i + 1) * shape.seconds
         for event in segmenter.window(probability, power):
