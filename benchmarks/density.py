@@ -8,7 +8,11 @@ Ours is an `Agent` with a `VoiceAgent` a call, at a real gateway; stock is pipec
 transport, VAD processor and pipeline worker with their defaults (without RTVI), in an environment that this
 program makes in a temporary folder and that holds nothing of ours (``--stock-python`` takes one that is there).
 Callers and gateway run in another process than the agent, whose own CPU clock is read. The callers' recording, the
-services and the event loop are the same on both sides, which take turns.
+services and the event loop are the same on all sides, which take turns.
+
+With ``--peers livekit`` LiveKit Agents stand beside them: an `AgentSession` a call, without a server
+(`density_livekit`). Its audio comes and goes in its own process, so the cost of a media transport is in the numbers of
+the others only, and a gap of its is one in the sink that stands for a caller.
 
 Measured while all calls are up: CPU time of the agent per call-second; how late timers of its event loop are (p99);
 the longest gap in what a caller's telephone plays, behind a buffer of 60 ms; and its largest memory.
@@ -36,9 +40,10 @@ from typing import Any
 
 from benchmarks.child_process import START_LIMIT_S, Failed, Found, child
 from benchmarks.density_plot import plot_of
-from benchmarks.stock_environment import make_stock_environment
+from benchmarks.stock_environment import LIVEKIT, make_environment, make_stock_environment
 
 SIDES = ("stock", "ours")
+PEERS = ("livekit",)
 CALLS = [1, 5, 10, 20, 40, 60, 80, 100]
 RATIO_AT = 20
 MEDIANS = (
@@ -68,6 +73,11 @@ def measure(side: str, calls: int, options: argparse.Namespace) -> Found:
             callers = stack.enter_context(child("density_callers", token=token, **common))
             url = callers.answer("url", START_LIMIT_S)["url"]
             agent = stack.enter_context(child("density_agents", token=token, url=url, **agent_options))
+        elif side == "livekit":
+            agent = stack.enter_context(
+                child("density_livekit", python=options.livekit_python, **common, loop=options.loop)
+            )
+            callers = agent  # in the same process: it has no media transport
         else:
             agent = stack.enter_context(child("density_agents", python=options.stock_python, **agent_options))
             ports = agent.answer("ports", START_LIMIT_S)["ports"]
@@ -104,18 +114,18 @@ def ratio_of(sides: Mapping[str, Found]) -> float | None:
 def table(results: Results) -> str:
     """Return the results as a table for people."""
     lines = [
-        f"{'calls':>5}  {'side':<6}{'CPU ms':>8}{'core':>7}{'lag p99':>9}{'worst gap':>11}{'gaps':>6}"
+        f"{'calls':>5}  {'side':<8}{'CPU ms':>8}{'core':>7}{'lag p99':>9}{'worst gap':>11}{'gaps':>6}"
         f"{'MB':>6}{'threads':>9}{'turns':>7}  of stock"
     ]
     for calls, sides in results.items():
         for side, found in sides.items():
             if "failed" in found:
-                lines.append(f"{calls:>5}  {side:<6}  did not hold: {found['failed'].splitlines()[0]}")
+                lines.append(f"{calls:>5}  {side:<8}  did not hold: {found['failed'].splitlines()[0]}")
                 continue
             ratio = ratio_of(sides) if side == "ours" else None
             silent = f", {found['silent_calls']:.0f} calls silent" if found["silent_calls"] else ""
             lines.append(
-                f"{calls:>5}  {side:<6}{found['steady_ms']:>8.2f}{found['core']:>7.2f}{found['lag_p99_ms']:>9.1f}"
+                f"{calls:>5}  {side:<8}{found['steady_ms']:>8.2f}{found['core']:>7.2f}{found['lag_p99_ms']:>9.1f}"
                 f"{found['worst_gap_ms']:>11.1f}{found['gaps']:>6.0f}{found['peak_mb']:>6.0f}{found['threads']:>9.0f}"
                 f"{_turns(found):>7}  {'' if ratio is None else f'{ratio:.0%}'}"
                 f"{'  starved' if found['starved'] else ''}"
@@ -132,10 +142,17 @@ def _turns(found: Found) -> int:
     return sum(int(run["did"]["utterances"]) for run in found["runs"])
 
 
+def sides_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the sides that are measured, in turn."""
+    if options.profile:
+        return ("ours",)
+    return (options.side,) if options.side else (*SIDES, *options.peers)
+
+
 def measure_all(options: argparse.Namespace) -> Results:
     """Measure each number of calls, with the sides in turn."""
     results: Results = {}
-    sides = ("ours",) if options.profile else (options.side,) if options.side else SIDES
+    sides = sides_of(options)
     for calls in options.calls:
         runs: dict[str, list[Found]] = {side: [] for side in sides}
         failed: dict[str, str] = {}
@@ -158,7 +175,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="N")
-    arguments.add_argument("--side", choices=SIDES, help="only this one")
+    arguments.add_argument("--side", choices=[*SIDES, *PEERS], help="only this one")
+    arguments.add_argument(
+        "--peers", choices=PEERS, nargs="+", default=[], help="beside stock and ours; takes 500 MB more"
+    )
     arguments.add_argument("--seconds", type=float, help="length of a measurement (default: 20)")
     arguments.add_argument("--repeats", type=int, default=1, help="measurements of each; the median counts")
     arguments.add_argument("--rate", type=int, choices=[8000, 16000, 24000], default=16000)
@@ -166,6 +186,7 @@ def main() -> int:
     arguments.add_argument("--profile", type=Path, help="write a cProfile of our agent (implies --side ours)")
     arguments.add_argument("--quick", action="store_true", help="10 s a measurement")
     arguments.add_argument("--stock-python", help="an interpreter with pipecat-ai[websocket] 1.14 for stock")
+    arguments.add_argument("--livekit-python", help=f"an interpreter with {LIVEKIT[0]} for that side")
     arguments.add_argument("--plot", type=Path, metavar="SVG", help="draw the results")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments.add_argument(
@@ -180,9 +201,12 @@ def main() -> int:
     options.seconds = options.seconds or (10.0 if options.quick else 20.0)
     options.loop = options.loop or ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
     with tempfile.TemporaryDirectory(prefix="density-") as folder:
-        if options.stock_python is None and options.side != "ours" and not options.profile:
+        if options.stock_python is None and "stock" in sides_of(options):
             print("making an environment with stock pipecat ...", file=sys.stderr, flush=True)
             options.stock_python = make_stock_environment(Path(folder))
+        if options.livekit_python is None and "livekit" in sides_of(options):
+            print("making an environment with LiveKit Agents ...", file=sys.stderr, flush=True)
+            options.livekit_python = make_environment(Path(folder) / "livekit", LIVEKIT)
         results = measure_all(options)
     print(table(results))
     if options.plot:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import asdict, dataclass, fields
-from functools import cache
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
@@ -37,36 +34,9 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.time import time_now_iso8601
 
-from piopiy_pipeline.audio.wav import read_wav
+from benchmarks.instant_script import INSTRUCTIONS, LONG, SECONDS_A_CHARACTER, SHORT, Tally, voice
 
 __all__ = ["INSTRUCTIONS", "InstantLLM", "InstantSTT", "InstantTTS", "Tally", "book_table"]
-
-INSTRUCTIONS = "You take bookings for a restaurant."
-VOICE = Path(__file__).parent.parent / "tests" / "audio" / "correction" / "01-book.wav"
-SECONDS_A_CHARACTER = 0.06
-LONG = (
-    "Certainly. I can book a table for two people tomorrow evening. "
-    "We have tables at six, at half past seven, and at nine. "
-    "The one at half past seven is by the window, and it is the most popular."
-)
-SHORT = "No problem, four people it is."
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the services of a process have done. A measurement of calls in which nothing happened does not
-    count.
-    """
-
-    utterances: int = 0
-    answers: int = 0
-    tools: int = 0
-    spoken_s: float = 0.0
-
-    def since(self, earlier: Tally) -> dict[str, float]:
-        """Return what has been added since `earlier`."""
-        before = asdict(earlier)
-        return {name: round(value - before[name], 2) for name, value in asdict(self).items()}
 
 
 async def book_table(params: FunctionCallParams, people: int) -> None:
@@ -164,13 +134,8 @@ class InstantTTS(TTSService):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         rate = self.sample_rate
-        pcm = np.resize(_voice(rate), int(SECONDS_A_CHARACTER * len(text) * rate)).tobytes()
+        pcm = np.resize(voice(rate), int(SECONDS_A_CHARACTER * len(text) * rate)).tobytes()
         self._tally.spoken_s += len(pcm) / 2 / rate
         step = rate // 10 * 2
         for at in range(0, len(pcm), step):
             yield TTSAudioRawFrame(pcm[at : at + step], rate, 1, context_id=context_id)
-
-
-@cache
-def _voice(rate: int) -> NDArray[np.int16]:
-    return read_wav(VOICE, rate)

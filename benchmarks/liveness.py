@@ -25,7 +25,8 @@ from typing import Any
 from loguru import logger
 
 from benchmarks.child_process import START_LIMIT_S, Failed, child
-from benchmarks.density_callers import STAGGER_S, call_gateway, caller_frames
+from benchmarks.density_callers import call_gateway
+from benchmarks.density_recording import STAGGER_S, caller_frames
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.server import Gateway

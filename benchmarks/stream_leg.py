@@ -18,7 +18,8 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-from benchmarks.density_callers import GAP_S, call_gateway, caller_frames
+from benchmarks.density_callers import GAP_S, call_gateway
+from benchmarks.density_recording import caller_frames
 from benchmarks.echo_gateway import cpu_s, echo_gateway, memory_mb
 from benchmarks.loop_lag import LoopLag
 

@@ -90,7 +90,13 @@ def test_the_plot_has_a_point_for_each_measurement_and_a_hollow_one_where_a_side
         each for each in ElementTree.fromstring(plot_of(results)).iter() if each.tag.endswith("circle")
     ]
     assert len(circles) == 4 * 2 * 2
-    assert [circle.get("fill") for circle in circles].count("#fff") == 4
+    assert [circle.get("class") for circle in circles].count("stock hollow") == 4
+
+
+def test_the_plot_names_a_peer_only_where_it_was_measured() -> None:
+    both = {"stock": summary([found(50.0)]), "ours": summary([found(9.0)])}
+    assert ">livekit<" not in plot_of({"20": both})
+    assert ">livekit<" in plot_of({"20": {**both, "livekit": summary([found(11.0)])}})
 
 
 def test_a_loop_that_is_blocked_is_late() -> None:
