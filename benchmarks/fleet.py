@@ -53,12 +53,14 @@ async def simulate(options: argparse.Namespace) -> dict[str, Any]:
     marks: dict[str, float] = {}
     await fleet.begin(options.gateways, options.agents, options.capacity, options.agent_ids)
     marks["begun"] = loop.time()
+    print(f"{options.gateways} gateways, {options.agents} agents are there", file=sys.stderr)
     placing = asyncio.create_task(place_calls(fleet, options), name="place calls")
     await asyncio.sleep(FILL_S + 5)
     fleet.accept_s.clear()
     roams_before, marks["steady"] = fleet.roams, loop.time()
     await asyncio.sleep(STEADY_S)
     marks["steady over"] = loop.time()
+    print(f"{len(fleet.confirmed)} calls are there", file=sys.stderr)
     result: dict[str, Any] = {
         "calls": fleet.under_way(),
         "calls a second": round(options.calls / options.talk_s),

@@ -287,6 +287,11 @@ class Fleet(ModelCluster):
         if isinstance(message, Confirm) and (at := self.placed_at.pop(message.call_id, None)) is not None:
             self.accept_s.append(asyncio.get_running_loop().time() - at)
 
+    def note_lost(self, link: ModelLink) -> None:
+        for call_id in link.instance.calls:  # not all 100,000 that there are
+            if self.confirmed.get(call_id) is link:
+                del self.confirmed[call_id]
+
     def roaming_links(self) -> int:
         """Count the connections of agents to gateways at which they are not at home."""
         return sum(one.roaming for gateway in self.there for one in gateway.board.instances.all())

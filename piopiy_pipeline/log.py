@@ -29,7 +29,15 @@ from piopiy_pipeline.trace_ids import trace_id_of, tracing_wanted
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["DEVELOPMENT", "LOG_FORMAT", "import_pipecat", "json_text", "log_to_stderr", "logs_json"]
+__all__ = [
+    "DEVELOPMENT",
+    "LOG_FORMAT",
+    "LOG_FORMS",
+    "import_pipecat",
+    "json_text",
+    "log_to_stderr",
+    "logs_json",
+]
 
 _Exception = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -38,6 +46,13 @@ DEVELOPMENT = "PIOPIY_DEVELOPMENT"
 
 LOG_FORMAT = "PIOPIY_LOG_FORMAT"
 """An environment variable: ``json`` for one JSON object a line. Processes that this one starts log in the same form."""
+
+LOG_FORMS = ("", "text", "json")
+"""What it may be. Empty is text."""
+
+MAX_FRAMES = 100
+"""So many places of an exception's traceback are in the log, the last ones. A deep recursion has a thousand, and the
+event loop formats them."""
 
 MAX_TEXT = 5000
 """So many characters of a message or a traceback are in a line of JSON."""
@@ -53,6 +68,9 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     Args:
         debug: Log everything.
         quiet: Log only warnings and errors.
+
+    Raises:
+        ValueError: ``PIOPIY_LOG_FORMAT`` is neither text nor json.
     """
     global _handler
     try:
@@ -112,8 +130,15 @@ def _line(record: Record) -> str:
 
 
 def logs_json() -> bool:
-    """Return whether this process logs JSON."""
-    return os.environ.get(LOG_FORMAT, "") == "json"
+    """Return whether this process logs JSON.
+
+    Raises:
+        ValueError: The environment asks for a form that there is not.
+    """
+    form = os.environ.get(LOG_FORMAT, "")
+    if form not in LOG_FORMS:
+        raise ValueError(f"{LOG_FORMAT}: {form!r} is neither text nor json")
+    return form == "json"
 
 
 def json_text(level: str, message: str, when: datetime, **more: Any) -> str:
@@ -133,11 +158,11 @@ def _json_line(record: Record) -> str:
     if (call_id := extra.get("call_id")) and tracing_wanted():
         more["trace_id"] = trace_id_of(str(call_id))
     if way := _exception_of(record):
-        kind, error, at = way
+        kind, error, _ = way
         more["exception"] = {
             "type": getattr(kind, "__name__", str(kind)),
             "message": str(error)[:MAX_TEXT],
-            "traceback": "".join(traceback.format_exception(kind, error, at))[-MAX_TEXT:],
+            "traceback": _traceback_text(way)[-MAX_TEXT:],
         }
     extra["_json"] = json_text(record["level"].name, record["message"], record["time"], **more)
     return "{extra[_json]}\n"
@@ -154,8 +179,14 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, at: Traceback
 def _traceback_of(record: Record) -> str:
     if (way := _exception_of(record)) is None:
         return ""
-    text = "".join(traceback.format_exception(*way))
+    text = _traceback_text(way)
     return "".join(f"\n  | {printable_line(line)}" for line in text.rstrip("\n").split("\n"))
+
+
+def _traceback_text(way: _Exception) -> str:
+    """Return the traceback with its last places, and those of the exceptions behind it."""
+    kind, error, at = way
+    return "".join(traceback.format_exception(kind, error, at, limit=-MAX_FRAMES))
 
 
 def _exception_of(record: Record) -> _Exception | None:

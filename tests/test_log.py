@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from loguru import logger
 
 from piopiy_pipeline.agent import worker_output
+from piopiy_pipeline.log import MAX_FRAMES, _json_line, _line, logs_json
 
 PROGRAM = """
 from loguru import logger
@@ -114,6 +116,37 @@ def test_with_json_every_line_is_one_object_with_the_ids_of_call_and_trace() -> 
     assert "old" in warned["message"]
     assert len(long["message"]) < 10_000
     assert (last["level"], last["exception"]["message"]) == ("CRITICAL", "the end")
+
+
+def test_a_form_that_there_is_not_is_refused_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIOPIY_LOG_FORMAT", "xml")
+    with pytest.raises(ValueError, match=r"^PIOPIY_LOG_FORMAT: 'xml' is neither text nor json$"):
+        logs_json()
+
+
+def down(depth: int) -> None:
+    if depth == 0:
+        raise KeyError("bottom")
+    up(depth - 1)
+
+
+def up(depth: int) -> None:
+    down(depth)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_deep_traceback_is_cut_to_its_last_places(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIOPIY_LOG_FORMAT", form)
+    lines: list[str] = []
+    handler = logger.add(lambda line: lines.append(str(line)), format=_json_line if form == "json" else _line)
+    try:
+        down(300)
+    except KeyError:
+        logger.exception("it failed")
+    finally:
+        logger.remove(handler)
+    assert "KeyError: 'bottom'" in lines[0]
+    assert lines[0].count("File ") <= MAX_FRAMES
 
 
 def test_a_crash_of_a_call_worker_is_json_too(monkeypatch: pytest.MonkeyPatch) -> None:

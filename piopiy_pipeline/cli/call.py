@@ -16,6 +16,7 @@ from piopiy_pipeline.cli.options import (
     RateOption,
     SentencesOption,
     UrlOption,
+    choose_log_format,
     require_rate,
     require_seconds,
 )
@@ -88,6 +89,7 @@ def call(
     if interrupt is not None:
         require_seconds("--interrupt", interrupt, at_least=0)
     context = _metadata(metadata)
+    choose_log_format(None)
     target = find_target(url, agent, key)
     gone = _gone(target)
     # Only here: neither `piopiy call --help` nor one without a gateway has a use for numpy, soundfile and pydantic,

@@ -17,7 +17,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.finding import Finding
-from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption
+from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption, choose_log_format
 from piopiy_pipeline.cli.speech_findings import speech_findings
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
 from piopiy_pipeline.log import log_to_stderr
@@ -74,6 +74,7 @@ def check(
 
       piopiy check --url wss://voice.example.org
     """
+    choose_log_format(None)
     log_to_stderr(quiet=True)
     address = gateway_url(url)
     required = bool(url or os.environ.get("PIOPIY_URL"))

@@ -31,7 +31,7 @@ from piopiy_pipeline.cli.options import (
     require_seconds,
 )
 from piopiy_pipeline.cli.signals import stop_on_signals
-from piopiy_pipeline.cli.target import Target, find_target
+from piopiy_pipeline.cli.target import Target, find_target, require_gateway
 from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def load(
 
     Each caller says the same, as `piopiy call` does, and hangs up. The run ends by itself; Ctrl-C makes all callers
     hang up, and the results so far are printed. The exit status is 0 when calls were answered and no threshold was
-    crossed, 1 when not, 2 when something typed is wrong, 130 after Ctrl-C.
+    crossed, 1 when not or when there is no gateway, 2 when something typed is wrong, 130 after Ctrl-C.
 
     Examples:
 
@@ -198,6 +198,10 @@ def load(
         for kind in set(plan.kinds)
     }
     _require_open_files(calls)
+    if set(plan.kinds) != {"sip"}:
+        require_gateway(
+            target
+        )  # else each caller would find out by itself, once all that they call with is loaded
     log_to_stderr()
     start = CallStart(rate=call_rate, watch=False)
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput
-from piopiy_pipeline.log import LOG_FORMAT
+from piopiy_pipeline.log import LOG_FORMAT, LOG_FORMS
 
 __all__ = [
     "AgentOption",
@@ -58,7 +58,7 @@ LogFormatOption = Annotated[
 def choose_log_format(given: str | None) -> None:
     """Have this process, and those that it starts, log in this form. Raises `BadInput` if there is no such form."""
     form = os.environ.get(LOG_FORMAT, "") if given is None else given
-    if form not in ("", "text", "json"):
+    if form not in LOG_FORMS:
         raise BadInput(
             f"{'--log-format' if given is not None else LOG_FORMAT}: {form!r} is neither text nor json"
         )

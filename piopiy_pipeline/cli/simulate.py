@@ -15,6 +15,7 @@ from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import (
     RateOption,
     SentencesOption,
+    choose_log_format,
     require_bot,
     require_rate,
     require_seconds,
@@ -93,6 +94,7 @@ def simulate(
       piopiy simulate bot.py turn.wav --calls 20 --report calls.html
     """
     _check(bot, rate, calls, record, limit, timeout)
+    choose_log_format(None)
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
     from piopiy_pipeline.cli.turns import load_script
 

@@ -275,15 +275,19 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(
     assert printed.err.count("\n") == 1
 
 
-def test_no_gateway_is_a_failure_by_reason(unused_port: int) -> None:
+def test_no_gateway_is_told_at_once_and_nobody_calls(unused_port: int) -> None:
 
     async def scenario() -> None:
         command = ("load", f"ws://127.0.0.1:{unused_port}", "--agent", "a", "--key", "k", "--calls", "2")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "piopiy_pipeline.cli", *command), stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "piopiy_pipeline.cli", *command),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        out, told = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         assert process.returncode == 1
-        assert "2 x no gateway at" in out.decode()
+        assert out == b""
+        assert f"no gateway at ws://127.0.0.1:{unused_port}" in told.decode()
+        assert told.count(b"\n") == 1
 
     asyncio.run(scenario())

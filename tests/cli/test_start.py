@@ -60,6 +60,18 @@ def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
         (["gateway"], {}, "the gateway has no agents"),
         (["gateway", "--log-format", "xml"], {}, "--log-format: 'xml' is neither text nor json"),
         (["gateway"], {"PIOPIY_LOG_FORMAT": "xml"}, "PIOPIY_LOG_FORMAT: 'xml' is neither text nor json"),
+        *(
+            (
+                [*command, *more],
+                {"PIOPIY_LOG_FORMAT": "xml"},
+                "PIOPIY_LOG_FORMAT: 'xml' is neither text nor json",
+            )
+            for command, more in (
+                (["call"], ["--say", "Hello."]),
+                (["check"], []),
+                (["simulate"], [__file__]),
+            )
+        ),
         (
             ["start", __file__, "--metrics-port", "x"],
             {"AGENT_ID": "a", "AGENT_TOKEN": "t"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -188,6 +189,30 @@ def test_a_gateway_starts_without_the_server() -> None:
                 await eventually(lambda: gateway.cluster and not gateway.cluster.problem, 20)
             finally:
                 await server.kill()
+
+    asyncio.run(scenario())
+
+
+def test_a_server_without_jetstream_is_told_before_it_is_needed(tmp_path: Path) -> None:
+    async def health(gateway: Gateway) -> str:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(gateway.console_url + "healthz")).text
+
+    async def scenario() -> None:
+        async with nats_server() as without, Gateway(config(without)) as gateway:
+            cluster = gateway.cluster
+            assert cluster is not None
+            await eventually(lambda: cluster.store_problems, 10)
+            assert "-js" in cluster.store_problems[0]
+            assert "JetStream" in await health(gateway)
+            without.more = ("-js", "-sd", str(tmp_path))
+            await without.kill()
+            await eventually(lambda: cluster.problem, 10)
+            assert "cut off" in await health(gateway)
+            await without.start()
+            await eventually(lambda: not cluster.problem, 20)
+            await eventually(lambda: not cluster.store_problems, 10)
+            assert "JetStream" not in await health(gateway)
 
     asyncio.run(scenario())
 

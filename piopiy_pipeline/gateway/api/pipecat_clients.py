@@ -54,6 +54,9 @@ NOT_KEPT = "records or recordings of calls are being lost: the log and the conso
 CUT_OFF = (
     "this gateway is cut off from its cluster, and goes on with the agents that it has: the log says why"
 )
+NOT_SHARED = (
+    "what other gateways need to go on with calls of this one is not kept (JetStream): the log says why"
+)
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -100,12 +103,14 @@ class StartedSession(BaseModel):
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
 async def get_health(deps: Deps) -> str:
-    """Whether the gateway is alive. Further lines say if it cannot keep records or recordings, or does not reach its
-    cluster: calls go on.
+    """Whether the gateway is alive. Further lines say if it cannot keep records or recordings, does not reach its
+    cluster, or lacks the cluster's store: calls go on.
     """
     troubles = [NOT_KEPT] if deps.problems() else []
     if deps.switchboard.resources.summoner.problem:
         troubles.append(CUT_OFF)
+    if deps.switchboard.resources.summoner.store_problems:
+        troubles.append(NOT_SHARED)
     return "\n".join([GREETING, *troubles])
 
 
@@ -126,8 +131,8 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
 
 
 def _cut_off(deps: ApiDependencies) -> list[str]:
-    problem = deps.switchboard.resources.summoner.problem
-    return [problem] if problem else []
+    summoner = deps.switchboard.resources.summoner
+    return [one for one in (summoner.problem, *summoner.store_problems) if one]
 
 
 def _agents(deps: ApiDependencies) -> list[AgentSummary]:

@@ -128,6 +128,11 @@ class Cluster:
         """What is wrong with the cluster, a sentence for operators; empty if nothing is."""
         return self._problem
 
+    @property
+    def store_problems(self) -> list[str]:
+        """Why not everything is kept that other gateways would need, a sentence for each cause."""
+        return self._directory.store_problems
+
     # ------------------------------------------------------------------ the core's side
 
     def summon(

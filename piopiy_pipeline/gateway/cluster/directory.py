@@ -52,6 +52,12 @@ class ClusterDirectory(Protocol):
     def problem(self) -> str:
         """Why it cannot be reached now, a sentence; empty if it can."""
 
+    @property
+    def store_problems(self) -> list[str]:
+        """Why not everything is kept that other gateways would need, a sentence for each cause; none while `problem`
+        says that nothing is reached at all.
+        """
+
     async def open(self, member: DirectoryMember) -> None:
         """Join. One that cannot be reached now is joined as soon as it can be.
 

@@ -82,6 +82,10 @@ class MemoryDirectory:
     def problem(self) -> str:
         return "" if self._broker.reaches(self._name) else "the directory is down"
 
+    @property
+    def store_problems(self) -> list[str]:
+        return []
+
     async def open(self, member: DirectoryMember) -> None:
         self.member = member
         self._broker.members[self._name] = self

@@ -57,6 +57,11 @@ RECONNECT_S = 1
 PING_S = 2
 """Seconds between two pings to the server. Of two that are not answered, it is gone."""
 CLOSE_S = 1.0
+STORE_S = 2.0
+NO_STORE = (
+    "the NATS servers have no JetStream: browsers' conversations cannot go on at other gateways, and phones cannot be"
+    " called from there: start the servers with -js and a folder (-sd)"
+)
 MOST_WAITING = 1000
 """So many messages wait to be sent. Of more, the oldest are dropped: who needs an answer asks again."""
 MOST_BYTES = 256 << 10
@@ -97,6 +102,8 @@ class NatsDirectory:
         self._wanted: set[str] = set()  # the subjects of agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
+        self._no_store = ""
+        self._store_known = False
         self.checkpoints: NatsCheckpoints | None = None
         """Where checkpoints are kept for other gateways, once it is open."""
         self.phones: NatsPhones | None = None
@@ -108,6 +115,14 @@ class NatsDirectory:
             return ""
         servers = ", ".join(self._config.servers)
         return f"the cluster's directory cannot be reached at {servers}"
+
+    @property
+    def store_problems(self) -> list[str]:
+        if self.problem:
+            return []
+        stores = (self.checkpoints, self.phones)
+        found = [self._no_store] if self._no_store else [one.problem for one in stores if one is not None]
+        return [problem for problem in found if problem]
 
     async def open(self, member: DirectoryMember) -> None:
         self._member = member
@@ -245,6 +260,7 @@ class NatsDirectory:
 
     async def _on_connection(self) -> None:
         if not self._closing and self._member is not None:
+            self._store_known = False  # it may be another server now, or the same with other settings
             self._member.on_connection()
             self._work.set()
 
@@ -265,10 +281,24 @@ class NatsDirectory:
             try:
                 await self._send_all()
                 await self._update_subscriptions()
+                if not self._store_known:
+                    await self._look_for_store()
             except (Error, OSError) as error:
                 logger.debug("NATS: {}", error)
                 await asyncio.sleep(RECONNECT_S)
                 self._work.set()
+
+    async def _look_for_store(self) -> None:
+        """Ask whether there is a JetStream, so that operators know it before it is needed."""
+        self._store_known, before = True, self._no_store
+        try:
+            await self._client.jetstream(timeout=STORE_S).account_info()
+        except (Error, TimeoutError, OSError) as error:
+            self._no_store = f"{NO_STORE} ({str(error) or type(error).__name__})"
+            if not before:
+                logger.warning("{}", self._no_store)
+        else:
+            self._no_store = ""
 
     async def _send_all(self) -> None:
         while self._outbox:

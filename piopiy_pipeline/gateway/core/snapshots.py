@@ -59,6 +59,8 @@ class InstanceSnapshot:
     """Whether it takes no new calls, because it ends, or an operator wants it so."""
     silent: str = ""
     """Why nothing is offered to it, a sentence: it hangs, is cut off or blocked. Empty while all is well."""
+    has_its_call: bool = False
+    """Whether it is a call worker that takes one call and has it: it says that it takes no other, as if it drained."""
     load: Load | None = None
     """How busy its process is, and which calls it takes because of that; None if its agent does not say."""
 

@@ -23,6 +23,12 @@ class Summoner(Protocol):
     def problem(self) -> str:
         """Why nobody comes from other gateways now, a sentence for operators; empty while all is well."""
 
+    @property
+    def store_problems(self) -> list[str]:
+        """Why other gateways could not go on with calls of this one, a sentence for each cause; empty while all is
+        well.
+        """
+
     def summon(
         self,
         call_id: str,
@@ -89,6 +95,7 @@ class NobodyElse:
     """A gateway that is alone."""
 
     problem = ""
+    store_problems: list[str] = []  # noqa: RUF012  it is never changed
 
     def summon(
         self,

@@ -359,6 +359,7 @@ class Switchboard:
                     active=one.active,
                     draining=one.draining or one.held_back,
                     silent=one.silent,
+                    has_its_call=one.worker in ("call", "apart") and one.active > 0,
                     load=one.load,
                 )
                 for one in self.instances.all()

@@ -158,6 +158,6 @@ class GatewayMetrics:
 def _state_of(instance: InstanceSnapshot) -> str:
     if instance.silent:
         return "silent"
-    if instance.draining:
+    if instance.draining and not instance.has_its_call:
         return "draining"
     return "serving" if instance.load is None or instance.load.takes == "all" else "overloaded"

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piopiy_pipeline.gateway.core.detour import PAYS_FROM, ROOM, detour_limit
+from piopiy_pipeline.signaling.instance_messages import Load
+from tests.support.switchboard import Room
 
 shares = st.floats(0, 1, allow_nan=False)
 
@@ -36,6 +38,18 @@ def test_what_is_worth_it_saves_more_than_a_summons_costs(here: float, there: fl
     if limit is not None and there <= limit:
         waits_here, waits_there = (min(one, 0.99) / (1 - min(one, 0.99)) for one in (here, there))
         assert waits_here - waits_there >= PAYS_FROM * 0.999
+
+
+@given(shares, st.integers(0, 60), st.integers(0, 60), st.integers(1, 50), st.booleans())
+def test_how_busy_an_instance_is_is_a_share(
+    busy: float, reported: int, calls: int, capacity: int, says: bool
+) -> None:
+    room = Room()
+    instance = room.agent(capacity=capacity).instance
+    instance.reported = reported
+    instance.calls = {f"call-{number}" for number in range(calls)}
+    instance.load = Load(busy=busy, lag_p95_ms=0, core=busy) if says else None
+    assert 0 <= instance.busy <= 1
 
 
 def test_an_instance_with_room_is_worth_it_from_80_percent_on() -> None:

@@ -11,10 +11,14 @@ import pytest
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import Load, Status
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.metrics import samples_of, value_of
+from tests.support.switchboard import LIMITS, Room
 from tests.support.web import API_KEY, client
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +52,28 @@ def test_a_listed_network_needs_no_key(networks: list[str], status: int) -> None
 def test_a_network_that_is_none_is_refused_with_the_configuration() -> None:
     with pytest.raises(GatewayError, match="metrics_networks"):
         GatewayConfig.load(environ={"PIOPIY_GATEWAY_METRICS_NETWORKS": '["10.0.0.0/99"]'})
+
+
+@pytest.mark.parametrize(
+    ("worker", "active", "state"),
+    [
+        ("call", 1, "serving"),
+        ("call", 0, "draining"),
+        ("apart", 1, "serving"),
+        ("shared", 1, "draining"),
+        (None, 1, "draining"),
+    ],
+)
+def test_a_worker_of_one_call_that_has_it_does_not_count_as_draining(
+    worker: WorkerKind | None, active: int, state: str
+) -> None:
+    room = Room()
+    room.board = Switchboard(limits=LIMITS, max_calls=10)  # without telephones
+    instance = room.agent(capacity=1, worker=worker).instance
+    room.board.receive(instance, Status(active=active, capacity=1, state="draining"), room.now)
+    text = GatewayMetrics(room.board, process=False).render().decode()
+    assert value_of(text, "piopiy_gateway_instances", agent_id="desk", state=state) == 1
+    assert value_of(text, "piopiy_gateway_agent_free_calls", agent_id="desk") == 0
 
 
 def test_instances_are_counted_by_what_they_take() -> None:
