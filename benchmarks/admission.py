@@ -24,8 +24,9 @@ from typing import Any
 
 from loguru import logger
 
+from benchmarks.caller_line import dial
 from benchmarks.child_process import START_LIMIT_S, Child, Failed, Found, child
-from benchmarks.density_callers import GAP_S, Line, dial
+from benchmarks.density_callers import GAP_S, Line
 from benchmarks.density_recording import caller_frames
 from benchmarks.instant_services import INSTRUCTIONS, InstantLLM, InstantSTT, InstantTTS, Tally, book_table
 from benchmarks.loop_lag import LoopLag

@@ -15,14 +15,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
 
-from websockets.asyncio.client import connect
-
+from benchmarks.caller_line import PlainLine, as_protobuf, audio_of_protobuf, dial
 from benchmarks.density_recording import caller_frames, stagger_s
 from benchmarks.loop_lag import LoopLag
-from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, parse_leg_event
 from piopiy_pipeline.signaling.messages import dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
@@ -32,8 +28,8 @@ GAP_S = 0.020
 """Shorter gaps are not counted: nobody hears them."""
 
 
-class Line:
-    """The line of one caller, who plays `frames` for ever after `begin`.
+class Line(PlainLine):
+    """The line of one caller, on which it is noted where what comes back has gaps.
 
     Args:
         socket: The connection.
@@ -49,56 +45,13 @@ class Line:
         rate: int,
         decode: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        self.heard_bytes = 0
+        super().__init__(socket, frames, decode)
         self.playout = HeardPlayout(rate)
-        self._decode = decode
-        self._socket = socket
-        self._frames = frames
-        self._loop = asyncio.get_running_loop()
-        self._origin = 0.0
-        self._next = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self) -> None:
-        self._origin = self._loop.time()
-        self._turn()
-
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
 
     def on_binary(self, data: bytes) -> None:
-        pcm = self._decode(data)
-        self.heard_bytes += len(pcm)
-        self.playout.audio(len(pcm) // 2, time.monotonic())
-
-    def _turn(self) -> None:
-        self._socket.post_binary(self._frames[self._next % len(self._frames)])
-        self._next += 1
-        self._timer = self._loop.call_at(self._origin + self._next * FRAME_S, self._turn)
-
-
-async def dial(url: str, key: str | None = None) -> DirectClientConnection:
-    """Connect. If the other side is not there yet, try again for some seconds."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    for attempt in range(100):
-        try:
-            socket = await connect(
-                url,
-                create_connection=DirectClientConnection,
-                additional_headers=headers,
-                compression=None,
-                proxy=None,
-                ping_interval=None,
-            )
-        except OSError:
-            if attempt == 99:
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            assert isinstance(socket, DirectClientConnection)
-            return socket
-    raise AssertionError
+        before = self.heard_bytes
+        super().on_binary(data)
+        self.playout.audio((self.heard_bytes - before) // 2, time.monotonic())
 
 
 async def call_gateway(
@@ -136,30 +89,6 @@ async def call_pipecat(port: int, rate: int, frames: Sequence[bytes]) -> tuple[L
         socket.finish()
 
     return line, hang_up
-
-
-def as_protobuf(frames: Sequence[bytes], rate: int) -> list[bytes]:
-    """Return the frames as pipecat's serializer writes them."""
-    frames_pb2 = _protobuf()
-    result = []
-    for pcm in frames:
-        message = frames_pb2.Frame()
-        message.audio.audio = pcm
-        message.audio.sample_rate = rate
-        message.audio.num_channels = 1
-        result.append(bytes(message.SerializeToString()))
-    return result
-
-
-def audio_of_protobuf(message: bytes) -> bytes:
-    """Return the PCM of a frame as pipecat's serializer writes it."""
-    return bytes(_protobuf().Frame.FromString(message).audio.audio)
-
-
-@cache
-def _protobuf() -> Any:
-    # protobuf makes the module's classes when it is imported: there is nothing to see for a type checker.
-    return importlib.import_module("pipecat.frames.protobufs.frames_pb2")
 
 
 async def _until_told(lines: list[tuple[Line, Callable[[], None]]], seconds: float) -> None:

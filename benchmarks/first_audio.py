@@ -36,8 +36,8 @@ from pathlib import Path
 import numpy as np
 from loguru import logger
 
+from benchmarks.caller_line import PlainLine, as_protobuf, audio_of_protobuf, dial
 from benchmarks.child_process import START_LIMIT_S, Child, Failed, Found, child
-from benchmarks.density_callers import Line, as_protobuf, audio_of_protobuf, dial
 from benchmarks.isolation import cpu_s, memory_mb
 from benchmarks.stock_environment import make_stock_environment
 from piopiy_pipeline.audio.frame import FRAME_S
@@ -58,7 +58,7 @@ HELD_S = 4.0
 LOUD = 100
 
 
-class Listener(Line):
+class Listener(PlainLine):
     """A caller who waits for the first sound.
 
     Args:
@@ -72,7 +72,7 @@ class Listener(Line):
         step = 2 * int(FRAME_S * rate)
         frames = [noise[at : at + step] for at in range(0, len(noise) - step, step)]
         decode = audio_of_protobuf if stock else bytes
-        super().__init__(socket, as_protobuf(frames, rate) if stock else frames, rate, decode)
+        super().__init__(socket, as_protobuf(frames, rate) if stock else frames, decode)
         self.heard_at: float | None = None
         self.heard = asyncio.Event()
         self._read = decode

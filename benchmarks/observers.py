@@ -38,8 +38,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.caller_line import dial
 from benchmarks.child_process import Failed, Found
-from benchmarks.density_callers import dial
 from benchmarks.echo_gateway import cpu_s, free_port, memory_mb, start_process, wait_until_listening
 from piopiy_pipeline.signaling.caller import CallStart, Leave
 from piopiy_pipeline.signaling.messages import dump
