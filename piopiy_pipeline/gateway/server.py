@@ -203,6 +203,7 @@ class Gateway:
                 services.share,
                 services.problems,
                 phones=self._phones,
+                place=self._place_leg,
             )
             services.link.join(self._cluster)
         except GatewayError:

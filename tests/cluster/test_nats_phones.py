@@ -194,6 +194,57 @@ def test_a_phone_whose_gateway_was_killed_is_called_directly(tmp_path: Path) -> 
     asyncio.run(story())
 
 
+def test_a_telephone_call_is_kept_from_its_first_checkpoint_until_it_ends(tmp_path: Path) -> None:
+    async def story() -> None:
+        from nats.aio.client import Client
+
+        from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
+
+        async with (
+            nats_server("-js", "-sd", str(tmp_path)) as server,
+            sip_gateway(server, "127.0.0.2", "a") as a,
+            agent(a) as one,
+            alice("127.0.0.2", a.phones.port if a.phones else 0) as phone,
+        ):
+            assert a.phones is not None
+            nats = Client()
+            await nats.connect(server.url)
+            store = NatsCheckpoints(nats, "piopiy", "phone-calls")
+            try:
+                dialling = asyncio.create_task(phone.dial(f"sip:100@127.0.0.2:{a.phones.port}"))
+                call_id = await taken(a, one)
+                await dialling
+                assert await store.kept("") == []
+                await one.say(type="checkpoint", call_id=call_id, state={"turns": 2})
+                keys = await kept_when(store, 1)
+                seen: list[Any] = []
+
+                def look(data: dict[str, Any]) -> bool:
+                    seen.append(data)
+                    return False  # it is not taken
+
+                await store.take(keys[0], look)
+                assert seen[0]["checkpoint"] == {"turns": 2}
+                assert seen[0]["phone"]["dialog"]["local_tag"]
+                await phone.hang_up()
+                await kept_when(store, 0)
+            finally:
+                await store.close()
+                await nats.close()
+
+    asyncio.run(story())
+
+
+async def kept_when(store: Any, count: int) -> list[str]:
+    """Wait until so many calls are kept."""
+    for _ in range(int(PATIENCE_S / 0.02)):
+        keys: list[str] = await store.kept("")
+        if len(keys) == count:
+            return keys
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"never were {count} calls kept")
+
+
 async def found_anywhere(gateway: Gateway) -> RegisteredPhone:
     assert gateway.phones is not None
     assert gateway.phones.shared is not None

@@ -90,6 +90,7 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
     wanted = metadata or {}
     agent = await voice(call, tts=OwnToneTTS(float(os.environ["TONE_HZ"])))
     call.state["instances"] = [*call.state.get("instances", []), os.getpid()]
+    tell(event="begins_call", call_id=call.info.call_id, times=len(call.state["instances"]))
 
     async def speak(_: object) -> None:
         while await agent.say(LONG):  # False when the call has ended

@@ -7,7 +7,7 @@ for calls of others), with their timer, and the questions that are under way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from loguru import logger
 
@@ -96,6 +96,8 @@ class Cluster:
         self._dirty: set[str] = set()
         self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
         self._problem = ""
+        self.at_close: list[Callable[[], None]] = []
+        """Called when this gateway leaves."""
         self._closed = False
         switchboard.resources.summoner = self
 
@@ -113,6 +115,8 @@ class Cluster:
     async def close(self) -> None:
         """Leave it."""
         self._closed = True
+        for act in self.at_close:
+            act()
         for timer in (self._timer, self._announcing):
             if timer is not None:
                 timer.cancel()

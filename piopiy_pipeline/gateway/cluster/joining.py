@@ -13,6 +13,7 @@ from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_directory import NatsDirectory
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.gateway_call import PlaceCall
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ async def join_cluster(
     problems: Callable[[], list[str]],
     *,
     phones: Phones | None = None,
+    place: PlaceCall | None = None,
 ) -> Cluster:
     """Join the cluster that the configuration names.
 
@@ -39,6 +41,7 @@ async def join_cluster(
         problems: Returns what is wrong with this gateway, for the consoles of the others.
         share: Told where checkpoints are kept for callers who call again at another gateway.
         phones: Its telephones, if it has any.
+        place: Gives calls that a process before this one has left to the switchboard.
 
     Raises:
         GatewayError: The servers refuse this gateway.
@@ -58,4 +61,10 @@ async def join_cluster(
             secret = hashlib.sha256(f"flows of {name} {settings.token_secret}".encode()).digest()
         host = urlsplit(url).hostname or "127.0.0.1"
         phones.share(ClusterPhones(name, cluster.others, directory.phones), host, secret)
+    if phones is not None and directory.phone_calls is not None and place is not None:
+        from piopiy_pipeline.gateway.cluster.kept_phone_calls import KeptPhoneCalls  # with the codecs
+
+        kept = KeptPhoneCalls(name, switchboard, phones, directory.phone_calls, place)
+        cluster.at_close.append(kept.close)
+        await kept.take_over()
     return cluster

@@ -1,4 +1,4 @@
-"""`NatsCheckpoints`: the last checkpoints of calls whose callers can call again, where every gateway finds them.
+"""`NatsCheckpoints`: the last checkpoints of calls that can go on elsewhere, where every gateway finds them.
 
 They are in a key-value bucket of NATS' JetStream, by the call's id, each for ten minutes from when it was written. Of a
 call whose gateway was killed the page shows its resume token at any other gateway: that takes the checkpoint, if nobody
@@ -39,11 +39,20 @@ class NatsCheckpoints:
     Args:
         client: The connection to the servers.
         subject: What the names of this cluster begin with.
+        kind: Of which calls they are: what the bucket's name ends with.
+        whose: The same for people.
     """
 
-    def __init__(self, client: Client, subject: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        subject: str,
+        kind: str = "checkpoints",
+        whose: str = "browsers' conversations cannot go on at other gateways",
+    ) -> None:
         self._client = client
-        self._bucket_name = f"{subject}-checkpoints"
+        self._whose = whose
+        self._bucket_name = f"{subject}-{kind}"
         self._bucket: KeyValue | None = None
         self._waiting: dict[str, bytes | None] = {}  # by call; None: it has ended
         self._work = asyncio.Event()
@@ -67,6 +76,27 @@ class NatsCheckpoints:
         """Forget a call that has ended, in the background."""
         self._waiting[call_id] = None
         self._work.set()
+
+    async def kept(self, prefix: str) -> list[str]:
+        """Return the ids of what is kept, as far as they begin so; none if the server cannot be asked. Of some nothing
+        may be left.
+
+        Args:
+            prefix: What they begin with: words that end with a dot.
+        """
+        if not self._client.is_connected:
+            return []
+        begin = f"$KV.{self._bucket_name}."
+        try:
+            await self._open()  # `KeyValue.keys` would wait for ever now and then, while others write
+            info = await self._client.jetstream(timeout=WAIT_S).stream_info(
+                f"KV_{self._bucket_name}", subjects_filter=f"{begin}{prefix}>"
+            )
+        except (Error, TimeoutError, OSError) as error:
+            self._bucket = None
+            self._failed(error)
+            return []
+        return [subject.removeprefix(begin) for subject in info.state.subjects or {}]
 
     async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
         """Return what is kept of a call, and let nobody have it again.
@@ -111,7 +141,7 @@ class NatsCheckpoints:
                 try:
                     bucket = await self._open()
                     if text is None:
-                        await bucket.purge(call_id)
+                        await self._remove(call_id)
                     else:
                         await bucket.put(call_id, text)
                 except (Error, TimeoutError, OSError) as error:
@@ -123,11 +153,15 @@ class NatsCheckpoints:
                 if self._waiting.get(call_id) is text:  # else a newer one has come meanwhile
                     del self._waiting[call_id]
 
+    async def _remove(self, call_id: str) -> None:
+        """Leave nothing of a call: `KeyValue.purge` would leave a mark, for as long as what is kept."""
+        subject = f"$KV.{self._bucket_name}.{call_id}"
+        stream = self._client.jetstream(timeout=WAIT_S)
+        await stream.purge_stream(f"KV_{self._bucket_name}", subject=subject)
+
     def _failed(self, error: Exception) -> None:
         if not self.problem:
             why = str(error) or type(error).__name__
-            self.problem = (
-                f"browsers' conversations cannot go on at other gateways: JetStream does not keep them: {why}"
-            )
+            self.problem = f"{self._whose}: JetStream does not keep them: {why}"
             if self._client.is_connected:  # else that is said already
                 logger.error("{}", self.problem)

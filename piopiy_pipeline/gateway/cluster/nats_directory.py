@@ -106,6 +106,8 @@ class NatsDirectory:
         self._store_known = False
         self.checkpoints: NatsCheckpoints | None = None
         """Where checkpoints are kept for other gateways, once it is open."""
+        self.phone_calls: NatsCheckpoints | None = None
+        """Where calls of phones are kept for who takes this gateway's place, once it is open."""
         self.phones: NatsPhones | None = None
         """Where it is written which phones are registered, once it is open."""
 
@@ -138,6 +140,12 @@ class NatsDirectory:
         self._working = asyncio.create_task(self._run(), name="tell the directory")
         self.checkpoints = NatsCheckpoints(self._client, self._config.subject)
         self.phones = NatsPhones(self._client, self._config.subject)
+        self.phone_calls = NatsCheckpoints(
+            self._client,
+            self._config.subject,
+            "phone-calls",
+            "telephone calls cannot go on when this gateway is started again",
+        )
 
     async def close(self) -> None:
         self._closing = True
@@ -147,6 +155,8 @@ class NatsDirectory:
             await self.checkpoints.close()
         if self.phones is not None:
             await self.phones.close()
+        if self.phone_calls is not None:
+            await self.phone_calls.close()
         for task in (self._connecting, self._working, *self._requests):
             if task is not None:
                 task.cancel()

@@ -150,7 +150,7 @@ class DialledSipLeg(SipLeg, DialledLeg):
         except SdpRefused as error:
             self._fail("failed", f"the phone's media cannot be used: {error}")
             return
-        self._answered = True
+        self._answered, self._theirs = True, description
         self.rate = codec_rate(media.codec.name)
         self._open(media)
         dialled, self._dialled = self._dialled, None

@@ -20,9 +20,12 @@ from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.networks import is_loopback
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.phones.dial_plan import Destination, DialPlan
 from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg, FoundPhone
+from piopiy_pipeline.gateway.phones.kept_phone import KeptPhone
 from piopiy_pipeline.gateway.phones.registered_phone import PhoneDirectory
+from piopiy_pipeline.gateway.phones.restored_sip_leg import RestoredSipLeg
 from piopiy_pipeline.gateway.phones.shared_phones import SharedPhones
 from piopiy_pipeline.gateway.phones.sip_leg import IncomingSipLeg, SipLeg
 from piopiy_pipeline.gateway.rtp.codecs import codec_rate, preload
@@ -177,6 +180,33 @@ class Phones:
         except BaseException:
             transport.close()
             raise
+
+    def is_here(self, kept: KeptPhone) -> bool:
+        """Return whether a phone reaches this gateway at the address that it knows from its call."""
+        return self._endpoint is not None and self._endpoint.is_here(kept.dialog)
+
+    def restore(self, kept: KeptPhone) -> RestoredSipLeg:
+        """Go on with a phone's call that a process before this one had, at the same address.
+
+        Raises:
+            GatewayError: That is not possible; the text says why.
+        """
+        endpoint = self._endpoint
+        assert endpoint is not None, "`open` comes first"
+        try:
+            transport = RtpTransport(self._ports.open_at(kept.rtp_port))
+        except OSError as error:
+            raise GatewayError(str(error.strerror or error)) from None
+        call = None
+        try:
+            call = endpoint.restore(kept.dialog)
+            negotiation = self._negotiation(kept.dialog.host, transport.port, self.config.codecs)
+            return RestoredSipLeg(kept, call, transport, negotiation, self)
+        except (SdpRefused, ValueError) as error:
+            transport.close()
+            if call is not None:
+                call.hangup(asyncio.get_running_loop().time())
+            raise GatewayError(str(error)) from None
 
     # ------------------------------------------------------------------ outgoing calls
 

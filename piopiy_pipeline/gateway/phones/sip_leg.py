@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.gateway.phones.kept_phone import KeptPhone
 from piopiy_pipeline.gateway.phones.key_deduplicator import KeyDeduplicator
 from piopiy_pipeline.gateway.rtp.codecs import codec_rate
 from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
@@ -86,6 +87,7 @@ class SipLeg(Leg):
         self._measured: dict[str, Any] = {}
         self._keys = KeyDeduplicator()
         self._on_referred: Callable[[bool, str, float], None] | None = None
+        self._theirs: SessionDescription | None = None  # what was agreed on last
 
     # ------------------------------------------------------------------ used by the gateway's call
 
@@ -133,6 +135,14 @@ class SipLeg(Leg):
         elif self._call is not None:
             self._give_up(reason, now)
         self._close()
+
+    def kept(self) -> KeptPhone | None:
+        """Return what another process needs to go on with the call; None while it is not in progress."""
+        dialog = None if self._call is None or self._over else self._call.kept()
+        if dialog is None or self._theirs is None:
+            return None
+        theirs = bytes(self._theirs).decode("utf-8", "replace")
+        return KeptPhone(dialog=dialog, theirs=theirs, rtp_port=self._transport.port)
 
     def line_quality(self) -> dict[str, Any]:
         """Return what `RtpSession.quality` returns; empty before the answer."""
@@ -185,6 +195,7 @@ class SipLeg(Leg):
         if offer is None:
             return self._negotiation.offer()
         ours, agreed = self._negotiation.answer(offer)
+        self._theirs = offer
         session.agree(agreed, now)
         return ours
 
@@ -194,6 +205,7 @@ class SipLeg(Leg):
             return
         try:
             session.agree(self._negotiation.accept(description), now)
+            self._theirs = description
         except SdpRefused as error:
             self.lose(now, f"the phone's media cannot be used: {error}")
 
@@ -270,6 +282,7 @@ class IncomingSipLeg(SipLeg):
             self._ours = negotiation.offer()
         else:
             self._ours, self._agreed = negotiation.answer(call.offer)
+            self._theirs = call.offer
             self.rate = codec_rate(self._agreed.codec.name)
         call.attach(self)
 
@@ -298,6 +311,7 @@ class IncomingSipLeg(SipLeg):
             return
         try:
             self._open(self._negotiation.accept(description))
+            self._theirs = description
         except SdpRefused as error:
             self.lose(now, f"the phone's media cannot be used: {error}")
 

@@ -81,6 +81,17 @@ class PortPool:
             errno.EADDRINUSE, f"no ports for voice are free on {self.host}, {self._first} to {last}"
         )
 
+    def open_at(self, port: int) -> MediaSockets:
+        """Bind a pair again that a process before this one had.
+
+        Raises:
+            NoPortError: It is not free.
+        """
+        pair = self._bind(port)
+        if pair is None:
+            raise NoPortError(errno.EADDRINUSE, f"port {port} on {self.host} is not free")
+        return pair
+
     def _bind(self, port: int) -> MediaSockets | None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         sockets = []

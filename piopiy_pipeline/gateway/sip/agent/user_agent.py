@@ -24,7 +24,9 @@ from piopiy_pipeline.gateway.sip.agent.registration import Registration
 from piopiy_pipeline.gateway.sip.agent.user_agent_server import UserAgentListener, UserAgentServer
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener
+from piopiy_pipeline.gateway.sip.dialog.kept_dialog import KeptDialog
 from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
+from piopiy_pipeline.gateway.sip.dialog.restored_call import RestoredCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
@@ -225,6 +227,22 @@ class SipUserAgent:
         self._calls.add(call)
         self.stats.calls_out += 1
         call.begin(now)
+        return call
+
+    def is_here(self, kept: KeptDialog) -> bool:
+        """Return whether the other side of this dialog reaches this user agent at the address that it knows."""
+        return self._transactions.sent_by(kept.flow) == kept.sent_by
+
+    def restore(self, kept: KeptDialog, now: float) -> RestoredCall:
+        """Go on with a call of a process that was here before.
+
+        Raises:
+            ValueError: What was kept of it cannot be used here: it was at another address, say.
+        """
+        if not self.is_here(kept):
+            raise ValueError(f"it was at {kept.sent_by}, and that is not here")
+        call = RestoredCall(self._transactions, kept, now)
+        self._calls.add(call)
         return call
 
     # ------------------------------------------------------------------ requests that came

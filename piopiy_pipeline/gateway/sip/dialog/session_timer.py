@@ -33,6 +33,16 @@ class SessionTimer:
         """When `wake` must be called, in seconds; None: the timer is off."""
         return self._at
 
+    @property
+    def agreed(self) -> tuple[int | None, bool]:
+        """The interval in seconds that was agreed on (None: the timer is off), and whether we refresh."""
+        return self._interval, self._ours
+
+    def resume(self, interval_s: int | None, *, ours: bool, now: float) -> None:
+        """Go on with what was agreed on, as if the session had been refreshed just now."""
+        self._interval, self._ours = interval_s, ours
+        self.started(now)
+
     def stop(self) -> None:
         """Turn the timer off, because the call has ended."""
         self._at = self._interval = None

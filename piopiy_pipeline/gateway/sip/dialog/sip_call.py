@@ -15,6 +15,7 @@ from loguru import logger
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog, Unacknowledged
 from piopiy_pipeline.gateway.sip.dialog.info import INFO_TYPES, info_digits
+from piopiy_pipeline.gateway.sip.dialog.kept_dialog import KeptDialog
 from piopiy_pipeline.gateway.sip.dialog.refer import ReferTransfer, transfer_headers
 from piopiy_pipeline.gateway.sip.dialog.session_refresh import RefreshFailure, SessionRefresh
 from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
@@ -129,6 +130,14 @@ class SipCall:
     def ended(self) -> bool:
         """Whether the call is over."""
         return self._state in ("ending", "over")
+
+    def kept(self) -> KeptDialog | None:
+        """Return what another process needs to go on with the call; None while it is not in progress."""
+        if self._dialog is None or self._state != "up" or self._local is None:
+            return None
+        return KeptDialog.of(
+            self._dialog, self.session_timer, self._local, direction=self.direction, user=self.user
+        )
 
     # ------------------------------------------------------------------ used by the user agent
 

@@ -159,6 +159,11 @@ class Negotiation:
         receive = tuple(f for f in ours.formats if not _is_events(f) and f.name.lower() in named)
         return self._agreed(theirs, codec, receive, _events(theirs.formats, codec.rate), ours)
 
+    def resume(self, ours: SessionDescription, theirs: SessionDescription) -> AgreedMedia:
+        """Go on where another process was: with our latest description, and the peer's. Raises `SdpRefused`."""
+        self._session_id, self._last = ours.session_id, ours
+        return self.accept(theirs)
+
     def moved(self, *, host: str, port: int) -> None:
         """We listen at another address from now on."""
         self._host, self._port = host, port

@@ -19,7 +19,9 @@ from piopiy_pipeline.gateway.sip.agent.user_agent import CannotCall, OutgoingMes
 from piopiy_pipeline.gateway.sip.agent.user_agent_server import UserAgentListener
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener
+from piopiy_pipeline.gateway.sip.dialog.kept_dialog import KeptDialog
 from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
+from piopiy_pipeline.gateway.sip.dialog.restored_call import RestoredCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
@@ -184,6 +186,14 @@ class SipEndpoint:
     def path(self, flow: Flow, host: str) -> str:
         """Return the URI by which other gateways reach the phone of this flow; `host` is our address for them."""
         return self._agent.edge_proxy.path(flow, host)
+
+    def is_here(self, kept: KeptDialog) -> bool:
+        """Return whether the other side of this dialog reaches this endpoint at the address that it knows."""
+        return self._agent.is_here(kept)
+
+    def restore(self, kept: KeptDialog) -> RestoredCall:
+        """Go on with a call of a process that was here before. Raises `ValueError` if that is not possible."""
+        return self._agent.restore(kept, self._loop.time())
 
     def peer_of(self, to: str, *, trunk: str | None = None) -> str:
         """Return the address or name that a call to `to` goes to, for `media_host`. Raises `CannotCall`."""

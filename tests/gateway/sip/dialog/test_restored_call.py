@@ -1,0 +1,106 @@
+"""A call that goes on in another process, message by message. Sections are RFC 3261's."""
+
+from __future__ import annotations
+
+import pytest
+
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.kept_dialog import AHEAD, KeptDialog
+from piopiy_pipeline.gateway.sip.dialog.restored_call import RestoredCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
+from tests.support.sip_bench import OURS, PHONE, SDP, Bench, Leg, codes, offer_of, request, response
+
+
+def killed(**parts: object) -> KeptDialog:
+    """A process with a call in progress is killed: what is left of the call."""
+    call, _ = Bench().answered_call(**parts)
+    kept = call.kept()
+    assert kept is not None
+    return KeptDialog.model_validate_json(kept.model_dump_json())
+
+
+def restored(kept: KeptDialog) -> tuple[Bench, RestoredCall, Leg]:
+    """Another process has taken its place."""
+    bench = Bench()
+    call = bench.agent.restore(kept, bench.now)
+    leg = Leg(bench)
+    call.attach(leg)
+    return bench, call, leg
+
+
+def test_what_is_kept_is_small() -> None:
+    assert len(killed().model_dump_json()) < 2000
+
+
+def test_a_call_that_only_rings_is_not_kept() -> None:
+    call, _ = Bench().ringing_call()
+    assert call.kept() is None
+
+
+def test_the_phones_next_request_finds_the_call_whatever_its_number_is() -> None:
+    """12.2.2: an empty remote number takes the value of the first request."""
+    kept = killed()
+    bench, call, leg = restored(kept)
+    sent = bench.receive(request("INFO", branch="i", cseq=57, to_tag=kept.local_tag))
+    assert codes(sent) == [200]
+    assert codes(bench.receive(request("INFO", branch="j", cseq=56, to_tag=kept.local_tag))) == [500]
+    assert codes(bench.receive(request("BYE", branch="k", cseq=58, to_tag=kept.local_tag))) == [200]
+    assert leg.ending == (Ending.PEER_HUNG_UP, 200)
+    assert call.ended
+    assert bench.agent.calls == []
+
+
+def test_the_phone_is_asked_with_a_number_that_it_has_not_seen_and_the_same_description() -> None:
+    kept = killed()
+    bench, call, leg = restored(kept)
+    call.refresh(bench.now)
+    (invite,) = bench.take()
+    assert isinstance(invite, SipRequest)
+    assert (invite.method, invite.to.tag, invite.from_.tag) == ("INVITE", "phone", kept.local_tag)
+    assert invite.cseq.sequence > kept.sequence + AHEAD - 1
+    assert bench.sent[-1].flow == PHONE
+    assert invite.body == kept.ours.encode()
+    assert codes(bench.receive(response(invite, 200, body=SDP))) == ["ACK"]
+    assert leg.names == ["reanswered"]
+
+
+def test_a_phone_that_has_given_up_says_so_and_the_call_ends() -> None:
+    bench, call, leg = restored(killed())
+    call.refresh(bench.now)
+    (invite,) = bench.take()
+    assert isinstance(invite, SipRequest)
+    bench.receive(response(invite, 481))
+    assert leg.ending == (Ending.LOST, 481)
+
+
+def test_the_session_timer_goes_on() -> None:
+    """RFC 4028, section 10: we refresh at half of the interval."""
+    kept = killed(headers=["Supported: timer", "Session-Expires: 120;refresher=uas"])
+    assert (kept.session_interval_s, kept.we_refresh) == (120, True)
+    bench, _, _ = restored(kept)
+    (first, *_) = bench.run(61)
+    assert first[0] == 60.0
+    assert codes([first[1]]) == ["INVITE"]
+
+
+def test_a_call_of_another_address_does_not_go_on() -> None:
+    kept = killed().model_copy(update={"sent_by": "192.0.2.99:5060"})
+    bench = Bench()
+    assert not bench.agent.is_here(kept)
+    with pytest.raises(ValueError, match=r"it was at 192\.0\.2\.99:5060"):
+        bench.agent.restore(kept, bench.now)
+
+
+def test_the_media_are_those_that_were_agreed_on() -> None:
+    offer = SessionDescription.parse(offer_of(codecs="8 0 101").encode())
+    before = Negotiation(host=OURS, port=30_000, codecs=["PCMU", "PCMA"], session_id=7)
+    ours, agreed = before.answer(offer)
+    after = Negotiation(host=OURS, port=30_000, codecs=["PCMU", "PCMA"], session_id=99)
+    assert (
+        after.resume(SessionDescription.parse(bytes(ours)), SessionDescription.parse(bytes(offer))) == agreed
+    )
+    again = after.answer(offer)[0]
+    assert (again.session_id, again.version - ours.version) == (7, 1), (
+        "RFC 3264, 8: the next of the same session"
+    )
