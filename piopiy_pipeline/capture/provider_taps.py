@@ -33,6 +33,7 @@ from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import StageLine
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
+from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.compat.pipecat import intercept_tts
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
@@ -81,7 +82,7 @@ class _STTTap:
     def __init__(self, service: STTService, log: CaptureLog) -> None:
         self._log = log
         self._name = type(service).__name__
-        service.add_event_handler("on_before_push_frame", self._pushed)
+        watch_pushes(service, self._pushed, TranscriptionFrame, InterimTranscriptionFrame, ErrorFrame)
 
     def _pushed(self, service: STTService, frame: Frame) -> None:
         match frame:
@@ -115,8 +116,15 @@ class _LLMTap:
         self._log = log
         self._name = type(service).__name__
         self._request = 0  # that is being answered
-        service.add_event_handler("on_before_process_frame", self._processing)
-        service.add_event_handler("on_before_push_frame", self._pushed)
+        watch_taken(service, self._processing, LLMContextFrame, InterruptionFrame)
+        watch_pushes(
+            service,
+            self._pushed,
+            LLMTextFrame,
+            FunctionCallsStartedFrame,
+            ErrorFrame,
+            LLMFullResponseEndFrame,
+        )
 
     def _processing(self, service: LLMService[Any], frame: Frame) -> None:
         if isinstance(frame, LLMContextFrame):
@@ -166,7 +174,7 @@ class _TTSTap:
         self._inline: dict[str, int] = {}
         """The request whose generator runs, by context: what comes now is its answer and nobody else's."""
         self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
-        service.add_event_handler("on_before_process_frame", self._processing)
+        watch_taken(service, self._cut, InterruptionFrame)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Do what the service's own method does, and note it."""
@@ -211,11 +219,10 @@ class _TTSTap:
                 for each in self._contexts.pop(context_id):
                     self._tell(each, "done", {})
 
-    def _processing(self, service: TTSService, frame: Frame) -> None:
-        if isinstance(frame, InterruptionFrame):
-            for requests in self._contexts.values():
-                for request in requests:
-                    self._tell(request, "cut", {})
+    def _cut(self, service: TTSService, frame: InterruptionFrame) -> None:
+        for requests in self._contexts.values():
+            for request in requests:
+                self._tell(request, "cut", {})
 
     def _forget(self) -> None:
         """Forget contexts that an interruption has dropped, because no frame ends them."""

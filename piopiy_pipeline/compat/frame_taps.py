@@ -1,4 +1,8 @@
-"""What stands around a stage's `push_frame` and `queue_frame`, which pipecat calls on the instance.
+"""What sees the frames of a stage that runs: what it takes, what it has taken, and what it pushes.
+
+Filters and guards stand around `push_frame` and `queue_frame`, which pipecat calls on the instance. Watchers are called
+by pipecat's events of a frame, all those of one event by one handler: a handler costs several microseconds at each
+frame, and most watchers want one frame in fifty.
 
 Only the agent's side may import this module: the gateway does without pipecat.
 """
@@ -6,12 +10,95 @@ Only the agent's side may import this module: the gateway does without pipecat.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
+from loguru import logger
 from pipecat.frames.frames import Frame
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 
-__all__ = ["PushGuard", "filter_pushes", "filter_queued", "guard_pushes"]
+__all__ = [
+    "PushGuard",
+    "filter_pushes",
+    "filter_queued",
+    "guard_pushes",
+    "watch_processed",
+    "watch_pushes",
+    "watch_taken",
+]
+
+Watcher = Callable[[Any, Any], Awaitable[None] | None]
+"""Takes a stage and a frame; what it returns is awaited before the frame goes on."""
+
+
+def watch_taken(stage: FrameProcessor, watcher: Watcher, *kinds: type[Frame]) -> None:
+    """Have a function called with frames that a stage is about to process.
+
+    An exception of the function is logged. Functions are called in the order in which they were given.
+
+    Args:
+        stage: The stage, before it runs.
+        watcher: The function.
+        *kinds: The types of the frames; frames of subclasses count as well.
+    """
+    _watch(stage, "on_before_process_frame", watcher, kinds)
+
+
+def watch_processed(stage: FrameProcessor, watcher: Watcher, *kinds: type[Frame]) -> None:
+    """Have a function called with frames that a stage has processed. The rest is as with `watch_taken`."""
+    _watch(stage, "on_after_process_frame", watcher, kinds)
+
+
+def watch_pushes(stage: FrameProcessor, watcher: Watcher, *kinds: type[Frame]) -> None:
+    """Have a function called with frames that leave a stage, in either direction, after every filter and guard. The
+    rest is as with `watch_taken`.
+    """
+    _watch(stage, "on_before_push_frame", watcher, kinds)
+
+
+def _watch(stage: FrameProcessor, event: str, watcher: Watcher, kinds: tuple[type[Frame], ...]) -> None:
+    # Kept in the stage itself, so that it goes with the stage.
+    events: dict[str, _Watchers] = stage.__dict__.setdefault("_piopiy_watchers", {})
+    if event not in events:
+        events[event] = _Watchers()
+        stage.add_event_handler(event, events[event].handler())
+    events[event].add(watcher, kinds)
+
+
+class _Watchers:
+    """The watchers of one event of one stage."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[Watcher, tuple[type[Frame], ...]]] = []
+        self._by_type: dict[type[Frame], tuple[Watcher, ...]] = {}
+
+    def add(self, watcher: Watcher, kinds: tuple[type[Frame], ...]) -> None:
+        self._all.append((watcher, kinds))
+        self._by_type.clear()
+
+    def handler(self) -> Callable[[FrameProcessor, Frame], Awaitable[None]]:
+        """Return what pipecat calls: a function, and no method, of which it would find out anew at each frame that it
+        is a coroutine.
+        """
+        by_type, find = self._by_type, self._find
+
+        async def call(stage: FrameProcessor, frame: Frame) -> None:
+            kind = type(frame)
+            for watcher in by_type.get(kind) or find(kind):
+                try:
+                    told = watcher(stage, frame)
+                    if told is not None:
+                        await told
+                except Exception:
+                    logger.exception("{}: what watches its frames has failed at {}", stage, kind.__name__)
+
+        return call
+
+    def _find(self, kind: type[Frame]) -> tuple[Watcher, ...]:
+        found = self._by_type.get(kind)
+        if found is None:
+            found = tuple(watcher for watcher, kinds in self._all if issubclass(kind, kinds))
+            self._by_type[kind] = found
+        return found
 
 
 def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> None:
@@ -22,11 +109,19 @@ def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> Non
         accept: Takes each frame that the stage is about to push, in either direction.
     """
     push = stage.push_frame
+    filters: list[Callable[[Frame], bool]] | None = getattr(push, "filters", None)
+    if filters is not None:  # one call for all that stand next to each other
+        filters.insert(0, accept)
+        return
+    filters = [accept]
 
     async def push_frame(frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        if accept(frame):
-            await push(frame, direction)
+        for accepts in filters:
+            if not accepts(frame):
+                return
+        await push(frame, direction)
 
+    push_frame.filters = filters  # type: ignore[attr-defined]
     stage.push_frame = push_frame  # type: ignore[method-assign]
 
 

@@ -25,21 +25,23 @@ from pipecat.frames.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.utils.string import TextPartForConcatenation, concatenate_aggregated_text
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.json_values import nests_too_deep
 from piopiy_pipeline.latency import AnswerClock
 from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.turns.turn_end_policy import TurnEnd
 
-__all__ = ["LiveEvents", "Partial", "bounded"]
+__all__ = ["MODEL_WRITES", "LiveEvents", "Partial", "bounded"]
 
 PARTIAL_EVERY_S = 0.25
 MAX_RESULT_BYTES = 2000
 MAX_PARTIAL_CHARACTERS = 2000
 """The most characters that are reported of a partial text. Of a longer one the end is reported."""
 
-_WRITES = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
+MODEL_WRITES = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
 
 
 class Partial:
@@ -158,10 +160,14 @@ class LiveEvents:
 
     # ------------------------------------------------------------------ handlers of pipecat's stages
 
-    def on_context_input(self, stage: Any, frame: Frame) -> None:
-        """Take note of a frame that reaches the user's side of the context, after every stage that changes
+    def watch_context(self, user: FrameProcessor) -> None:
+        """Take note of what reaches and leaves the user's side of the context, behind every stage that changes
         transcripts.
         """
+        watch_taken(user, self._on_context_input, *self._into_context)
+        watch_pushes(user, self.on_context_output, *self._from_context)
+
+    def _on_context_input(self, stage: Any, frame: Frame) -> None:
         handler = self._into_context.get(type(frame))
         if handler is not None:
             handler(frame)
@@ -171,7 +177,6 @@ class LiveEvents:
                 self.pass_on(frame)
 
     def on_context_output(self, stage: Any, frame: Frame) -> None:
-        """Take note of a frame that leaves the user's side of the context."""
         handler = self._from_context.get(type(frame))
         if handler is not None:
             handler(frame)
@@ -197,7 +202,7 @@ class LiveEvents:
         """Take note of a frame that leaves the LLM."""
         if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
             self._on_mark("llm_token")
-        if self.pass_on is not None and isinstance(frame, _WRITES):
+        if self.pass_on is not None and isinstance(frame, MODEL_WRITES):
             self.pass_on(frame)
 
     # ------------------------------------------------------------------ called by the monitor

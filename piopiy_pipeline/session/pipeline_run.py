@@ -22,6 +22,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline
@@ -34,6 +35,7 @@ from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
+from piopiy_pipeline.session.live_events import MODEL_WRITES
 from piopiy_pipeline.session.model.asked_ahead import never_ahead
 from piopiy_pipeline.session.model.eager_answers import EagerAnswers
 from piopiy_pipeline.session.model.heard_first import HeardFirst
@@ -51,7 +53,7 @@ from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
-from piopiy_pipeline.session.tool_order import ToolOrder
+from piopiy_pipeline.session.tool_order import ORDERED, ToolOrder
 from piopiy_pipeline.signaling.messages import Answer
 from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
@@ -280,8 +282,7 @@ class PipelineRun:
             user.add_event_handler("on_user_turn_started", self._user_turn_begins)
             user.add_event_handler("on_user_turn_stopped", self._user_turn)
             user.add_event_handler("on_user_backchannel", self._backchannel)
-            user.add_event_handler("on_before_process_frame", self._monitor.live.on_context_input)
-            user.add_event_handler("on_before_push_frame", self._monitor.live.on_context_output)
+            self._monitor.live.watch_context(user)
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
             _keep_tool_order(assistant)
@@ -317,9 +318,7 @@ class PipelineRun:
             if isinstance(stage, ModelSwitch):
                 stage.add_event_handler("on_answered", self._failures.on_answered)
             if isinstance(stage, (LLMService, ModelSwitch)) and not self._answers_ahead(stage):
-                stage.add_event_handler(
-                    "on_before_push_frame", self._model_wrote
-                )  # of a switch, what leaves it
+                watch_pushes(stage, self._model_wrote, *MODEL_WRITES)  # of a switch, what leaves it
 
     def _answers_ahead(self, stage: FrameProcessor) -> bool:
         """Let this stage begin answers ahead, if it is the one that does."""
@@ -422,7 +421,7 @@ def _keep_tool_order(assistant: LLMAssistantAggregator) -> None:
             if early is not frame:
                 await stage.queue_frame(early)
 
-    assistant.add_event_handler("on_after_process_frame", processed)
+    watch_processed(assistant, processed, *ORDERED)
 
 
 def _failure_of(task: asyncio.Task[None]) -> str:

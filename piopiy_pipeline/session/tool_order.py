@@ -14,7 +14,10 @@ from pipecat.frames.frames import (
     FunctionCallsStartedFrame,
 )
 
-__all__ = ["ToolOrder"]
+__all__ = ["ORDERED", "ToolOrder"]
+
+ORDERED = (FunctionCallsStartedFrame, FunctionCallInProgressFrame, FunctionCallCancelFrame)
+"""The frames whose order is looked at; all others may be left out."""
 
 
 class ToolOrder:

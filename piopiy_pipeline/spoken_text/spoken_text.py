@@ -16,6 +16,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.arguments import check_kind, check_language
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
 from piopiy_pipeline.compat.word_alignment import (
     Parts,
     add_text_transform,
@@ -177,8 +178,8 @@ class SpokenTextTransform:
             use_text_aggregator(service, WordAggregator())
         keep_unspoken_text(service, self._is_silent)
         align_words(service, self._parts)
-        service.add_event_handler("on_before_process_frame", self._before)
-        service.add_event_handler("on_after_process_frame", self._after)
+        watch_taken(service, self._before, LLMFullResponseStartFrame, InterruptionFrame, TTSSpeakFrame)
+        watch_processed(service, self._after, TTSSpeakFrame)
 
     async def __call__(self, text: str, text_type: str) -> str:
         """Return how a sentence, or a piece of one, is said.
@@ -211,9 +212,8 @@ class SpokenTextTransform:
 
                 self._aside = AnswerReader()
 
-    def _after(self, service: TTSService, frame: Frame) -> None:
-        if isinstance(frame, TTSSpeakFrame):
-            self._aside = None
+    def _after(self, service: TTSService, frame: TTSSpeakFrame) -> None:
+        self._aside = None
 
     def _is_silent(self, text: str) -> bool:
         form = self._form

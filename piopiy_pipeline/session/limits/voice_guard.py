@@ -14,6 +14,7 @@ from pipecat.frames.frames import Frame, InterruptionFrame, TTSAudioRawFrame
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
 from piopiy_pipeline.compat.pipecat import intercept_tts
 from piopiy_pipeline.session.limits.sound_pieces import piece_bytes, pieces_of
 from piopiy_pipeline.session.limits.speech_budget import SpeechBudget
@@ -67,8 +68,8 @@ class VoiceGuard:
         self._late_s = 0.0  # sound that has come for them since
         self._heard = asyncio.Event()
         self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
-        service.add_event_handler("on_before_push_frame", self._pushes)
-        service.add_event_handler("on_after_process_frame", self._processed)
+        watch_pushes(service, self._pushes, TTSAudioRawFrame)
+        watch_processed(service, self._processed, InterruptionFrame)
 
     # ------------------------------------------------------------------ what the voice makes
 
@@ -158,8 +159,8 @@ class VoiceGuard:
 
     # ------------------------------------------------------------------ what becomes of it
 
-    def _pushes(self, service: TTSService, frame: Frame) -> None:
-        if isinstance(frame, TTSAudioRawFrame) and frame.context_id in self._ahead:
+    def _pushes(self, service: TTSService, frame: TTSAudioRawFrame) -> None:
+        if frame.context_id in self._ahead:
             left_s = self._ahead[frame.context_id] - _seconds(frame)
             if left_s > 0:
                 self._ahead[frame.context_id] = left_s
@@ -167,9 +168,8 @@ class VoiceGuard:
                 del self._ahead[frame.context_id]
             self._heard.set()
 
-    def _processed(self, service: TTSService, frame: Frame) -> None:
-        if isinstance(frame, InterruptionFrame):
-            self._heard.set()
+    def _processed(self, service: TTSService, frame: InterruptionFrame) -> None:
+        self._heard.set()
 
     def _cut_off(self, context_id: str) -> None:
         if not self._cut_at:

@@ -20,8 +20,9 @@ from pipecat.processors.aggregators.llm_response_universal import LLMUserAggrega
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.live_events import LiveEvents
+from piopiy_pipeline.session.live_events import MODEL_WRITES, LiveEvents
 from piopiy_pipeline.session.model.asked_ahead import models_of
 from piopiy_pipeline.session.model.first_sentence import FirstSentence, Push
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -89,8 +90,8 @@ class EagerAnswers:
         for service in models_of(stage):
             self._hold_tools(service)
         self._hold_questions(stage)
-        stage.add_event_handler("on_before_push_frame", self._on_output)
-        user.add_event_handler("on_before_push_frame", self._on_question)
+        watch_pushes(stage, self._on_output, *MODEL_WRITES)
+        watch_pushes(user, self._on_question, InterruptionFrame, LLMContextFrame)
         output.ahead.on_cut = self._cut_off
         turns.answers = self
         turns.on_wasted = self._wasted

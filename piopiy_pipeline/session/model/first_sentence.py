@@ -10,6 +10,7 @@ from typing import Any
 from pipecat.frames.frames import Frame, InterruptionFrame, LLMTextFrame, SystemFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 from piopiy_pipeline.services.failover.answer_race import sentence_end
 
 __all__ = ["FirstSentence", "Push"]
@@ -45,7 +46,7 @@ class FirstSentence:
         self._kept: deque[Frame] = deque()
         self._passing_on: asyncio.Task[Any] | None = None
         stage.push_frame = self._take  # type: ignore[method-assign]
-        stage.add_event_handler("on_before_push_frame", self._on_push)
+        watch_pushes(stage, self._on_push, LLMTextFrame)
 
     def begin(self) -> None:
         """Keep back what follows the first sentence that comes from now on."""
@@ -86,9 +87,9 @@ class FirstSentence:
         else:
             await self._push(frame, direction)
 
-    async def _on_push(self, stage: FrameProcessor, frame: Frame) -> None:
+    def _on_push(self, stage: FrameProcessor, frame: LLMTextFrame) -> None:
         """Take note of text as it leaves the stage, without what was taken out of it as no speech."""
-        if self._ahead and isinstance(frame, LLMTextFrame) and not self._full:
+        if self._ahead and not self._full:
             self._said += frame.text
             end = sentence_end(self._said)
             self._full = end > 0 and bool(

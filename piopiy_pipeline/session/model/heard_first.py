@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 
 from loguru import logger
-from pipecat.frames.frames import Frame, InterruptionFrame
+from pipecat.frames.frames import InterruptionFrame
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.processors.frame_processor import FrameProcessor
+
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
 
 __all__ = ["HeardFirst"]
 
@@ -31,8 +33,8 @@ class HeardFirst:
     def __init__(self, user: LLMUserAggregator, assistant: LLMAssistantAggregator) -> None:
         self._through = asyncio.Event()
         self._through.set()
-        user.add_event_handler("on_before_push_frame", self._sent)
-        assistant.add_event_handler("on_after_process_frame", self._arrived)
+        watch_pushes(user, self._sent, InterruptionFrame)
+        watch_processed(assistant, self._arrived, InterruptionFrame)
 
     async def written(self) -> None:
         """Wait until the latest interruption is through."""
@@ -43,10 +45,8 @@ class HeardFirst:
             logger.debug("an interruption has not come through the pipeline in {} s", THROUGH_S)
             self._through.set()
 
-    def _sent(self, _stage: FrameProcessor, frame: Frame) -> None:
-        if isinstance(frame, InterruptionFrame):
-            self._through.clear()
+    def _sent(self, _stage: FrameProcessor, _frame: InterruptionFrame) -> None:
+        self._through.clear()
 
-    def _arrived(self, _stage: FrameProcessor, frame: Frame) -> None:
-        if isinstance(frame, InterruptionFrame):
-            self._through.set()
+    def _arrived(self, _stage: FrameProcessor, _frame: InterruptionFrame) -> None:
+        self._through.set()

@@ -31,6 +31,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
 from piopiy_pipeline.session.limits.answer_budget import AnswerBudget
@@ -42,6 +43,15 @@ from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnF
 __all__ = ["ModelOutput"]
 
 _TOOL_FRAMES = (FunctionCallsStartedFrame, FunctionCallInProgressFrame)
+_WRITTEN = (
+    LLMTextFrame,
+    LLMThoughtTextFrame,
+    LLMFullResponseStartFrame,
+    LLMFullResponseEndFrame,
+    OutputAudioRawFrame,
+    ErrorFrame,
+    LLMMarkerFrame,
+)
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 MARKS = 200
 """So many characters before the first word of an answer are kept for it: a list's dash, a quotation mark."""
@@ -102,8 +112,8 @@ class ModelOutput:
         """
         silent = bool(getattr(service, "may_answer_nothing", False))
         self._answers[service] = _ModelAnswer(self._guards.budget(), alone=alone, chooses_silence=silent)
-        service.add_event_handler("on_before_process_frame", self._on_input)
-        service.add_event_handler("on_before_push_frame", self._on_output)
+        watch_taken(service, self._on_input, LLMContextFrame, InterruptionFrame)
+        watch_pushes(service, self._on_output, *_WRITTEN, *_TOOL_FRAMES)
 
     def _on_input(self, service: LLMService[Any], frame: Frame) -> None:
         if isinstance(frame, LLMContextFrame):

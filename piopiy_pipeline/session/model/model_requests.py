@@ -27,10 +27,11 @@ from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAg
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.compat.frame_taps import filter_queued
+from piopiy_pipeline.compat.frame_taps import filter_queued, watch_pushes, watch_taken
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.live_events import MODEL_WRITES
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -81,8 +82,8 @@ class ModelRequests:
         self._users_turn = False
         self._news_at: float | None = None
         filter_queued(stage, self._accepts)
-        stage.add_event_handler("on_before_process_frame", self._on_input)
-        stage.add_event_handler("on_before_push_frame", self._on_output)
+        watch_taken(stage, self._on_input, InterruptionFrame, LLMContextFrame)
+        watch_pushes(stage, self._on_output, *MODEL_WRITES, FunctionCallsStartedFrame)
 
     def watch(self, user: LLMUserAggregator) -> None:
         """Know from the user's side of the context whose turn it is."""

@@ -26,7 +26,7 @@ from pipecat.frames.frames import (
 from pipecat.services.stt_service import STTService
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat.frame_taps import filter_pushes
+from piopiy_pipeline.compat.frame_taps import filter_pushes, watch_pushes
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 
 __all__ = ["FINAL_S", "LONGEST_FINAL_S", "FinalsWatch", "MissingFinals", "is_at_final"]
@@ -42,6 +42,15 @@ KEEP_S = 1.0
 """Meanwhile the caller's turn is kept open this often, in seconds: pipecat gives it up after three without a word."""
 MISSES = 2
 """An STT whose finals are missing this many times in a row is replaced, if there is another one."""
+
+_WATCHED = (
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+    WithdrawnInterimFrame,
+    ErrorFrame,
+)
 
 
 class MissingFinals:
@@ -153,7 +162,7 @@ class FinalsWatch:
         self._last: InterimTranscriptionFrame | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._own: TranscriptionFrame | None = None
-        service.add_event_handler("on_before_push_frame", self._on_push)
+        watch_pushes(service, self._on_push, *_WATCHED)
         filter_pushes(service, self._accept)
 
     def close(self) -> None:

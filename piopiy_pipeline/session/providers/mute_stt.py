@@ -19,6 +19,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.stt_service import STTService
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 from piopiy_pipeline.session.providers.missing_finals import LONGEST_FINAL_S, is_at_final
 
 __all__ = ["MuteRecognizer", "MuteWatch"]
@@ -36,6 +37,14 @@ WAIT_S = 2.5
 LOOK_AGAIN_S = 0.5
 MISSES = 3
 """An STT that was mute so many times in a row, and was asked twice, has failed for good."""
+
+_WATCHED = (
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+    ErrorFrame,
+)
 
 
 class MuteRecognizer:
@@ -131,7 +140,7 @@ class MuteWatch:
         self._is_mute = is_mute
         self._recognizer = MuteRecognizer()
         self._timer: asyncio.TimerHandle | None = None
-        service.add_event_handler("on_before_push_frame", self._on_push)
+        watch_pushes(service, self._on_push, *_WATCHED)
 
     def close(self) -> None:
         """Watch no more."""

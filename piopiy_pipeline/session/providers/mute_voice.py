@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
 )
 from pipecat.services.tts_service import TTSService
+
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 
 __all__ = ["LEADING_S", "MuteVoice", "watch_voice"]
 
@@ -107,7 +109,7 @@ def watch_voice(service: TTSService, *, is_active: Callable[[], bool], made: Cal
     """
     voice = MuteVoice()
 
-    async def pushes(stage: TTSService, frame: Frame) -> None:
+    def pushes(stage: TTSService, frame: Frame) -> Awaitable[None] | None:
         silent_s = None
         match frame:
             case TTSAudioRawFrame():
@@ -118,6 +120,9 @@ def watch_voice(service: TTSService, *, is_active: Callable[[], bool], made: Cal
             case TTSStartedFrame() | InterruptionFrame() | ErrorFrame():
                 voice.begins()
         if silent_s is not None and is_active():
-            await stage.push_error(f"nothing is heard in {silent_s:.1f} s of its sound")
+            return stage.push_error(f"nothing is heard in {silent_s:.1f} s of its sound")
+        return None
 
-    service.add_event_handler("on_before_push_frame", pushes)
+    watch_pushes(
+        service, pushes, TTSAudioRawFrame, TTSStoppedFrame, TTSStartedFrame, InterruptionFrame, ErrorFrame
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipecat.frames.frames import ErrorFrame, Frame
+from pipecat.frames.frames import ErrorFrame
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
 
+from piopiy_pipeline.compat.frame_taps import watch_taken
 from piopiy_pipeline.compat.pipecat import keep_turn_open, say_collected_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
@@ -115,9 +116,8 @@ class ProviderWatches:
         async def switched(switch: ServiceSwitch, service: FrameProcessor) -> None:
             self._state.utterances.tts_changed()
 
-        async def processing(stage: TTSService, frame: Frame) -> None:
-            if isinstance(frame, SentenceEndFrame):
-                await say_collected_text(stage)
+        async def sentence_ends(stage: TTSService, _frame: SentenceEndFrame) -> None:
+            await say_collected_text(stage)
 
         for voice in voices:
             is_active = partial(self._failures.is_active, voice)
@@ -125,7 +125,7 @@ class ProviderWatches:
             watch_voice(voice, is_active=is_active, made=self._failures.voice_made)
             has_another = partial(self._failures.has_another, voice)
             watch_sentences(voice, is_active=is_active, has_another=has_another)
-            voice.add_event_handler("on_before_process_frame", processing)
+            watch_taken(voice, sentence_ends, SentenceEndFrame)
         for name in self._pipeline.names:
             stage = self._pipeline[name]
             if isinstance(stage, ServiceSwitch) and isinstance(stage.active, TTSService):
