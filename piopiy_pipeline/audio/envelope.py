@@ -25,6 +25,7 @@ class Envelope:
 
     def __init__(self, rate: int) -> None:
         self._block = int(rate * BLOCK_S)
+        self._scale = 1 / (32768.0 * 32768.0 * self._block)
         self._max = int(MAX_S / BLOCK_S)
         self.clear()
 
@@ -32,15 +33,17 @@ class Envelope:
         """Forget everything: the next samples are at position 0."""
         self._powers: list[float] = []
         self._first = 0  # the block of `_powers[0]`
-        self._rest = np.zeros(0, np.int16)
+        self._rest = b""
 
     def add(self, pcm: bytes) -> None:
         """Take the next samples, PCM16 little-endian mono."""
-        samples = np.concatenate((self._rest, np.frombuffer(pcm, "<i2")))
-        blocks = len(samples) // self._block
-        whole = samples[: blocks * self._block].astype(np.float64).reshape(blocks, self._block) / 32768
-        self._powers += (whole * whole).mean(axis=1).tolist() if blocks else []
-        self._rest = samples[blocks * self._block :]
+        if self._rest:
+            pcm = self._rest + pcm
+        blocks = len(pcm) // (2 * self._block)
+        samples = np.frombuffer(pcm, "<i2", blocks * self._block).astype(np.float32)
+        whole = samples.reshape(blocks, self._block)
+        self._powers += (np.einsum("ij,ij->i", whole, whole) * self._scale).tolist()
+        self._rest = pcm[2 * blocks * self._block :]
         self.forget_before((self._first + len(self._powers) - self._max) * self._block)
 
     def forget_before(self, position: int) -> None:

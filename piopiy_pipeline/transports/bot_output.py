@@ -198,7 +198,8 @@ class BotOutput(BaseOutputTransport):
 
     async def _say(self, frame: OutputAudioRawFrame) -> None:
         epoch = self._ledger.epoch
-        await self._may_say.wait()
+        if not self._may_say.is_set():
+            await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self._text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
         self._notify(self._monitor.audio_arrived)
@@ -206,7 +207,8 @@ class BotOutput(BaseOutputTransport):
         for pcm in self._format.pieces(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
         ):
-            await self._may_say.wait()
+            if not self._may_say.is_set():
+                await self._may_say.wait()
             if frame.interruptible and self._ledger.epoch != epoch:
                 return  # it was cut off while it waited
             self._places.audio(pcm)
@@ -447,4 +449,4 @@ class BotOutput(BaseOutputTransport):
             self._link.send_audio(pcm)
 
     def _now(self) -> float:
-        return self.get_event_loop().time()
+        return asyncio.get_running_loop().time()

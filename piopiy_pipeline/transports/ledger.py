@@ -256,6 +256,8 @@ class SpeechLedger(Generic[T]):
 
     def spares(self, now: float) -> bool:
         """Return whether what plays at `now` must not be interrupted."""
+        if not self._kept:
+            return False
         at = self.estimate(now)
         return any(part.start <= at < part.end for part in self._kept)
 

@@ -89,8 +89,9 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         """
         now = self._now()
         self._window_at = now
-        may_listen = now <= self._listens_until and self._may_listen
-        if self._output.is_spared or not (may_listen or self._output.has_floor):
+        has_floor = self._output.has_floor
+        may_listen = now <= self._listens_until and not (self._in_turn or has_floor)
+        if not (may_listen or has_floor) or self._output.is_spared:
             self._evidence.window(0.0)
             self._echo.window(power, 0.0)
             return
@@ -104,7 +105,8 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         onset = self._evidence.window(probability)
         if onset and not (self._policy.under_way or self._in_turn):
             self._sound_begins(now, power)
-        self._decide(now)
+        if self._policy.under_way:
+            self._decide(now)
 
     def _sound_begins(self, now: float, power: float = 0.0) -> None:
         self._echo.learn()

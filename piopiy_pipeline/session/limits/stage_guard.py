@@ -39,6 +39,8 @@ MAX_WAITING = 2000
 AFTER_END_S = 1.0
 """What is pushed in a flood when the call has ended is thrown away, one frame in so many seconds."""
 _SIZED = (AudioRawFrame, TextFrame)
+_KINDS: dict[type[Frame], tuple[bool, ...]] = {}
+"""By type: whether it is one of `_SIZED`, audible, an interruption."""
 _ALWAYS = (CancelFrame, EndFrame, InterruptionFrame, StartFrame, StopFrame)
 """They are never thrown away."""
 
@@ -83,20 +85,25 @@ class StageGuard:
 
     def admits(self, frame: Frame, direction: FrameDirection) -> bool:
         self.long = False
-        cost = self._cost(frame) if isinstance(frame, _SIZED) else 1
+        kind = type(frame)
+        if kind not in _KINDS:
+            _KINDS[kind] = tuple(issubclass(kind, each) for each in (_SIZED, OutputAudioRawFrame, InterruptionFrame))
+        sized, audible, interrupts = _KINDS[kind]
+        cost = self._cost(frame) if sized else 1
         flow, share = self.flow, self._share
         neighbour = self.next if direction is FrameDirection.DOWNSTREAM else self.previous
         if neighbour is not None and not self.long:
             neighbour.flow.given(frame.id, cost)
         share.left -= cost
-        if isinstance(frame, OutputAudioRawFrame):
+        if audible:
+            assert isinstance(frame, OutputAudioRawFrame)
             seconds = _seconds(frame)
             if neighbour is not None and not self.long:
                 neighbour.lead.given(seconds)
             self.lead.left_s -= seconds
             if self.lead.left_s < 0:
                 self.pressed = True
-        elif isinstance(frame, InterruptionFrame):
+        elif interrupts:
             self._interruptions += 1
             self.lead.begin_anew()
         if flow.level < 0 and flow.passes_on(frame.id):

@@ -25,7 +25,7 @@ __all__ = ["LEADING_S", "MuteVoice", "watch_voice"]
 
 AUDIBLE = 16
 """No sample of silence is as far from 0, at 16 bits: 66 dB below full scale."""
-ENDING = 256
+ENDING = 16
 """So many samples at the end are looked at first."""
 LEADING_S = 1.5
 """A speech may begin with so much silence, in seconds."""
@@ -67,12 +67,8 @@ class MuteVoice:
         Returns:
             The seconds of silence, if they show now that the voice is mute.
         """
-        samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2")
-        after = _samples_after_sound(
-            samples[-ENDING:]
-        )  # where most sound is heard: the rest is not looked at
-        if after is None:
-            after = _samples_after_sound(samples)
+        samples = np.frombuffer(pcm, "<i2", len(pcm) // 2)
+        after = _samples_after_sound(samples)
         if after is not None:
             self._heard = True
             self._silent_s = after / rate
@@ -95,6 +91,9 @@ class MuteVoice:
 
 def _samples_after_sound(samples: NDArray[np.int16]) -> int | None:
     """Return how many samples follow the last one that is heard; None if none is."""
+    for after, sample in enumerate(samples[: -ENDING - 1 : -1].tolist()):  # where most sound is heard
+        if sample >= AUDIBLE or sample <= -AUDIBLE:
+            return after
     loud = np.flatnonzero((samples >= AUDIBLE) | (samples <= -AUDIBLE))
     return samples.size - 1 - int(loud[-1]) if loud.size else None
 
