@@ -17,7 +17,7 @@ from pipecat.frames.frames import Frame
 from pipecat.observers.base_observer import FramePushed
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.observer import RTVIObserver
 from pipecat.services.ai_service import AIService
 from pipecat.services.llm_service import LLMService
@@ -55,6 +55,7 @@ __all__ = [
     "share_text_rules",
     "share_tools",
     "skip_context_hooks",
+    "takes_at_once",
     "user_id",
     "wrap_audio_in_frames",
 ]
@@ -89,6 +90,16 @@ def is_observed(stage: FrameProcessor) -> bool:
 def is_cancelling(stage: FrameProcessor) -> bool:
     """Return whether a `CancelFrame` has reached the stage: it takes no more frames."""
     return stage._cancelling
+
+
+def takes_at_once(stage: FrameProcessor, direction: FrameDirection, callback: FrameCallback | None) -> bool:
+    """Return whether a stage in direct mode may handle a frame that is queued without the way through the base class:
+    nobody observes it, nobody waits for it, and it is no control frame (of which the caller knows).
+    """
+    observed = stage._setup is not None and stage._setup.observer is not None
+    return (
+        callback is None and direction is FrameDirection.DOWNSTREAM and not observed and not stage._cancelling
+    )
 
 
 async def process_as_plain_stage(stage: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:

@@ -38,7 +38,7 @@ from pipecat.processors.frame_processor import (
     FrameProcessorSetup,
 )
 
-from piopiy_pipeline.compat.pipecat import is_cancelling, is_observed
+from piopiy_pipeline.compat.pipecat import takes_at_once
 from piopiy_pipeline.processors.caller_audio import CallerAudioFrame, SampleSink
 from piopiy_pipeline.processors.caller_level import CallerLevel
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
@@ -154,11 +154,8 @@ class VadStage(FrameProcessor, SampleSink):
         following = self.next
         if (
             isinstance(frame, InputAudioRawFrame)
-            and direction is FrameDirection.DOWNSTREAM
-            and callback is None
             and following is not None
-            and not is_cancelling(self)
-            and not is_observed(self)
+            and takes_at_once(self, direction, callback)
         ):
             # Where nobody observes the push, the way through the base class would cost more than the VAD.
             if self._stream is not None:

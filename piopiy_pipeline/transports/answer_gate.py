@@ -68,6 +68,11 @@ class AnswerGate:
         return self._state is _Gate.HOLDING
 
     @property
+    def idle(self) -> bool:
+        """Whether everything passes, and nothing of an answer that was withdrawn may still come."""
+        return self._state is _Gate.OPEN and not self._withdrawals
+
+    @property
     def is_cut(self) -> bool:
         """Whether an interruption has cut off the answer that was kept back, and nobody has withdrawn it."""
         return self._state is _Gate.CUT

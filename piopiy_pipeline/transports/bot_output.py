@@ -38,12 +38,12 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat.pipecat import process_as_plain_stage
+from piopiy_pipeline.compat.pipecat import is_observed, process_as_plain_stage, takes_at_once
 from piopiy_pipeline.signaling.media_events import Clear, Cleared, Held, Hold, Played, Resume
 from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_heard
 from piopiy_pipeline.transports.held_answer import HeldAnswer
@@ -169,6 +169,19 @@ class BotOutput(BaseOutputTransport):
         """Tell the pipeline that the transport is ready, without the queue and two tasks of the base class."""
         await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
 
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if isinstance(frame, OutputAudioRawFrame) and takes_at_once(self, direction, callback):
+            await self.ahead.take(
+                frame
+            )  # the way through the base class would cost a quarter of what the rest does
+        else:
+            await super().queue_frame(frame, direction, callback)
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if direction is FrameDirection.UPSTREAM:
             await super().process_frame(frame, direction)
@@ -176,13 +189,15 @@ class BotOutput(BaseOutputTransport):
         await self.ahead.take(frame)
 
     async def _arrived(self, frame: Frame, direction: FrameDirection) -> None:
-        if not isinstance(frame, OutputAudioRawFrame):
+        sound = isinstance(frame, OutputAudioRawFrame)
+        if not sound:
             self._notify(self._monitor.frame_arrived, frame)
         if isinstance(frame, SystemFrame | EndFrame | StopFrame) and not isinstance(frame, InterruptionFrame):
             await super().process_frame(frame, direction)
             return
-        # The base class would push an interruption at once, and give the rest to its senders.
-        await process_as_plain_stage(self, frame, direction)
+        if not sound or is_observed(self):
+            # The base class would push an interruption at once, and give the rest to its senders.
+            await process_as_plain_stage(self, frame, direction)
         if self._interruption.holds:
             self._interruption.wait_behind(frame)
         else:

@@ -79,6 +79,10 @@ class HeldAnswer:
 
     async def take(self, frame: Frame) -> None:
         """Take a frame that comes down to the transport."""
+        if self._gate.idle and isinstance(frame, OutputAudioRawFrame):
+            self._passed.set()
+            await self._arrived(frame, FrameDirection.DOWNSTREAM)
+            return
         if self._gate.holds and isinstance(frame, (OutputAudioRawFrame, TTSTextFrame)):
             self._came_ns[frame.id] = self._clock_ns()
             if self.audio_at is None and isinstance(frame, OutputAudioRawFrame):

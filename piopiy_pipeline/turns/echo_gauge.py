@@ -7,6 +7,7 @@ expected is no caller. The samples cannot be compared here: only the gateway has
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -84,9 +85,14 @@ class EchoGauge:
 def _match(came: NDArray[np.float64], went: NDArray[np.float64]) -> tuple[float, float] | None:
     """Return the correlation of two stretches of loudness, and how much louder the first is, in dB."""
     loud = went > max(went.max(initial=_FLOOR_DB) - _LOUD_DB, _FLOOR_DB + 5)
-    if loud.sum() < LEAST_WINDOWS or came.std() < 1.0 or went.std() < 1.0:
+    if np.count_nonzero(loud) < LEAST_WINDOWS:
         return None
-    return float(np.corrcoef(came, went)[0, 1]), float(np.median((came - went)[loud]))
+    about_came, about_went = came - came.mean(), went - went.mean()
+    came_varies, went_varies = float(np.dot(about_came, about_came)), float(np.dot(about_went, about_went))
+    if min(came_varies, went_varies) < len(came):  # by less than 1 dB
+        return None
+    correlation = float(np.dot(about_came, about_went)) / math.sqrt(came_varies * went_varies)
+    return correlation, float(np.median((came - went)[loud]))
 
 
 def _decibels(powers: Sequence[float]) -> NDArray[np.float64]:

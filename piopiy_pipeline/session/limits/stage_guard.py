@@ -87,7 +87,9 @@ class StageGuard:
         self.long = False
         kind = type(frame)
         if kind not in _KINDS:
-            _KINDS[kind] = tuple(issubclass(kind, each) for each in (_SIZED, OutputAudioRawFrame, InterruptionFrame))
+            _KINDS[kind] = tuple(
+                issubclass(kind, each) for each in (_SIZED, OutputAudioRawFrame, InterruptionFrame)
+            )
         sized, audible, interrupts = _KINDS[kind]
         cost = self._cost(frame) if sized else 1
         flow, share = self.flow, self._share
