@@ -16,11 +16,14 @@ from loguru import logger
 from pipecat.frames.frames import Frame
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 
+from piopiy_pipeline.compat.pipecat import takes_at_once
+
 __all__ = [
     "PushGuard",
     "filter_pushes",
     "filter_queued",
     "guard_pushes",
+    "handle_at_once",
     "watch_processed",
     "watch_pushes",
     "watch_taken",
@@ -85,9 +88,9 @@ class _Watchers:
             kind = type(frame)
             for watcher in by_type.get(kind) or find(kind):
                 try:
-                    told = watcher(stage, frame)
-                    if told is not None:
-                        await told
+                    pending = watcher(stage, frame)
+                    if pending is not None:
+                        await pending
                 except Exception:
                     logger.exception("{}: what watches its frames has failed at {}", stage, kind.__name__)
 
@@ -140,6 +143,32 @@ def filter_queued(stage: FrameProcessor, accept: Callable[[Frame, FrameDirection
         callback: FrameCallback | None = None,
     ) -> None:
         if accept(frame, direction):
+            await queue(frame, direction, callback)
+
+    stage.queue_frame = queue_frame  # type: ignore[method-assign]
+
+
+def handle_at_once(
+    stage: FrameProcessor, kind: type[Frame], handle: Callable[[Any], Awaitable[None]]
+) -> None:
+    """Have frames of one type that come downstream handled by a function, without the way through the base class, as
+    long as nobody observes the stage. That way costs more than some stages do.
+
+    Args:
+        stage: A stage in direct mode.
+        kind: The type, and its subclasses: no control frames.
+        handle: Takes each of them.
+    """
+    queue = stage.queue_frame
+
+    async def queue_frame(
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if isinstance(frame, kind) and takes_at_once(stage, direction, callback):
+            await handle(frame)
+        else:
             await queue(frame, direction, callback)
 
     stage.queue_frame = queue_frame  # type: ignore[method-assign]

@@ -4,9 +4,7 @@ Everything between the audio (words, the end of a response, a mark) waits in the
 gateway's playout has passed it. An interruption sends `clear` and is held until the playout has
 answered, so that the context gets what the caller heard, and then the interruption.
 
-What each frame needs is decided in parts without I/O, which are tested by themselves: `ledger`
-(positions), `text_timeline` (words and sentences), `held_interruption`, `speaking_state`, `speech_format`
-(samples) and `outgoing_events` (messages and keys). This stage gives them frames, reports and the time.
+What a frame needs is decided by parts without I/O. This stage gives them frames, reports and the time.
 """
 
 from __future__ import annotations
@@ -38,12 +36,13 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frame_processor import FrameCallback, FrameDirection
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat.pipecat import is_observed, process_as_plain_stage, takes_at_once
+from piopiy_pipeline.compat.frame_taps import handle_at_once
+from piopiy_pipeline.compat.pipecat import is_observed, process_as_plain_stage
 from piopiy_pipeline.signaling.media_events import Clear, Cleared, Held, Hold, Played, Resume
 from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_heard
 from piopiy_pipeline.transports.held_answer import HeldAnswer
@@ -96,6 +95,7 @@ class BotOutput(BaseOutputTransport):
         self._state = SpeakingState()
         self._events = OutgoingEvents(link)
         self.ahead = HeldAnswer(self._arrived, lambda: self.get_clock().get_time())
+        handle_at_once(self, OutputAudioRawFrame, self.ahead.take)
         self._due: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._may_say = asyncio.Event()
@@ -169,19 +169,6 @@ class BotOutput(BaseOutputTransport):
         """Tell the pipeline that the transport is ready, without the queue and two tasks of the base class."""
         await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
 
-    async def queue_frame(
-        self,
-        frame: Frame,
-        direction: FrameDirection = FrameDirection.DOWNSTREAM,
-        callback: FrameCallback | None = None,
-    ) -> None:
-        if isinstance(frame, OutputAudioRawFrame) and takes_at_once(self, direction, callback):
-            await self.ahead.take(
-                frame
-            )  # the way through the base class would cost a quarter of what the rest does
-        else:
-            await super().queue_frame(frame, direction, callback)
-
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if direction is FrameDirection.UPSTREAM:
             await super().process_frame(frame, direction)
@@ -189,14 +176,12 @@ class BotOutput(BaseOutputTransport):
         await self.ahead.take(frame)
 
     async def _arrived(self, frame: Frame, direction: FrameDirection) -> None:
-        sound = isinstance(frame, OutputAudioRawFrame)
-        if not sound:
+        if not (sound := isinstance(frame, OutputAudioRawFrame)):
             self._notify(self._monitor.frame_arrived, frame)
         if isinstance(frame, SystemFrame | EndFrame | StopFrame) and not isinstance(frame, InterruptionFrame):
             await super().process_frame(frame, direction)
             return
-        if not sound or is_observed(self):
-            # The base class would push an interruption at once, and give the rest to its senders.
+        if not sound or is_observed(self):  # a base class in between would push an interruption at once
             await process_as_plain_stage(self, frame, direction)
         if self._interruption.holds:
             self._interruption.wait_behind(frame)
@@ -204,17 +189,16 @@ class BotOutput(BaseOutputTransport):
             await self._handle(frame)
 
     async def _handle(self, frame: Frame) -> None:
-        if isinstance(frame, InterruptionFrame):
-            await self._interrupt(frame)
-        elif isinstance(frame, OutputAudioRawFrame):
+        if isinstance(frame, OutputAudioRawFrame):
             await self._say(frame)
         else:
-            await self._queue_item(frame)
+            await (
+                self._interrupt(frame) if isinstance(frame, InterruptionFrame) else self._queue_item(frame)
+            )
 
     async def _say(self, frame: OutputAudioRawFrame) -> None:
         epoch = self._ledger.epoch
-        if not self._may_say.is_set():
-            await self._may_say.wait()
+        await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self._text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
         self._notify(self._monitor.audio_arrived)
@@ -222,8 +206,7 @@ class BotOutput(BaseOutputTransport):
         for pcm in self._format.pieces(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
         ):
-            if not self._may_say.is_set():
-                await self._may_say.wait()
+            await self._may_say.wait()
             if frame.interruptible and self._ledger.epoch != epoch:
                 return  # it was cut off while it waited
             self._places.audio(pcm)
