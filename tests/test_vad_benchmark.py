@@ -16,6 +16,7 @@ def row(**more: Any) -> dict[str, Any]:
         "calls": 32,
         "feeding_ms": 0.2,
         "model_ms": 0.9,
+        "paced_ms": 0.9,
         "ours": side,
         "pipecat": side,
     } | more
