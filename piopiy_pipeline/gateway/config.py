@@ -200,6 +200,12 @@ class GatewayConfig(BaseModel):
             raise ValueError(f"carriers: agent {unknown[0]!r} is none of agents")
         return self
 
+    @property
+    def known_origins(self) -> list[str]:
+        """The origins whose pages may use this gateway: those that are configured, and the cluster's own pages."""
+        own = [] if self.cluster is None else self.cluster.page_origins
+        return [*(origin.rstrip("/") for origin in self.allowed_origins), *own]
+
     def cleaned_kinds(self) -> Mapping[CallKind, CleanSound]:
         """Return what is cleaned in calls of each kind of leg."""
         if isinstance(self.clean_sound, str):

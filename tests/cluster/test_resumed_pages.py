@@ -81,12 +81,14 @@ async def state_is(page: Page, state: str) -> None:
     await expect(page.get_by_test_id("state")).to_have_attribute("data-state", state, timeout=1000 * BACK_S)
 
 
+@pytest.mark.parametrize("way", ["one address for both", "a list of addresses"])
 def test_a_page_goes_on_at_another_gateway(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    way: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     find_chromium()
     states: list[dict[str, Any]] = []
     ports = [free_port(), free_port()]
+    listed = [f"http://127.0.0.1:{port}" for port in ports] if way == "a list of addresses" else []
 
     async def story() -> None:
         async with AsyncExitStack() as stack:
@@ -94,7 +96,7 @@ def test_a_page_goes_on_at_another_gateway(
             settings = {
                 "webrtc_workers": 1,
                 "webrtc_addresses": ["127.0.0.1"],
-                "cluster": {"servers": [nats.url]},
+                "cluster": {"servers": [nats.url], "pages": listed},
                 "token_secret": "the-same-at-both",
             }
             browser = await stack.enter_async_context(chromium(spoken(tmp_path / "silence.wav")))
@@ -103,7 +105,7 @@ def test_a_page_goes_on_at_another_gateway(
                 for port in ports
             ]
             await stack.enter_async_context(running_agent(ports, states))
-            address = await stack.enter_async_context(balancer(ports))
+            address = ports[0] if listed else await stack.enter_async_context(balancer(ports))
             page = await open_page(browser, f"http://127.0.0.1:{address}/")
             await page.get_by_test_id("key").fill(API_KEY)
             await page.get_by_test_id("key").press("Enter")
@@ -122,10 +124,14 @@ def test_a_page_goes_on_at_another_gateway(
             record_property(
                 "chaos",
                 {
-                    "fault": "the gateway of a page is killed; another one is behind the same address",
+                    "fault": f"the gateway of a page is killed; the page knows another one by {way}",
                     "live again after, s": round(took_s, 2),
                 },
             )
+            if listed:
+                notice = page.get_by_test_id("notice")
+                await expect(notice).to_contain_text(f"goes on with 127.0.0.1:{ports[1]}")
+                await expect(page.get_by_test_id("link")).to_have_attribute("data-state", "open")
             await page.get_by_test_id("hangup").click()
             await expect(page.get_by_test_id("state")).to_have_text("Ended: you hung up")
 

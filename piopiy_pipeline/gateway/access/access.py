@@ -45,13 +45,13 @@ class Access:
     """Decides by the headers of a request. The methods that check raise `AccessError` or return nothing.
 
     Args:
-        config: `api_keys`, `console` and `allowed_origins`.
+        config: `api_keys`, `console`, `allowed_origins`, and the pages of the cluster.
     """
 
     def __init__(self, config: GatewayConfig) -> None:
         self._keys = tuple(config.api_keys)
         self._open = config.console == "open"
-        self._origins = frozenset(origin.rstrip("/") for origin in config.allowed_origins)
+        self._origins = frozenset(config.known_origins)
 
     def check_origin(self, header: Header) -> None:
         """Raise `AccessError` for pages of an origin that is neither the gateway's own nor configured."""

@@ -65,16 +65,17 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.add_exception_handler(Exception, _failure)  # Starlette would answer in plain text
     app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
     _complete_openapi(app)
-    if deps.config.allowed_origins:
+    if origins := deps.config.known_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=[origin.rstrip("/") for origin in deps.config.allowed_origins],
+            allow_origins=origins,
             allow_methods=["GET", "POST", "PATCH"],
             allow_headers=["Authorization", "Content-Type", "Range"],
             max_age=600,
         )
     relay = deps.link.relay = ApiRelay(app, deps)
-    return RequestLimits(relay, deps.access)
+    pages = [] if deps.config.cluster is None else deps.config.cluster.page_origins
+    return RequestLimits(relay, deps.access, pages)
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -73,6 +73,10 @@ class ServerInfo(Model):
     authorized: bool
     agents: list[AgentSummary] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
+    pages: list[str] = Field(default_factory=list)
+    """Where browsers reach the gateways of this one's cluster: a page whose gateway is gone goes on at another one. For
+    operators and clients with a token; empty if the configuration names none.
+    """
     problems: list[str] = Field(default_factory=list)
     """What is wrong just now, a sentence for each: records or recordings that are lost, instances that are silent
     or overloaded."""

@@ -126,6 +126,7 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
         authorized=operator,
         agents=_agents(deps) if operator else [],
         ice_servers=deps.config.ice_servers if may_call else [],
+        pages=deps.config.cluster.pages if may_call and deps.config.cluster is not None else [],
         problems=[*deps.problems(), *_in_trouble(deps), *_cut_off(deps)] if operator else [],
     )
 

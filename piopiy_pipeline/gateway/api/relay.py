@@ -19,6 +19,7 @@ from piopiy_pipeline.gateway.access.request_seal import RequestSeal
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
 from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Message, Receive, Send
 from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest
+from piopiy_pipeline.gateway.cluster.directory import GatewayGone
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 
@@ -81,7 +82,7 @@ class ApiRelay:
             await self._app(scope, receive, send)
             return
         body = (await receive()).get("body", b"") if scope["method"] != "GET" else b""
-        answer = await self.ask(
+        answer = await self._ask_or_none(
             gateway,
             header,
             scope["method"],
@@ -89,7 +90,12 @@ class ApiRelay:
             query=urlencode([(name, value) for name, value in query if name != "gateway"]),
             body=body.decode(errors="replace"),
         )
-        await _send_answer(send, answer)
+        if answer is None and named is None and scope["method"] == "GET":
+            await self._app(
+                scope, receive, send
+            )  # the records may have it, and else there is no such call any more
+            return
+        await _send_answer(send, answer or _problem(502, f"gateway {gateway[:64]!r} is gone"))
 
     async def _gateway_of(self, method: str, path: str) -> str | None:
         """Return which other gateway has the call that a request is about; None: none, or it is about none."""
@@ -118,6 +124,13 @@ class ApiRelay:
     async def ask(
         self, gateway: str, header: Header, method: str, path: str, *, query: str = "", body: str = ""
     ) -> RelayedAnswer:
+        answer = await self._ask_or_none(gateway, header, method, path, query=query, body=body)
+        return answer or _problem(502, f"gateway {gateway[:64]!r} is gone")
+
+    async def _ask_or_none(
+        self, gateway: str, header: Header, method: str, path: str, *, query: str = "", body: str = ""
+    ) -> RelayedAnswer | None:
+        """Do as `ask`; None: that gateway is gone, and nothing was carried out."""
         if self.cluster is None or not any(one.gateway == gateway for one in self._there()):
             return _problem(502, f"there is no gateway {gateway[:64]!r} in the cluster just now")
         if self._waiting >= MOST_WAITING:
@@ -139,6 +152,8 @@ class ApiRelay:
         self._waiting += 1
         try:
             answer = await self.cluster.request(request, RELAY_S + WAY_S)
+        except GatewayGone:
+            return None
         finally:
             self._waiting -= 1
         if answer is None:

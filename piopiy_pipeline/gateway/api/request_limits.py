@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from loguru import logger
@@ -36,11 +36,11 @@ _CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_SELF = "'self'"
 _EVERYWHERE = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"content-security-policy", _CONTENT_POLICY.encode()),
 ]
 _NO_STORE = (b"cache-control", b"no-store")
 _REVALIDATE = (b"cache-control", b"no-cache")
@@ -56,11 +56,17 @@ class RequestLimits:
     Args:
         app: The ASGI application behind it.
         access: Decides which origins are allowed.
+        pages: The origins of other gateways of the cluster: a page whose own gateway is gone goes on there.
     """
 
-    def __init__(self, app: App, access: Access) -> None:
+    def __init__(self, app: App, access: Access, pages: Sequence[str] = ()) -> None:
         self._app = app
         self._access = access
+        policy = _CONTENT_POLICY
+        if pages:
+            sockets = [f"ws{page.removeprefix('http')}" for page in pages]
+            policy += f"; connect-src {' '.join([_SELF, *pages, *sockets])}"
+        self._everywhere = [*_EVERYWHERE, (b"content-security-policy", policy.encode())]
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handle an HTTP request, by the ASGI interface."""
@@ -72,7 +78,7 @@ class RequestLimits:
             if message["type"] == "http.response.start":
                 started = True
                 caching = _REVALIDATE if is_page else _NO_STORE
-                message["headers"] = [*message.get("headers", ()), *_EVERYWHERE, caching]
+                message["headers"] = [*message.get("headers", ()), *self._everywhere, caching]
             await send(message)
 
         try:

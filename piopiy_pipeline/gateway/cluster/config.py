@@ -26,6 +26,10 @@ class ClusterConfig(BaseModel):
     """Where agents of other gateways reach this one, as ``ws://10.0.0.5:7860``. None: where it listens."""
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     """What operators call this gateway: no other one has this name. None: the host and port of its address."""
+    pages: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
+    """Where browsers reach the gateways, as ``https://calls-b.example``: the same list at all of them. A page whose own
+    gateway is gone goes on at another one of these.
+    """
     subject: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "piopiy"
     """What all subjects begin with: two clusters at the same servers need two of them."""
     user: str | None = None
@@ -58,6 +62,28 @@ class ClusterConfig(BaseModel):
             raise ValueError("the address of this gateway looks like ws://host:port or wss://host:port")
         _ = parts.port
         return url.rstrip("/")
+
+    @field_validator("pages")
+    @classmethod
+    def _are_pages(cls, pages: list[str]) -> list[str]:
+        for page in pages:
+            parts = urlsplit(page)
+            if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+                raise ValueError(
+                    "a page's address looks like https://calls-b.example, or https://calls.example/b"
+                )
+            if parts.query or parts.fragment or any(character in page for character in " ;,'\""):
+                raise ValueError(
+                    "a page's address has no query, and none of the characters ; , ' and the quotation mark"
+                )
+            _ = parts.port
+        return [page.rstrip("/") for page in pages]
+
+    @property
+    def page_origins(self) -> list[str]:
+        """The origins of `pages`: what their browsers send as ``Origin``."""
+        parts = [urlsplit(page) for page in self.pages]
+        return sorted({f"{one.scheme}://{one.netloc}".lower() for one in parts})
 
     @model_validator(mode="after")
     def _one_way_to_log_in(self) -> Self:

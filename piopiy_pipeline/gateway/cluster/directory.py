@@ -17,7 +17,11 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
 )
 
-__all__ = ["ClusterDirectory", "DirectoryMember"]
+__all__ = ["ClusterDirectory", "DirectoryMember", "GatewayGone"]
+
+
+class GatewayGone(Exception):
+    """A gateway is not there: nothing was carried out."""
 
 
 class DirectoryMember(Protocol):
@@ -99,8 +103,11 @@ class ClusterDirectory(Protocol):
             timeout_s: How long the answer may take, in seconds.
 
         Returns:
-            None if that gateway is not there, does not answer in time, or the directory cannot be reached. Whether the
-            request was carried out is not known then.
+            None if that gateway does not answer in time, or the directory cannot be reached. Whether the request was
+            carried out is not known then.
+
+        Raises:
+            GatewayGone: The directory says that this gateway is not there.
         """
 
     async def find_call(self, call_id: str, timeout_s: float) -> str | None:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from piopiy_pipeline.gateway.cluster.console_messages import CallChanges, RelayedAnswer, RelayedRequest
-from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
+from piopiy_pipeline.gateway.cluster.directory import DirectoryMember, GatewayGone
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
     DirectorySearch,
@@ -121,6 +121,9 @@ class MemoryDirectory:
                         answer = await other.member.on_request(request)
                         await asyncio.sleep(self._broker.latency_s())
                         return answer
+                if self._broker.reaches(self._name) and request.gateway not in self._broker.members:
+                    raise GatewayGone
+                await asyncio.sleep(timeout_s)  # it is beyond a split
                 return None
         except TimeoutError:
             return None

@@ -28,7 +28,7 @@ from loguru import logger
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import AuthorizationError, Error, NoServersError
+from nats.errors import AuthorizationError, Error, NoRespondersError, NoServersError
 
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.cluster.console_messages import (
@@ -37,7 +37,7 @@ from piopiy_pipeline.gateway.cluster.console_messages import (
     RelayedAnswer,
     RelayedRequest,
 )
-from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
+from piopiy_pipeline.gateway.cluster.directory import DirectoryMember, GatewayGone
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
     DirectorySearch,
@@ -193,7 +193,10 @@ class NatsDirectory:
 
     async def find_call(self, call_id: str, timeout_s: float) -> str | None:
         question = CallQuestion(call_id=call_id, asker=self._name)
-        data = await self._ask(self._subject("where"), question, timeout_s)
+        try:
+            data = await self._ask(self._subject("where"), question, timeout_s)
+        except GatewayGone:
+            return None
         return None if data is None else data.decode(errors="replace")
 
     async def _ask(self, subject: str, message: Message, timeout_s: float) -> bytes | None:
@@ -203,6 +206,8 @@ class NatsDirectory:
             return bytes(
                 (await self._client.request(subject, dump(message).encode(), timeout=timeout_s)).data
             )
+        except NoRespondersError:
+            raise GatewayGone from None
         except (Error, TimeoutError, OSError):
             return None
 

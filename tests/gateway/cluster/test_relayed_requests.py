@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.request_seal import FRESH_S, RequestSeal
+from piopiy_pipeline.gateway.api import relay
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker, MemoryDirectory
 from tests.support.gateway_peers import AGENT_ID, Peer, agent, caller, config, until
@@ -167,7 +169,9 @@ def test_a_key_that_is_not_one_of_the_other_gateways_is_refused_there() -> None:
     asyncio.run(story())
 
 
-def test_a_gateway_that_does_not_answer_is_said_so() -> None:
+def test_a_gateway_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "RELAY_S", 0.1)
+
     async def story() -> None:
         broker = MemoryBroker()
         async with clustered(2, broker) as (here, _), client(here) as web:

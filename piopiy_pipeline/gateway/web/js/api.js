@@ -5,6 +5,10 @@
 
 const KEY = "piopiy-api-key";
 const PATIENCE_MS = 15_000;
+/** How long an answer is waited for where another gateway could give it. */
+const SHORT_PATIENCE_MS = 4_000;
+/** How long another gateway may take to say that it is there. */
+const PROBE_MS = 2_000;
 /** How long a token is good. A connection that is lost during a call is set up again with the same token. */
 const TOKEN_S = 3600;
 
@@ -21,7 +25,7 @@ const TOKEN_S = 3600;
  *   active: number, capacity: number, busy: number|null, lag_p95_ms: number|null}} AgentSummary */
 /**
  * @typedef {{version: string, console: "key"|"open", authorized: boolean, agents: AgentSummary[],
- *   ice_servers: RTCIceServer[], problems: string[]}} ServerInfo
+ *   ice_servers: RTCIceServer[], pages: string[], problems: string[]}} ServerInfo
  */
 
 /**
@@ -63,6 +67,14 @@ export class Api {
   constructor() {
     /** @type {string|null} */
     this.key = null;
+    /** @type {string[]} where the gateways are, with a slash behind each; the page's own is the first */
+    this.bases = [new URL(".", document.baseURI).href];
+    /** the one that is asked now */
+    this.base = this.bases[0];
+    /** @type {Promise<boolean>|null} */
+    this.moving = null;
+    /** @type {() => void} called when another gateway is asked from now on */
+    this.onmoved = () => {};
     /** @type {() => void} called when the gateway does not accept the key any more */
     this.onrefused = () => {};
     try {
@@ -84,8 +96,35 @@ export class Api {
   }
 
   /** @returns {Promise<ServerInfo>} */
-  info() {
-    return this.#json("GET", "api/info");
+  async info() {
+    const info = await this.#json("GET", "api/info");
+    const others = info.pages.map((page) => `${page}/`).filter((page) => page !== this.bases[0]);
+    if (others.length) this.bases = [this.bases[0], ...others];
+    return info;
+  }
+
+  /**
+   * Ask another gateway from now on, if the one that was asked is gone and another one answers.
+   * @returns {Promise<boolean>} whether there is one
+   */
+  moveOn() {
+    this.moving ??= this.#findAnother().finally(() => (this.moving = null));
+    return this.moving;
+  }
+
+  async #findAnother() {
+    const others = this.bases.filter((base) => base !== this.base);
+    if (!others.length) return false;
+    const probe = async (/** @type {string} */ base) => {
+      const answer = await fetch(`${base}healthz`, { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) });
+      if (!answer.ok) throw new Error(`${base} answers ${answer.status}`);
+      return base;
+    };
+    if (await probe(this.base).catch(() => null)) return false; // it is slow, and not gone
+    this.base = await Promise.any(others.map(probe)).catch(() => this.base);
+    const moved = others.includes(this.base);
+    if (moved) this.onmoved();
+    return moved;
   }
 
   /**
@@ -150,12 +189,12 @@ export class Api {
   }
 
   async #post(path, body) {
-    await this.#fetch("POST", path, { body, signal: AbortSignal.timeout(PATIENCE_MS) });
+    await this.#fetch("POST", path, { body, patience: true });
   }
 
   /** @param {string} callId @returns {string} */
   recordingUrl(callId) {
-    return `api/calls/${encodeURIComponent(callId)}/recording`;
+    return `${this.base}api/calls/${encodeURIComponent(callId)}/recording`;
   }
 
   /**
@@ -164,7 +203,7 @@ export class Api {
    * @returns {Promise<Response>}
    */
   async recording(callId, signal) {
-    return this.#fetch("GET", this.recordingUrl(callId), { signal });
+    return this.#fetch("GET", `api/calls/${encodeURIComponent(callId)}/recording`, { signal });
   }
 
   /**
@@ -191,20 +230,30 @@ export class Api {
   }
 
   async #json(method, path, options = {}) {
-    const response = await this.#fetch(method, path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
+    const response = await this.#fetch(method, path, { patience: true, ...options });
     return response.json();
   }
 
   /** @returns {Promise<Response>} */
-  async #fetch(method, path, { body, bearer, signal } = {}) {
+  async #fetch(method, path, { body, bearer, signal, patience = false } = {}) {
     const headers = {};
     const secret = bearer ?? this.key;
     if (secret) headers.Authorization = `Bearer ${secret}`;
     if (body) headers["Content-Type"] = "application/json";
+    // What is only asked for may be asked for elsewhere; whether an order was carried out is not known.
+    const elsewhere = method === "GET" && this.bases.length > 1;
+    const send = () => fetch(this.base + path, {
+      method, headers, cache: "no-store", body: body ? JSON.stringify(body) : undefined,
+      signal: signal ?? (patience ? AbortSignal.timeout(elsewhere ? SHORT_PATIENCE_MS : PATIENCE_MS) : undefined),
+    });
+    const asked = this.base;
     let response;
     try {
-      response = await fetch(path, {
-        method, headers, signal, cache: "no-store", body: body ? JSON.stringify(body) : undefined,
+      response = await send().catch(async (error) => {
+        if (signal?.aborted) throw error;
+        const moved = this.base !== asked || (await this.moveOn());
+        if (!moved || !elsewhere) throw error;
+        return send();
       });
     } catch (error) {
       if (signal?.aborted && error.name === "AbortError") throw error;

@@ -177,6 +177,7 @@ export class BrowserCall {
         clearTimeout(this.#restart);
         clearTimeout(this.#giveUp);
         this.#giveUp = undefined;
+        this.#heardAt = performance.now(); // its pings are still to be answered
         this.onstate("connected");
         break;
       case "disconnected":

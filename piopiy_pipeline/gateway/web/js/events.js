@@ -20,17 +20,19 @@ export class Events {
   /** @type {string[]} */ #calls = [];
 
   /**
-   * @param {{key: () => string|null, oncall: (call: import("./api.js").CallRecord) => void,
+   * @param {{key: () => string|null, base: () => string, oncall: (call: import("./api.js").CallRecord) => void,
    *   onevent: (callId: string, event: import("./api.js").CallEvent) => void, onhello: () => void,
    *   onrefused: () => void, onstate: (state: LinkState) => void}} listener
    */
   constructor(listener) {
     this.listener = listener;
-    const hurry = () => {
-      if (this.#wanted && !this.#socket) this.#open();
-    };
-    addEventListener("online", hurry);
-    document.addEventListener("visibilitychange", () => document.hidden || hurry());
+    addEventListener("online", () => this.hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
+  }
+
+  /** Do not wait for the next attempt. */
+  hurry() {
+    if (this.#wanted && !this.#socket) this.#open();
   }
 
   start() {
@@ -63,7 +65,7 @@ export class Events {
   #open() {
     clearTimeout(this.#timer);
     const before = this.#socket;
-    const address = new URL("api/events", document.baseURI);
+    const address = new URL("api/events", this.listener.base());
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
     this.#socket = socket;

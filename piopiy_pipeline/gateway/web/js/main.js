@@ -35,6 +35,7 @@ const talk = new Talk(api, {
 });
 const events = new Events({
   key: () => api.key,
+  base: () => api.base,
   oncall: (call) => {
     told.set(call.call_id, call);
     if (told.size > 500) told.delete(told.keys().next().value);
@@ -66,7 +67,8 @@ let attempted = false;
 async function inform() {
   try {
     const info = await api.info();
-    say(byId("notice"), info.problems.join(" "));
+    const moved = api.base === api.bases[0] ? [] : [`The gateway of this page is gone: it goes on with ${new URL(api.base).host}.`];
+    say(byId("notice"), [...moved, ...info.problems].join(" "));
     byId("forget-key").hidden = info.console !== "key" || !info.authorized;
     if (!info.authorized) lock(api.key || attempted ? "This key was not accepted. Is it one of the gateway's api_keys?" : "");
     else {
@@ -172,6 +174,7 @@ byId("welcome").append(
   el("p", { class: "welcome-line" }, "Press ", el("b", {}, "Talk"), " and speak with the bot, or choose a call from the list."),
   el("p", { class: "muted" }, "What both sides say appears here while it is said, with the time each answer took and where that time went."),
 );
+api.onmoved = () => events.hurry();
 api.onrefused = () => lock("This key is not accepted any more.");
 addEventListener("hashchange", () => opened && route());
 setInterval(() => {
