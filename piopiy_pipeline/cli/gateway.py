@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -36,6 +36,14 @@ def gateway(
             min=0,
             max=64,
             help="Processes for browsers' calls, whatever the file says; 0 takes none. [1]",
+            show_default=False,
+        ),
+    ] = None,
+    webrtc_ports: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST-LAST",
+            help="UDP ports of browsers' audio, whatever the file says: 20000-20999. [the system's]",
             show_default=False,
         ),
     ] = None,
@@ -94,9 +102,26 @@ def gateway(
         )
     if clean_sound is not None:
         _check_clean_sound(clean_sound)
-    chosen = {"port": port, "webrtc_workers": webrtc_workers, "record": record, "clean_sound": clean_sound}
+    chosen: dict[str, Any] = {
+        "port": port,
+        "webrtc_workers": webrtc_workers,
+        "webrtc_ports": None if webrtc_ports is None else _ports(webrtc_ports),
+        "record": record,
+        "clean_sound": clean_sound,
+    }
     settings = settings.model_copy(update={key: value for key, value in chosen.items() if value is not None})
     run(_serve(settings, config))
+
+
+def _ports(text: str) -> tuple[int, int]:
+    """Return the first and the last port of a range. Raises `BadInput` if it is none."""
+    from piopiy_pipeline.gateway.config import port_range
+
+    first, _, last = text.partition("-")
+    try:
+        return port_range((int(first), int(last)))
+    except ValueError:
+        raise BadInput(f"--webrtc-ports {text}: a range from 1024 to 65535, as 20000-20999") from None
 
 
 def _check_clean_sound(what: str) -> None:

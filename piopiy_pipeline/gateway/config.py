@@ -34,7 +34,7 @@ from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 
-__all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
+__all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer", "port_range"]
 
 ENV_PREFIX = "PIOPIY_GATEWAY_"
 
@@ -47,6 +47,18 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 def _addresses(settings: list[str]) -> list[str]:
     IceAddresses.parse(settings)
     return settings
+
+
+def port_range(ports: tuple[int, int]) -> tuple[int, int]:
+    """Return a first and a last port.
+
+    Raises:
+        ValueError: They are no range of ports that anybody may use.
+    """
+    first, last = ports
+    if not 1024 <= first <= last <= 65_535:
+        raise ValueError(f"two ports from 1024 to 65535, the first not above the last, not {first}, {last}")
+    return ports
 
 
 def _networks(settings: list[str]) -> list[str]:
@@ -117,6 +129,8 @@ class GatewayConfig(BaseModel):
     webrtc_addresses: Annotated[list[str], AfterValidator(_addresses)] = Field(default_factory=list)
     """This machine's addresses that browsers are told. Without any, all but loopback. Behind a one-to-one
     NAT, as most clouds have it, with the address that the world knows: ``10.0.0.5=203.0.113.7``."""
+    webrtc_ports: Annotated[tuple[int, int], AfterValidator(port_range)] | None = None
+    """The first and the last UDP port of browsers' audio, for a firewall. A call takes one. None: the system's."""
     calls_per_token: Annotated[int, Field(gt=0)] = 4
     """How many calls one client token may have at a time, so that one client cannot take all of them."""
     webrtc_grace_s: Seconds = 8.0

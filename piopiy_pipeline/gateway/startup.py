@@ -239,6 +239,7 @@ def _browser_calls(config: GatewayConfig, place: PlaceCall) -> WebRtcCalls:
         workers=config.webrtc_workers,
         ice_servers=config.ice_servers,
         addresses=config.webrtc_addresses,
+        ports=config.webrtc_ports,
         grace_s=config.webrtc_grace_s,
         calls_per_token=config.calls_per_token,
         place=place,

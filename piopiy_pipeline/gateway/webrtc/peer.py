@@ -153,7 +153,9 @@ class Peer:
         answer = self._connection.localDescription.sdp
         if "\r\na=candidate:" not in answer:
             raise PeerRefused(
-                503, "the gateway has no address to be reached at: are its webrtc_addresses this machine's?"
+                503,
+                "the gateway has no address to be reached at: are its webrtc_addresses this machine's, and is one of"
+                " its webrtc_ports free?",
             )
         self._offer = offer
         answer = _OPUS_LINE.sub(lambda line: f"{line[0]}a=fmtp:{line[1]} {_FORMAT}\r\n", answer)

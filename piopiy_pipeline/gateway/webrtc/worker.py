@@ -24,6 +24,7 @@ from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 from piopiy_pipeline.gateway.webrtc.ice_gathering import gather_at
 from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
 from piopiy_pipeline.gateway.webrtc.peer_session import PeerSession
+from piopiy_pipeline.gateway.webrtc.port_range import UdpPorts, loop_of
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     AddCandidates,
     BrowserMessage,
@@ -56,7 +57,8 @@ SCTP_PAYLOAD = 1100
 class WebRtcWorker:
     """The peer sessions of this process, and the socket to the gateway."""
 
-    def __init__(self) -> None:
+    def __init__(self, ports: UdpPorts) -> None:
+        self._ports = ports
         self.finished = asyncio.Event()
         self._pipe = WorkerPipe(on_frame=self._on_frame, on_lost=self._on_lost, gather_s=GATHER_S)
         self._settings: Configure | None = None
@@ -116,6 +118,8 @@ class WebRtcWorker:
         if self._settings is not None:
             raise WireError("configured twice")
         self._settings = settings
+        if settings.ports is not None:
+            self._ports.set(*settings.ports)
         gather_at(IceAddresses.parse(settings.addresses))
 
     async def _negotiate(self, number: int, message: Negotiate) -> None:
@@ -177,17 +181,19 @@ def main() -> None:
     try:
         import uvloop
     except ImportError:
-        run = asyncio.run
+        loops: type[asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
     else:
-        run = uvloop.run
+        loops = uvloop.Loop
+    ports = UdpPorts()
     connection = socket.socket(fileno=sys.stdin.fileno())
 
     FrozenHeap()  # until the process ends
 
     async def serve() -> None:
-        await WebRtcWorker().run(connection)
+        await WebRtcWorker(ports).run(connection)
 
-    run(serve())
+    with asyncio.Runner(loop_factory=lambda: loop_of(loops, ports)) as runner:
+        runner.run(serve())
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ class Configure(Message):
     rate: int
     ice_servers: list[IceServerSetting] = Field(default_factory=list)
     addresses: list[str] = Field(default_factory=list)
+    ports: tuple[int, int] | None = None
     connect_s: float
     grace_s: float
 

@@ -56,6 +56,7 @@ class WebRtcCalls:
         place: PlaceCall,
         ice_servers: Sequence[IceServer] = (),
         addresses: Sequence[str] = (),
+        ports: tuple[int, int] | None = None,
         connect_s: float = 15.0,
         grace_s: float = 8.0,
         max_half_open: int = MAX_HALF_OPEN,
@@ -67,6 +68,7 @@ class WebRtcCalls:
         ice_servers: STUN and TURN servers that the workers use.
         addresses: The addresses of this machine that answers name, see `IceAddresses.parse`. Without
             any: all but loopback.
+        ports: The first and the last UDP port for audio; None for those of the system.
         connect_s: How long a browser may take from its offer to its connection.
         grace_s: How long nothing may be heard from a browser before its call ends.
         max_half_open: How many browsers may be connecting at a time.
@@ -84,6 +86,7 @@ class WebRtcCalls:
             rate=RATE,
             ice_servers=[IceServerSetting(**server.model_dump()) for server in ice_servers],
             addresses=list(addresses),
+            ports=ports,
             connect_s=connect_s,
             grace_s=grace_s,
         )
