@@ -69,7 +69,7 @@ async def echo_at_agent(**settings: Any) -> tuple[Pcm, dict[str, Any]]:
         said = speech("hours", RATE, SECONDS)
         for second in range(SECONDS):
             await media.socket.send(said[second * RATE : (second + 1) * RATE].tobytes())
-        pcm = np.frombuffer(await media.hear_audio(SECONDS * 50), np.int16)
+        pcm = np.frombuffer(await media.hear_audio_bytes(2 * RATE * SECONDS), np.int16)
         room.cancel()
         await asyncio.wait((room,))
         (call,) = gateway.switchboard.snapshot().calls
