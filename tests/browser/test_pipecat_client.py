@@ -63,8 +63,7 @@ def test_the_official_client_connects_talks_is_told_what_happens_and_leaves(
     somebodys_page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOOKINGS", str(tmp_path / "bookings.jsonl"))
-    # A sentence without a pause: Chromium makes the first word behind digital silence 15 dB louder, and what follows a
-    # pause behind that one is misheard every second time.
+    # A sentence without a pause, which the ears are sure of: what they hear is not what is tested here.
     microphone = spoken(tmp_path / "microphone.wav", 5.0, "booking/01-people.wav")
 
     async def visit() -> None:

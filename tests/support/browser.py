@@ -50,6 +50,9 @@ EAR = Path(__file__).with_name("ear.js")
 WAIT_MS = 15_000
 """The longest wait for anything in a page, unless it is said."""
 _MICROPHONE_RATE = 48_000
+_MICROPHONE_GAIN = 0.25
+"""Recordings of -23 dBFS come from the microphone 12 dB softer, as voices come from real ones. Chromium's gain control
+makes the first words of a page 13 dB louder. As loud as the recordings are, these were clipped, and misheard."""
 expect.set_options(timeout=WAIT_MS)
 _FRAME_S = 0.01
 _FLAGS = (
@@ -130,7 +133,7 @@ def spoken(path: Path, *parts: float | str) -> Path:
             pieces.append(soxr.resample(pcm, rate, _MICROPHONE_RATE).astype(np.float32))
         else:
             pieces.append(np.zeros(int(part * _MICROPHONE_RATE), np.float32))
-    soundfile.write(path, np.concatenate(pieces), _MICROPHONE_RATE, subtype="PCM_16")
+    soundfile.write(path, _MICROPHONE_GAIN * np.concatenate(pieces), _MICROPHONE_RATE, subtype="PCM_16")
     return path
 
 
