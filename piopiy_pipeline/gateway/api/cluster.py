@@ -6,6 +6,7 @@ A gateway that is alone answers them as a cluster of one.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -128,18 +129,20 @@ async def list_cluster_calls(
     """The calls under way at all gateways. The first question makes the others tell theirs: ask again in a second."""
     board, link, now = deps.switchboard, deps.link, asyncio.get_running_loop().time()
     unix_now, name = board.event_bus.wall(), _health(deps).name
-    found = [(name, entry_of(call, unix_now, now)) for call in board.calls]
-    whole = True
+    own = [call for call in board.calls if agent_id in (None, call.info.agent_id)]
+    latest = heapq.nlargest(limit, own, key=lambda call: call.placed_at)
+    found = [(name, entry_of(call, unix_now, now)) for call in latest]
+    total, whole = len(own), True
     if link.cluster is not None:
-        link.cluster.calls.look()
-        found += link.cluster.calls.elsewhere.calls()
-        names = {one.gateway for one in link.cluster.others.there(now)}
-        whole = link.cluster.calls.elsewhere.knows(names)
-    found = [one for one in found if agent_id in (None, one[1].agent_id)]
+        calls = link.cluster.calls
+        calls.look()
+        total += calls.elsewhere.count(agent_id)
+        found += calls.elsewhere.latest(limit, agent_id)
+        whole = calls.elsewhere.knows({one.gateway for one in link.cluster.others.there(now)})
     found.sort(key=lambda one: (one[1].placed_at, one[1].call_id), reverse=True)
     return ClusterCallList(
         calls=[CallElsewhere(gateway=gateway, **entry.model_dump()) for gateway, entry in found[:limit]],
-        total=len(found),
+        total=total,
         whole=whole,
     )
 

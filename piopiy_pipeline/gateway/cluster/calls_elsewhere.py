@@ -6,6 +6,8 @@ until then what it has told stays. Of a gateway that is gone its calls are forgo
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -34,12 +36,15 @@ class CallsElsewhere:
 
     def __init__(self) -> None:
         self._listed: dict[str, _Listed] = {}
-        self._count = 0
+        self._order: list[
+            tuple[float, str, str]
+        ] = []  # when each was placed, its id and gateway: the latest last
+        self._by_agent: Counter[str] = Counter()
         self.whole = True
         """Whether no call was left out because there are too many."""
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._order)
 
     def take(self, changes: CallChanges, now: float) -> bool:
         """Take what a gateway tells. Returns whether it is to be asked to begin again."""
@@ -59,15 +64,20 @@ class CallsElsewhere:
             listed.number = changes.number
         listed.health = changes.health or listed.health
         for entry in changes.changed:
-            if entry.call_id not in listed.calls:
-                if self._count >= MOST_CALLS:
-                    self.whole = False
-                    continue
-                self._count += 1
+            known = listed.calls.get(entry.call_id)
+            if known is not None:  # it was placed when it was, whatever the clocks say now
+                entry = entry.model_copy(update={"placed_at": known.placed_at, "agent_id": known.agent_id})
+            elif len(self._order) >= MOST_CALLS:
+                self.whole = False
+                continue
+            else:
+                insort(self._order, (entry.placed_at, entry.call_id, changes.gateway))
+                self._by_agent[entry.agent_id] += 1
             listed.calls[entry.call_id] = entry
         for call_id in changes.gone:
-            if listed.calls.pop(call_id, None) is not None:
-                self._count -= 1
+            if (gone := listed.calls.pop(call_id, None)) is not None:
+                del self._order[bisect_left(self._order, (gone.placed_at, call_id, changes.gateway))]
+                self._by_agent[gone.agent_id] -= 1
         if listed.complete or now < listed.asked_at + ASK_AGAIN_S:
             return False
         listed.asked_at = now
@@ -88,10 +98,12 @@ class CallsElsewhere:
     def forget(self, gateway: str) -> None:
         """Forget the calls of a gateway that is gone."""
         listed = self._listed.pop(gateway, None)
-        if listed is not None:
-            self._count -= len(listed.calls)
-        if self._count < MOST_CALLS:
-            self.whole = True
+        if listed is None or not listed.calls:
+            return
+        self._order = [one for one in self._order if one[2] != gateway]
+        self._by_agent.subtract(entry.agent_id for entry in listed.calls.values())
+        self._by_agent = +self._by_agent
+        self.whole = self.whole or len(self._order) < MOST_CALLS
 
     def keep(self, gateways: Collection[str]) -> None:
         """Forget the calls of all gateways but these."""
@@ -116,8 +128,24 @@ class CallsElsewhere:
                 return gateway
         return None
 
-    def calls(self) -> list[tuple[str, CallEntry]]:
-        """Return all calls, each with its gateway."""
-        return [
-            (gateway, entry) for gateway, listed in self._listed.items() for entry in listed.calls.values()
-        ]
+    def count(self, agent_id: str | None = None) -> int:
+        """Count the calls, of one agent or of all."""
+        return len(self._order) if agent_id is None else self._by_agent[agent_id]
+
+    def latest(self, limit: int, agent_id: str | None = None) -> list[tuple[str, CallEntry]]:
+        """Return the calls that were placed last, each with its gateway, the latest first.
+
+        Args:
+            limit: How many at most.
+            agent_id: Of one agent; None: of all.
+        """
+        found: list[tuple[str, CallEntry]] = []
+        if not self.count(agent_id):
+            return found
+        for _, call_id, gateway in reversed(self._order):
+            entry = self._listed[gateway].calls[call_id]
+            if agent_id in (None, entry.agent_id):
+                found.append((gateway, entry))
+                if len(found) == limit:
+                    break
+        return found

@@ -28,7 +28,7 @@ def listed(gateway: ModelGateway) -> dict[str, tuple[str, Phase, bool]]:
     """What one gateway knows of the calls at others."""
     return {
         entry.call_id: (where, entry.phase, entry.held)
-        for where, entry in gateway.cluster.calls.elsewhere.calls()
+        for where, entry in gateway.cluster.calls.elsewhere.latest(10_000)
     }
 
 
@@ -76,6 +76,10 @@ def test_whatever_is_lost_the_list_is_right_a_few_seconds_later(seed: int) -> No
             if listed(observer) == there(house, observer):
                 break
         assert listed(observer) == there(house, observer)
+        elsewhere = observer.cluster.calls.elsewhere
+        assert elsewhere.count() == elsewhere.count("desk") == len(elsewhere) == len(listed(observer))
+        placed = [entry.placed_at for _, entry in elsewhere.latest(10_000, "desk")]
+        assert placed == sorted(placed, reverse=True)
         names = {one.name for one in rest if one.alive}
         assert observer.cluster.calls.elsewhere.knows(names)
         await house.close()
