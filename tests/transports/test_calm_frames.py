@@ -18,6 +18,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.testing import run_virtual
 from tests.support.recorded_caller import RecordedTransport
@@ -33,6 +34,7 @@ class Ears(STTService):
         super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=0.0)
         self.frames: list[tuple[float, bytes]] = []
         self.ends: list[int] = []
+        self.pauses: list[int] = []
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         self.frames.append((asyncio.get_running_loop().time(), audio))
@@ -42,6 +44,8 @@ class Ears(STTService):
         await super().process_frame(frame, direction)
         if isinstance(frame, VADUserStoppedSpeakingFrame):
             self.ends.append(self.samples)
+        elif isinstance(frame, CallerPausedFrame):
+            self.pauses.append(self.samples - round(frame.ago_s * RATE))
 
     @property
     def samples(self) -> int:
@@ -62,11 +66,27 @@ class Listens(FrameProcessor):
         await self.push_frame(frame, direction)
 
 
-def call(pcm: NDArray[np.int16], *listening: FrameProcessor) -> Ears:
-    """Let a caller say this to a pipeline with these stages behind the STT."""
+class InPieces(RecordedTransport):
+    """Its caller's audio comes in whole pieces, as a gateway sends it to an agent that asks for such."""
+
+    def __init__(self, pcm: NDArray[np.int16], samples: int) -> None:
+        super().__init__(pcm, hangup_after_s=0.5)
+        self._bytes = 2 * samples
+        self._rest = b""
+
+    def on_audio(self, pcm: bytes) -> None:
+        pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % self._bytes
+        self._rest = pcm[whole:]
+        if whole:
+            super().on_audio(pcm[:whole])
+
+
+def call(pcm: NDArray[np.int16], *listening: FrameProcessor, piece: int = RATE // 50) -> Ears:
+    """Let a caller say this, in pieces of so many samples, to a pipeline with these stages behind the STT."""
 
     async def scenario() -> Ears:
-        transport = RecordedTransport(pcm, hangup_after_s=0.5)
+        transport = InPieces(pcm, piece)
         transport.input().on_start = transport.open
         ears = Ears()
         chain = CallPipeline(
@@ -120,6 +140,22 @@ def test_frames_are_longer_while_nobody_speaks_and_whole_at_the_end_of_speech(
         arrived += len(audio) // 2
         if ears.ends and arrived in ears.ends:
             assert at - began <= arrived / RATE + 0.02, "all that came until then, with the end of speech"
+
+
+@pytest.mark.parametrize("before", [0, 130, 300], ids="{}_samples_later".format)
+@pytest.mark.parametrize("name", ["booking_at_once/01-everything.wav", "hours/01-open.wav"])
+def test_an_stt_gets_the_same_samples_with_the_same_pauses_in_whatever_pieces_they_come(
+    name: str, before: int
+) -> None:
+    speech, silence = read_wav(AUDIO / name, RATE), np.zeros(2 * RATE, np.int16)
+    said = np.concatenate([np.zeros(3 * RATE + before, np.int16), speech, silence, speech, silence])
+    ways = [call(said, piece=samples) for samples in (RATE // 50, 512, 1024)]
+    for ears in ways:
+        heard = np.frombuffer(b"".join(audio for _, audio in ears.frames), np.int16)
+        assert np.array_equal(heard[: len(said) - RATE], said[: len(said) - RATE])
+    first, *others = ways
+    assert len(first.pauses) >= 2
+    assert all(other.pauses == first.pauses for other in others)
 
 
 def test_a_stage_of_the_authors_hears_frames_as_before(said: NDArray[np.int16]) -> None:
