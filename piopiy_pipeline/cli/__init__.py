@@ -15,6 +15,7 @@ import typer
 from piopiy_pipeline.cli.call import call as _call
 from piopiy_pipeline.cli.check import check as _check
 from piopiy_pipeline.cli.dev import dev as _dev
+from piopiy_pipeline.cli.drain import drain as _drain
 from piopiy_pipeline.cli.errors import CliError
 from piopiy_pipeline.cli.gateway import gateway as _gateway
 from piopiy_pipeline.cli.load import load as _load
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (_dev, _call, _load, _start, _gateway, _check, _simulate, _replay):
+for _verb in (_dev, _call, _load, _start, _gateway, _drain, _check, _simulate, _replay):
     app.command()(_verb)
 
 

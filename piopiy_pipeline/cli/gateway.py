@@ -17,6 +17,7 @@ from piopiy_pipeline.private_files import warn_if_others_can_read
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.config import GatewayConfig
+    from piopiy_pipeline.gateway.server import Gateway
 
 __all__ = ["gateway"]
 
@@ -58,6 +59,17 @@ def gateway(
         typer.Option(
             metavar="WHAT",
             help="Take noise, echo or both out of callers' audio, or neither (off), whatever the file says. [off]",
+            show_default=False,
+        ),
+    ] = None,
+    drain_s: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=86_400,
+            help="At SIGTERM, how long calls in progress may go on while no new ones are taken. A second signal ends "
+            "them. [0]",
             show_default=False,
         ),
     ] = None,
@@ -108,6 +120,7 @@ def gateway(
         "webrtc_ports": None if webrtc_ports is None else _ports(webrtc_ports),
         "record": record,
         "clean_sound": clean_sound,
+        "drain_s": drain_s,
     }
     settings = settings.model_copy(update={key: value for key, value in chosen.items() if value is not None})
     run(_serve(settings, config))
@@ -162,5 +175,19 @@ async def _serve(settings: GatewayConfig, file: Path | None) -> None:
                 ready.cancel()
                 stopped.cancel()
                 await asyncio.wait((ready, stopped))
+            if settings.drain_s:
+                await _drain(server, settings.drain_s)
         finally:
             await server.close()
+
+
+async def _drain(server: Gateway, drain_s: float) -> None:
+    """Let calls in progress end, until another signal comes."""
+    with stop_on_signals() as again:
+        tasks = asyncio.create_task(server.drain(drain_s)), asyncio.create_task(again.wait())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)

@@ -106,6 +106,8 @@ class GatewayConfig(BaseModel):
     ring_s: Annotated[float, Field(ge=2, le=300)] = 2.0
     """How long a caller rings while no instance of the agent is connected: as long as it takes to start one, where a
     single one is replaced."""
+    drain_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    """How long calls in progress may go on after a SIGTERM, in seconds, while no new ones are taken."""
     max_duration_s: Seconds = 3600.0
     """The longest a call may last from its answer."""
     heartbeat_s: Seconds = 10.0

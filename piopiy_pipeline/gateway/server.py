@@ -8,6 +8,7 @@ socket, the two timers, and the order in which all of it closes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import uuid
 from collections.abc import Callable
@@ -37,6 +38,7 @@ from piopiy_pipeline.gateway.port.listening import (
     AcceptedWebSocket,
     bind_error,
     first_request_factory,
+    name_features,
     raise_open_file_limit,
     tls_context,
 )
@@ -52,8 +54,6 @@ from piopiy_pipeline.gateway.port.router import (
 from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
 from piopiy_pipeline.gateway.startup import GatewayServices, make_carriers
 from piopiy_pipeline.signaling.caller import CallStart
-from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, SIGNALING_FEATURES_HEADER
-from piopiy_pipeline.signaling.media_events import FEATURES, FEATURES_HEADER
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.websocket import CLOSE_S
 
@@ -155,7 +155,7 @@ class Gateway:
                     type[ServerConnection], first_request_factory(connections, services.http.connect, tls)
                 ),
                 process_request=self._process_request,
-                process_response=_name_features,
+                process_response=name_features,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
                 server_header=None,
                 open_timeout=OPEN_S,
@@ -190,6 +190,7 @@ class Gateway:
             await self.close()
             raise
         self._phones = self.switchboard.resources.dialler = phones
+        self.switchboard.drain.on_change = phones.drain
 
     async def _join(self, services: GatewayServices) -> None:
         """Imported only by a gateway that is one of several."""
@@ -215,6 +216,11 @@ class Gateway:
         if self._services is None:
             raise GatewayError("start the gateway first")
         await self._services.ready()
+
+    async def drain(self, drain_s: float) -> None:
+        """Take no new calls, and wait until those in progress have ended, for `drain_s` seconds at most."""
+        self.switchboard.drain.switch(on=True)
+        await self._wait_until(lambda: not self.switchboard.call_count, drain_s)
 
     async def close(self) -> None:
         """End all calls with `shutdown`, let all agents go, and stop listening: in some seconds at most."""
@@ -281,17 +287,19 @@ class Gateway:
 
     async def wait_for_agent(self, agent_id: str, timeout_s: float) -> None:
         """Return when an instance of the agent is connected. Raises `GatewayError` after `timeout_s`."""
+        if not await self._wait_until(lambda: bool(self.switchboard.instances.of(agent_id)), timeout_s):
+            raise GatewayError(f"no instance of agent {agent_id!r} registered within {timeout_s:g} s")
+
+    async def _wait_until(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for something that a change of calls or instances brings. Returns whether it has come in time."""
         if self._changed is None:
             raise GatewayError("start the gateway first")
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not self.switchboard.instances.of(agent_id):
+                while not is_so():
                     self._changed.clear()
                     await self._changed.wait()
-        except TimeoutError:
-            raise GatewayError(
-                f"no instance of agent {agent_id!r} registered within {timeout_s:g} s"
-            ) from None
+        return is_so()
 
     # ------------------------------------------------------------------ connections
 
@@ -375,6 +383,7 @@ class Gateway:
         if self._changed is None or self._frame_clock is None:
             return
         self._changed.set()
+        self.switchboard.drain.look_again()
         if self.switchboard.playing or (self._phones is not None and self._phones.active):
             self._frame_clock.start()
         else:
@@ -432,13 +441,3 @@ class Gateway:
         if self._heap is not None:
             self._heap.close()
         logger.info("gateway on {} closed", self.url)
-
-
-def _name_features(connection: ServerConnection, request: Request, response: Response) -> None:
-    """Name to agents what media streams and signaling can do here. They cannot ask: older gateways refuse what they
-    do not know.
-    """
-    if request.path.startswith("/media/"):
-        response.headers[FEATURES_HEADER] = FEATURES
-    elif request.path.startswith("/agent"):
-        response.headers[SIGNALING_FEATURES_HEADER] = SIGNALING_FEATURES

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
+
+from piopiy_pipeline.cli import main
 
 WAIT_S = 40.0
 
@@ -88,3 +91,45 @@ def test_a_mistake_is_one_line(
         assert process.returncode == 2
         assert says in error
         assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("ends", ["the call", "a second signal"])
+def test_a_signal_drains_and_the_end_comes_with_the_last_call_or_a_second_signal(
+    tmp_path: Path, ends: str
+) -> None:
+    variables = {"PIOPIY_GATEWAY_CALLER_KEYS": '["caller"]', "PIOPIY_GATEWAY_RING_S": "300"}
+    with running(tmp_path, "--webrtc-workers", "0", "--drain-s", "600", **variables) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        headers = {"Authorization": "Bearer caller"}
+        http = url.replace("ws://", "http://")
+        with connect(f"{url}/call/front_desk", additional_headers=headers, proxy=None) as line:
+            line.send('{"event": "start", "rate": 16000}')
+            line.recv(timeout=WAIT_S)  # it rings, for five minutes
+            process.send_signal(signal.SIGTERM)
+            for _ in range(1000):
+                ready = httpx.get(f"{http}/readyz", timeout=WAIT_S, trust_env=False)
+                if ready.status_code == 503:
+                    break
+            assert ready.status_code == 503
+            assert process.poll() is None
+            if ends == "a second signal":
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(WAIT_S) == 0
+        assert process.wait(WAIT_S) == 0
+
+
+def test_a_gateway_is_drained_from_the_command_line_and_takes_calls_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(tmp_path, "--webrtc-workers", "0") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        assert main(["drain", "--gateway", url, "--api-key", "key"]) == 0
+        assert capsys.readouterr().out == "drains, 0 calls in progress\n"
+        assert main(["drain", "--gateway", url, "--api-key", "key", "--off"]) == 0
+        assert capsys.readouterr().out == "takes calls, 0 calls in progress\n"
+        assert main(["drain", "--gateway", url, "--api-key", "wrong"]) == 1
+        assert "HTTP 401" in capsys.readouterr().err
+    assert main(["drain", "--gateway", url]) == 1
+    assert "--gateway" in capsys.readouterr().err

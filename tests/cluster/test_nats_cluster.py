@@ -231,3 +231,29 @@ def test_wrong_credentials_are_one_sentence() -> None:
                 assert not gateway.cluster.problem
 
     asyncio.run(scenario())
+
+
+def test_an_agent_of_a_gateway_that_drains_finds_another_home_and_its_call_goes_on() -> None:
+    async def bot(call: Call) -> None:
+        await (await voice(call, greeting=LONG)).start()
+
+    async def scenario() -> None:
+        async with (
+            nats_server() as server,
+            gateways(server, 2) as (home, other),
+            at_home(bot, home.url) as busy,
+        ):
+            calling = asyncio.create_task(House(home, busy).call(hangup_after_s=4))
+            await eventually(lambda: home.switchboard.call_count == 1 and busy.active == 1, 20)
+            both = Agent(AGENT_ID, TOKEN, bot, signaling_url=[home.url, other.url])
+            async with at_home(bot, agent=both):
+                home.switchboard.drain.switch(on=True)
+                await eventually(lambda: both_at(other, both), 20)
+                assert home.switchboard.call_count == 1
+                assert (await calling).reason is EndReason.CALLER_HANGUP
+                await eventually(lambda: not home.switchboard.instances.of(AGENT_ID), 20)
+
+    def both_at(gateway: Gateway, one: Agent) -> bool:
+        return any(i.instance_id == one.instance_id for i in gateway.switchboard.instances.of(AGENT_ID))
+
+    asyncio.run(scenario())

@@ -51,6 +51,8 @@ async def answer_for_default(request: Request, deps: Deps, carrier: CarrierName)
 async def _answer(request: Request, deps: Deps, carrier: str, agent_id: str | None) -> Response:
     if deps.carriers is None:
         raise ApiError(404, "this gateway takes no carriers' streams: it has no carriers")
+    if deps.switchboard.drain.on:
+        raise ApiError(503, deps.switchboard.drain.refusal)
     # The address exactly as it was sent, because the signature covers it.
     target = request.scope["raw_path"].decode("ascii")
     query = request.scope["query_string"].decode("latin-1")

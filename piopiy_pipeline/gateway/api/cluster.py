@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import ValidationError
 
 from piopiy_pipeline.gateway.api.cluster_models import (
@@ -22,10 +22,12 @@ from piopiy_pipeline.gateway.api.cluster_models import (
     ClusterTrends,
     DrainedAgents,
     DrainOrder,
+    DrainState,
     GatewayInfo,
     TrendCounts,
 )
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.models import Switch
 from piopiy_pipeline.gateway.cluster.console_messages import GatewayHealth
 from piopiy_pipeline.gateway.cluster.directory_messages import GatewayPresence
 from piopiy_pipeline.gateway.cluster.own_calls import entry_of
@@ -36,8 +38,23 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["cluster"], dependencies=[Operator])
 
+_ON = Switch()
+
 MOST_ASKED = 16
 """So many gateways are asked for their numbers at a time."""
+
+
+@router.get("/api/drain", summary="Whether this gateway drains", responses=problems({}))
+async def get_drain(deps: Deps) -> DrainState:
+    """Whether this gateway takes new calls, and how many it has."""
+    return DrainState(draining=deps.switchboard.drain.on, calls=deps.switchboard.call_count)
+
+
+@router.post("/api/drain", summary="Drain this gateway", responses=problems({}))
+async def drain_gateway(deps: Deps, switch: Annotated[Switch, Body()] = _ON) -> DrainState:
+    """Take no new calls, or take them again. Calls in progress go on; in a cluster, agents find another home."""
+    deps.switchboard.drain.switch(on=switch.on)
+    return await get_drain(deps)
 
 
 @router.get("/api/cluster", summary="All gateways and agents", responses=problems({}))

@@ -147,6 +147,14 @@ class ClusterTrends(Model):
     """Ten minutes each, the oldest first. Those in which nothing happened are left out."""
 
 
+class DrainState(Model):
+    """Whether a gateway drains, and what it waits for."""
+
+    draining: bool
+    calls: int
+    """Calls under way."""
+
+
 class DrainOrder(Model):
     """Asks for instances of an agent to take no new calls, or to take them again. Calls in progress go on."""
 

@@ -31,6 +31,7 @@ from piopiy_pipeline.gateway.api.dependencies import (
 from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo
 from piopiy_pipeline.gateway.api.place_wait import wait_for_place
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
+from piopiy_pipeline.gateway.core.gateway_drain import DRAINING
 from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot
 from piopiy_pipeline.gateway.port.router import GREETING
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
@@ -111,7 +112,23 @@ async def get_health(deps: Deps) -> str:
         troubles.append(CUT_OFF)
     if deps.switchboard.resources.summoner.store_problems:
         troubles.append(NOT_SHARED)
+    if deps.switchboard.drain.on:
+        troubles.append(DRAINING)
     return "\n".join([GREETING, *troubles])
+
+
+@router.get(
+    "/readyz",
+    tags=["clients"],
+    summary="Whether it takes calls",
+    response_class=PlainTextResponse,
+    responses=problems({503: "It drains: calls go to another gateway."}),
+)
+async def get_readiness(deps: Deps) -> str:
+    """Whether new calls may be sent to the gateway. One that drains lives, and does not take them."""
+    if deps.switchboard.drain.on:
+        raise ApiError(503, DRAINING)
+    return "ready"
 
 
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
@@ -349,6 +366,8 @@ async def _answer(
             )
         # A gateway that was started again does not know the client's old connection: this is a new call.
         offered = offered.model_copy(update={"pc_id": None, "restart_pc": None})
+        if deps.switchboard.drain.on:
+            raise ApiError(503, deps.switchboard.drain.refusal, {"Retry-After": "1"})
     checkpoint = None
     if offered.pc_id is None and offered.resume_token is not None:
         checkpoint = await _take_checkpoint(deps, offered.resume_token, caller)

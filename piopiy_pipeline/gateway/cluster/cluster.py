@@ -100,6 +100,7 @@ class Cluster:
         """Called when this gateway leaves."""
         self._closed = False
         switchboard.resources.summoner = self
+        switchboard.drain.other_gateways = lambda: [one.url for one in self.others.there(self._loop.time())]
 
     async def open(self) -> None:
         """Join the cluster. One whose directory cannot be reached now is joined later.

@@ -60,6 +60,7 @@ class OwnHealth:
             started_at=self._started_at,
             busy=self._processor(),
             problems=[problem[:200] for problem in self._problems()[:MOST_PROBLEMS]],
+            draining=board.drain.on,
             dials=not isinstance(board.resources.dialler, NoDialler),
             agents={
                 agent_id: health

@@ -21,6 +21,7 @@ from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequ
 from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported, EventBus
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits, CallResources
+from piopiy_pipeline.gateway.core.gateway_drain import GatewayDrain
 from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
@@ -82,6 +83,7 @@ class Switchboard:
     ) -> None:
         self.max_calls = max_calls
         self.instances = Instances(limits.ring_s)
+        self.drain = GatewayDrain(self.instances)
         self.resources = CallResources(
             limits=limits,
             instances=self.instances,
@@ -147,7 +149,7 @@ class Switchboard:
         Raises:
             DialRefused: The call cannot be made now, or not at all.
         """
-        if self._closed:
+        if self._closed or self.drain.on:
             raise DialRefused("the gateway is shutting down", "room")
         if len(self._calls) >= self.max_calls:
             raise DialRefused(f"{self.max_calls} calls are under way: try again later", "room")
@@ -174,7 +176,7 @@ class Switchboard:
         )
 
     def _takes(self, call: GatewayCall, now: float) -> bool:
-        if self._closed:
+        if self._closed or self.drain.on:
             call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
         elif len(self._calls) >= self.max_calls:
             call.end(now, EndReason.BUSY, f"{self.max_calls} calls are under way, and more are not taken")

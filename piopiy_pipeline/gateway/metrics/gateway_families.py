@@ -14,6 +14,9 @@ GATEWAY_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(f"{_P}info", "gauge", "Always 1: which version runs", ("version",)),
     # calls
     MetricFamily(f"{_P}calls", "gauge", "Calls under way, by how far they have come", ("kind", "state")),
+    MetricFamily(
+        f"{_P}draining", "gauge", "1 while no new calls are taken because the gateway is to end, else 0"
+    ),
     MetricFamily(f"{_P}calls_limit", "gauge", "How many calls there may be at a time (`max_calls`)"),
     MetricFamily(f"{_P}calls_placed_total", "counter", "Calls that came in or were dialled", ("kind",)),
     MetricFamily(f"{_P}calls_ended_total", "counter", "Calls that have ended, by why", ("kind", "reason")),

@@ -87,6 +87,7 @@ class GatewayMetrics:
     def _look_at_calls(self, snapshot: Snapshot) -> None:
         calls = Counter((call.kind, call.phase.value) for call in snapshot.calls)
         self.registry.set_all(f"{_P}calls", {labels: float(number) for labels, number in calls.items()})
+        self.registry.set(f"{_P}draining", int(self._switchboard.drain.on))
         self.registry.set(f"{_P}calls_limit", self._switchboard.max_calls)
 
     def _look_at_instances(self, instances: tuple[InstanceSnapshot, ...]) -> None:

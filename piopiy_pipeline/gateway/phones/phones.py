@@ -125,6 +125,11 @@ class Phones:
         """Whether there are legs with audio, for which `on_frame_tick` must be called."""
         return bool(self._legs)
 
+    def drain(self, on: bool) -> None:
+        """Refuse further calls of phones and trunks, which go elsewhere then; or take them again."""
+        if self._endpoint is not None:
+            self._endpoint.drain(on=on)
+
     def on_frame_tick(self, now: float) -> None:
         """20 ms have passed, and the bots' frames for them were sent. A failure ends the call of one phone only.
 

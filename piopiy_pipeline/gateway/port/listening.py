@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
-from websockets.asyncio.server import Server
+from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from piopiy_pipeline.gateway.config import GatewayConfig
@@ -24,12 +25,15 @@ from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest
 from piopiy_pipeline.gateway.port.router import Route
 from piopiy_pipeline.gateway.port.tls_handshake import TlsHandshake
 from piopiy_pipeline.offload import offload
+from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, SIGNALING_FEATURES_HEADER
+from piopiy_pipeline.signaling.media_events import FEATURES, FEATURES_HEADER
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = [
     "AcceptedWebSocket",
     "bind_error",
     "first_request_factory",
+    "name_features",
     "raise_open_file_limit",
     "tls_context",
 ]
@@ -151,3 +155,13 @@ def bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs privileges on this machine: choose one above 1023"
     return f"cannot listen on {host} port {port}: {error.strerror or error}"
+
+
+def name_features(connection: ServerConnection, request: Request, response: Response) -> None:
+    """Name to agents what media streams and signaling can do here. They cannot ask: older gateways refuse what they
+    do not know.
+    """
+    if request.path.startswith("/media/"):
+        response.headers[FEATURES_HEADER] = FEATURES
+    elif request.path.startswith("/agent"):
+        response.headers[SIGNALING_FEATURES_HEADER] = SIGNALING_FEATURES

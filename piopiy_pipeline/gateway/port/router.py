@@ -15,6 +15,7 @@ from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, bearer_token, header_of
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_drain import DRAINING
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Router:
         agent_ids = frozenset(_matching(token, self._agents.items()))
         if not agent_ids and (summoned := self._switchboard.resources.summoner.agent_of(token)) is not None:
             return AgentRoute(frozenset((summoned,)), roaming=True)
+        if agent_ids and self._switchboard.drain.sends_agents_away:
+            return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"{DRAINING}: register at another one\n")
         if not agent_ids:
             return _unauthorized("this bearer token is that of no agent of this gateway", wrong_key=True)
         return AgentRoute(agent_ids)
@@ -161,6 +164,8 @@ class Router:
             return _unauthorized("this bearer token is no caller key of this gateway", wrong_key=True)
         if agent_id not in self._agents:
             return RequestRefused(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
+        if self._switchboard.drain.on:
+            return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"{self._switchboard.drain.refusal}\n")
         return CallerRoute(agent_id)
 
     def _carrier(self, rest: str, target: str, headers: Headers) -> CarrierRoute | RequestRefused:

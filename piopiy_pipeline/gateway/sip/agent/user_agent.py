@@ -164,6 +164,10 @@ class SipUserAgent:
         for registration in self.registrations.values():
             registration.begin(now)
 
+    def drain(self, *, on: bool) -> None:
+        """Refuse further calls of others, with 503 and Retry-After, or take them again."""
+        self._server.draining = on
+
     def close(self, now: float) -> None:
         """Hang up all calls, unregister, and refuse further calls."""
         self._server.closing = True

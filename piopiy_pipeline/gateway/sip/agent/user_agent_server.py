@@ -71,6 +71,8 @@ class UserAgentServer:
     ) -> None:
         self.closing = False
         """Whether the gateway shuts down: then further calls are refused."""
+        self.draining = False
+        """Whether the same because it is to do so later. Those in progress go on, and phones may still register."""
         self._config, self._listener = config, listener
         self._transactions, self._calls = transactions, calls
         self._admission, self._registrar = admission, registrar
@@ -133,7 +135,9 @@ class UserAgentServer:
     # ------------------------------------------------------------------ by method
 
     def _options_came(self, request: SipRequest, source: Flow, now: float) -> None:
-        self._transactions.refuse(request, source, 503 if self.closing else 200, headers=CAPABILITIES)
+        self._transactions.refuse(
+            request, source, 503 if self.closing or self.draining else 200, headers=CAPABILITIES
+        )
 
     def _register_came(self, request: SipRequest, source: Flow, now: float) -> None:
         verdict = self._admission.phone(request, now)
@@ -175,6 +179,7 @@ class UserAgentServer:
             return
         if (
             self.closing
+            or self.draining
             or self._calls.unanswered >= self._config.max_pending_invites
             or (
                 not verdict.trusted
@@ -183,7 +188,10 @@ class UserAgentServer:
         ):
             self._stats.over_limit += 1
             self._transactions.refuse(
-                request, source, 503 if self.closing else 486, headers=(("Retry-After", "5"),)
+                request,
+                source,
+                503 if self.closing or self.draining else 486,
+                headers=(("Retry-After", "60" if self.draining else "5"),),
             )
             return
         if self._calls.merged(request):

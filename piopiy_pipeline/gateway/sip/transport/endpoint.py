@@ -195,6 +195,10 @@ class SipEndpoint:
         """Go on with a call of a process that was here before. Raises `ValueError` if that is not possible."""
         return self._agent.restore(kept, self._loop.time())
 
+    def drain(self, *, on: bool) -> None:
+        """Refuse further calls of others, or take them again."""
+        self._agent.drain(on=on)
+
     def peer_of(self, to: str, *, trunk: str | None = None) -> str:
         """Return the address or name that a call to `to` goes to, for `media_host`. Raises `CannotCall`."""
         return self._agent.location.next_hop(to, trunk, self._loop.time()).flow.host

@@ -419,3 +419,17 @@ def test_whose_sender_may_be_false_is_known() -> None:
     for n, source in enumerate((tcp, of_trunk)):
         bench.receive(request("INVITE", body=SDP, branch=f"x{n}", call_id=f"x{n}"), source)
         assert bench.calls[-1].present
+
+
+def test_a_gateway_that_drains_sends_new_calls_elsewhere_and_goes_on_with_those_that_it_has() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    bench.agent.drain(on=True)
+    (refused,) = bench.receive(request("INVITE", branch="new", call_id="call-2", body=SDP))
+    assert isinstance(refused, SipResponse)
+    assert (refused.code, refused.get("Retry-After")) == (503, "60")
+    assert codes(bench.receive(request("OPTIONS", branch="o", call_id="ping"))) == [503]
+    assert codes(bench.receive(request("BYE", branch="bye", cseq=2, to_tag=call.local_tag))) == [200]
+    assert leg.names[-1] == "ended"
+    bench.agent.drain(on=False)
+    assert codes(bench.receive(request("INVITE", branch="third", call_id="call-3", body=SDP))) == [100]

@@ -1,0 +1,57 @@
+"""`piopiy drain` has a gateway take no new calls, or take them again."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Annotated
+
+import typer
+
+from piopiy_pipeline.cli.errors import Failed
+from piopiy_pipeline.cli.target import CONNECT_S, gateway_url
+
+__all__ = ["drain"]
+
+
+def drain(
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="One of its api_keys. [PIOPIY_API_KEY]", show_default=False),
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Take calls again.")] = False,
+) -> None:
+    """Have a gateway take no new calls. Those in progress go on, and it does not end by this.
+
+    In a cluster its agents find another home. At SIGTERM, a gateway with `drain_s` does the same, and ends.
+
+    Example:
+
+      piopiy drain --gateway ws://10.0.0.5:7860
+    """
+    url = gateway_url(gateway)
+    key = api_key or os.environ.get("PIOPIY_API_KEY")
+    request = urllib.request.Request(
+        f"http{url.removeprefix('ws')}/api/drain",
+        data=json.dumps({"on": not off}).encode(),
+        headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=CONNECT_S) as response:
+            state = json.load(response)
+    except urllib.error.HTTPError as error:
+        raise Failed(
+            f"{url}: HTTP {error.code}: {error.read(500).decode(errors='replace')} (--api-key)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise Failed(f"{url}: {error} (--gateway)") from None
+    calls = f"{state['calls']} call{'' if state['calls'] == 1 else 's'} in progress"
+    print(f"{'drains' if state['draining'] else 'takes calls'}, {calls}")
