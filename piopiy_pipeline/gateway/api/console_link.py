@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 from pydantic import ValidationError
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.access.access import Header
 from piopiy_pipeline.gateway.api.events import MAX_ELSEWHERE, EventsHub
 from piopiy_pipeline.gateway.api.models import WatchedCall, WatchedEvent
 from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest, WatchedReport
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
@@ -60,6 +63,7 @@ class ConsoleLink:
         """None: the gateway is alone."""
         self.relay: RequestRelay | None = None
         self.health: OwnHealth | None = None
+        self._latest: dict[str, CallRecord] = {}  # of calls elsewhere that are watched
         self._switchboard = switchboard
         self._recent = recent
         self._events = events
@@ -84,6 +88,21 @@ class ConsoleLink:
             return RelayedAnswer(status=503, body='{"error": "this gateway is not ready"}')
         return await self.relay.carry_out(request)
 
+    def _note(self, record: CallRecord) -> None:
+        """Keep the latest record of a call elsewhere that is watched."""
+        self._latest.pop(record.call_id, None)
+        if record.phase is not Phase.ENDED:
+            self._latest[record.call_id] = record
+        while len(self._latest) > MAX_ELSEWHERE:
+            del self._latest[next(iter(self._latest))]
+
+    def on_gone(self, call_id: str) -> None:
+        record = self._latest.pop(call_id, None)
+        if record is None:
+            return
+        ended = {"phase": Phase.ENDED, "reason": EndReason.GATEWAY_LOST, "ended_at": datetime.now(UTC)}
+        self._events.tell(call_id, WatchedCall(call=record.model_copy(update=ended)).model_dump_json())
+
     def record_of(self, call_id: str) -> dict[str, Any] | None:
         record = self._recent.find(call_id)
         return None if record is None else record.model_dump(mode="json")
@@ -96,6 +115,7 @@ class ConsoleLink:
         try:
             if report.record is not None:
                 record = CallRecord.model_validate(report.record)
+                self._note(record)
                 self._events.tell(report.call_id, WatchedCall(call=record).model_dump_json())
             if (event := report.event) is not None:
                 watched = WatchedEvent(

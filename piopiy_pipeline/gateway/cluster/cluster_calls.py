@@ -68,6 +68,9 @@ class ConsoleHost(Protocol):
     def on_report(self, report: WatchedReport) -> None:
         """Show what has happened in a call that is watched."""
 
+    def on_gone(self, call_id: str) -> None:
+        """Show that a call that is watched is gone with its gateway."""
+
 
 class ClusterCalls:
     """The calls of a cluster, as one gateway sees them. It has a timer of its own from `open` to `close`.
@@ -105,6 +108,7 @@ class ClusterCalls:
         self._look_until = float("-inf")
         self._found: dict[str, str] = {}  # where calls are that were looked for
         self._asked: dict[str, float] = {}  # when a watch was asked for last
+        self._followed: set[str] = set()  # calls elsewhere of which something has come
         self._beginning: dict[str, asyncio.Event] = {}  # watches of which nothing has come yet
         self._tasks: set[asyncio.Task[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -173,6 +177,7 @@ class ClusterCalls:
                         call_id, [watcher], WatchedReport(call_id=call_id, record=self._record(call_id))
                     )
             case WatchedReport(call_id=call_id):
+                self._followed.add(call_id)
                 if (begun := self._beginning.get(call_id)) is not None:
                     begun.set()
                 if self.host is not None:
@@ -275,6 +280,7 @@ class ClusterCalls:
     def _renew(self, now: float) -> None:
         wanted = set() if self.host is None else self.host.watched()
         self._asked = {call_id: at for call_id, at in self._asked.items() if call_id in wanted}
+        self._followed &= wanted
         for call_id in wanted:
             if now >= self._asked.get(call_id, float("-inf")) + RENEW_S and len(self._tasks) < MOST_SEARCHED:
                 self._asked[call_id] = now
@@ -286,8 +292,13 @@ class ClusterCalls:
         """Ask the gateway that has a call to tell of it. Returns whether there is one."""
         gateway = await self.where(call_id)
         if gateway is not None:
-            order = WatchCall(call_id=call_id, watcher=self._name, begin=begin)
+            order = WatchCall(
+                call_id=call_id, watcher=self._name, begin=begin or call_id not in self._followed
+            )
             self._directory.notify(gateway, GatewayNotice(notice=order))
+        elif call_id in self._followed and not self._directory.problem and self.host is not None:
+            self._followed.discard(call_id)
+            self.host.on_gone(call_id)
         return gateway is not None
 
     def _is_there(self, gateway: str) -> bool:

@@ -260,9 +260,7 @@ class NatsDirectory:
                 take(message.data)
             except ProtocolError as error:
                 logger.warning("what another gateway says cannot be read: {}", error)
-            await asyncio.sleep(
-                0
-            )  # the client goes on at once otherwise: audio would wait for all that has come
+            await asyncio.sleep(0)  # else audio would wait for all that has come
 
         await self._client.subscribe(subject, cb=on_message)
 

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.request_seal import FRESH_S, RequestSeal
 from piopiy_pipeline.gateway.api import relay
+from piopiy_pipeline.gateway.cluster import cluster_calls
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker, MemoryDirectory
 from tests.support.gateway_peers import AGENT_ID, Peer, agent, caller, config, until
@@ -122,6 +123,32 @@ def test_what_is_said_in_a_call_at_another_gateway_is_shown_here_while_it_is_sai
                 lambda message: message.get("type") == "call" and message["call"]["phase"] == "ended", "end"
             )
             assert ended["call"]["reason"] == "caller_hangup"
+
+    asyncio.run(story())
+
+
+def test_a_call_that_is_watched_from_elsewhere_ends_with_its_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_calls, "RENEW_S", 0.2)
+
+    async def story() -> None:
+        async with (
+            clustered(2, MemoryBroker()) as (here, there),
+            agent(there) as one,
+            caller(there) as line,
+            connect(f"{here.url}/api/events", proxy=None) as socket,
+        ):
+            call_id = str((await line.hear("ringing"))["call_id"])
+            await one.take()
+            await line.hear("answered")
+            watcher = Peer(socket)
+            await watcher.say(type="watch", key=API_KEY, calls=[call_id])
+            await watcher.hear("call")
+            assert here.cluster is not None
+            assert there.cluster is not None
+            there.cluster._directory.leave()  # type: ignore[attr-defined]
+            here.cluster.others._forget("b")  # as if it had expired
+            ended = await watcher.hear("call")
+            assert (ended["call"]["phase"], ended["call"]["reason"]) == ("ended", "gateway_lost")
 
     asyncio.run(story())
 

@@ -123,11 +123,13 @@ function watch() {
 /** Show what is in the address: all gateways, or a call with this id. */
 function route() {
   const all = location.hash === "#/gateways";
+  const followed = document.activeElement === byId("to-fleet") || document.activeElement === byId("to-console");
   const [shown, other] = all ? ["fleet", "console"] : ["console", "fleet"];
   byId(shown).hidden = false;
   byId(other).hidden = true;
   byId("to-fleet").hidden = all;
   byId("to-console").hidden = !all;
+  if (followed) byId(all ? "to-console" : "to-fleet").focus(); // the link that was followed is hidden now
   document.querySelector(".jump").toggleAttribute("hidden", all);
   if (all) {
     byId("to-console").setAttribute("href", view.callId ? `#/call/${encodeURIComponent(view.callId)}` : "#/");
