@@ -133,6 +133,28 @@ def test_an_offer_with_a_token_reaches_the_leg_with_what_the_token_says(
     asyncio.run(story())
 
 
+def test_a_gateway_that_drains_says_where_else_to_call_and_takes_new_connections_of_its_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with place(monkeypatch) as (leg, web, gateway):
+            mine = await token(web)
+            began = await web.post("/api/offer", json=OFFER, headers=mine)
+            gateway.switchboard.drain.other_gateways = lambda: ["wss://b.example:7860"]
+            gateway.switchboard.drain.switch(on=True)
+            refused = await web.post("/api/offer", json=OFFER, headers=mine)
+            assert problem(refused) == (
+                503,
+                "this gateway takes no new calls, because it is to end: call wss://b.example:7860",
+            )
+            assert refused.headers["Retry-After"] == "1"
+            again = {**OFFER, "pc_id": began.json()["pc_id"]}
+            assert (await web.post("/api/offer", json=again, headers=mine)).status_code == 200
+            assert len(leg.offers) == 2
+
+    asyncio.run(story())
+
+
 def test_an_offer_without_a_valid_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with place(monkeypatch, console="open") as (leg, web, _):

@@ -121,7 +121,12 @@ class Stage:
     """A leg with everything around it, and the phone's own side of the negotiation and of the voice."""
 
     def __init__(
-        self, *, offers: bool = True, codecs: list[CodecName] | None = None, dialled: bool = False
+        self,
+        *,
+        offers: bool = True,
+        codecs: list[CodecName] | None = None,
+        dialled: bool = False,
+        ways: int = 1,
     ) -> None:
         pool = PortPool("127.0.0.1", 40_000, 60_000)
         self.loop = asyncio.get_running_loop()
@@ -134,9 +139,10 @@ class Stage:
         ours = Negotiation(host="127.0.0.1", port=self.line.port, codecs=CODECS, session_id=2)
         self.call = NotedCall(self.theirs.offer() if offers else None)
         self.invited: SessionDescription | None = None
+        self.invites = 0
         self.refuses: str | None = None
         if dialled:
-            self.leg: SipLeg = DialledSipLeg(self.line, ours, self.host, ways=(self._invite,))
+            self.leg: SipLeg = DialledSipLeg(self.line, ours, self.host, ways=(self._invite,) * ways)
         else:
             self.leg = IncomingSipLeg(cast("IncomingCall", self.call), self.line, ours, self.host)
             self.leg.attach(self.listener)
@@ -146,6 +152,7 @@ class Stage:
         if self.refuses is not None:
             raise DialRefused(self.refuses)
         self.invited = offer
+        self.invites += 1
         return cast("OutgoingCall", self.call)
 
     @property
@@ -511,6 +518,26 @@ def dialled(stage: Stage) -> DialledSipLeg:
     assert isinstance(stage.leg, DialledSipLeg)
     stage.leg.call(stage.listener)
     return stage.leg
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "again"),
+    [(Ending.REFUSED, 430, True), (Ending.LOST, 503, True), (Ending.REFUSED, 486, False)],
+)
+def test_another_way_is_tried_when_the_first_leads_nowhere_and_not_when_the_phone_has_spoken(
+    ending: Ending, code: int, again: bool
+) -> None:
+    def of(stage: Stage) -> None:
+        leg = dialled(stage)
+        assert stage.invites == 1
+        leg.call_ended(ending, code, "", stage.now)
+        assert stage.invites == (2 if again else 1)
+        assert bool(stage.listener.told) is not again
+        leg.call_ended(Ending.LOST, 408, "", stage.now)
+        assert stage.invites == (2 if again else 1), "there are two ways"
+        assert len(stage.listener.told) == 1
+
+    story(of, dialled=True, ways=2)
 
 
 def test_a_dialled_phone_rings_answers_and_speaks() -> None:
