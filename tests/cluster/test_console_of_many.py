@@ -38,7 +38,7 @@ class House:
 @asynccontextmanager
 async def three(folder: Path, **more: Any) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(nats_server())
+        nats = await stack.enter_async_context(nats_server("-js", "-sd", str(folder / "nats")))
         ports = [free_port() for _ in NAMES]
         starting = [
             stack.enter_async_context(
@@ -150,6 +150,12 @@ def test_all_gateways_are_seen_and_their_calls_are_controlled_from_one_console(t
             await expect(call_row(page, other_id)).to_have_count(0)
             await expect(page.get_by_test_id("fleet-state")).to_contain_text("2 gateways, 1 gone")
             await photograph(page, "gateways-one-gone", whole=True, looks=["light", "phone"])
+            kept = page.locator("[data-testid=gateway-row][data-gateway=gw-c]")
+            await kept.get_by_test_id("drain-gateway").click()
+            await page.get_by_test_id("confirm-yes").click()
+            await expect(kept).to_contain_text("draining")
+            await kept.get_by_test_id("drain-gateway").press("Enter")
+            await expect(kept).to_contain_text("serving")
             assert problems == []
             del other
 

@@ -36,7 +36,7 @@ MOST_WAITING = 256
 """So many requests wait for other gateways at a time."""
 
 _CALLS = "/api/calls/"
-_PATHS = ("/api/calls", "/api/agents", "/api/phones", "/api/cluster")
+_PATHS = ("/api/calls", "/api/agents", "/api/phones", "/api/cluster", "/api/drain")
 _ASKED = ("content-type", "idempotency-key")
 _ANSWERED = ("content-type", "idempotent-replayed", "retry-after")
 

@@ -51,7 +51,12 @@ async def join_cluster(
     url = config.url or url
     name = config.gateway_name(url)
     directory = NatsDirectory(config, name)
-    cluster = Cluster(name, url, switchboard, directory, OwnHealth(name, url, switchboard, problems))
+
+    def all_problems() -> list[str]:
+        found = [*problems(), cluster.problem]
+        return [problem for problem in found if problem]
+
+    cluster = Cluster(name, url, switchboard, directory, OwnHealth(name, url, switchboard, all_problems))
     await cluster.open()
     if directory.checkpoints is not None:
         share(directory.checkpoints)

@@ -115,13 +115,13 @@ export class Api {
   async #findAnother() {
     const others = this.bases.filter((base) => base !== this.base);
     if (!others.length) return false;
-    const probe = async (/** @type {string} */ base) => {
-      const answer = await fetch(`${base}healthz`, { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) });
+    const probe = async (/** @type {string} */ base, path = "readyz") => {
+      const answer = await fetch(base + path, { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) });
       if (!answer.ok) throw new Error(`${base} answers ${answer.status}`);
       return base;
     };
-    if (await probe(this.base).catch(() => null)) return false; // it is slow, and not gone
-    this.base = await Promise.any(others.map(probe)).catch(() => this.base);
+    if (await probe(this.base, "healthz").catch(() => null)) return false; // it is slow, and not gone
+    this.base = await Promise.any(others.map((base) => probe(base))).catch(() => this.base);
     const moved = others.includes(this.base);
     if (moved) this.onmoved();
     return moved;
@@ -173,6 +173,11 @@ export class Api {
   /** @param {string} agentId @param {string} gateway where the instances are at home @param {boolean} on */
   async drain(agentId, gateway, on) {
     await this.#post(`api/agents/${encodeURIComponent(agentId)}/drain?gateway=${encodeURIComponent(gateway)}`, { on });
+  }
+
+  /** @param {string} gateway @param {boolean} on whether it takes no new calls */
+  async drainGateway(gateway, on) {
+    await this.#post(`api/drain?gateway=${encodeURIComponent(gateway)}`, { on });
   }
 
   /**

@@ -35,7 +35,7 @@ export class Fleet {
   /** @param {import("./api.js").Api} api */
   constructor(api) {
     this.api = api;
-    this.gateways = new Rows(byId("gateways"), gatewayRow, (/** @type {GatewayInfo} */ one) => one.gateway);
+    this.gateways = new Rows(byId("gateways"), (one) => this.#gatewayRow(one), (/** @type {GatewayInfo} */ one) => one.gateway);
     this.agents = new Rows(byId("agents"), (one) => this.#agentRow(one), (/** @type {AgentHome} */ one) => `${one.agent_id}\n${one.gateway}`);
     this.calls = new Rows(byId("fleet-calls"), (one) => this.#callRow(one), (/** @type {CallElsewhere} */ one) => one.call_id);
     byId("dial").addEventListener("submit", (event) => {
@@ -135,6 +135,44 @@ export class Fleet {
       say(byId("fleet-refused"), error.message);
     }
     this.#hurry();
+  }
+
+  /** @param {GatewayInfo} first */
+  #gatewayRow(first) {
+    let gateway = first;
+    const [state, calls, busy, version, since, problems] = ["State", "Calls", "Processor", "Version", "Since", "Problems"].map((label) => cell(label));
+    const button = el("button", { type: "button", "data-testid": "drain-gateway", onclick: () => void this.#drainGateway(gateway) });
+    const node = el(
+      "tr", { role: "row", "data-testid": "gateway-row", "data-gateway": first.gateway },
+      el("th", { role: "rowheader", scope: "row" }, first.gateway, first.here ? el("span", { class: "chip here" }, "this one") : null),
+      state, calls, busy, version, since, problems, el("td", { role: "cell", class: "acts" }, button),
+    );
+    const update = (/** @type {GatewayInfo} */ now) => {
+      gateway = now;
+      const lost = now.state === "lost";
+      node.dataset.state = now.state;
+      setText(state, lost ? `gone: not heard for ${Math.round(now.heard_s)} s` : now.state);
+      state.toggleAttribute("data-warn", now.state === "draining");
+      setText(calls, lost ? "–" : now.max_calls === null ? String(now.calls) : `${now.calls} of ${now.max_calls}`);
+      setText(busy, now.busy === null || lost ? "–" : `${Math.round(100 * now.busy)}%`);
+      setText(version, now.version || "–");
+      setText(since, now.started_at === null ? "–" : exactly(new Date(1000 * now.started_at).toISOString()));
+      const troubles = now.problems.join(" ");
+      setText(problems, lost ? "–" : troubles || "none");
+      problems.toggleAttribute("data-warn", Boolean(troubles));
+      button.hidden = lost;
+      const draining = now.state === "draining";
+      setText(button, draining ? "Take calls again" : "Drain");
+      button.setAttribute("aria-label", `${draining ? "Let" : "Drain"} gateway ${now.gateway}${draining ? " take calls again" : ""}`);
+    };
+    return { node, update };
+  }
+
+  /** @param {GatewayInfo} gateway */
+  async #drainGateway({ gateway, state, calls }) {
+    const on = state !== "draining";
+    if (on && !(await confirmed(`Drain gateway ${gateway}? It will take no new calls, and its agents find another home. ${counted(calls, "call")} in progress will go on.`, "Drain"))) return;
+    await this.#do(() => this.api.drainGateway(gateway, on), on ? `Gateway ${gateway} takes no new calls.` : `Gateway ${gateway} takes calls again.`);
   }
 
   /** @param {AgentHome} first */
@@ -255,25 +293,4 @@ function agentInWords(now) {
   if (now.draining) said.push(`${all(now.draining)}draining`);
   if (now.overloaded) said.push(`${all(now.overloaded)}overloaded`);
   return said.join(", ") || "takes calls";
-}
-
-/** @param {GatewayInfo} first */
-function gatewayRow(first) {
-  const [state, calls, busy, version, since, problems] = ["State", "Calls", "Processor", "Version", "Since", "Problems"].map((label) => cell(label));
-  const node = el(
-    "tr", { role: "row", "data-testid": "gateway-row", "data-gateway": first.gateway },
-    el("th", { role: "rowheader", scope: "row" }, first.gateway, first.here ? el("span", { class: "chip here" }, "this one") : null), state, calls, busy, version, since, problems,
-  );
-  const update = (/** @type {GatewayInfo} */ now) => {
-    node.dataset.state = now.state;
-    setText(state, now.state === "lost" ? `gone: not heard for ${Math.round(now.heard_s)} s` : now.state);
-    setText(calls, now.state === "lost" ? "–" : now.max_calls === null ? String(now.calls) : `${now.calls} of ${now.max_calls}`);
-    setText(busy, now.busy === null || now.state === "lost" ? "–" : `${Math.round(100 * now.busy)}%`);
-    setText(version, now.version || "–");
-    setText(since, now.started_at === null ? "–" : exactly(new Date(1000 * now.started_at).toISOString()));
-    const troubles = now.problems.join(" ");
-    setText(problems, now.state === "lost" ? "–" : troubles || "none");
-    problems.toggleAttribute("data-warn", Boolean(troubles));
-  };
-  return { node, update };
 }
