@@ -169,6 +169,10 @@ def test_a_request_names_the_gateway_that_is_meant() -> None:
             assert again.status_code == 200
             assert there.switchboard.instances.any_free(AGENT_ID)
             assert (await web.post(f"/api/agents/{AGENT_ID}/drain", json={})).status_code == 404
+            order = {"agent_id": AGENT_ID, "to": "+15550123"}
+            dialled = await web.post("/api/calls?gateway=b", json=order, headers={"Idempotency-Key": "1"})
+            assert dialled.status_code == 409, "there it gets as far as the trunk that is missing"
+            assert "no way out" in dialled.json()["error"]
             unknown = await web.get("/api/cluster?gateway=z")
             assert unknown.status_code == 502
             assert "'z'" in unknown.json()["error"]
