@@ -120,7 +120,7 @@ class FleetDirectory(MemoryDirectory):
             self._later(other, lambda member: member.on_notice(notice))
 
     def announce(self, presence: GatewayPresence) -> None:
-        if not self._fleet.reaches(self._name):
+        if self.member is None or not self._fleet.reaches(self._name):  # it was killed, or is cut off
             return
         others = [
             one for name, one in self._fleet.members.items() if one is not self and self._fleet.reaches(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,19 @@ def plot_of(result: Mapping[str, Any], before: Mapping[str, Any] | None = None) 
     return "\n".join([*drawn, "</svg>"]) + "\n"
 
 
+def _averages(points: Sequence[Mapping[str, float]], key: str) -> list[tuple[float, float]]:
+    """Return the middle and the average of every two seconds, in which each gateway speaks once."""
+    values = {int(point["s"]): point[key] for point in points}
+    return [
+        (second + 1, (values.get(second, 0.0) + values.get(second + 1, 0.0)) / 2)
+        for second in range(0, max(values), 2)
+    ]
+
+
+def _words(value: float) -> str:
+    return f"{value / 1e6:g} million" if value >= 1e6 else f"{value:,g}"
+
+
 def _panel(
     lines: Sequence[tuple[Sequence[Mapping[str, float]], str, str]],
     marks: Mapping[str, float],
@@ -47,18 +61,14 @@ def _panel(
         return LEFT + (WIDTH - LEFT - RIGHT) * second / last
 
     def y(value: float) -> float:
-        share = 0.0
-        while value >= least * 10 and share < decades:
-            value, share = value / 10, share + 1
-        share += max(0.0, (value / least - 1) / 9)  # straight within a decade
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share / decades)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - math.log10(max(value, least) / least) / decades)
 
     drawn = [f'<text x="{LEFT}" y="20" font-size="14" font-weight="bold">{title}</text>']
     for decade in range(decades + 1):
         value = least * 10**decade
         drawn.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#d9e2ec"/>'
-            f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:,g}</text>'
+            f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_words(value)}</text>'
         )
     for number, (name, at) in enumerate(sorted(marks.items(), key=lambda one: one[1])):
         drawn.append(
@@ -67,7 +77,7 @@ def _panel(
             f'font-size="11">{name}</text>'
         )
     for number, (points, colour, label) in enumerate(lines):
-        path = " ".join(f"{x(point['s'] + 0.5):.1f},{y(point[key]):.1f}" for point in points)
+        path = " ".join(f"{x(second):.1f},{y(value):.1f}" for second, value in _averages(points, key))
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
         if len(lines) > 1:
             drawn.append(
