@@ -8,8 +8,8 @@ from typing import Any
 
 __all__ = ["plot_of"]
 
-WIDTH, HEIGHT, GAP = 820, 240, 24
-LEFT, TOP, RIGHT, BOTTOM = 70, 40, 16, 40
+WIDTH, HEIGHT, GAP = 840, 240, 24
+LEFT, TOP, RIGHT, BOTTOM = 70, 40, 30, 40
 COLOUR, OLD_COLOUR = "#2f855a", "#c05621"
 PANELS = (("out", "Messages that the server gives out, a second"), ("MB", "Megabytes a second, in and out"))
 
