@@ -133,8 +133,9 @@ def main() -> int:
                 rounds: dict[str, list[dict[str, float]]] = {"theirs": [], "ours": []}
                 for number in range(options.rounds):
                     for side, python in pythons.items():
-                        print(f"{what}, {side}, round {number + 1} ...", file=sys.stderr, flush=True)
                         rounds[side].append(run(python, Path(folder) / side, what))
+                        said = ", ".join(f"{name} {ms:.0f}" for name, ms in rounds[side][-1].items())
+                        print(f"round {number + 1}, {side}: {said}", file=sys.stderr, flush=True)
                 results |= compare(rounds["theirs"], rounds["ours"])
     except (RuntimeError, FileNotFoundError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
