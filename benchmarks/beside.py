@@ -128,7 +128,9 @@ def main() -> int:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("checkout", type=Path, help="another checkout, with its .venv")
+    arguments.add_argument(
+        "checkout", type=Path, help="another checkout, with its .venv (barge_in needs hibari-tts in both)"
+    )
     arguments.add_argument("--what", nargs="+", choices=list(MEASURED), default=list(MEASURED))
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--quick", action="store_true", help="a third of the calls, and noisier")
