@@ -369,7 +369,7 @@ def check() -> None:
         CompatError: An upgrade has taken something away. The message names it.
     """
     used: dict[type, tuple[str, ...]] = {
-        FrameProcessor: ("processor_setup", "_cancelling", "_start_interruption"),
+        FrameProcessor: ("processor_setup", "_setup", "_cancelling", "_start_interruption"),
         BaseObject: ("_event_handlers",),
         LLMUserAggregator: ("_user_turn_interrupted_bot", "_user_turn_controller"),
         UserTurnController: ("_user_turn_stop_timeout_event",),
