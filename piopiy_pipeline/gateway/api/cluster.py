@@ -31,7 +31,7 @@ from piopiy_pipeline.gateway.api.models import Switch
 from piopiy_pipeline.gateway.cluster.console_messages import GatewayHealth
 from piopiy_pipeline.gateway.cluster.directory_messages import GatewayPresence
 from piopiy_pipeline.gateway.cluster.own_calls import entry_of
-from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
+from piopiy_pipeline.gateway.cluster.own_health import MOST_TOLD, OwnHealth
 from piopiy_pipeline.gateway.metrics.trends import BOUNDS_S, BUCKET_S, TrendBucket, merged, quantile
 
 __all__ = ["router"]
@@ -117,12 +117,11 @@ def _gateway(
 
 
 def _homes(one: GatewayPresence, health: GatewayHealth | None) -> list[AgentHome]:
-    if health is not None:
-        return [
-            AgentHome(agent_id=agent_id, gateway=one.gateway, **his.model_dump())
-            for agent_id, his in health.agents.items()
-        ]
+    known = {} if health is None else health.agents
     return [
+        AgentHome(agent_id=agent_id, gateway=one.gateway, **his.model_dump())
+        for agent_id, his in known.items()
+    ] + [
         AgentHome(
             agent_id=agent_id,
             gateway=one.gateway,
@@ -131,6 +130,7 @@ def _homes(one: GatewayPresence, health: GatewayHealth | None) -> list[AgentHome
             capacity=places.active + places.places,
         )
         for agent_id, places in one.agents.items()
+        if agent_id not in known and (health is None or len(known) >= MOST_TOLD)  # else it has gone meanwhile
     ]
 
 

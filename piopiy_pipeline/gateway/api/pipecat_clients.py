@@ -58,6 +58,7 @@ CUT_OFF = (
 NOT_SHARED = (
     "what other gateways need to go on with calls of this one is not kept (JetStream): the log says why"
 )
+NOT_TOLD = "not everything reaches the other gateways of the cluster: the log and the console say why"
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -105,13 +106,15 @@ class StartedSession(BaseModel):
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
 async def get_health(deps: Deps) -> str:
     """Whether the gateway is alive. Further lines say if it cannot keep records or recordings, does not reach its
-    cluster, or lacks the cluster's store: calls go on.
+    cluster, does not tell it everything, or lacks its store: calls go on.
     """
     troubles = [NOT_KEPT] if deps.problems() else []
     if deps.switchboard.resources.summoner.problem:
         troubles.append(CUT_OFF)
     if deps.switchboard.resources.summoner.store_problems:
         troubles.append(NOT_SHARED)
+    if deps.switchboard.resources.summoner.unsent:
+        troubles.append(NOT_TOLD)
     if deps.switchboard.drain.on:
         troubles.append(DRAINING)
     return "\n".join([GREETING, *troubles])
@@ -150,7 +153,7 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
 
 def _cut_off(deps: ApiDependencies) -> list[str]:
     summoner = deps.switchboard.resources.summoner
-    return [one for one in (summoner.problem, *summoner.store_problems) if one]
+    return [one for one in (summoner.problem, *summoner.store_problems, *summoner.unsent) if one]
 
 
 def _agents(deps: ApiDependencies) -> list[AgentSummary]:

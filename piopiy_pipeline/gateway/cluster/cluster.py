@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection
 
 from loguru import logger
 
-from piopiy_pipeline._version import __version__
-from piopiy_pipeline.gateway.cluster.announced_places import AnnouncedPlaces
+from piopiy_pipeline.gateway.cluster.announcements import Announcements
 from piopiy_pipeline.gateway.cluster.cluster_calls import ClusterCalls
 from piopiy_pipeline.gateway.cluster.console_messages import (
     CallChanges,
@@ -32,7 +31,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     NotComing,
     PlacesWanted,
 )
-from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, OtherGateways
+from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.cluster.reservations import Reservation, Reservations
 from piopiy_pipeline.gateway.cluster.summonses import COME_S, Summons, Summonses
@@ -48,8 +47,6 @@ SEARCH_S = 0.4
 """How long a gateway may take to answer, in seconds. One that was killed just now is asked for a moment still."""
 MOST_ASKED = 3
 """So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
-SOON_S = 0.1
-"""An agent that has come to this gateway, or left it, is told after so many seconds, with those that follow it."""
 IN_VAIN_S = 1.0
 """When nobody was found who is less busy, none is looked for by calls of that agent for so many seconds."""
 MOST_SEARCHES = 1000
@@ -83,16 +80,19 @@ class Cluster:
         self._directory = directory
         self._summonses = Summonses()
         self._reservations = Reservations(switchboard.instances)
-        self._announced = AnnouncedPlaces()
         self.others = OtherGateways()
         """The other gateways, as they have said last."""
-        self.calls = ClusterCalls(switchboard, directory, self.others, self.health, self._announce)
+        self._announcements = Announcements(
+            name, url, switchboard, self._reservations, directory, lambda: self.calls.looking
+        )
+        self.calls = ClusterCalls(
+            switchboard, directory, self.others, self.health, self._announcements.announce
+        )
         """The calls of all gateways."""
         self._loop = asyncio.get_running_loop()
         self._searches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._announcing: asyncio.TimerHandle | None = None
         self._dirty: set[str] = set()
         self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
         self._problem = ""
@@ -110,7 +110,7 @@ class Cluster:
         """
         await self._directory.open(self)
         self.on_connection()
-        self._announce(hello=True)
+        self._announcements.announce(hello=True)
         self.calls.open()
 
     async def close(self) -> None:
@@ -118,14 +118,13 @@ class Cluster:
         self._closed = True
         for act in self.at_close:
             act()
-        for timer in (self._timer, self._announcing):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._searches:
             task.cancel()
         await asyncio.gather(*self._searches, return_exceptions=True)
         await self.calls.close()
-        self._directory.announce(self._presence(leaving=True))
+        self._announcements.close()
         await self._directory.close()
 
     @property
@@ -137,6 +136,11 @@ class Cluster:
     def store_problems(self) -> list[str]:
         """Why not everything is kept that other gateways would need, a sentence for each cause."""
         return self._directory.store_problems
+
+    @property
+    def unsent(self) -> list[str]:
+        """What other gateways were not told although it should have been, a sentence for each cause."""
+        return self._directory.unsent
 
     # ------------------------------------------------------------------ the core's side
 
@@ -312,9 +316,9 @@ class Cluster:
                 on=self._reservations.takes_any(agent_id),
                 room=self._reservations.has_room(agent_id),
             )
-            news = self._announced.is_news(agent_id, places) or news
+            news = self._announcements.is_news(agent_id, places) or news
         if news:
-            self._announce_soon()
+            self._announcements.announce_soon()
 
     # ------------------------------------------------------------------ the directory's side
 
@@ -329,7 +333,7 @@ class Cluster:
             case InstanceNews(blocked=Blocked() as blocked):
                 self._switchboard.silences.blocked(blocked, now)
             case PlacesWanted(gateway=gateway):
-                self._introduce_to(gateway)
+                self._announcements.introduce_to(gateway)
             case GatewayPresence() as presence:
                 self.on_presence(presence)
             case SendCalls() | WatchCall() | WatchedReport() as about_calls:
@@ -356,7 +360,7 @@ class Cluster:
                 logger.error("another gateway has the name {!r}: {}", self.name, presence.url)
             return
         if presence.hello:  # one that is new is to know this one at once
-            self._introduce_to(presence.gateway)
+            self._announcements.introduce_to(presence.gateway)
         if presence.leaving:
             self.calls.lost(presence.gateway)
         if self.others.heard(presence, self._loop.time()):
@@ -371,51 +375,7 @@ class Cluster:
             )
         elif before and not self._problem:
             logger.info("the cluster's directory is there again")
-            self._announce()
-
-    def _announce(self, *, hello: bool = False) -> None:
-        if self._announcing is not None:
-            self._announcing.cancel()
-        if not self._closed:
-            if not self._problem:  # else nobody would hear it, and it would count as said
-                self._directory.announce(self._presence(hello=hello))
-            self._announcing = self._loop.call_later(ANNOUNCE_S, self._announce)
-
-    def _announce_soon(self) -> None:
-        at = self._loop.time() + SOON_S
-        if self._announcing is not None and not self._closed and self._announcing.when() > at:
-            self._announcing.cancel()
-            self._announcing = self._loop.call_at(at, self._announce)
-
-    def _introduce_to(self, gateway: str) -> None:
-        """Tell one other gateway all that this one has."""
-        if not self._closed:
-            self._directory.notify(gateway, GatewayNotice(notice=self._presence(whole=True)))
-
-    def _presence(
-        self, *, whole: bool = False, hello: bool = False, leaving: bool = False
-    ) -> GatewayPresence:
-        agents = {
-            agent_id: places
-            for agent_id in self._switchboard.instances.agent_ids
-            if (places := self._reservations.places(agent_id)).instances
-        }
-        since = None
-        if not whole:
-            since, changed = self._announced.changes(agents)
-            since, agents = (None, agents) if hello else (since, changed)
-        return GatewayPresence(
-            gateway=self.name,
-            url=self.url,
-            version=__version__,
-            calls=self._switchboard.call_count,
-            number=self._announced.number,
-            since=since,
-            agents=agents,
-            hello=hello,
-            watching=self.calls.looking,
-            leaving=leaving,
-        )
+            self._announcements.announce()
 
     # ------------------------------------------------------------------ time
 

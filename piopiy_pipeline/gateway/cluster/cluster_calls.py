@@ -26,7 +26,7 @@ from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
 from piopiy_pipeline.gateway.cluster.directory_messages import GatewayNotice
 from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
 from piopiy_pipeline.gateway.cluster.own_calls import OwnCalls, entry_of
-from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
+from piopiy_pipeline.gateway.cluster.own_health import MOST_TOLD, OwnHealth
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
@@ -245,7 +245,7 @@ class ClusterCalls:
             return False
         health = None
         if now >= self._healthy_at + HEALTH_S:
-            self._healthy_at, health = now, self._health.tell()
+            self._healthy_at, health = now, self._health.tell(MOST_TOLD)
         changes, more = self._own.changes(self._switchboard.calls, health)
         if changes is not None:
             self._directory.publish_changes(changes)

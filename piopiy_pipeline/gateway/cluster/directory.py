@@ -62,6 +62,10 @@ class ClusterDirectory(Protocol):
         says that nothing is reached at all.
         """
 
+    @property
+    def unsent(self) -> list[str]:
+        """What was not told or asked lately, because it was too long or too much, a sentence for each cause."""
+
     async def open(self, member: DirectoryMember) -> None:
         """Join. One that cannot be reached now is joined as soon as it can be.
 

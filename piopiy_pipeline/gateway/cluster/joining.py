@@ -53,7 +53,7 @@ async def join_cluster(
     directory = NatsDirectory(config, name)
 
     def all_problems() -> list[str]:
-        found = [*problems(), cluster.problem]
+        found = [*problems(), cluster.problem, *cluster.store_problems, *cluster.unsent]
         return [problem for problem in found if problem]
 
     cluster = Cluster(name, url, switchboard, directory, OwnHealth(name, url, switchboard, all_problems))

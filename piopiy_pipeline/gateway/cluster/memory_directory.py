@@ -86,6 +86,10 @@ class MemoryDirectory:
     def store_problems(self) -> list[str]:
         return []
 
+    @property
+    def unsent(self) -> list[str]:
+        return []
+
     async def open(self, member: DirectoryMember) -> None:
         self.member = member
         self._broker.members[self._name] = self

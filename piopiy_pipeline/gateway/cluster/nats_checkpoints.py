@@ -19,6 +19,9 @@ from nats.js.api import KeyValueConfig
 from nats.js.errors import BadRequestError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
+from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
+from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
+
 __all__ = ["NatsCheckpoints"]
 
 KEPT_S = 600.0
@@ -31,6 +34,8 @@ MOST_BYTES = 900 << 10
 MOST_WAITING = 2000
 """For so many calls a checkpoint waits to be written. Those of the others are left out until their next turn."""
 BUCKET_BYTES = 1 << 30
+MOST_FORGOTTEN = 2 * MOST_WAITING
+"""So many calls wait in all, those that have ended among them. What is left of others is gone after ten minutes."""
 
 
 class NatsCheckpoints:
@@ -57,6 +62,8 @@ class NatsCheckpoints:
         self._waiting: dict[str, bytes | None] = {}  # by call; None: it has ended
         self._work = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write checkpoints")
+        self.unsent = UnsentMessages()
+        """What was not kept lately although the servers could be reached."""
         self.problem = ""
         """Why no checkpoint is kept for other gateways, a sentence; empty if they are."""
 
@@ -68,14 +75,23 @@ class NatsCheckpoints:
     def save(self, call_id: str, data: dict[str, Any]) -> None:
         """Keep the latest checkpoint of a call, in the background."""
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        if len(text) <= MOST_BYTES and (call_id in self._waiting or len(self._waiting) < MOST_WAITING):
+        most_bytes, now = min(MOST_BYTES, self._client.max_payload), asyncio.get_running_loop().time()
+        if len(text) > most_bytes:
+            size = f"{len(text) >> 10} kB, of which {most_bytes >> 10} are taken"
+            self.unsent.note("too long", f"{self._whose} as they are now: one has {size}", now)
+        elif call_id in self._waiting or len(self._waiting) < MOST_WAITING:
             self._waiting[call_id] = text
             self._work.set()
+        else:
+            self.unsent.note(
+                "too many", f"{self._whose}: {MOST_WAITING} wait for JetStream, which is slow", now
+            )
 
     def forget(self, call_id: str) -> None:
         """Forget a call that has ended, in the background."""
-        self._waiting[call_id] = None
-        self._work.set()
+        if call_id in self._waiting or len(self._waiting) < MOST_FORGOTTEN:
+            self._waiting[call_id] = None
+            self._work.set()
 
     async def kept(self, prefix: str) -> list[str]:
         """Return the ids of what is kept, as far as they begin so; none if the server cannot be asked. Of some nothing
@@ -116,7 +132,7 @@ class NatsCheckpoints:
             return None
         except (Error, TimeoutError, OSError) as error:
             self._bucket = None
-            logger.error("a conversation is not resumed: NATS: {}", error or type(error).__name__)
+            logger.error("a conversation is not resumed: {}", nats_trouble(error))
             return None
         return data
 
@@ -161,7 +177,6 @@ class NatsCheckpoints:
 
     def _failed(self, error: Exception) -> None:
         if not self.problem:
-            why = str(error) or type(error).__name__
-            self.problem = f"{self._whose}: JetStream does not keep them: {why}"
+            self.problem = f"{self._whose}: {nats_trouble(error)}"
             if self._client.is_connected:  # else that is said already
                 logger.error("{}", self.problem)

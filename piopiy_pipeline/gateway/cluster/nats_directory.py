@@ -21,14 +21,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import deque
 from collections.abc import Callable
 
 from loguru import logger
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import AuthorizationError, Error, NoRespondersError, NoServersError
+from nats.errors import AuthorizationError, Error, NoRespondersError, NoServersError, SlowConsumerError
+from nats.js.errors import ServiceUnavailableError
 
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.cluster.console_messages import (
@@ -45,7 +45,10 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
 )
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
+from piopiy_pipeline.gateway.cluster.nats_outbox import NatsOutbox
 from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
+from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
+from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
 
@@ -62,11 +65,9 @@ NO_STORE = (
     "the NATS servers have no JetStream: browsers' conversations cannot go on at other gateways, and phones cannot be"
     " called from there: start the servers with -js and a folder (-sd)"
 )
-MOST_WAITING = 1000
-"""So many messages wait to be sent. Of more, the oldest are dropped: who needs an answer asks again."""
-MOST_BYTES = 256 << 10
-MOST_ANSWER_BYTES = 900 << 10
-"""The server takes messages of a megabyte."""
+NOT_SAID = "whether browsers' conversations and phones are kept for other gateways is not known: JetStream"
+FORBIDDEN = "the NATS servers do not let this gateway do what it needs: {}: allow its user all of {}.>"
+TOO_SLOW = "this gateway does not take in all that others say: it, or its machine, has too much to do"
 MOST_REQUESTS = 64
 """So many requests of operators at other gateways are carried out at a time."""
 
@@ -97,7 +98,8 @@ class NatsDirectory:
         self._connecting: asyncio.Task[None] | None = None
         self._working: asyncio.Task[None] | None = None
         self._work = asyncio.Event()
-        self._outbox: deque[tuple[str, Message]] = deque(maxlen=MOST_WAITING)
+        self._unsent = UnsentMessages()
+        self._outbox = NatsOutbox(self._client, self._unsent)
         self._requests: set[asyncio.Task[None]] = set()  # of operators at other gateways
         self._wanted: set[str] = set()  # the subjects of agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
@@ -122,9 +124,19 @@ class NatsDirectory:
     def store_problems(self) -> list[str]:
         if self.problem:
             return []
-        stores = (self.checkpoints, self.phones)
+        stores = (self.checkpoints, self.phone_calls, self.phones)
         found = [self._no_store] if self._no_store else [one.problem for one in stores if one is not None]
         return [problem for problem in found if problem]
+
+    @property
+    def unsent(self) -> list[str]:
+        stores = (self.checkpoints, self.phone_calls, self.phones)
+        parts = (self._unsent, *(one.unsent for one in stores if one is not None))
+        return [problem for part in parts for problem in part.problems(self._now)]
+
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def open(self, member: DirectoryMember) -> None:
         self._member = member
@@ -135,8 +147,14 @@ class NatsDirectory:
             raise GatewayError(
                 f"cluster: the NATS servers refuse this gateway: {self._refused}: look at its credentials"
             )
-        if self._connecting.done():
-            await self._connecting  # for what went wrong otherwise
+        if self._connecting.done() and (error := self._connecting.exception()) is not None:
+            if not isinstance(error, Error | OSError | ValueError):
+                raise error
+            await self.close()
+            raise GatewayError(
+                f"cluster: this gateway cannot join by its NATS servers: {nats_trouble(error)}: look at servers and"
+                " credentials in [cluster]"
+            ) from error
         self._working = asyncio.create_task(self._run(), name="tell the directory")
         self.checkpoints = NatsCheckpoints(self._client, self._config.subject)
         self.phones = NatsPhones(self._client, self._config.subject)
@@ -150,7 +168,7 @@ class NatsDirectory:
     async def close(self) -> None:
         self._closing = True
         if self._client.is_connected:
-            await self._send_all()
+            await self._outbox.send_all()
         if self.checkpoints is not None:
             await self.checkpoints.close()
         if self.phones is not None:
@@ -165,7 +183,7 @@ class NatsDirectory:
             async with asyncio.timeout(CLOSE_S):
                 await self._client.close()
         except (TimeoutError, Error, OSError) as error:
-            logger.debug("the connection to NATS did not close: {}", error)
+            logger.debug("the connection to NATS did not close: {}", nats_trouble(error))
 
     async def search(self, search: DirectorySearch, timeout_s: float) -> DirectoryAnswer | None:
         if not self._client.is_connected:
@@ -184,6 +202,8 @@ class NatsDirectory:
             return None
 
     async def request(self, request: RelayedRequest, timeout_s: float) -> RelayedAnswer | None:
+        if len(dump(request).encode()) > self._outbox.most_bytes:
+            return _failure(413, "the request is too long to be sent from gateway to gateway: send it there")
         data = await self._ask(self._subject("request", request.gateway), request, timeout_s)
         try:
             return None if data is None else _parse_relayed_answer(data)
@@ -267,12 +287,17 @@ class NatsDirectory:
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
         if isinstance(error, AuthorizationError) or "authorization" in text.lower():
-            self._refused = text.strip("'\"") or "wrong credentials"
+            self._refused = nats_trouble(error)
             if self._connecting is not None and not self._connecting.done():
                 # It would try for ever. It closes its socket first, and waits for RECONNECT_S after that.
                 asyncio.get_running_loop().call_later(RECONNECT_S / 2, self._connecting.cancel)
+        elif "permissions violation" in text.lower():
+            problem = FORBIDDEN.format(nats_trouble(error), self._config.subject)
+            self._unsent.note("forbidden", problem, self._now)
+        elif isinstance(error, SlowConsumerError):
+            self._unsent.note("too slow", TOO_SLOW, self._now)
         elif not isinstance(error, NoServersError | OSError):
-            logger.debug("NATS: {}", text or type(error).__name__)
+            logger.debug("NATS: {}", nats_trouble(error))
 
     async def _on_connection(self) -> None:
         if not self._closing and self._member is not None:
@@ -284,7 +309,7 @@ class NatsDirectory:
 
     def _send(self, subject: str, message: Message) -> None:
         if self._client.is_connected:  # later it would be old
-            self._outbox.append((subject, message))
+            self._outbox.put(subject, message)
             self._work.set()
 
     async def _run(self) -> None:
@@ -295,12 +320,12 @@ class NatsDirectory:
             if not self._client.is_connected:
                 continue
             try:
-                await self._send_all()
+                await self._outbox.send_all()
                 await self._update_subscriptions()
                 if not self._store_known:
                     await self._look_for_store()
             except (Error, OSError) as error:
-                logger.debug("NATS: {}", error)
+                logger.debug("NATS: {}", nats_trouble(error))
                 await asyncio.sleep(RECONNECT_S)
                 self._work.set()
 
@@ -310,18 +335,12 @@ class NatsDirectory:
         try:
             await self._client.jetstream(timeout=STORE_S).account_info()
         except (Error, TimeoutError, OSError) as error:
-            self._no_store = f"{NO_STORE} ({str(error) or type(error).__name__})"
+            none = isinstance(error, ServiceUnavailableError | NoRespondersError)
+            self._no_store = NO_STORE if none else f"{NOT_SAID}: {nats_trouble(error)}"
             if not before:
                 logger.warning("{}", self._no_store)
         else:
             self._no_store = ""
-
-    async def _send_all(self) -> None:
-        while self._outbox:
-            subject, message = self._outbox.popleft()
-            data = dump(message).encode()
-            if len(data) <= MOST_BYTES:
-                await self._client.publish(subject, data)
 
     async def _update_subscriptions(self) -> None:
         for subject in self._subscriptions.keys() - self._wanted:
@@ -361,9 +380,7 @@ class NatsDirectory:
         if self._member is None or self._closing:
             return
         if len(self._requests) >= MOST_REQUESTS:
-            busy = RelayedAnswer(
-                status=503, body='{"error": "too many requests of other gateways: ask again"}'
-            )
+            busy = _failure(503, "too many requests of other gateways: ask again")
             await self._respond(message, dump(busy).encode())
             return
         task = asyncio.create_task(self._carry_out(self._member, message), name="relayed request")
@@ -376,16 +393,16 @@ class NatsDirectory:
         except ProtocolError as error:
             logger.warning("another gateway's request cannot be read: {}", error)
             return
-        if len(answer) > min(MOST_ANSWER_BYTES, self._client.max_payload):
+        if len(answer) > self._outbox.most_bytes:
             text = "the answer is too long to be sent from gateway to gateway: ask the gateway that has it"
-            answer = dump(RelayedAnswer(status=502, body=json.dumps({"error": text}))).encode()
+            answer = dump(_failure(502, text)).encode()
         await self._respond(message, answer)
 
     async def _respond(self, message: Msg, data: bytes) -> None:
         try:
             await message.respond(data)
         except (Error, OSError) as error:
-            logger.debug("NATS: {}", error)
+            logger.debug("NATS: {}", nats_trouble(error))
 
     def _on_call_changes(self, data: bytes) -> None:
         if self._member is not None:
@@ -404,3 +421,9 @@ class NatsDirectory:
         if name is not None:
             parts.append(hashlib.sha256(name.encode()).hexdigest()[:32])
         return ".".join(parts)
+
+
+def _failure(status: int, text: str) -> RelayedAnswer:
+    return RelayedAnswer(
+        status=status, headers={"content-type": "application/json"}, body=json.dumps({"error": text})
+    )

@@ -19,7 +19,9 @@ from nats.js.api import KeyValueConfig
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
+from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.phone_records import FIND_S, PhoneRecord, rewritten
+from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
 from piopiy_pipeline.gateway.phones.registered_phone import RegisteredPhone
 from piopiy_pipeline.signaling.json_messages import ProtocolError, dump, parser
 
@@ -51,6 +53,8 @@ class NatsPhones:
         self._waiting: dict[str, tuple[str, tuple[RegisteredPhone, ...]]] = {}  # by user
         self._work = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write phones")
+        self.unsent = UnsentMessages()
+        """What was not kept lately although the servers could be reached."""
         self.problem = ""
         """Why other gateways cannot find the phones of this one, a sentence; empty if they can."""
 
@@ -63,6 +67,9 @@ class NatsPhones:
         if user in self._waiting or len(self._waiting) < MOST_WAITING:
             self._waiting[user] = gateway, tuple(phones)
             self._work.set()
+        else:
+            problem = f"phones cannot be called from other gateways: {MOST_WAITING} wait for JetStream, which is slow"
+            self.unsent.note("too many", problem, asyncio.get_running_loop().time())
 
     async def find(self, user: str) -> PhoneRecord | None:
         if not self._client.is_connected:
@@ -71,7 +78,7 @@ class NatsPhones:
             async with asyncio.timeout(FIND_S):
                 found = await self._read(await self._open(), user)
         except (Error, TimeoutError, OSError, ProtocolError) as error:
-            logger.warning("the cluster's phones cannot be asked: {}", str(error) or type(error).__name__)
+            logger.warning("the cluster's phones cannot be asked: {}", nats_trouble(error))
             return None
         return found[0]
 
@@ -133,8 +140,7 @@ class NatsPhones:
 
     def _failed(self, error: Exception) -> None:
         if not self.problem:
-            why = str(error) or type(error).__name__
-            self.problem = f"phones cannot be called from other gateways: JetStream does not keep them: {why}"
+            self.problem = f"phones cannot be called from other gateways: {nats_trouble(error)}"
             if self._client.is_connected:  # else that is said already
                 logger.error("{}", self.problem)
 

@@ -18,7 +18,10 @@ from piopiy_pipeline.gateway.cluster.console_messages import (
 from piopiy_pipeline.gateway.core.dialling import NoDialler
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 
-__all__ = ["OwnHealth"]
+__all__ = ["MOST_TOLD", "OwnHealth"]
+
+MOST_TOLD = 500
+"""Of so many agents other gateways are told how they are, those in trouble before the others: it is one message."""
 
 SHORTEST_S = 1.0
 """Over less time the use of the processor says nothing."""
@@ -49,9 +52,20 @@ class OwnHealth:
         self._measured = time.perf_counter(), time.process_time()
         self._busy: float | None = None
 
-    def tell(self) -> GatewayHealth:
-        """Return how the gateway is now."""
+    def tell(self, most_agents: int | None = None) -> GatewayHealth:
+        """Return how the gateway is now.
+
+        Args:
+            most_agents: Of how many agents at most; None: of all.
+        """
         board = self._switchboard
+        agents = {
+            agent_id: health
+            for agent_id in board.instances.agent_ids
+            if (health := self._agent(agent_id)).instances
+        }
+        if most_agents is not None and len(agents) > most_agents:
+            agents = dict(sorted(agents.items(), key=_concern, reverse=True)[:most_agents])
         return GatewayHealth(
             url=self.url,
             version=__version__,
@@ -62,11 +76,7 @@ class OwnHealth:
             problems=[problem[:200] for problem in self._problems()[:MOST_PROBLEMS]],
             draining=board.drain.on,
             dials=not isinstance(board.resources.dialler, NoDialler),
-            agents={
-                agent_id: health
-                for agent_id in board.instances.agent_ids
-                if (health := self._agent(agent_id)).instances
-            },
+            agents=agents,
         )
 
     def _agent(self, agent_id: str) -> AgentHealth:
@@ -91,3 +101,8 @@ class OwnHealth:
             self._busy = round((used - self._measured[1]) / passed, 3)
             self._measured = wall, used
         return self._busy
+
+
+def _concern(agent: tuple[str, AgentHealth]) -> tuple[int, int, int]:
+    health = agent[1]
+    return health.silent + health.overloaded, health.draining, health.active

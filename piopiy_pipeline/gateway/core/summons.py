@@ -29,6 +29,10 @@ class Summoner(Protocol):
         well.
         """
 
+    @property
+    def unsent(self) -> list[str]:
+        """What other gateways were not told lately although it should have been, a sentence for each cause."""
+
     def summon(
         self,
         call_id: str,
@@ -96,6 +100,7 @@ class NobodyElse:
 
     problem = ""
     store_problems: list[str] = []  # noqa: RUF012  it is never changed
+    unsent: list[str] = []  # noqa: RUF012  likewise
 
     def summon(
         self,

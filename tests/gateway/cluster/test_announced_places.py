@@ -7,9 +7,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piopiy_pipeline.gateway.cluster.announced_places import AnnouncedPlaces
+from piopiy_pipeline.gateway.cluster.announced_places import PART_BYTES, AnnouncedPlaces, in_parts
 from piopiy_pipeline.gateway.cluster.directory_messages import AgentPlaces, GatewayPresence
 from piopiy_pipeline.gateway.cluster.other_gateways import EXPIRE_S, MOST, OtherGateways
+from piopiy_pipeline.signaling.json_messages import dump
 
 
 class Teller:
@@ -31,6 +32,12 @@ class Teller:
 
     def says_all(self) -> GatewayPresence:
         return self._presence(None, self.places)
+
+    def says_all_in_parts(self, most_bytes: int = PART_BYTES) -> list[GatewayPresence]:
+        return [
+            self._presence(since, agents).model_copy(update={"number": number})
+            for since, number, agents in in_parts(self.announced.number, self.places, most_bytes)
+        ]
 
     def _presence(self, since: int | None, agents: dict[str, AgentPlaces]) -> GatewayPresence:
         return GatewayPresence(
@@ -113,3 +120,37 @@ def test_after_any_losses_all_is_known_with_the_next_message_and_its_answer(seed
         for agent_id in map("desk-{}".format, range(5)):
             mine = teller.places.get(agent_id)
             assert others.has_place(agent_id, float(now)) == (mine is not None and mine.places > 0)
+
+
+def test_a_long_list_comes_in_parts_that_servers_take() -> None:
+    teller, others = Teller(), OtherGateways()
+    for number in range(20_000):
+        teller.set(f"{number}-" + "\N{SNOWMAN}" * (number % 100), 1_000_000, 1_000_000)
+    teller.says()
+    parts = teller.says_all_in_parts()
+    assert max(len(dump(one).encode()) for one in parts) < PART_BYTES + 1000
+    assert [others.heard(one, 0.0) for one in parts] == [False] * len(parts)
+    assert len(known(others, 0.0)) == 20_000
+    assert not others.heard(teller.says(), 1.0)
+    assert len(others.there(1.0)[0].agents) == 20_000
+
+
+@given(st.integers(0, 2**32))
+def test_a_part_that_is_lost_or_overtaken_is_asked_for_again(seed: int) -> None:
+    rng = random.Random(seed)
+    teller, others = Teller(), OtherGateways()
+    for number in range(12):
+        teller.set(f"desk-{number}", 1)
+    teller.says()
+    parts = teller.says_all_in_parts(250)
+    assert len(parts) > 4
+    told = [one for one in parts if rng.random() < 0.8]
+    for _ in range(rng.randint(0, 2)):
+        told.insert(rng.randint(0, len(told)), teller.says())
+    asked = [others.heard(one, 0.0) for one in told]
+    complete = set(known(others, 0.0)) == set(teller.places)
+    assert complete or any(asked) or others.heard(teller.says(), 1.0)
+    for one in teller.says_all_in_parts(250):
+        others.heard(one, 1.0)
+    assert set(known(others, 1.0)) == set(teller.places)
+    assert not others.heard(teller.says(), 2.0)
