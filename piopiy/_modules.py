@@ -111,7 +111,7 @@ def targets_of(name: str) -> tuple[str, ...]:
     if name in EMPTY:
         return ()
     target = _place_of(name)
-    found = find_spec(target)
+    found = _spec_of(target)
     if found is None or not target.startswith(_WITH_SERVICES):
         return (target,)
     modules = [
@@ -127,7 +127,7 @@ def is_view(name: str) -> bool:
     """Return whether a module that is found is a view."""
     if name in VIEWS or name in EMPTY:
         return True
-    found = find_spec(_place_of(name))
+    found = _spec_of(_place_of(name))
     return found is not None and found.submodule_search_locations is not None
 
 
@@ -165,11 +165,19 @@ def _leads_to(name: str) -> str | None:
         return None
     place = _place_of(name)
     try:
-        return place if find_spec(place) is not None else None
+        return place if _spec_of(place) is not None else None
     except ModuleNotFoundError as error:
         if error.name and (place == error.name or place.startswith(f"{error.name}.")):
             return None  # its package is not there
         raise
+
+
+def _spec_of(place: str) -> ModuleSpec | None:
+    """Return where a module is found. One that a program has put there by hand is where it is."""
+    module = sys.modules.get(place)
+    if module is not None and getattr(module, "__spec__", None) is None:
+        return ModuleSpec(place, None, is_package=hasattr(module, "__path__"))
+    return find_spec(place)
 
 
 def _place_of(name: str) -> str:

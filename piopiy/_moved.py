@@ -78,6 +78,7 @@ VIEWS = {
         "pipecat.services.google.rtvi",
         "pipecat.services.google.vertex.llm",
     ),
+    "piopiy.services.mcp_service": ("pipecat.services.mcp_service",),
     "piopiy.services.nim": ("pipecat.services.nvidia.llm",),
     "piopiy.services.nim.llm": ("pipecat.services.nvidia.llm",),
     "piopiy.services.openai_realtime": (
@@ -115,6 +116,7 @@ RENAMED = {
     "piopiy.services.gemini_multimodal_live.gemini": {
         "GeminiMultimodalLiveLLMService": "pipecat.services.google.gemini_live.llm.GeminiLiveLLMService"
     },
+    "piopiy.services.mcp_service": {"MCPClient": "piopiy_pipeline.session.mcp_client.MCPClient"},
     "piopiy.services.nim": {"NimLLMService": "pipecat.services.nvidia.llm.NvidiaLLMService"},
     "piopiy.services.nim.llm": {"NimLLMService": "pipecat.services.nvidia.llm.NvidiaLLMService"},
     "piopiy.services.riva": {

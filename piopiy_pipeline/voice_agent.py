@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
+from pipecat.pipeline.service_switcher import ServiceSwitcher
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
@@ -38,6 +39,7 @@ from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
 from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
+from piopiy_pipeline.session.mcp_client import use_mcp_tools
 from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
@@ -231,8 +233,8 @@ class VoiceAgent(CallFacade):
         stt: Service | None = None,
         llm: Service | None = None,
         tts: Service | None = None,
-        stt_switcher: bool = False,
-        tts_switcher: bool = False,
+        stt_switcher: bool | ServiceSwitcher[Any] = False,
+        tts_switcher: bool | ServiceSwitcher[Any] = False,
         llm_first_token_secs: float = FIRST_TOKEN_S,
         llm_between_tokens_secs: float = BETWEEN_TOKENS_S,
         mcp_tools: Any = None,
@@ -253,11 +255,13 @@ class VoiceAgent(CallFacade):
             llm: A pipecat LLM service, or a list of them. The first one is asked; the next one beside it, when
                 no word comes in time. The first whole sentence wins, and the other request is cancelled.
             tts: A pipecat TTS service, or a list of them.
-            stt_switcher: Whether to make a list even of one `stt`, to which services can be switched.
+            stt_switcher: Whether to make a list even of one `stt`, to which services can be switched. A
+                `ServiceSwitcher` of pipecat's is its list of services; `stt` is left out then.
             tts_switcher: The same for `tts`.
             llm_first_token_secs: How long a model of a list may take to its first word until the next is asked.
             llm_between_tokens_secs: How long it may take from one word to the next.
-            mcp_tools: A pipecat MCP client, or its tools. They are added to the other tools.
+            mcp_tools: A pipecat MCP client, or its tools. They are added to the other tools. A client that is not
+                started is started here, and closed with the call.
             vad: Voice activity detection: True, False, a dict, or an analyzer; see `CallPipeline.voice`.
             enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
             enable_usage_metrics: Whether they count tokens and characters, too.
@@ -283,8 +287,11 @@ class VoiceAgent(CallFacade):
         check_seconds("llm_first_token_secs", llm_first_token_secs)
         check_seconds("llm_between_tokens_secs", llm_between_tokens_secs)
         check_switches(allow_interruptions=allow_interruptions, enable_metrics=enable_metrics)
-        check_switches(stt_switcher=stt_switcher, tts_switcher=tts_switcher)
-        if llm is not None and stt is None and tts is None:
+        if not isinstance(stt_switcher, ServiceSwitcher):
+            check_switches(stt_switcher=stt_switcher)
+        if not isinstance(tts_switcher, ServiceSwitcher):
+            check_switches(tts_switcher=tts_switcher)
+        if llm is not None and not (stt or tts or stt_switcher or tts_switcher):
             raise StageError(
                 "llm alone means speech-to-speech, which is not supported yet: pass stt and tts too", "llm"
             )
@@ -296,7 +303,7 @@ class VoiceAgent(CallFacade):
             "tts": one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
         await SpokenText.use(self._spoken_text, stages["tts"])
-        await self._tools.add_mcp(mcp_tools)
+        await use_mcp_tools(self.call, self._tools, mcp_tools)
         if self.context is None:
             self.context = self._new_context()
         elif self.call.resumed:
@@ -325,7 +332,7 @@ class VoiceAgent(CallFacade):
             self._tools.register_all(model)
         return self._pipeline
 
-    configure = Action
+    configure = AgentAction = Action
 
     @property
     def pipeline(self) -> CallPipeline:

@@ -134,7 +134,7 @@ class Agent:
         drain_s: float | None = None,
         metrics_port: int | str | None = None,
     ) -> None:
-        check_arguments(
+        agent_id, agent_token = check_arguments(
             agent_id=agent_id,
             agent_token=agent_token,
             signaling_url=signaling_url,
@@ -142,8 +142,6 @@ class Agent:
             redact=redact,
             blocked_call_s=blocked_call_s,
         )
-        assert agent_id
-        assert agent_token
         self.agent_id = agent_id
         self.instance_id = f"{agent_id}-{uuid.uuid4().hex[:8]}"
         self.stalls = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches
 from piopiy_pipeline.capture import Redaction
+from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, TOKEN_VARIABLES, read_first
 
 __all__ = ["check_arguments"]
 
@@ -19,15 +20,20 @@ def check_arguments(
     debug: object,
     redact: object,
     blocked_call_s: object,
-) -> None:
+) -> tuple[str, str]:
     """Check arguments of `Agent` that no other class takes.
+
+    Returns:
+        The agent's id and its token, from the environment where they are not given.
 
     Raises:
         TypeError: One is of another kind.
         ValueError: One is missing, or cannot work.
     """
+    agent_id = agent_id or read_first(ID_VARIABLES)  # as os.getenv() leaves them
+    agent_token = agent_token or read_first(TOKEN_VARIABLES)
     for name, given in {"agent_id": agent_id, "agent_token": agent_token}.items():
-        if not given:  # as os.getenv() leaves them
+        if not given:
             raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
         check_kind(name, given, str, "a text")
     check_kind(
@@ -45,3 +51,4 @@ def check_arguments(
     check_switches(debug=debug)
     check_seconds("blocked_call_s", blocked_call_s, least_s=LEAST_BLOCKED_S)
     check_kind("redact", redact, (Redaction, type(None)), "a Redaction, or None")
+    return str(agent_id), str(agent_token)

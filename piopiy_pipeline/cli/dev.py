@@ -34,6 +34,7 @@ from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format, require_bot
 from piopiy_pipeline.cli.signals import stop_on_signals
 from piopiy_pipeline.log import DEVELOPMENT, log_to_stderr
+from piopiy_pipeline.signaling.agent_identity import identity_variables
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.server import Gateway
@@ -285,7 +286,7 @@ async def _reload_on_change(path: Path, launch: Callable[[], Awaitable[None]], s
 
 
 def _environment(agent_id: str, agent_token: str, url: str, services: dict[str, str]) -> dict[str, str]:
-    own = {"AGENT_ID": agent_id, "AGENT_TOKEN": agent_token, "PIOPIY_URL": url, DEVELOPMENT: "1", **services}
+    own = identity_variables(agent_id, agent_token) | {"PIOPIY_URL": url, DEVELOPMENT: "1", **services}
     # What a bot prints is to be seen when it prints it, in a pipe too.
     # pipecat greets at its import, before anybody could have set up the log.
     # A bot that is replaced gives its calls to the new one.

@@ -14,6 +14,12 @@ from piopiy_pipeline.cli.loop import prefer_uvloop
 from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format, require_bot
 from piopiy_pipeline.cli.target import DEFAULT_URL, gateway_url
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.signaling.agent_identity import (
+    ID_VARIABLES,
+    TOKEN_VARIABLES,
+    identity_variables,
+    read_first,
+)
 
 __all__ = ["start"]
 
@@ -111,12 +117,12 @@ def start(
     """
     require_bot(bot)
     choose_log_format(log_format)
-    agent_id = agent_id or os.environ.get("AGENT_ID")
+    agent_id = agent_id or read_first(ID_VARIABLES)
     if not agent_id:
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
-    if not os.environ.get("AGENT_TOKEN"):
+    if not (agent_token := read_first(TOKEN_VARIABLES)):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
-    os.environ["AGENT_ID"] = agent_id
+    os.environ.update(identity_variables(agent_id, agent_token))
     os.environ["PIOPIY_URL"] = ",".join(_addresses(url))
     log_to_stderr()  # before anything loads pipecat, which greets then
     apply_options(

@@ -8,9 +8,11 @@ import pytest
 from loguru import logger
 
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.agent.agent_arguments import check_arguments
 from piopiy_pipeline.agent.draining import DrainPlan
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, TOKEN_VARIABLES, identity_variables
 
 NAN = float("nan")
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -83,3 +85,26 @@ def test_a_number_that_the_capacity_lowers_is_told(
     finally:
         logger.remove(sink)
     assert lines == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"AGENT_ID": "one", "AGENT_TOKEN": "t1"}, ("one", "t1")),
+        ({"PIOPIY_AGENT_ID": "two", "PIOPIY_TOKEN": "t2"}, ("two", "t2")),
+        ({"TELECMI_AGENT_ID": "three", "TELECMI_TOKEN": "t3"}, ("three", "t3")),
+        ({"AGENT_ID": "one", "TELECMI_AGENT_ID": "three", "TELECMI_TOKEN": "t3"}, ("one", "t3")),
+    ],
+)
+def test_the_environment_of_either_generation_names_the_agent(
+    variables: dict[str, str], wanted: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*ID_VARIABLES, *TOKEN_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = check_arguments(
+        agent_id=None, agent_token=None, signaling_url=None, debug=False, redact=None, blocked_call_s=10.0
+    )
+    assert found == wanted
+    assert identity_variables(*wanted)["PIOPIY_TOKEN"] == wanted[1]

@@ -22,6 +22,7 @@ from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
     InterruptionFrame,
+    ManuallySwitchServiceFrame,
     StartFrame,
     StopFrame,
     SystemFrame,
@@ -216,6 +217,12 @@ class ServiceSwitch(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Pass a frame to the active service. Frames that arrive during a failover wait until it is over."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, ManuallySwitchServiceFrame):  # pipecat's word for `switch_to`
+            if frame.service in self:
+                await self.switch_to(frame.service)
+            else:
+                await self.push_frame(frame, direction)  # another switch's
+            return
         if isinstance(frame, StartFrame):
             self._start_frame = frame
         if isinstance(frame, (EndFrame, CancelFrame, StopFrame)):

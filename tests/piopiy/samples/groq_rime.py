@@ -1,0 +1,34 @@
+"""Groq thinks, Rime speaks."""
+
+import asyncio
+import os
+
+from piopiy.agent import Agent
+from piopiy.services.deepgram.stt import DeepgramSTTService
+from piopiy.services.groq.llm import GroqLLMService
+from piopiy.services.rime.tts import RimeTTSService
+from piopiy.voice_agent import VoiceAgent
+
+
+async def create_session(agent_id, call_id, from_number, to_number, metadata=None):
+    voice_agent = VoiceAgent(
+        instructions="You answer the telephone of a flower shop.", greeting="Flowers, good day!"
+    )
+    stt = DeepgramSTTService(api_key=os.getenv("DEEPGRAM_API_KEY"))
+    llm = GroqLLMService(api_key=os.getenv("GROQ_API_KEY"))
+    tts = RimeTTSService(api_key=os.getenv("RIME_API_KEY"), voice_id="a voice")
+    await voice_agent.Action(stt=stt, llm=llm, tts=tts)
+    await voice_agent.start()
+
+
+async def main():
+    agent = Agent(
+        agent_id=os.getenv("AGENT_ID"),
+        agent_token=os.getenv("AGENT_TOKEN"),
+        create_session=create_session,
+    )
+    await agent.connect()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,33 @@
+"""What the one who placed the call has sent along."""
+
+import asyncio
+import os
+
+from piopiy.agent import Agent
+from piopiy.services.cartesia.tts import CartesiaTTSService
+from piopiy.services.deepgram.stt import DeepgramSTTService
+from piopiy.services.openai.llm import OpenAILLMService
+from piopiy.voice_agent import VoiceAgent
+
+
+async def create_session(agent_id, call_id, metadata=None, **kwargs):
+    name = (metadata or {}).get("customer_name", "stranger")
+    voice_agent = VoiceAgent(instructions=f"You talk to {name}.", greeting=f"Good day, {name}!")
+    stt = DeepgramSTTService(api_key=os.getenv("DEEPGRAM_API_KEY"))
+    llm = OpenAILLMService(api_key=os.getenv("OPENAI_API_KEY"))
+    tts = CartesiaTTSService(api_key=os.getenv("CARTESIA_API_KEY"))
+    await voice_agent.Action(stt=stt, llm=llm, tts=tts)
+    await voice_agent.start()
+
+
+async def main():
+    agent = Agent(
+        agent_id=os.getenv("AGENT_ID"),
+        agent_token=os.getenv("AGENT_TOKEN"),
+        create_session=create_session,
+    )
+    await agent.connect()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
