@@ -9,10 +9,12 @@ It is run by `Call.run`, so that turns, events, recovery and the record of the c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
+from loguru import logger
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
 from pipecat.frames.frames import EndFrame, Frame, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
@@ -32,8 +34,8 @@ __all__ = ["ChainRunner", "ChainTask", "TelecmiParams", "TelecmiTransport"]
 
 _vad_of_call: ContextVar[VADAnalyzer | None] = ContextVar("telecmi_vad", default=None)
 
-MAX_BEFORE_START = 100
-"""So many frames are kept of what is queued before the call is answered."""
+MAX_WAITING = 100
+"""So many queued frames wait, for the answer of the call or for speech that is being heard."""
 
 
 class TelecmiParams(TransportParams):
@@ -180,7 +182,8 @@ class ChainTask:
         self._vad = _vad_of_call.get()
         self._waiting: list[Frame] = []
         self._answered = False
-        call.on("answered", self._send_waiting)
+        self._sending: asyncio.Task[None] | None = None
+        call.on("answered", self._on_answered)
 
     def chain(self) -> CallPipeline:
         """Return the stages as a chain, named after their classes, with the VAD of the transport's parameters."""
@@ -196,32 +199,47 @@ class ChainTask:
         return chain
 
     async def queue_frame(self, frame: Frame) -> None:
-        """Queue a frame, or keep it until the call is answered."""
+        """Queue a frame, as `queue_frames` does."""
         await self.queue_frames([frame])
 
     async def queue_frames(self, frames: Iterable[Frame]) -> None:
-        """Queue frames, or keep them until the call is answered.
+        """Queue frames; they are sent in order once the call is answered, each after the speech before it was heard.
+
+        Args:
+            frames: A `TTSSpeakFrame` is said as by `Call.say`, an `EndFrame` hangs up, others go through the chain.
 
         Raises:
-            RuntimeError: Too many frames wait for the answer.
+            RuntimeError: Too many frames wait.
         """
         frames = list(frames)
-        if len(self._waiting) + len(frames) > MAX_BEFORE_START:
-            raise RuntimeError(f"more than {MAX_BEFORE_START} frames wait for the call to be answered")
+        if len(self._waiting) + len(frames) > MAX_WAITING:
+            raise RuntimeError(f"more than {MAX_WAITING} queued frames wait to be sent")
         self._waiting += frames
-        if self._answered:
-            await self._send_waiting(None)
+        self._send()
 
-    async def _send_waiting(self, _: object) -> None:
+    def _on_answered(self, _: object) -> None:
         self._answered = True
-        frames, self._waiting = self._waiting, []
-        for frame in frames:
-            if isinstance(frame, EndFrame):
-                await self.call.hangup()
-            elif isinstance(frame, TTSSpeakFrame):
-                await self.call.say(frame.text)
-            else:
-                await self.call.transport().input().queue_frame(frame)
+        self._send()
+
+    def _send(self) -> None:
+        """Send what waits, beside the stage or the handler that queued it: speech waits until it was heard."""
+        if self._answered and self._waiting and (self._sending is None or self._sending.done()):
+            self._sending = asyncio.create_task(
+                self._send_all(), name=f"{self.call.info.call_id}::queued frames"
+            )
+
+    async def _send_all(self) -> None:
+        while self._waiting:
+            frame = self._waiting.pop(0)
+            try:
+                if isinstance(frame, EndFrame):
+                    await self.call.hangup()
+                elif isinstance(frame, TTSSpeakFrame):
+                    await self.call.say(frame.text)
+                else:
+                    await self.call.transport().input().queue_frame(frame)
+            except (RuntimeError, ValueError) as error:
+                logger.error("{} was queued and not sent: {}", type(frame).__name__, error)
 
     async def cancel(self, **_: Any) -> None:
         """End the call."""
@@ -233,12 +251,17 @@ class ChainTask:
 
     async def run(self) -> CallEnd:
         """Run the chain until the call has ended."""
-        return await self.call.run(
-            self.chain(),
-            idle_timeout_s=self._idle_timeout_secs,
-            enable_metrics=self._params.enable_metrics,
-            enable_usage_metrics=self._params.enable_usage_metrics,
-        )
+        try:
+            return await self.call.run(
+                self.chain(),
+                idle_timeout_s=self._idle_timeout_secs,
+                enable_metrics=self._params.enable_metrics,
+                enable_usage_metrics=self._params.enable_usage_metrics,
+            )
+        finally:
+            if self._sending is not None:
+                self._sending.cancel()
+                await asyncio.wait({self._sending})
 
 
 class ChainRunner:

@@ -1,0 +1,106 @@
+"""A raw pipeline with Piopiy's transport, on a call in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.frames.frames import EndFrame, LLMRunFrame, TTSSpeakFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.processors.filters.identity_filter import IdentityFilter
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.session.call import Call
+from piopiy_pipeline.session.telecmi import (
+    MAX_WAITING,
+    ChainRunner,
+    ChainTask,
+    TelecmiParams,
+    TelecmiTransport,
+)
+from piopiy_pipeline.testing import Caller, simulate
+from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+
+
+def chain_of(transport: TelecmiTransport, *replies: str, heard: tuple[str, ...] = ("hello",)) -> Pipeline:
+    pair = LLMContextAggregatorPair(LLMContext([{"role": "system", "content": "Be brief."}]))
+    return Pipeline(
+        [
+            transport.input(),
+            ScriptedSTT(heard),
+            pair.user(),
+            ScriptedLLM(replies),
+            ToneTTS(),
+            transport.output(),
+            pair.assistant(),
+        ]
+    )
+
+
+def test_frames_that_are_queued_before_the_answer_are_sent_in_order_and_the_last_one_hangs_up() -> None:
+    async def bot() -> None:
+        task = ChainTask(chain_of(TelecmiTransport()))
+        await task.queue_frames([TTSSpeakFrame("First this."), TTSSpeakFrame("Then that."), EndFrame()])
+        await ChainRunner(handle_sigint=False).run(task)
+
+    call = simulate(bot, Caller().pause(12).hangup())
+    assert call.end_reason is EndReason.AGENT_HANGUP
+    assert [turn.bot for turn in call.turns if turn.bot] == ["First this. Then that."]
+
+
+def test_the_vad_of_the_parameters_is_a_stage_and_who_joins_is_told() -> None:
+    told: list[str] = []
+    chains: list[CallPipeline] = []
+
+    async def bot(call: Call) -> None:
+        transport = TelecmiTransport(params=TelecmiParams(vad_analyzer=SileroVADAnalyzer()))
+        task = ChainTask(chain_of(transport, "Good day to you."))
+        chains.append(task.chain())
+
+        async def joined(_: Any, participant_id: str) -> None:
+            told.append(participant_id)
+            await task.queue_frame(LLMRunFrame())
+
+        async def left(_: Any, participant_id: str) -> None:
+            told.append(f"{participant_id} left")
+
+        transport.add_event_handler("on_first_participant_joined", joined)
+        transport.add_event_handler("on_participant_disconnected", left)
+        await ChainRunner().run(task)
+        assert transport.participant_id == call.info.call_id
+
+    call = simulate(bot, Caller().pause(12).hangup())
+    call.assert_said("Good day to you.")
+    assert "vad" in chains[0]
+    assert len(told) == 2
+    assert told[1] == f"{told[0]} left"
+
+
+def test_what_does_not_belong_to_a_call_is_refused_or_pipecats() -> None:
+    with pytest.raises(RuntimeError, match="inside create_session"):
+        TelecmiTransport()
+    refused: list[str] = []
+
+    async def bot() -> None:
+        pipeline = chain_of(TelecmiTransport())
+        try:
+            ChainTask(pipeline, enable_tracing=True)
+        except TypeError as error:
+            refused.append(str(error))
+        task = ChainTask(pipeline)
+        try:
+            await task.queue_frames([LLMRunFrame()] * (MAX_WAITING + 1))
+        except RuntimeError as error:
+            refused.append(str(error))
+        refused.append(type(ChainTask(Pipeline([IdentityFilter()]))).__name__)
+        await ChainRunner().run(task)
+
+    simulate(bot, Caller().pause(1).hangup())
+    assert "PipelineTask(enable_tracing=...)" in refused[0]
+    assert "more than 100 queued frames" in refused[1]
+    assert refused[2] == PipelineWorker.__name__
