@@ -20,5 +20,6 @@ POSTGRES_PASSWORD=$(secret)
 GRAFANA_PASSWORD=$(secret)
 NATS_TOKEN=$(secret)
 PUBLIC_ADDRESS=${1:-}
+PAGES=[]
 END
 echo "make_env: wrote deploy/.env; operators' key: API_KEY, Grafana's: admin and GRAFANA_PASSWORD"

@@ -91,6 +91,9 @@ def gateway(
 
       front_desk = "the agent's token"
 
+    Tables of their own are [sip] for telephones (docs/phones.md), [carriers], and [cluster] for gateways that know each
+    other (docs/cluster.md). Every setting is in docs/reference/gateway.md.
+
     Examples:
 
       piopiy gateway --config gateway.toml

@@ -249,6 +249,7 @@ _TABLES: Mapping[tuple[int | str, ...], type[BaseModel]] = {
     ("sip",): SipConfig,
     ("carriers",): CarriersConfig,
     ("webhooks",): WebhookConfig,
+    ("cluster",): ClusterConfig,
 }
 
 

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from piopiy_pipeline.gateway import GatewayConfig
+from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from scripts.try_image import KNOWN, instructions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "imagePullSecrets": [{"name": "registry"}],
         "gateway": {
             "replicas": 3,
-            "cluster": {"enabled": True, "tokenSecret": "nats"},
+            "cluster": {"enabled": True, "credentialsSecret": "nats", "pages": ["https://calls-a.example"]},
             "storage": "20Gi",
             "storageClassName": "fast",
             "nodeSelector": {"piopiy": "gateway"},
@@ -68,6 +69,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     },
     "keda": {"agent": {"autoscaling": {"kind": "keda", "target": 0.6}}},
+    "user": {"gateway": {"cluster": {"enabled": True, "userSecret": "nats"}}},
     "own secret": {"secrets": {"existing": "mine", "agentToken": ""}},
 }
 
@@ -210,6 +212,14 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
     assert config.agents == {services["agent"]["environment"]["AGENT_ID"]: secrets["AGENT_TOKEN"]}
     assert config.cluster is not None
     assert (config.cluster.token, config.cluster.url) == (secrets["NATS_TOKEN"], "ws://203.0.113.7:7860")
+    assert config.cluster.pages == []
+    assert config.webrtc_ports == (17384, 18383)
+    secrets["PAGES"] = '["https://calls-a.example", "https://calls-b.example"]'
+    environ = {name: filled(value) for name, value in services["gateway"]["environment"].items()}
+    config = GatewayConfig.load(None, environ)
+    assert config.cluster is not None
+    assert config.cluster.pages == ["https://calls-a.example", "https://calls-b.example"]
+    assert "--jetstream" in services["nats"]["command"], "pages and calls go on with what is kept there"
 
 
 def test_files_that_compose_mounts_are_there() -> None:
@@ -307,6 +317,7 @@ def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> 
     assert config.agents == {"front_desk": "agent-token"}
     assert config.sip is not None
     assert (config.max_calls, config.sip.rtp_ports) == (200, (16384, 20383))
+    assert config.webrtc_ports == (20384, 21383)
     pod = of_kind(things, "StatefulSet")["spec"]["template"]["spec"]
     environ = {one["name"]: one.get("value", "") for one in pod["containers"][0]["env"]}
     assert json.loads(environ["PIOPIY_GATEWAY_WEBRTC_ADDRESSES"]) == ["$(NODE_ADDRESS)"]
@@ -315,6 +326,7 @@ def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> 
         "token": "$(NATS_TOKEN)",
         "name": "$(POD_NAME)",
         "url": "ws://$(NODE_ADDRESS):7860",
+        "subject": "piopiy",
     }
     known = {
         "$(NODE_ADDRESS)": "192.0.2.1",
@@ -327,6 +339,44 @@ def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> 
     assert config.cluster is not None
     assert (config.host, config.cluster.url) == ("0.0.0.0", "ws://192.0.2.1:7860")
     assert (config.cluster.name, config.cluster.token) == ("calls-piopiy-gateway-0", "secret")
+
+
+@pytest.mark.parametrize(
+    ("login", "settings"),
+    [
+        ({"tokenSecret": "nats"}, {"token": "$(NATS_TOKEN)"}),
+        ({"userSecret": "nats"}, {"user": "$(NATS_USER)", "password": "$(NATS_PASSWORD)"}),
+        ({"credentialsSecret": "nats"}, {"credentials": "/etc/nats/nats.creds"}),
+        ({}, {}),
+    ],
+)
+def test_every_setting_of_a_cluster_can_be_made_by_the_chart(
+    login: dict[str, str], settings: dict[str, str]
+) -> None:
+    pages = ["https://calls-a.example", "https://calls.example/b"]
+    cluster = {"enabled": True, "pages": pages, "subject": "voice", **login}
+    pod = of_kind(rendered({"gateway": {"cluster": cluster}}), "StatefulSet")["spec"]["template"]["spec"]
+    environ = {one["name"]: one for one in pod["containers"][0]["env"]}
+    made = json.loads(environ["PIOPIY_GATEWAY_CLUSTER"]["value"])
+    assert {key: made.pop(key) for key in settings} == settings
+    assert made == {
+        "servers": ["nats://nats:4222"],
+        "name": "$(POD_NAME)",
+        "url": "ws://$(NODE_ADDRESS):7860",
+        "subject": "voice",
+        "pages": pages,
+    }
+    named = set(re.findall(r"\$\((\w+)\)", environ["PIOPIY_GATEWAY_CLUSTER"]["value"]))
+    before = list(environ)[: list(environ).index("PIOPIY_GATEWAY_CLUSTER")]
+    assert named <= set(before), "Kubernetes puts in what stands before"
+    mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+    assert mounts.get("nats") == ("/etc/nats" if "credentials" in settings else None)
+    assert mounts.keys() == {one["name"] for one in pod["volumes"]}
+
+
+def test_the_chart_names_every_setting_of_a_cluster() -> None:
+    template = (CHART / "templates" / "_helpers.tpl").read_text()
+    assert [key for key in ClusterConfig.model_fields if f'"{key}"' not in template] == []
 
 
 def test_agents_may_take_hours_to_end_and_find_the_gateways_by_name() -> None:
@@ -356,6 +406,7 @@ def test_a_deployment_that_is_scaled_by_somebody_else_has_no_number_of_its_own()
     [
         ({"secrets": {"agentToken": ""}}, "a secret that agents show to gateways"),
         ({"gateway": {"replica": 3}}, "replica"),
+        ({"gateway": {"cluster": {"pages": ["calls-a.example"]}}}, "pages"),
         ({"agent": {"drain": "never"}}, "drain"),
     ],
 )

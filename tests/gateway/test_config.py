@@ -121,6 +121,12 @@ def test_a_mistake_in_the_table_of_telephones_is_told_with_its_own_keys(tmp_path
     assert told.startswith(f"{path}: sip.prot: no such setting. There are host, port, transports")
 
 
+def test_a_mistake_in_the_table_of_a_cluster_is_told_with_its_own_keys(tmp_path: Path) -> None:
+    path = written(tmp_path, "[cluster]\nservers = ['nats://nats']\npage = []\n")
+    told = complaint(path)
+    assert told.startswith(f"{path}: cluster.page: no such setting. There are servers, url, name, pages")
+
+
 def test_clean_sound_is_one_word_for_all_legs_or_a_table_by_kind(tmp_path: Path) -> None:
     config = GatewayConfig.load(written(tmp_path, 'clean_sound = "echo"\n'), {})
     assert set(config.cleaned_kinds().values()) == {"echo"}

@@ -37,3 +37,15 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end -}}
+
+{{- /* [cluster] of a gateway, as JSON with the names of variables in it. */ -}}
+{{- define "piopiy.cluster" -}}
+{{- $cluster := .Values.gateway.cluster -}}
+{{- $url := printf "ws://$(NODE_ADDRESS):%d" (int .Values.gateway.port) -}}
+{{- $found := dict "servers" $cluster.servers "name" "$(POD_NAME)" "url" $url "subject" $cluster.subject -}}
+{{- with $cluster.pages }}{{- $_ := set $found "pages" . }}{{- end -}}
+{{- if $cluster.tokenSecret }}{{- $_ := set $found "token" "$(NATS_TOKEN)" }}{{- end -}}
+{{- if $cluster.userSecret }}{{- $_ := merge $found (dict "user" "$(NATS_USER)" "password" "$(NATS_PASSWORD)") }}{{- end -}}
+{{- if $cluster.credentialsSecret }}{{- $_ := set $found "credentials" "/etc/nats/nats.creds" }}{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
