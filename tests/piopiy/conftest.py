@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,13 +28,21 @@ SDKS = {
     "pipecat.services.google.tts": ("GoogleTTSService", ToneTTS),
     "pipecat.services.kokoro.tts": ("KokoroTTSService", ToneTTS),
 }
-"""Modules that need the SDK of a provider, which is not installed for tests: a class of the same kind for each."""
+"""Modules that need the SDK of a provider, which tests do not install: a class of the same kind for each."""
+
+WITH_FILES = ("pipecat.services.google.stt", "pipecat.services.google.tts", "pipecat.services.kokoro.tts")
+"""Those whose class reads a key or loads a model when it is made."""
 
 
 @pytest.fixture
 def sdks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the modules of providers be imported without their SDKs. What they connect to is scripted anyway."""
+    """Let the modules of providers be imported without their SDKs. What they connect to is scripted anyway.
+
+    Where an SDK is installed, the module is pipecat's own, which checks the samples' arguments.
+    """
     for name, (attribute, base) in SDKS.items():
+        if name not in WITH_FILES and _is_installed(name):
+            continue
         module = ModuleType(name)
         setattr(module, attribute, _of_any_arguments(attribute, base))
         monkeypatch.setitem(sys.modules, name, module)
@@ -40,6 +50,15 @@ def sdks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for name in SDKS:
         sys.modules.pop(name.replace("pipecat", "piopiy"), None)
+
+
+@cache
+def _is_installed(name: str) -> bool:
+    try:
+        import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 def _of_any_arguments(name: str, base: Any) -> type:
