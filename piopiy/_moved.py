@@ -32,7 +32,6 @@ MOVED = {
     "piopiy.transports.services.helpers.daily_rest": "pipecat.transports.daily.utils",
     "piopiy.transports.services.livekit": "pipecat.transports.livekit.transport",
     "piopiy.transports.services.tavus": "pipecat.transports.tavus.transport",
-    "piopiy.transports.services.telecmi": "piopiy_pipeline.session.telecmi",
     "piopiy.turns.mute": "pipecat.turns.user_mute",
 }
 """A module, and with it everything below it, has another place. The longest name counts."""
@@ -52,6 +51,10 @@ VIEWS = {
     "piopiy.pipeline.runner": ("pipecat.pipeline.runner",),
     "piopiy.pipeline.task": ("pipecat.pipeline.task",),
     "piopiy.pipeline.task_observer": ("pipecat.pipeline.worker_observer",),
+    "piopiy.processors.frameworks.rtvi": (
+        "pipecat.processors.frameworks.rtvi",
+        "pipecat.processors.frameworks.rtvi.models",
+    ),
     "piopiy.processors.aggregators.llm_response": (
         "pipecat.processors.aggregators.llm_response",
         "pipecat.processors.aggregators.llm_response_universal",
@@ -89,6 +92,7 @@ VIEWS = {
     "piopiy.services.riva": ("pipecat.services.nvidia.stt", "pipecat.services.nvidia.tts"),
     "piopiy.services.riva.stt": ("pipecat.services.nvidia.stt",),
     "piopiy.services.riva.tts": ("pipecat.services.nvidia.tts",),
+    "piopiy.transports.services.telecmi": ("piopiy_pipeline.session.telecmi",),
 }
 """A module of several, or of one whose names have changed: each of its names is looked up in these, in order."""
 
@@ -142,11 +146,50 @@ GONE_NAMES = {
         "TranscriptionUpdateFrame": "VoiceAgent.on('user_turn', ...) and VoiceAgent.transcript",
     },
     "piopiy.processors.aggregators.llm_response": {
+        "BaseLLMResponseAggregator": "LLMAssistantAggregator",
         "LLMAssistantContextAggregator": "LLMAssistantAggregator",
+        "LLMAssistantResponseAggregator": "LLMAssistantAggregator",
+        "LLMContextResponseAggregator": "LLMContextAggregatorPair",
+        "LLMUserResponseAggregator": "LLMUserAggregator",
         "LLMUserContextAggregator": "LLMUserAggregator",
+    },
+    "piopiy.transports.services.telecmi": {
+        "TelecmiCallbacks": "TelecmiTransport.event_handler",
+        "TelecmiInputTransport": "TelecmiTransport.input",
+        "TelecmiOutputTransport": "TelecmiTransport.output",
+        "TelecmiTransportClient": "TelecmiTransport",
+        "TelecmiTransportMessageFrame": "OutputTransportMessageFrame",
+        "TelecmiTransportMessageUrgentFrame": "OutputTransportMessageUrgentFrame",
     },
 }
 """Names of a view that are gone, and what to use instead."""
+
+_RTVI = """
+RawClientMessageData ClientMessage RawServerResponseData ServerResponse
+Message ErrorResponseData ErrorResponse ErrorData
+Error ClientReadyData BotReadyData BotReady
+LLMFunctionCallMessageData LLMFunctionCallMessage SendTextOptions SendTextData
+LLMFunctionCallStartMessageData LLMFunctionCallStartMessage LLMFunctionCallResultData BotLLMStartedMessage
+BotLLMStoppedMessage BotTTSStartedMessage BotTTSStoppedMessage TextMessageData
+BotOutputMessageData BotOutputMessage BotTranscriptionMessage BotLLMTextMessage
+BotTTSTextMessage AudioMessageData BotTTSAudioMessage UserTranscriptionMessageData
+UserTranscriptionMessage UserLLMTextMessage UserStartedSpeakingMessage UserStoppedSpeakingMessage
+BotStartedSpeakingMessage BotStoppedSpeakingMessage MetricsMessage ServerMessage
+AudioLevelMessageData UserAudioLevelMessage BotAudioLevelMessage SystemLogMessage
+"""
+RENAMED["piopiy.processors.frameworks.rtvi"] = {
+    f"RTVI{name}": f"pipecat.processors.frameworks.rtvi.models.{name}" for name in _RTVI.split()
+}
+
+_RTVI_GONE = """
+RTVIServiceOption RTVIService RTVIActionArgumentData RTVIActionArgument
+RTVIAction RTVIServiceOptionConfig RTVIServiceConfig RTVIConfig
+RTVIUpdateConfig RTVIActionRunArgument RTVIActionRun RTVIActionFrame
+RTVIDescribeConfigData RTVIDescribeConfig RTVIDescribeActionsData RTVIDescribeActions
+RTVIConfigResponse RTVIActionResponseData RTVIActionResponse RTVIAppendToContextData
+RTVIAppendToContext
+"""
+GONE_NAMES["piopiy.processors.frameworks.rtvi"] = dict.fromkeys(_RTVI_GONE.split(), "RTVIProcessor")
 
 EMPTY = {
     "piopiy.services.opensource",

@@ -1,0 +1,81 @@
+"""Every public class of Piopiy's SDK 0.6.1 is found under its module, or an error says what to use instead."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data" / "classes_0_6_1.txt"
+
+LEFT = {
+    "piopiy.extensions.voicemail.voicemail_detector": {
+        "ClassificationProcessor",
+        "ClassifierGate",
+        "ConversationGate",
+        "NotifierGate",
+    },
+    "piopiy.services": {"DeprecatedModuleProxy"},
+    **{
+        f"piopiy.services.{provider}": {
+            f"{prefix}{rest}"
+            for rest in (
+                "UserContextAggregator",
+                "AssistantContextAggregator",
+                "ContextAggregatorPair",
+                context,
+            )
+        }
+        for provider, prefix, context in (
+            ("anthropic.llm", "Anthropic", "LLMContext"),
+            ("google.gemini_live.llm", "GeminiLive", "Context"),
+            ("google.llm", "Google", "LLMContext"),
+            ("grok.llm", "Grok", "LLMContext"),
+            ("openai.llm", "OpenAI", "LLMContext"),
+        )
+    },
+}
+"""Names of modules that are pipecat's own, of which pipecat has nothing any more: Python's own ImportError names the
+module in which it has looked. They are parts of pipecat's inside, and contexts of one provider: `LLMContext` now.
+"""
+
+LOOK = """
+import importlib, json, sys, warnings
+warnings.simplefilter("ignore")
+found = {"here": 0, "gone": 0, "no SDK": 0, "left": {}}
+for line in open(sys.argv[1]):
+    module, _, names = line.partition(": ")
+    for name in names.split():
+        try:
+            getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            found["gone" if "is gone" in str(error) and "Use " in str(error) else "no SDK"] += 1
+        except AttributeError:
+            found["left"].setdefault(module, []).append(name)
+        else:
+            found["here"] += 1
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, object]:
+    done = subprocess.run(  # a process of its own: hundreds of modules of pipecat are imported
+        [sys.executable, "-c", LOOK, DATA], capture_output=True, text=True, timeout=120, check=True
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_class_is_found_or_its_successor_is_told(found: dict[str, dict[str, list[str]]]) -> None:
+    left = {(module, name) for module, names in found["left"].items() for name in names}
+    assert left <= {(module, name) for module, names in LEFT.items() for name in names}
+
+
+def test_how_many_they_are(found: dict[str, int]) -> None:
+    names = sum(len(line.split()) - 1 for line in DATA.read_text().splitlines())
+    assert names == 980
+    assert found["here"] >= 650
+    assert found["gone"] >= 150
