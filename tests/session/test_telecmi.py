@@ -10,7 +10,7 @@ from pipecat.frames.frames import EndFrame, LLMRunFrame, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregator
 from pipecat.processors.filters.identity_filter import IdentityFilter
 
 from piopiy_pipeline.call import EndReason
@@ -104,3 +104,27 @@ def test_what_does_not_belong_to_a_call_is_refused_or_pipecats() -> None:
     assert "PipelineTask(enable_tracing=...)" in refused[0]
     assert "more than 100 queued frames" in refused[1]
     assert refused[2] == PipelineWorker.__name__
+
+
+def test_a_raw_pipeline_is_cut_off_and_its_context_has_what_was_heard() -> None:
+    contexts: list[LLMContext] = []
+
+    async def bot() -> None:
+        transport = TelecmiTransport(params=TelecmiParams(vad_analyzer=SileroVADAnalyzer()))
+        pipeline = chain_of(
+            transport,
+            "We have roses, tulips, lilies and a great many of daisies today.",
+            "Yes?",
+            heard=("stop",),
+        )
+        task = ChainTask(pipeline)
+        user = next(stage for stage in pipeline.processors if isinstance(stage, LLMUserAggregator))
+        contexts.append(user.context)
+        await task.queue_frame(LLMRunFrame())
+        await ChainRunner().run(task)
+
+    call = simulate(bot, Caller().interrupt("Stop, please, I only want to ask.", after=1.5).pause(6).hangup())
+    call.assert_interrupted()
+    said = [str(message) for message in contexts[0].get_messages()]
+    assert any("roses" in text for text in said)
+    assert not any("daisies today" in text for text in said), "nobody heard it"

@@ -1,0 +1,34 @@
+"""A provider whose module has moved."""
+
+import asyncio
+import os
+
+from piopiy.agent import Agent
+from piopiy.services.cartesia.tts import CartesiaTTSService
+from piopiy.services.deepgram.stt import DeepgramSTTService
+from piopiy.services.grok.llm import GrokLLMService
+from piopiy.voice_agent import VoiceAgent
+
+
+async def create_session(agent_id, call_id, from_number, to_number, metadata=None):
+    voice_agent = VoiceAgent(
+        instructions="You answer the telephone of a flower shop.", greeting="Flowers, good day!"
+    )
+    stt = DeepgramSTTService(api_key=os.getenv("DEEPGRAM_API_KEY"))
+    tts = CartesiaTTSService(api_key=os.getenv("CARTESIA_API_KEY"))
+    llm = GrokLLMService(api_key=os.getenv("OPENAI_API_KEY"))
+    await voice_agent.Action(stt=stt, llm=llm, tts=tts)
+    await voice_agent.start()
+
+
+async def main():
+    agent = Agent(
+        agent_id=os.getenv("AGENT_ID"),
+        agent_token=os.getenv("AGENT_TOKEN"),
+        create_session=create_session,
+    )
+    await agent.connect()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
