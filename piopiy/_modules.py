@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from piopiy._moved import EMPTY, GONE, GONE_NAMES, MOVED, RENAMED, VIEWS
+from piopiy._moved import EMPTY, GONE, GONE_NAMES, MOVED, RENAMED, VIEWS, WHY
 
 __all__ = ["PublishedModules", "View", "install", "stand_in"]
 
@@ -81,10 +81,9 @@ class PublishedModules(MetaPathFinder, Loader):
         """
         if not fullname.startswith(_FACE):
             return None
-        if successor := _successor_of(fullname):
-            raise ModuleNotFoundError(
-                f"{fullname} is gone from the pipecat of today. Use {successor} instead.", name=fullname
-            )
+        if gone := _gone(fullname):
+            why = WHY.get(gone, "is gone from the pipecat of today.")
+            raise ModuleNotFoundError(f"{fullname} {why} Use {GONE[gone]} instead.", name=fullname)
         if _leads_to(fullname) is None:
             return None
         return ModuleSpec(fullname, self, is_package=is_view(fullname))
@@ -153,15 +152,16 @@ def _by_kind(targets: Sequence[str], name: str) -> list[str]:
     return sorted(targets, key=lambda target: target.rpartition(".")[2] not in name.lower())
 
 
-def _successor_of(name: str) -> str | None:
-    return next((GONE[above] for above in _self_and_above(name) if above in GONE), None)
+def _gone(name: str) -> str | None:
+    """Return the module that is gone, this one or one that it is in, or None."""
+    return next((above for above in _self_and_above(name) if above in GONE), None)
 
 
 def _leads_to(name: str) -> str | None:
     """Return the module that this one is, the name of a view for itself, or None: there is none."""
     if name in VIEWS or name in EMPTY:
         return name
-    if _successor_of(name):
+    if _gone(name):
         return None
     place = _place_of(name)
     try:

@@ -5,7 +5,7 @@ A name that is in no table is pipecat's module of the same name: `piopiy.frames.
 
 from __future__ import annotations
 
-__all__ = ["EMPTY", "GONE", "GONE_NAMES", "MOVED", "RENAMED", "VIEWS"]
+__all__ = ["EMPTY", "GONE", "GONE_NAMES", "MOVED", "RENAMED", "VIEWS", "WHY"]
 
 MOVED = {
     "piopiy.adapters.base_llm_adapter": "pipecat.adapters.llm.base_llm_adapter",
@@ -250,3 +250,21 @@ GONE = {
     "piopiy.utils.tracing.turn_context_provider": "piopiy.utils.tracing.tracing_context",
 }
 """Modules that have no equal, with everything below them, and what does their work now."""
+
+WHY = {
+    "piopiy.config": "is not here: the gateway's address is PIOPIY_URL, or Agent(signaling_url=...).",
+    "piopiy.services.lmnt": "is gone from the pipecat of today, which has given it up; any other TTS will do.",
+    "piopiy.services.openpipe": "is gone from the pipecat of today, which has given it up.",
+    "piopiy.services.opensource.chatterbox": (
+        "is not here: pipecat has no client of it. A TTSService of your own will do (examples/own_provider.py)."
+    ),
+    "piopiy.services.opensource.orpheus": (
+        "is not here: pipecat has no client of it. A TTSService of your own will do (examples/own_provider.py)."
+    ),
+    "piopiy.services.playht": (
+        "is gone from the pipecat of today, which has given it up; any other TTS will do."
+    ),
+    "piopiy.setup_utils": "is not here: models come with the extras, or are loaded when they are first used.",
+    "piopiy.speech_agent": "is not here yet, nor is any speech to speech: give a VoiceAgent an STT, a model and a TTS.",
+}
+"""Why a module is not here, where it is not that pipecat has something else in its place."""

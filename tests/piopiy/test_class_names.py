@@ -52,7 +52,7 @@ for line in open(sys.argv[1]):
         try:
             getattr(importlib.import_module(module), name)
         except ImportError as error:
-            found["gone" if "is gone" in str(error) and "Use " in str(error) else "no SDK"] += 1
+            found["gone" if "Use " in str(error) and "instead." in str(error) else "no SDK"] += 1
         except AttributeError:
             found["left"].setdefault(module, []).append(name)
         else:

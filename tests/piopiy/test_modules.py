@@ -46,8 +46,16 @@ def test_most_of_them_resolve() -> None:
 
 
 def test_the_tables_name_what_there_is() -> None:
-    for name in (*_moved.MOVED, *_moved.VIEWS, *_moved.GONE, *_moved.EMPTY):
+    for name in (
+        *_moved.MOVED,
+        *_moved.VIEWS,
+        *_moved.GONE,
+        *_moved.EMPTY,
+        *_moved.GONE_NAMES,
+        *_moved.RENAMED,
+    ):
         assert any(each == name or each.startswith(f"{name}.") for each in MODULES), name
+    assert set(_moved.WHY) <= set(_moved.GONE)
     for name, renamed in _moved.RENAMED.items():
         for old, now in renamed.items():
             module, _, attribute = now.rpartition(".")
