@@ -27,7 +27,7 @@ from tests.support.web import API_KEY
 pytestmark = [needs_nats, pytest.mark.realtime]
 
 RATE = 8000
-UNHEARD_HZ, HEARD_HZ, BOT_HZ = 800.0, 1200.0, 2100.0
+BEFORE_HZ, MUTED_HZ, AFTER_HZ, BOT_HZ = 800.0, 1200.0, 1600.0, 2100.0
 HOLD_HZ, HOLD_LOUDNESS = 523.25, 0.08
 """The first tone of who is on hold (`audio.tones`), and so much of it in a tenth of a second that it does not fill."""
 
@@ -121,20 +121,20 @@ def test_a_call_over_the_trunk_of_another_gateway_is_dialled_held_muted_and_tran
             await page.get_by_test_id("key").press("Enter")
             row, _, far, near = await dial(page, house)
 
-            await far.socket.send(tone(HEARD_HZ, 1))
-            await until_heard(near, HEARD_HZ)
+            await far.socket.send(tone(BEFORE_HZ, 1))
+            await until_heard(near, BEFORE_HZ)
             mute, hold = row.get_by_test_id("fleet-mute"), row.get_by_test_id("fleet-hold")
             await mute.click()
             await pressed(mute, on=True)
             near.audio.clear()
-            await far.socket.send(tone(UNHEARD_HZ, 1))
+            await far.socket.send(tone(MUTED_HZ, 1))
             await near.socket.send(tone(BOT_HZ, 3))
             await until_heard(far, BOT_HZ)  # who is muted hears the bot on, and says a second meanwhile
             await far.hear_audio_bytes(2 * RATE * 2)
             await mute.click()
             await pressed(mute, on=False)
-            await far.socket.send(tone(HEARD_HZ, 2))
-            assert loudness(await until_heard(near, HEARD_HZ), UNHEARD_HZ) < 0.1
+            await far.socket.send(tone(AFTER_HZ, 2))
+            assert loudness(await until_heard(near, AFTER_HZ), MUTED_HZ) < 0.1
 
             await hold.click()
             await pressed(hold, on=True)
@@ -142,7 +142,8 @@ def test_a_call_over_the_trunk_of_another_gateway_is_dialled_held_muted_and_tran
             await house.bot.hear_where(lambda one: one.get("what") == "hold", "hold")
             await far.hear_audio_bytes(4 * RATE * 2)  # what was said before the hold
             await near.socket.send(tone(BOT_HZ, 1))
-            held = await until_heard(far, HOLD_HZ, least=HOLD_LOUDNESS)
+            held = await far.hear_audio_bytes(2 * RATE * 2)
+            held += await until_heard(far, HOLD_HZ, least=HOLD_LOUDNESS)
             assert loudness(held, BOT_HZ) < 0.1, "the bot's speech waits"
             await hold.click()
             await pressed(hold, on=False)
@@ -158,9 +159,9 @@ def test_a_call_over_the_trunk_of_another_gateway_is_dialled_held_muted_and_tran
             await expect(row).to_contain_text("transferred, talking")
             await expect(hold).to_be_disabled()
             for speaker, listener in ((far, third), (third, far)):
-                await speaker.socket.send(tone(HEARD_HZ, 2))
+                await speaker.socket.send(tone(BEFORE_HZ, 2))
                 listener.audio.clear()
-                await until_heard(listener, HEARD_HZ)
+                await until_heard(listener, BEFORE_HZ)
 
             await row.get_by_test_id("fleet-hangup").click()
             await page.get_by_test_id("confirm-yes").click()

@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, caller, config, until
 from tests.support.offline import AUDIO
+from tests.support.phone_calls import loud
 from tests.support.web import API_KEY, client
 
 pytestmark = pytest.mark.realtime
@@ -193,16 +194,14 @@ def test_a_cold_transfer_of_a_caller_without_a_phone_is_bridged_here() -> None:
             await line.hear("answered")
             await here.ask(f"/{call_id}/transfer", to="bob", warm=False)
             await bob.event("CALL_INCOMING")
-            ringing = np.frombuffer(await line.hear_audio(50), np.int16)
+            ringing = np.frombuffer(await line.hear_audio_bytes(32000), np.int16)
             assert int(np.abs(ringing.astype(np.int32)).max()) > 500, "the caller hears it ring"
             await bob.command("accept")
             await here.phase(call_id, Phase.BRIDGED)
             await bob.say(SENTENCE)
             line.audio.clear()
             async with asyncio.timeout(10):
-                while (
-                    np.abs(np.frombuffer(await line.hear_audio(25), np.int16).astype(np.int32)).max() < 3000
-                ):
+                while await loud(line, rate=16000) < 3000:
                     pass
             await line.say(event="hangup")
             await bob.event("CALL_CLOSED")

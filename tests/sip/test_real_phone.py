@@ -92,7 +92,7 @@ def test_both_hear_each_other_and_the_keys_of_both() -> None:
             while not (await media.hear("played"))["dry"]:
                 pass
             media.audio.clear()
-            await media.hear_audio(30)  # the phone's recording is written a piece at a time
+            await media.hear_audio_bytes(9600)  # the phone's recording is written a piece at a time
             await phone.hang_up()
             assert (await one.hear("ended"))["reason"] == "caller_hangup"
             heard = phone.heard().astype(np.float64)
@@ -133,7 +133,7 @@ def test_on_hold_neither_hears_the_other_and_then_both_do() -> None:
             while await loud(media) < 3000:
                 pass
             await phone.command("hold")
-            while await loud(media, 50) > 0:
+            while await loud(media, 1) > 0:
                 pass
             [call] = gateway.switchboard.snapshot().calls
             assert call.phase == "live"
@@ -164,7 +164,7 @@ def test_wideband_phones_are_heard_at_16_khz(codec: str, module: str, rate: int)
             while not (await media.hear("played"))["dry"]:
                 pass
             media.audio.clear()
-            await media.hear_audio(30)
+            await media.hear_audio_bytes(19200)
             await phone.hang_up()
             await one.hear("ended")
             assert np.abs(phone.heard()).max() > 5000

@@ -68,7 +68,7 @@ async def hear_each_other(one: Peer, other: Peer, rate: int = 8000) -> None:
     for speaker, listener in ((one, other), (other, one)):
         await speaker.socket.send(voice)
         listener.audio.clear()
-        while await loud(listener, 5) < 4000:
+        while await loud(listener, 0.1, rate) < 4000:
             pass
 
 
@@ -134,11 +134,11 @@ def test_a_caller_of_another_kind_is_transferred_to_a_number_and_whoever_picks_u
             for at in range(0, len(voice), 640):
                 await ann.socket.send(voice[at : at + 640])
                 await asyncio.sleep(0.02)  # a microphone's pace: a bridge keeps no more than 200 ms
-            while await loud(far, 5) < 4000:
+            while await loud(far, 0.1) < 4000:
                 pass
             await far.socket.send(voice)
             ann.audio.clear()
-            while await loud(ann, 5) < 4000:
+            while await loud(ann, 0.1, 16000) < 4000:
                 pass
             await here.theirs.hangup(far_offer)
             assert (await ann.hear("hangup", "ended"))["reason"] == "transferred"

@@ -69,9 +69,12 @@ async def ended(gateway: Gateway) -> CallSnapshot:
     return gateway.switchboard.snapshot().ended[0]
 
 
-async def loud(media: Peer, pieces: int = 25) -> int:
-    """Return how loud the caller is in the next so many pieces."""
-    return int(np.abs(np.frombuffer(await media.hear_audio(pieces), np.int16).astype(np.int32)).max())
+async def loud(media: Peer, seconds: float = 0.5, rate: int = 8000) -> int:
+    """Return how loud the caller is in the next so many seconds of audio. Messages say nothing of how long it is: on a
+    busy machine some have more.
+    """
+    pcm = await media.hear_audio_bytes(round(seconds * rate) * 2)
+    return int(np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max())
 
 
 def tone_file(folder: Path, hz: float, seconds: float = 60.0, rate: int = 8000) -> Path:

@@ -123,7 +123,7 @@ def test_a_browser_and_an_agent_hear_each_other_until_the_tab_is_closed(house: H
             assert (offer["metadata"], offer["caller_rate"]) == ({"table": 4}, 16000)
             browser.microphone.say(tone(700, 3))
             await media.socket.send(tone(440, 1, 16000).tobytes())
-            heard = np.frombuffer(await media.hear_audio(100), np.int16)
+            heard = np.frombuffer(await media.hear_audio_bytes(64000), np.int16)  # 2 s
             assert abs(loudest_hz(heard[-8000:], 16000) - 700) < 5
             await until(lambda: browser.sound.size > 0.8 * 48000)
             assert abs(loudest_hz(browser.sound[-24000:], 48000) - 440) < 5
@@ -425,7 +425,7 @@ def test_a_browser_that_comes_again_has_its_call_still(house: House) -> None:
             assert (again.pc_id, again.call_id) == (browser.pc_id, browser.call_id)
             await until(lambda: again.connection.connectionState == "connected")
             media.audio.clear()
-            heard = np.frombuffer(await media.hear_audio(60), np.int16)
+            heard = np.frombuffer(await media.hear_audio_bytes(38400), np.int16)  # 1.2 s
             assert abs(loudest_hz(heard[-8000:], 16000) - 700) < 5
             await media.socket.send(tone(440, 1, 16000).tobytes())
             await until(lambda: again.sound.size > 0.5 * 48000)
@@ -576,7 +576,7 @@ def test_two_hundred_offers_that_nobody_follows_up_disturb_no_call_and_leave_not
             await all_closed(calls, but=1)
             assert len(gateway.switchboard.snapshot().calls) == 1
             media.audio.clear()
-            heard = np.frombuffer(await media.hear_audio(50), np.int16)
+            heard = np.frombuffer(await media.hear_audio_bytes(32000), np.int16)  # 1 s
             assert abs(loudest_hz(heard[-8000:], 16000) - 700) < 5
             await browser.close()
 
