@@ -21,6 +21,7 @@ from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption,
 from piopiy_pipeline.cli.speech_findings import speech_findings
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, TOKEN_VARIABLES, read_first
 from piopiy_pipeline.text import printable_line
 
 __all__ = ["check", "findings"]
@@ -46,8 +47,8 @@ _EXTRAS = {
 }
 """The packages of each extra, and what each is imported as."""
 _VARIABLES = (
-    "AGENT_ID",
-    "AGENT_TOKEN",
+    ID_VARIABLES[0],
+    TOKEN_VARIABLES[0],
     "PIOPIY_URL",
     "PIOPIY_CALLER_KEY",
     "OPENAI_API_KEY",
@@ -101,7 +102,8 @@ def findings() -> Iterator[Finding]:
     yield from speech_findings()
     yield _meaning()
     yield _callers_voice()
-    for name in _VARIABLES:
+    newer = (name for name in (*ID_VARIABLES[1:], *TOKEN_VARIABLES[1:]) if os.environ.get(name))
+    for name in (*_VARIABLES, *newer):
         yield Finding(name, *(("ok", "set") if os.environ.get(name) else ("absent", "not set")))
 
 
@@ -240,7 +242,7 @@ def _credentials(address: str, agent: str | None, key: str | None, *, required: 
         refusal = asyncio.run(_knock(target.call_url, target.key))
         detail = f"refused: {refusal}" if refusal else f"accepted for agent {target.agent_id}"
         found.append(Finding("caller's key", "bad" if refusal else "ok", detail))
-    if token := os.environ.get("AGENT_TOKEN"):
+    if token := read_first(TOKEN_VARIABLES):
         refusal = asyncio.run(_knock(f"{address}/agent", token))
         found.append(
             Finding(

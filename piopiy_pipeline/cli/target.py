@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from piopiy_pipeline.cli.credentials import CredentialsError, DevCredentials, find_credentials
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, read_first
 
 __all__ = [
     "CONNECT_S",
@@ -107,7 +108,7 @@ def find_target(url: str | None, agent_id: str | None, key: str | None) -> Targe
     address = gateway_url(url)
     key = key or os.environ.get("PIOPIY_CALLER_KEY") or None
     if key is not None:
-        agent_id = agent_id or os.environ.get("AGENT_ID") or None
+        agent_id = agent_id or read_first(ID_VARIABLES)
         if agent_id is None and (found := _of_dev(local_port(address))) is not None:
             agent_id = found.agent_id
         if agent_id is None:

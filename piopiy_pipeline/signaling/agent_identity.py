@@ -19,5 +19,13 @@ def read_first(variables: tuple[str, ...]) -> str | None:
 
 
 def identity_variables(agent_id: str, agent_token: str) -> dict[str, str]:
-    """Return the variables that a bot's file may read, under the names of both generations."""
-    return dict.fromkeys(ID_VARIABLES, agent_id) | dict.fromkeys(TOKEN_VARIABLES, agent_token)
+    """Return the variables that a bot's file may read, under the names of both generations.
+
+    What is set under the newer names stays: a client of Piopiy's REST API reads its token there, too.
+    """
+    newer = dict.fromkeys(ID_VARIABLES[1:], agent_id) | dict.fromkeys(TOKEN_VARIABLES[1:], agent_token)
+    return {
+        ID_VARIABLES[0]: agent_id,
+        TOKEN_VARIABLES[0]: agent_token,
+        **{name: value for name, value in newer.items() if not os.environ.get(name)},
+    }

@@ -107,4 +107,8 @@ def test_the_environment_of_either_generation_names_the_agent(
         agent_id=None, agent_token=None, signaling_url=None, debug=False, redact=None, blocked_call_s=10.0
     )
     assert found == wanted
-    assert identity_variables(*wanted)["PIOPIY_TOKEN"] == wanted[1]
+    given = identity_variables("mine", "secret")
+    assert (given["AGENT_ID"], given["AGENT_TOKEN"]) == ("mine", "secret")
+    assert given.get("PIOPIY_TOKEN") == (None if "PIOPIY_TOKEN" in variables else "secret"), (
+        "it stays as it is"
+    )
