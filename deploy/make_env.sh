@@ -10,6 +10,11 @@ cd "$(dirname "$0")"
     exit 1
 }
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+address=${1:-$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p')}
+[ -n "$address" ] || {
+    echo "make_env: which address has this machine? sh deploy/make_env.sh ADDRESS" >&2
+    exit 1
+}
 umask 077
 cat >.env <<END
 AGENT_TOKEN=$(secret)
@@ -19,7 +24,8 @@ TOKEN_SECRET=$(secret)
 POSTGRES_PASSWORD=$(secret)
 GRAFANA_PASSWORD=$(secret)
 NATS_TOKEN=$(secret)
-PUBLIC_ADDRESS=${1:-}
+PUBLIC_ADDRESS=$address
+PRIVATE_ADDRESS=
 PAGES=[]
 END
-echo "make_env: wrote deploy/.env; operators' key: API_KEY, Grafana's: admin and GRAFANA_PASSWORD"
+echo "make_env: wrote deploy/.env for $address; operators' key: API_KEY, Grafana's: admin and GRAFANA_PASSWORD"

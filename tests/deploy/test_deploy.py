@@ -74,15 +74,14 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 
 
-def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
+def rendered(values: dict[str, Any], name: str = "calls", namespace: str = "voice") -> list[dict[str, Any]]:
     """Return the objects that the chart makes of these values."""
     chart = helm().Chart.load(str(CHART))
     values = {"secrets": {"agentToken": "agent-token"}, **values}
-    texts = chart.render(values=values, name="calls", namespace="voice")
     return [
         thing
-        for name, text in texts.items()
-        if not name.endswith("NOTES.txt")
+        for file, text in chart.render(values=values, name=name, namespace=namespace).items()
+        if not file.endswith("NOTES.txt")
         for thing in yaml.safe_load_all(text)
         if thing
     ]
@@ -197,7 +196,8 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     assert subprocess.run(["sh", folder / "make_env.sh"], check=False, capture_output=True).returncode == 1
     secrets = dict(line.split("=", 1) for line in file.read_text().splitlines())
-    assert len(set(secrets.values())) == len(secrets)
+    own = [value for name, value in secrets.items() if name != "PRIVATE_ADDRESS"]
+    assert len(set(own)) == len(own)
 
     def filled(text: str) -> str:
         text = re.sub(r"\$\{(\w+):\+([^}]*)\}", lambda m: m[2] if secrets[m[1]] else "", text)
@@ -220,6 +220,42 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
     assert config.cluster is not None
     assert config.cluster.pages == ["https://calls-a.example", "https://calls-b.example"]
     assert "--jetstream" in services["nats"]["command"], "pages and calls go on with what is kept there"
+    assert [filled(port) for name in ("nats", "postgres") for port in services[name]["ports"]] == [
+        "127.0.0.1:4222:4222",
+        "127.0.0.1:5432:5432",
+    ]
+    secrets["PRIVATE_ADDRESS"] = "10.0.0.5"  # a second machine's gateway comes to where they listen then
+    environ = {name: filled(value) for name, value in services["gateway"]["environment"].items()}
+    config = GatewayConfig.load(None, environ)
+    assert config.cluster is not None
+    assert config.cluster.servers == ["nats://10.0.0.5:4222"]
+    assert config.database_url is not None
+    assert "@10.0.0.5:5432/" in config.database_url
+    assert filled(services["nats"]["ports"][0]) == "10.0.0.5:4222:4222"
+
+
+@pytest.mark.parametrize(
+    ("found", "address"), [("192.0.2.1 via 10.1.0.1 dev e src 10.1.0.9 uid 0", "10.1.0.9"), ("", "")]
+)
+def test_without_an_address_the_machine_s_own_is_taken_or_asked_for(
+    found: str, address: str, tmp_path: Path
+) -> None:
+    shutil.copy(DEPLOY / "make_env.sh", tmp_path)
+    (tmp_path / "ip").write_text(f"#!/bin/sh\necho '{found}'\n")
+    (tmp_path / "ip").chmod(0o755)
+    done = subprocess.run(
+        ["sh", tmp_path / "make_env.sh"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is bool(address)
+    if address:
+        assert f"PUBLIC_ADDRESS={address}\n" in (tmp_path / ".env").read_text()
+    else:
+        assert "which address has this machine? sh deploy/make_env.sh ADDRESS" in done.stderr
+        assert not (tmp_path / ".env").exists()
 
 
 def test_files_that_compose_mounts_are_there() -> None:
@@ -233,7 +269,8 @@ def test_files_that_compose_mounts_are_there() -> None:
 def test_everything_but_the_gateway_is_reached_by_this_machine_alone() -> None:
     for name, service in compose()["services"].items():
         for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:"), f"{name}: {port}"
+            own = "${PRIVATE_ADDRESS:-127.0.0.1}:" if name in ("nats", "postgres") else "127.0.0.1:"
+            assert port.startswith(own), f"{name}: {port}"
 
 
 def test_dashboards_and_prometheus_have_files_that_can_be_read() -> None:
@@ -290,6 +327,13 @@ def test_units_run_verbs_that_there_are(unit: Path) -> None:
     assert command in ("gateway", "start")
 
 
+def test_two_instances_of_an_agent_run_one_bot() -> None:
+    unit = next(path for path in SYSTEMD if "@" in path.name).read_text()
+    assert "\nExecStart=/opt/piopiy/bin/piopiy start /etc/piopiy/bots/${BOT}.py\n" in unit
+    [environment] = re.findall(r"^Environment=(.*)$", unit, re.MULTILINE)
+    assert {"BOT=%i", "AGENT_ID=%i"} <= {*environment.split()}, "an EnvironmentFile may say otherwise"
+
+
 # ---------------------------------------------------------------------- Kubernetes
 
 
@@ -326,7 +370,7 @@ def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> 
         "token": "$(NATS_TOKEN)",
         "name": "$(POD_NAME)",
         "url": "ws://$(NODE_ADDRESS):7860",
-        "subject": "piopiy",
+        "subject": "voice_calls",
     }
     known = {
         "$(NODE_ADDRESS)": "192.0.2.1",
@@ -339,6 +383,61 @@ def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> 
     assert config.cluster is not None
     assert (config.host, config.cluster.url) == ("0.0.0.0", "ws://192.0.2.1:7860")
     assert (config.cluster.name, config.cluster.token) == ("calls-piopiy-gateway-0", "secret")
+
+
+def test_after_a_plain_installation_somebody_can_call_and_open_the_console(tmp_path: Path) -> None:
+    things = rendered({"secrets": {}})
+    assert of_kind(things, "StatefulSet")["spec"]["replicas"] == 1, "an agent is connected to one gateway"
+    secrets = of_kind(things, "Secret")["stringData"]
+    file = tmp_path / "gateway.toml"
+    file.write_text(secrets["gateway.toml"])
+    config = GatewayConfig.load(file, {})
+    assert config.agents == {"front_desk": secrets["agent-token"]}
+    assert config.api_keys == [secrets["api-key"]]
+    assert config.caller_keys == [secrets["caller-key"]]
+    assert config.token_secret == secrets["token-secret"]
+    made = {secrets[key] for key in ("agent-token", "api-key", "caller-key", "token-secret")}
+    assert len(made) == 4
+    assert min(map(len, made)) >= 40
+    assert config.sip is not None
+    assert config.sip.default_agent == "front_desk"
+    notes = what_helm_says({})
+    assert "get secret calls-piopiy -o jsonpath='{.data.api-key}'" in notes
+    assert "No telephone may call yet" in notes
+    assert "One gateway at port 7860" in notes
+
+
+def test_what_somebody_gives_is_not_made(tmp_path: Path) -> None:
+    own = {"api_keys": ["a", "b"], "caller_keys": ["c"], "token_secret": "d", "sip": {"users": {"anna": "e"}}}
+    secrets = of_kind(rendered({"gateway": {"config": own}}), "Secret")["stringData"]
+    file = tmp_path / "gateway.toml"
+    file.write_text(secrets["gateway.toml"])
+    config = GatewayConfig.load(file, {})
+    assert (config.api_keys, config.caller_keys, config.token_secret) == (["a", "b"], ["c"], "d")
+    assert [secrets[key] for key in ("agent-token", "api-key", "caller-key")] == ["agent-token", "a", "c"]
+    assert "No telephone may call yet" not in what_helm_says({"gateway": {"config": own}})
+
+
+def what_helm_says(values: dict[str, Any]) -> str:
+    """Return what Helm prints after an installation."""
+    texts = helm().Chart.load(str(CHART)).render(values=values, name="calls", namespace="voice")
+    return str(next(text for name, text in texts.items() if name.endswith("NOTES.txt")))
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace"), [("calls", "voice"), ("calls", "other"), ("a.b", "voice"), ("c" * 50, "n" * 60)]
+)
+def test_two_releases_are_two_clusters_unless_they_are_told_to_be_one(name: str, namespace: str) -> None:
+    def subject(cluster: dict[str, Any], name: str = name, namespace: str = namespace) -> str:
+        things = rendered({"gateway": {"cluster": {"enabled": True, **cluster}}}, name, namespace)
+        [container] = of_kind(things, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+        [made] = [one["value"] for one in container["env"] if one["name"] == "PIOPIY_GATEWAY_CLUSTER"]
+        return ClusterConfig.model_validate_json(made).subject  # it is one that gateways take
+
+    assert subject({}) == subject({})
+    assert subject({}) != subject({}, name="others")
+    assert subject({}) != subject({}, namespace="elsewhere")
+    assert subject({"subject": "ours"}) == "ours"
 
 
 @pytest.mark.parametrize(
@@ -404,7 +503,7 @@ def test_a_deployment_that_is_scaled_by_somebody_else_has_no_number_of_its_own()
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"secrets": {"agentToken": ""}}, "a secret that agents show to gateways"),
+        ({"gateway": {"replicas": 2}}, "gateway.replicas: 2 gateways that do not know each other"),
         ({"gateway": {"replica": 3}}, "replica"),
         ({"gateway": {"cluster": {"pages": ["calls-a.example"]}}}, "pages"),
         ({"agent": {"drain": "never"}}, "drain"),

@@ -1,5 +1,5 @@
 {{- define "piopiy.name" -}}
-{{- printf "%s-piopiy" .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-piopiy" (.Release.Name | replace "." "-") | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "piopiy.labels" -}}
@@ -38,11 +38,26 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end -}}
 
+{{- /* A value that is kept: what the user gives, else what the release has already, else a new one. Called with a dict of
+root, key (in the Secret) and given. */ -}}
+{{- define "piopiy.kept" -}}
+{{- $there := lookup "v1" "Secret" .root.Release.Namespace (include "piopiy.secret" .root) | default dict -}}
+{{- $kept := get ($there.data | default dict) .key | b64dec -}}
+{{- .given | default $kept | default (randAlphaNum 40) -}}
+{{- end -}}
+
+{{- /* What this release's subjects in NATS begin with: another release, or the same one in another namespace, has others. */ -}}
+{{- define "piopiy.subject" -}}
+{{- $own := printf "%s_%s" .Release.Namespace (.Release.Name | replace "." "_") -}}
+{{- if gt (len $own) 64 }}{{- $own = printf "%s_%s" ($own | trunc 50) ($own | sha256sum | trunc 12) }}{{- end -}}
+{{- .Values.gateway.cluster.subject | default $own -}}
+{{- end -}}
+
 {{- /* [cluster] of a gateway, as JSON with the names of variables in it. */ -}}
 {{- define "piopiy.cluster" -}}
 {{- $cluster := .Values.gateway.cluster -}}
 {{- $url := printf "ws://$(NODE_ADDRESS):%d" (int .Values.gateway.port) -}}
-{{- $found := dict "servers" $cluster.servers "name" "$(POD_NAME)" "url" $url "subject" $cluster.subject -}}
+{{- $found := dict "servers" $cluster.servers "name" "$(POD_NAME)" "url" $url "subject" (include "piopiy.subject" .) -}}
 {{- with $cluster.pages }}{{- $_ := set $found "pages" . }}{{- end -}}
 {{- if $cluster.tokenSecret }}{{- $_ := set $found "token" "$(NATS_TOKEN)" }}{{- end -}}
 {{- if $cluster.userSecret }}{{- $_ := merge $found (dict "user" "$(NATS_USER)" "password" "$(NATS_PASSWORD)") }}{{- end -}}
