@@ -121,6 +121,14 @@ def test_a_mistake_in_the_table_of_telephones_is_told_with_its_own_keys(tmp_path
     assert told.startswith(f"{path}: sip.prot: no such setting. There are host, port, transports")
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+def test_an_address_to_listen_at_is_none_by_which_agents_find_the_gateway(tmp_path: Path, host: str) -> None:
+    path = written(tmp_path, f"[cluster]\nservers = ['nats://nats']\nurl = 'ws://{host}:7860'\n")
+    told = complaint(path)
+    assert told.startswith(f"{path}: cluster.url: ")
+    assert "do not find host" in told
+
+
 def test_a_mistake_in_the_table_of_a_cluster_is_told_with_its_own_keys(tmp_path: Path) -> None:
     path = written(tmp_path, "[cluster]\nservers = ['nats://nats']\npage = []\n")
     told = complaint(path)

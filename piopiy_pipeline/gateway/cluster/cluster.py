@@ -175,6 +175,9 @@ class Cluster:
     def expects(self, call_id: str) -> bool:
         return self._summonses.expects(call_id)
 
+    def why_nobody(self, call_id: str) -> str:
+        return self._problem or self._summonses.why(call_id)
+
     def forget(self, call_id: str) -> None:
         unused = self._summonses.forget(call_id)
         if unused is not None:
@@ -325,8 +328,11 @@ class Cluster:
     def on_notice(self, notice: GatewayNotice) -> None:
         now = self._loop.time()
         match notice.notice:
-            case NotComing(call_id=call_id, instance_id=instance_id):
-                if self._summonses.not_coming(call_id, instance_id, now):
+            case NotComing(call_id=call_id, instance_id=instance_id, detail=detail):
+                logger.bind(call_id=call_id).info(
+                    "instance {} does not come from another gateway to {}: {}", instance_id, self.url, detail
+                )
+                if self._summonses.not_coming(call_id, instance_id, detail, now):
                     self._ask(call_id, now)
             case InstanceNews(agent_id=agent_id, died=InstanceDied() as died):
                 self._switchboard.instance_died(agent_id, died, now)
@@ -397,7 +403,10 @@ class Cluster:
             self._send_back(summons)
         for summons in missed:
             logger.bind(call_id=summons.call_id).info(
-                "instance {} did not come from another gateway within {:g} s", summons.instance_id, COME_S
+                "instance {} did not come from another gateway to {} within {:g} s",
+                summons.instance_id,
+                self.url,
+                COME_S,
             )
             self._ask(summons.call_id, now)
         for one in self._reservations.tick(now):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -60,6 +61,10 @@ class ClusterConfig(BaseModel):
         parts = urlsplit(url)
         if parts.scheme not in ("ws", "wss") or not parts.hostname or "@" in parts.netloc:
             raise ValueError("the address of this gateway looks like ws://host:port or wss://host:port")
+        if _is_everywhere(parts.hostname):
+            raise ValueError(
+                f"agents do not find host {parts.hostname!r}: give the one by which they reach it"
+            )
         _ = parts.port
         return url.rstrip("/")
 
@@ -101,3 +106,11 @@ class ClusterConfig(BaseModel):
     def gateway_name(self, url: str) -> str:
         """Return the name of the gateway whose address this is."""
         return self.name or urlsplit(url).netloc
+
+
+def _is_everywhere(host: str) -> bool:
+    """Return whether a host is an address to listen at, and none to go to."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False

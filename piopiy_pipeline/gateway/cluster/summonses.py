@@ -55,6 +55,10 @@ class Summons:
     """Who is here."""
     failed: list[str] = field(default_factory=list)
     """The ids of those that did not come."""
+    early: list[str] = field(default_factory=list)
+    """The ids of those that said that they do not come before it was known that they were sent."""
+    why: str = ""
+    """Why the last one did not come, for operators."""
 
 
 class Summonses:
@@ -77,9 +81,9 @@ class Summonses:
         before = self._by_call.get(call_id)
         if before is not None and now < before.until and not self._used(before):
             return None
-        failed = [] if before is None else before.failed
+        failed, why = ([], "") if before is None else (before.failed, before.why)
         summons = self._by_call[call_id] = Summons(
-            call_id, agent_id, secrets.token_urlsafe(24), now + COME_S, failed=failed
+            call_id, agent_id, secrets.token_urlsafe(24), now + COME_S, failed=failed, why=why
         )
         summons.failed = [*dict.fromkeys([*without, *failed])][-MOST_FAILED:]
         return summons
@@ -91,14 +95,22 @@ class Summonses:
         if instance_id is None:
             self._over(summons, now)
             return True
+        if instance_id in summons.early:
+            summons.state, summons.until = SummonsState.OVER, now  # as in `not_coming`
+            return True
         summons.state, summons.instance_id = SummonsState.COMING, instance_id
         return False
 
-    def not_coming(self, call_id: str, instance_id: str, now: float) -> bool:
+    def not_coming(self, call_id: str, instance_id: str, why: str, now: float) -> bool:
         """Note that an instance that was sent does not come. Returns whether it was waited for."""
         summons = self._by_call.get(call_id)
+        if summons is not None and summons.state is SummonsState.ASKING and len(summons.early) < MOST_FAILED:
+            summons.early.append(instance_id)  # the answer that names it was overtaken
+            summons.failed.append(instance_id)
+            summons.why = why
         if summons is None or summons.state is not SummonsState.COMING or summons.instance_id != instance_id:
             return False
+        summons.why = why
         summons.failed.append(instance_id)
         summons.state, summons.until = SummonsState.OVER, now  # somebody else can be asked at once
         return True
@@ -132,6 +144,11 @@ class Summonses:
         summons = self._by_call.get(call_id)
         return summons is not None and summons.state in (SummonsState.ASKING, SummonsState.COMING)
 
+    def why(self, call_id: str) -> str:
+        """Return why the last instance that was sent for a call did not come; empty if none was sent, or it came."""
+        summons = self._by_call.get(call_id)
+        return "" if summons is None else summons.why
+
     def forget(self, call_id: str) -> Summons | None:
         """Forget a call. Returns its summons if an instance is here that was not offered it."""
         summons = self._by_call.pop(call_id, None)
@@ -150,6 +167,7 @@ class Summonses:
             if summons.state is not SummonsState.HERE:
                 if summons.instance_id is not None:
                     summons.failed.append(summons.instance_id)
+                    summons.why = f"instance {summons.instance_id} did not come within {COME_S:g} s"
                 self._over(summons, now)
                 missed.append(summons)
                 continue

@@ -363,10 +363,18 @@ class AgentAssignment:
         if self._failure is not None:
             return self._failure
         connected = self._instances.of(self._info.agent_id)
+        why = self._summoner.why_nobody(self._info.call_id)
+        others = f"; other gateways: {why}" if why else ""
         if not connected and self._summoner.elsewhere(self._info.agent_id):
-            return EndReason.BUSY, "instances are connected to other gateways, and none took the call"
+            return (
+                EndReason.BUSY,
+                f"instances are connected to other gateways, and none took the call{others}",
+            )
         if not connected:
-            return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected"
+            return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected{others}"
         full = sum(one.load is not None and one.load.takes != "all" for one in connected)
         overload = f"; busy with the calls that they have: {full}" if full else ""
-        return EndReason.BUSY, f"instances connected: {len(connected)}, and none took the call{overload}"
+        return (
+            EndReason.BUSY,
+            f"instances connected: {len(connected)}, and none took the call{overload}{others}",
+        )

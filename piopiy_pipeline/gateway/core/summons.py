@@ -70,6 +70,9 @@ class Summoner(Protocol):
     def expects(self, call_id: str) -> bool:
         """Return whether it is not known yet that nobody comes for this call. That is so for a few seconds at most."""
 
+    def why_nobody(self, call_id: str) -> str:
+        """Return why nobody came for this call from other gateways, in words; empty if nothing is known."""
+
     def agent_of(self, ticket: str) -> str | None:
         """Return of which agent an instance may connect that shows this ticket; None: of none."""
 
@@ -119,6 +122,9 @@ class NobodyElse:
 
     def expects(self, call_id: str) -> bool:
         return False
+
+    def why_nobody(self, call_id: str) -> str:
+        return ""
 
     def agent_of(self, ticket: str) -> str | None:
         return None

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.cluster.directory_messages import DirectoryAnswer, DirectorySearch
 from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import InstanceDied, Move
+from piopiy_pipeline.signaling.messages import InstanceDied, Move, Roam
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.cluster import ModelAgent, ModelCluster, ModelGateway
 
@@ -136,6 +137,35 @@ def test_an_instance_that_is_killed_on_its_way_is_followed_by_another() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_why_an_agent_does_not_reach_this_gateway_is_known_here(overtaken: bool) -> None:
+    async def scenario() -> None:
+        house, _, other = await two()
+        agent = house.agents[0]
+
+        def refuse(order: Roam) -> None:
+            agent._settle(order.call_id, taken=False, detail=f"{order.url}: Connection refused")
+
+        agent._connect = refuse  # type: ignore[method-assign]
+        if overtaken:  # the refusal is here before the answer that names who was sent
+            answer = other.directory.search
+
+            async def search(search: DirectorySearch, timeout_s: float) -> DirectoryAnswer | None:
+                found = await answer(search, timeout_s)
+                await asyncio.sleep(0.3)
+                return found
+
+            other.directory.search = search  # type: ignore[method-assign]
+        _, leg = other.place("call-1")
+        await asyncio.sleep(2 * PLACE_S)
+        assert leg.ended is not None
+        assert leg.ended[0] is EndReason.BUSY
+        assert leg.ended[1].endswith(f"other gateways: {other.url}: Connection refused")
+        await house.close()
+
+    run(scenario())
+
+
 def test_a_call_goes_on_when_the_gateway_at_home_dies() -> None:
     async def scenario() -> None:
         house, home, other = await two(capacity=3)
@@ -236,6 +266,7 @@ def test_without_the_directory_each_gateway_goes_on_with_its_own() -> None:
         assert (before.phase, here.phase, there.phase) == (Phase.LIVE, Phase.LIVE, Phase.OFFERING)
         await asyncio.sleep(PLACE_S)
         assert leg.ended is not None
+        assert leg.ended[1].endswith("other gateways: the directory is down")
         house.agents[0].capacity = 3
         house.agents[0].report()
         house.broker.down = False
