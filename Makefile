@@ -12,7 +12,7 @@ RUNS := .venv/.runs
 .PHONY: help install run test test-lowest chaos lint format docs
 
 help:
-	@echo "make run [PORT=N]   the gateway and a bot: call it with $(BIN)/piopiy call"
+	@echo "make run [PORT=N]   the gateway and a bot: call it with $(BIN)/piopiy call [--url ws://127.0.0.1:$(PORT)]"
 	@echo "make test           everything that must pass: linter, types, tests"
 	@echo "make install        set up .venv for both, and no more"
 	@echo "make test-lowest    tests with the lowest versions that pyproject.toml allows"

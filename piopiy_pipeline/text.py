@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["has_words", "printable_line", "sentence_ends", "well_formed", "well_formed_json"]
+__all__ = ["counted", "has_words", "printable_line", "sentence_ends", "well_formed", "well_formed_json"]
 
 _UNPRINTABLE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f"  # C0 (line breaks, escape) and C1, where 0x9b begins an escape sequence, too
@@ -23,6 +23,17 @@ _UNPRINTABLE = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?…؟।]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with what it counts, such as ``1 call`` and ``2 calls``.
+
+    Args:
+        number: How many.
+        one: The word for one.
+        many: The word for any other number; None: `one` with an s.
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def has_words(text: str) -> bool:

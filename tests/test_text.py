@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piopiy_pipeline.text import printable_line, sentence_ends, well_formed, well_formed_json
+from piopiy_pipeline.text import counted, printable_line, sentence_ends, well_formed, well_formed_json
 
 CASES = int(os.environ.get("PROPERTY_CASES", "200"))
 ANY_TEXT = st.text(
@@ -82,3 +82,8 @@ def test_what_is_escaped_can_still_be_read() -> None:
 )
 def test_sentences_that_end_are_counted(text: str, ends: int) -> None:
     assert sentence_ends(text) == ends
+
+
+def test_one_is_counted_in_the_singular() -> None:
+    assert [counted(number, "call") for number in (0, 1, 2)] == ["0 calls", "1 call", "2 calls"]
+    assert counted(2, "call was", "calls were") == "2 calls were"

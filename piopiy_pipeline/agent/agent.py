@@ -55,6 +55,7 @@ from piopiy_pipeline.signaling.messages import (
     RoamRefused,
     RoamResult,
 )
+from piopiy_pipeline.text import counted
 
 __all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]
 
@@ -275,7 +276,7 @@ class Agent:
             return
         self._drains = True
         level = "INFO" if self._supervisor is None else "DEBUG"  # the supervisor of a call worker says it
-        logger.log(level, "draining: {} calls in progress, no new ones", self.active)
+        logger.log(level, "draining: {} in progress, no new ones", counted(self.active, "call"))
         if self._isolated is not None:
             self._admission.closed = True
             self._isolated.drain()

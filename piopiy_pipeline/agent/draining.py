@@ -20,6 +20,7 @@ from loguru import logger
 from piopiy_pipeline.arguments import check_seconds
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Session
+from piopiy_pipeline.text import counted
 
 __all__ = ["DrainMode", "DrainPlan", "Draining"]
 
@@ -125,7 +126,11 @@ class Draining:
         self._grace_over = True
         left = list(self._sessions())
         if left:
-            logger.info("{} calls are still in progress after {:g} s: goodbye", len(left), self._plan.grace_s)
+            logger.info(
+                "{} still in progress after {:g} s: goodbye",
+                counted(len(left), "call is", "calls are"),
+                self._plan.grace_s,
+            )
         for session in left:
             self._end(session)
 

@@ -16,6 +16,7 @@ from loguru import logger
 from piopiy_pipeline.agent.linux_process import processor_s
 from piopiy_pipeline.agent.overload_control import OverloadControl, ProcessTimes
 from piopiy_pipeline.agent.worker_member import WorkerMember
+from piopiy_pipeline.text import counted
 
 __all__ = ["ProcessorWatch"]
 
@@ -61,10 +62,10 @@ class ProcessorWatch:
             self.full = full
             if full:
                 logger.warning(
-                    "no more call workers are forked beside those of {} calls: {}", calls, load.why
+                    "no more call workers are forked beside those of {}: {}", counted(calls, "call"), load.why
                 )
             else:
-                logger.info("call workers are forked again: {} calls in progress", calls)
+                logger.info("call workers are forked again: {} in progress", counted(calls, "call"))
                 self._on_free()
 
     async def run(self, members: Mapping[int, WorkerMember]) -> None:

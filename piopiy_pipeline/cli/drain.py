@@ -12,6 +12,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import Failed
 from piopiy_pipeline.cli.target import CONNECT_S, gateway_url
+from piopiy_pipeline.text import counted
 
 __all__ = ["drain"]
 
@@ -53,5 +54,5 @@ def drain(
         ) from None
     except (OSError, ValueError) as error:
         raise Failed(f"{url}: {error} (--gateway)") from None
-    calls = f"{state['calls']} call{'' if state['calls'] == 1 else 's'} in progress"
+    calls = f"{counted(state['calls'], 'call')} in progress"
     print(f"{'drains' if state['draining'] else 'takes calls'}, {calls}")

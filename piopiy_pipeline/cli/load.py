@@ -33,6 +33,7 @@ from piopiy_pipeline.cli.options import (
 from piopiy_pipeline.cli.signals import stop_on_signals
 from piopiy_pipeline.cli.target import Target, find_target, require_gateway
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.text import counted
 
 if TYPE_CHECKING:
     from piopiy_pipeline.cli.loading.figures import CallerKind, LoadFigures
@@ -122,7 +123,9 @@ def load(
         list[str] | None,
         typer.Option(
             metavar="THRESHOLD",
-            help="Exit with 1 if this holds: a number of the JSON, such as voice_to_voice_ms.p95>1500.",
+            help="Exit with 1 if this holds: a number of the JSON, such as voice_to_voice_ms.p95>1500."
+            " [failed_share>0.05]",
+            show_default=False,
         ),
     ] = None,
     json_object: Annotated[
@@ -143,7 +146,8 @@ def load(
 
     Each caller says the same, as `piopiy call` does, and hangs up. The run ends by itself; Ctrl-C makes all callers
     hang up, and the results so far are printed. The exit status is 0 when calls were answered and no threshold was
-    crossed, 1 when not or when there is no gateway, 2 when something typed is wrong, 130 after Ctrl-C.
+    crossed, 1 when not or when there is no gateway, 2 when something typed is wrong, 130 after Ctrl-C. More than 5% of
+    calls that failed are too many, unless --fail-if says another failed or failed_share.
 
     Examples:
 
@@ -157,6 +161,7 @@ def load(
     """
     # Only here: `piopiy load --help` has no use for numpy, aiortc and pydantic.
     from piopiy_pipeline.cli.loading.load_run import LoadPlan
+    from piopiy_pipeline.cli.loading.thresholds import with_default_limit
     from piopiy_pipeline.cli.turns import load_script
     from piopiy_pipeline.signaling.caller import CallStart
     from piopiy_pipeline.testing.line.turn_taking import Habits
@@ -183,7 +188,7 @@ def load(
     address = _sip_address(sip, sip_user, target) if "sip" in plan.kinds else None
     for host in (urlsplit(target.url).hostname or "", address.host if address else ""):
         _require_permission(host, may_load or [], calls)
-    thresholds = [*map(_threshold(plan.kinds), fail_if or [])]
+    thresholds = [*map(_threshold(plan.kinds), with_default_limit(fail_if or []))]
     if html is not None:
         _require_writable(html)
     habits = Habits(hangup_after_s=hangup_after)
@@ -251,6 +256,7 @@ class _Load:
         """Print what was measured and write the page. Returns whether the run passed."""
         from piopiy_pipeline.cli.loading.load_page import load_page
         from piopiy_pipeline.cli.loading.load_progress import summary_table
+        from piopiy_pipeline.cli.loading.thresholds import why_failed
 
         found = {
             "url": self._target.url,
@@ -262,16 +268,19 @@ class _Load:
             **figures.to_json(),
         }
         verdicts = [one.judge(found) for one in thresholds]
-        passed = bool(figures.all.answered) and not any(verdict.failed for verdict in verdicts)
+        why = why_failed(found, verdicts)
+        found |= {"passed": why is None, "why": why}
         if to.html is not None:
             command = "piopiy " + shlex.join(_without_keys(sys.argv[1:]))
             to.html.write_text(load_page(figures, found, verdicts, command=command), encoding="utf-8")
         if to.json:
             judged = [{"fail_if": one.text, "value": one.value, "failed": one.failed} for one in verdicts]
-            print(json.dumps(found | {"thresholds": judged, "passed": passed}, ensure_ascii=False))
+            print(json.dumps(found | {"thresholds": judged}, ensure_ascii=False))
         else:
             print("\n".join(summary_table(found, verdicts)))
-        return passed
+        if why is not None:
+            print(f"piopiy load: failed: {why}", file=sys.stderr)
+        return why is None
 
     async def _ways(self, stack: contextlib.AsyncExitStack) -> dict[CallerKind, PlacesCalls]:
         """Return how calls of each kind are placed. What that needs ends with `stack`."""
@@ -341,8 +350,8 @@ def _require_permission(host: str, may_load: list[str], calls: int) -> None:
     if not host or _is_loopback(host) or host in may_load:
         return
     raise BadInput(
-        f"{host} is not this machine. {calls} callers at a time take its agents' places from real callers, and cost"
-        f" what its providers charge. If it is yours to load, say so: --may-load {host}"
+        f"{host} is not this machine. {counted(calls, 'caller')} at a time take its agents' places from real ones,"
+        f" and cost what its providers charge. If it is yours to load, say so: --may-load {host}"
     )
 
 

@@ -21,7 +21,7 @@ from piopiy_pipeline.cli.options import (
     require_seconds,
 )
 from piopiy_pipeline.log import log_to_stderr
-from piopiy_pipeline.text import well_formed
+from piopiy_pipeline.text import counted, well_formed
 
 if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.callers import Caller
@@ -118,7 +118,7 @@ def simulate(
     failed = [call for call in made if call.end_reason.value not in ("agent_hangup", "caller_hangup")]
     if failed:
         because = failed[0].end_detail or failed[0].end_reason.value
-        raise Failed(f"{len(failed)} of {len(made)} calls failed: {because}")
+        raise Failed(f"{len(failed)} of {counted(len(made), 'call')} failed: {because}")
 
 
 def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, timeout: float) -> None:

@@ -198,6 +198,7 @@ def test_telephones_call_with_a_password_where_the_gateway_asks_for_one(password
     found = asyncio.run(scenario())
     assert (found["answered"], found["failed"]) == (2 - failed, failed)
     assert sum(found["failures"].values()) == failed
+    assert all("look at --sip-user anna and PIOPIY_SIP_PASSWORD" in reason for reason in found["failures"])
     assert all("40" in reason for reason in found["failures"]), "401 or 403"
 
 
@@ -211,7 +212,8 @@ def test_calls_without_a_place_are_failures_with_their_reason() -> None:
             loading(place, "--calls", 3, "--per-second", 50, "--hangup-after", 6) as process,
         ):
             out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        assert process.returncode == 0, err.decode()
+        assert process.returncode == 1
+        assert "failed: 2 of 3 calls failed, and more than 5% are too many" in err.decode()
         printed = out.decode()
         assert "1 answered, 2 failed" in printed
         assert re.search(r"2 x the call was not answered \(busy", printed)
@@ -226,7 +228,7 @@ def test_a_host_that_is_not_this_machine_is_refused_until_it_is_named(
     assert main(far) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "40 callers at a time take its agents' places from real callers" in said
+    assert "40 callers at a time take its agents' places from real ones" in said
     assert "--may-load voice.example.org" in said
     near = ["load", "ws://127.0.0.1:1", "--agent", "a", "--key", "k", "--kinds", "sip"]
     assert main([*near, "--sip", "sip:desk@192.0.2.7"]) == 2

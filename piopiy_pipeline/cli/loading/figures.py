@@ -22,7 +22,7 @@ LATE_MS = 20.0
 """A whole frame: when one in a hundred is sent later than this, the load generator measures itself."""
 MAX_REASONS = 50
 """Different reasons of failures that are counted apart; all further ones together."""
-REASON_LENGTH = 120
+REASON_LENGTH = 200
 OTHER = "other reasons"
 
 

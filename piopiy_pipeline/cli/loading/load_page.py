@@ -35,6 +35,8 @@ def load_page(
         if found["load_generator"]["measures_itself"]
         else ""
     )
+    if found.get("why"):
+        warning = f'<section class="card warning"><p>Failed: {escape(found["why"])}.</p></section>{warning}'
     plots = (
         _card("Voice to voice over time", _waits_over_time(figures, seconds))
         + _card("Voice to voice: which share of turns took at most how long", _distribution(figures))

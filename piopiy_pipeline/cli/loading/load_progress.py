@@ -14,6 +14,7 @@ from rich.text import Text
 from piopiy_pipeline.cli.loading.figures import LATE_MS, LoadFigures
 from piopiy_pipeline.cli.loading.samples import PERCENTILES, Samples
 from piopiy_pipeline.cli.loading.thresholds import ThresholdResult
+from piopiy_pipeline.text import counted
 
 __all__ = ["LoadProgress", "advice", "summary_table"]
 
@@ -56,8 +57,8 @@ class LoadProgress:
         figures = self._figures
         waits = figures.all.voice_to_voice_ms.summary()
         return (
-            f"{figures.at:6.0f} s  {figures.active} calls now, {figures.all.begun} begun, {figures.all.failed} failed,"
-            f" voice to voice p50 {_ms(waits['p50'])}, p95 {_ms(waits['p95'])}"
+            f"{figures.at:6.0f} s  {counted(figures.active, 'call')} now, {figures.all.begun} begun,"
+            f" {figures.all.failed} failed, voice to voice p50 {_ms(waits['p50'])}, p95 {_ms(waits['p95'])}"
         )
 
     def _table(self) -> Table:
@@ -90,10 +91,10 @@ def summary_table(found: Mapping[str, Any], verdicts: Sequence[ThresholdResult])
         found: The JSON of the run.
         verdicts: What its thresholds say.
     """
-    calls = f"{found['begun']} calls, {found['most_at_once']} at a time at most, in {found['seconds']:g} s:"
+    calls = f"{counted(found['begun'], 'call')}, {found['most_at_once']} at a time at most, in {found['seconds']:g} s:"
     lines = [
         f"{calls} {found['answered']} answered, {found['failed']} failed,"
-        f" {found['turns']} turns, {found['unanswered_turns']} of them without an answer",
+        f" {counted(found['turns'], 'turn')}, {found['unanswered_turns']} of them without an answer",
         f"  {'ms':<30}{'p50':>7}{'p95':>7}{'p99':>7}{'max':>7}{'count':>8}",
     ]
     rows = [(found, "")]

@@ -137,7 +137,7 @@ class PhoneCallers:
             raise Failed(f"no telephone: {error}") from None
         start = start.model_copy(update={"rate": RATE})
         link = GatewayLink(start, limit_s=limit_s, tells_barge_in=tells_barge_in)
-        route = _PhoneRoute(self._endpoint, sockets, self._address.number)
+        route = _PhoneRoute(self._endpoint, sockets, self._address)
         route.carried = CarriedCall(route, link, tell)
         async with route.carried as call:
             return await call.converse(caller, hang_up)
@@ -146,9 +146,16 @@ class PhoneCallers:
 class _PhoneRoute:
     """One telephone: the `CallListener` of its SIP call, and the `CallCarrier` of its caller."""
 
-    def __init__(self, endpoint: SipEndpoint, sockets: MediaSockets, number: str) -> None:
+    def __init__(self, endpoint: SipEndpoint, sockets: MediaSockets, to: SipAddress) -> None:
         self.carried: CarriedCall | None = None
-        self._endpoint, self._sockets, self._number = endpoint, sockets, number
+        self._endpoint, self._sockets, self._number = endpoint, sockets, to.number
+        user = f": look at --sip-user {to.user} and PIOPIY_SIP_PASSWORD"
+        asks = (
+            ": the gateway asks for a password: --sip-user, and PIOPIY_SIP_PASSWORD"
+            if to.user is None
+            else user
+        )
+        self._password_hint = {401: asks, 407: asks, 403: "" if to.user is None else user}
         self._loop = asyncio.get_running_loop()
         self._negotiation = Negotiation(
             host=str(sockets.rtp.getsockname()[0]),
@@ -259,7 +266,8 @@ class _PhoneRoute:
             case Ending.LOST:
                 self._ended(EndReason.GATEWAY_LOST, f"{code} {phrase}")
             case _:
-                self._ended(_REASONS.get(code, EndReason.ERROR), f"{code} {phrase}")
+                refusal = f"{code} {phrase}{self._password_hint.get(code, '')}"
+                self._ended(_REASONS.get(code, EndReason.ERROR), refusal)
 
     def call_reoffered(self, offer: SessionDescription | None, now: float) -> SessionDescription | None:
         if offer is None:

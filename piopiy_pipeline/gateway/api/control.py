@@ -32,6 +32,7 @@ from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import Switchable, Transfer, TransferResult
+from piopiy_pipeline.text import counted
 
 __all__ = ["MESSAGE_LIMIT", "router"]
 
@@ -107,7 +108,7 @@ def _check_order(
     if wait_s := idempotency.wait_s(operator, asyncio.get_running_loop().time()):
         raise ApiError(
             429,
-            f"dials_per_minute: {idempotency.per_minute} calls were dialled in the last minute",
+            f"dials_per_minute: {counted(idempotency.per_minute, 'call was', 'calls were')} dialled in the last minute",
             {"Retry-After": str(math.ceil(wait_s))},
         )
 

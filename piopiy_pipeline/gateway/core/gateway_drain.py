@@ -14,7 +14,7 @@ from piopiy_pipeline.gateway.core.instances import Instances
 
 __all__ = ["DRAINING", "GatewayDrain"]
 
-DRAINING = "this gateway takes no new calls, because it is to end"
+DRAINING = "this gateway takes no new calls, because it drains"
 
 
 class GatewayDrain:

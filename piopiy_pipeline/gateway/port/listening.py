@@ -28,6 +28,7 @@ from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, SIGNALING_FEATURES_HEADER
 from piopiy_pipeline.signaling.media_events import FEATURES, FEATURES_HEADER
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
+from piopiy_pipeline.text import counted
 
 __all__ = [
     "AcceptedWebSocket",
@@ -117,9 +118,9 @@ def raise_open_file_limit(config: GatewayConfig, connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
     if possible < files:
         logger.warning(
-            "{} calls may need {} open files, and this process may have {}: "
+            "{} may need {} open files, and this process may have {}: "
             "raise its limit (ulimit -n, LimitNOFILE=), or lower max_calls",
-            config.max_calls,
+            counted(config.max_calls, "call"),
             files,
             possible,
         )

@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.saved_item_rows import adopt_items, write_items
 from piopiy_pipeline.gateway.records.saved_items import SavedItem
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
+from piopiy_pipeline.text import counted
 
 __all__ = ["LEASE_S", "LostCalls", "find_recording", "lease_expired"]
 
@@ -90,7 +91,8 @@ class LostCalls:
             write_items(connection, self._insert, self._gateway_id, items)
             self.to_tell += len(lost) + adopt_items(connection, self._gateway_id, alive)
         if lost:
-            logger.warning("records of calls: {} calls were lost with their gateway", len(lost))
+            were = counted(len(lost), "call was", "calls were")
+            logger.warning("records of calls: {} lost with their gateway", were)
 
     def find_recordings(self, connection: Connection, now: datetime) -> None:
         """Find the recordings of calls that this gateway lost and that another gateway closed meanwhile."""

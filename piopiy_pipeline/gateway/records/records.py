@@ -27,6 +27,7 @@ from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, Records
 from piopiy_pipeline.gateway.records.saved_items import ItemKind, SavedItem
 from piopiy_pipeline.gateway.records.write_queue import WriteQueue
 from piopiy_pipeline.offload import Lane
+from piopiy_pipeline.text import counted
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.records.store import Store
@@ -147,7 +148,10 @@ class Records:
                 store.cut()  # or a thread that waits would keep the process from ending
                 await asyncio.wait((closing,), timeout=FLUSH_S)
         if left := len(self._queue) + self._queue.lost:
-            logger.error("records of calls: {} calls and events could not be written", left)
+            logger.error(
+                "records of calls: {} could not be written",
+                counted(left, "call or event", "calls and events"),
+            )
         self._writing.close()
         self._reading.close()
 

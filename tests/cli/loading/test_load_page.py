@@ -67,6 +67,8 @@ def test_a_page_of_any_run_stands_alone_and_fits_the_screen(calls: int, width: i
         await page.set_viewport_size({"width": width, "height": 800})
         await page.goto(file.as_uri())
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        cut = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert await page.evaluate(cut) == 0, "every column of the tables is in sight"
         assert (await page.title()).startswith("Load: "), "the script has not run"
         text = await page.inner_text("main")
         assert "stopped by hand" in text

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.cli.errors import BadInput
-from piopiy_pipeline.cli.loading.thresholds import Threshold
+from piopiy_pipeline.cli.loading.figures import CallerFigures
+from piopiy_pipeline.cli.loading.thresholds import DEFAULT_LIMIT, Threshold, why_failed, with_default_limit
 
 FOUND: dict[str, Any] = {
     "failed": 2,
@@ -47,3 +48,34 @@ def test_a_run_fails_if_the_comparison_holds_or_nothing_was_measured(text: str, 
 def test_a_typo_is_found_before_anybody_calls(text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         Threshold.parse(text, FOUND)
+
+
+def a_run(begun: int, answered: int, failed: int) -> dict[str, Any]:
+    """Return the JSON of a run in which every call has ended."""
+    return CallerFigures(begun=begun, answered=answered, ended=begun, failed=failed).to_json()
+
+
+@pytest.mark.parametrize(
+    ("typed", "run", "why"),
+    [
+        ([], a_run(21, 3, 21), "21 of 21 calls failed, and more than 5% are too many"),
+        ([], a_run(20, 20, 1), None),
+        ([], a_run(1, 0, 0), "no call was answered"),
+        (["failed_share > 0.5"], a_run(10, 10, 5), None),
+        (["failed>2"], a_run(10, 10, 5), "failed>2: it is 5"),
+        (["voice_to_voice_ms.p95>1"], a_run(10, 10, 5), "p95>1: nothing was measured; 5 of 10 calls failed"),
+        (["by_kind.sip.failed>9"], a_run(10, 10, 5), "5 of 10 calls failed"),
+    ],
+)
+def test_a_run_with_many_failures_fails_unless_told_how_many_may(
+    typed: list[str], run: dict[str, Any], why: str | None
+) -> None:
+    found = run | {"by_kind": {"sip": run}}
+    verdicts = [Threshold.parse(text, found).judge(found) for text in with_default_limit(typed)]
+    said = why_failed(found, verdicts)
+    assert (said is None) == (why is None)
+    assert (why or "") in (said or "")
+
+
+def test_the_default_is_among_the_thresholds_after_those_that_were_typed() -> None:
+    assert with_default_limit(["turns<1"]) == ["turns<1", DEFAULT_LIMIT]

@@ -145,7 +145,7 @@ def test_a_gateway_that_drains_says_where_else_to_call_and_takes_new_connections
             refused = await web.post("/api/offer", json=OFFER, headers=mine)
             assert problem(refused) == (
                 503,
-                "this gateway takes no new calls, because it is to end: call wss://b.example:7860",
+                "this gateway takes no new calls, because it drains: call wss://b.example:7860",
             )
             assert refused.headers["Retry-After"] == "1"
             again = {**OFFER, "pc_id": began.json()["pc_id"]}
