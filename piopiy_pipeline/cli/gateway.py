@@ -151,7 +151,7 @@ def _check_clean_sound(what: str) -> None:
 
 
 async def _serve(settings: GatewayConfig, file: Path | None) -> None:
-    from piopiy_pipeline.gateway.errors import GatewayError
+    from piopiy_pipeline.gateway.errors import CannotListenError, GatewayError
     from piopiy_pipeline.gateway.server import Gateway
 
     log_to_stderr()
@@ -163,7 +163,8 @@ async def _serve(settings: GatewayConfig, file: Path | None) -> None:
         try:
             await server.start()
         except GatewayError as error:
-            raise Failed(f"{error} (--port)") from None
+            option = " (--port)" if isinstance(error, CannotListenError) else ""
+            raise Failed(f"{error}{option}") from None
         try:
             print(f"gateway  {server.url}\nconsole  {server.console_url}", flush=True)
             ready, stopped = asyncio.create_task(server.ready()), asyncio.create_task(stop.wait())

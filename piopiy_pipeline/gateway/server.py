@@ -31,7 +31,7 @@ from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
-from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.errors import CannotListenError, GatewayError
 from piopiy_pipeline.gateway.frame_clock import FrameClock
 from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.port.listening import (
@@ -165,9 +165,9 @@ class Gateway:
                 max_size=MAX_MESSAGE_BYTES,
             )
         except socket.gaierror as error:
-            raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None
+            raise CannotListenError(f"cannot listen on host {host!r}: {error.strerror}") from None
         except OSError as error:
-            raise GatewayError(bind_error(error, host, port)) from None
+            raise CannotListenError(bind_error(error, host, port)) from None
         self._connections, self._services = connections, services
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         await services.start(self._port, self.url)

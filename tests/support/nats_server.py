@@ -57,6 +57,11 @@ class NatsServer:
                     break
                 await asyncio.sleep(0.02)
 
+    def reload(self) -> None:
+        """Have it read its settings again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     async def counts(self) -> dict[str, Any]:
         """Return what the server says of itself: messages, bytes, connections."""
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:

@@ -53,7 +53,7 @@ PEERS_KEPT = 10_000
 
 NOT_KEPT = "records or recordings of calls are being lost: the log and the console say why"
 CUT_OFF = (
-    "this gateway is cut off from its cluster, and goes on with the agents that it has: the log says why"
+    "this gateway is cut off from its cluster, and goes on with the agents that it has: a NATS server: {}"
 )
 NOT_SHARED = (
     "what other gateways need to go on with calls of this one is not kept (JetStream): the log says why"
@@ -110,7 +110,7 @@ async def get_health(deps: Deps) -> str:
     """
     troubles = [NOT_KEPT] if deps.problems() else []
     if deps.switchboard.resources.summoner.problem:
-        troubles.append(CUT_OFF)
+        troubles.append(CUT_OFF.format(deps.switchboard.resources.summoner.cause))
     if deps.switchboard.resources.summoner.store_problems:
         troubles.append(NOT_SHARED)
     if deps.switchboard.resources.summoner.unsent:

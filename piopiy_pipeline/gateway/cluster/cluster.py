@@ -49,6 +49,9 @@ MOST_ASKED = 3
 """So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
 IN_VAIN_S = 1.0
 """When nobody was found who is less busy, none is looked for by calls of that agent for so many seconds."""
+MOST_TOLD = 8
+"""So many causes of one failure of the directory are logged: each of several servers may have its own."""
+GOES_ON = "This gateway goes on with the agents that it has, and joins again by itself"
 MOST_SEARCHES = 1000
 """So many questions are under way at a time, at most. A call beyond asks again a little later."""
 
@@ -96,6 +99,7 @@ class Cluster:
         self._dirty: set[str] = set()
         self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
         self._problem = ""
+        self._told: set[str] = set()  # of the causes of this failure, those that are in the log
         self.at_close: list[Callable[[], None]] = []
         """Called when this gateway leaves."""
         self._closed = False
@@ -131,6 +135,11 @@ class Cluster:
     def problem(self) -> str:
         """What is wrong with the cluster, a sentence for operators; empty if nothing is."""
         return self._problem
+
+    @property
+    def cause(self) -> str:
+        """Why that is so, in a few words without an address."""
+        return self._directory.cause if self._problem else ""
 
     @property
     def store_problems(self) -> list[str]:
@@ -374,12 +383,11 @@ class Cluster:
 
     def on_connection(self) -> None:
         before, self._problem = self._problem, self._directory.problem
-        if self._problem and not before:
-            logger.error(
-                "{}: this gateway goes on with the agents that it has, and joins again by itself",
-                self._problem,
-            )
+        if self._problem and self._problem not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(self._problem)
+            logger.error("{}. {}", self._problem, GOES_ON)
         elif before and not self._problem:
+            self._told.clear()
             logger.info("the cluster's directory is there again")
             self._announcements.announce()
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from piopiy_pipeline.gateway.cluster.nats_credentials import check_credentials
+
 __all__ = ["ClusterConfig"]
 
 NATS_MISSING = "NATS' client is not installed: pip install 'piopiy-pipeline[cluster]'"
@@ -22,7 +24,7 @@ class ClusterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     servers: Annotated[list[str], Field(min_length=1, max_length=32)]
-    """The NATS servers, as ``nats://host:4222``, or ``tls://`` for an encrypted connection."""
+    """The NATS servers, as ``nats://host:4222``, or all as ``tls://``: nothing is sent then that is not encrypted."""
     url: Annotated[str, StringConstraints(strip_whitespace=True)] | None = None
     """Where agents of other gateways reach this one, as ``ws://10.0.0.5:7860``. None: where it listens."""
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
@@ -51,6 +53,10 @@ class ClusterConfig(BaseModel):
             if "@" in parts.netloc:
                 raise ValueError("leave user and password out of a server's address: set user and password")
             _ = parts.port  # a ValueError where it is none
+        if len({urlsplit(server).scheme for server in servers}) > 1:
+            raise ValueError(
+                "give all servers as tls:// or all as nats://: whoever hears one of them would know what logs in at all"
+            )
         return servers
 
     @field_validator("url")
@@ -99,8 +105,10 @@ class ClusterConfig(BaseModel):
             raise ValueError("user and password: give both or neither")
         if self.credentials is not None and not self.credentials.is_file():
             raise ValueError(f"credentials: there is no file {str(self.credentials)!r}")
-        if find_spec("nats") is None:
+        if find_spec("nats") is None or (self.credentials is not None and find_spec("nkeys") is None):
             raise ValueError(NATS_MISSING)
+        if self.credentials is not None:
+            check_credentials(self.credentials)
         return self
 
     def gateway_name(self, url: str) -> str:

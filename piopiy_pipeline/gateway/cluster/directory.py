@@ -57,6 +57,10 @@ class ClusterDirectory(Protocol):
         """Why it cannot be reached now, a sentence; empty if it can."""
 
     @property
+    def cause(self) -> str:
+        """Why that is so, in a few words without an address."""
+
+    @property
     def store_problems(self) -> list[str]:
         """Why not everything is kept that other gateways would need, a sentence for each cause; none while `problem`
         says that nothing is reached at all.

@@ -83,6 +83,10 @@ class MemoryDirectory:
         return "" if self._broker.reaches(self._name) else "the directory is down"
 
     @property
+    def cause(self) -> str:
+        return self.problem
+
+    @property
     def store_problems(self) -> list[str]:
         return []
 

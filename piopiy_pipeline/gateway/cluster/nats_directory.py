@@ -24,10 +24,9 @@ import json
 from collections.abc import Callable
 
 from loguru import logger
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import AuthorizationError, Error, NoRespondersError, NoServersError, SlowConsumerError
+from nats.errors import Error, NoRespondersError, SlowConsumerError, UnexpectedEOF
 from nats.js.errors import ServiceUnavailableError
 
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
@@ -45,9 +44,11 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
 )
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
+from piopiy_pipeline.gateway.cluster.nats_client import NatsClient, NotEncryptedError
 from piopiy_pipeline.gateway.cluster.nats_outbox import NatsOutbox
 from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
+from piopiy_pipeline.gateway.cluster.unreached_servers import UnreachedServers, is_refusal
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
@@ -92,9 +93,11 @@ class NatsDirectory:
     def __init__(self, config: ClusterConfig, name: str) -> None:
         self._config = config
         self._name = name
-        self._client = Client()
+        self._client = NatsClient()
+        self._unreached = UnreachedServers(config.servers)
         self._member: DirectoryMember | None = None
-        self._refused = ""
+        self._refused = False
+        self._opening = True
         self._connecting: asyncio.Task[None] | None = None
         self._working: asyncio.Task[None] | None = None
         self._work = asyncio.Event()
@@ -117,8 +120,11 @@ class NatsDirectory:
     def problem(self) -> str:
         if self._closing or self._client.is_connected:
             return ""
-        servers = ", ".join(self._config.servers)
-        return f"the cluster's directory cannot be reached at {servers}"
+        return self._unreached.problem
+
+    @property
+    def cause(self) -> str:
+        return self._unreached.cause if self.problem else ""
 
     @property
     def store_problems(self) -> list[str]:
@@ -142,11 +148,11 @@ class NatsDirectory:
         self._member = member
         self._connecting = asyncio.create_task(self._connect(), name="connect to NATS")
         await asyncio.wait((self._connecting,), timeout=FIRST_S)
+        self._opening = False
         if self._refused:
+            problem = self._unreached.problem
             await self.close()
-            raise GatewayError(
-                f"cluster: the NATS servers refuse this gateway: {self._refused}: look at its credentials"
-            )
+            raise GatewayError(f"cluster: {problem}")
         if self._connecting.done() and (error := self._connecting.exception()) is not None:
             if not isinstance(error, Error | OSError | ValueError):
                 raise error
@@ -286,20 +292,26 @@ class NatsDirectory:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
-        if isinstance(error, AuthorizationError) or "authorization" in text.lower():
-            self._refused = nats_trouble(error)
-            if self._connecting is not None and not self._connecting.done():
-                # It would try for ever. It closes its socket first, and waits for RECONNECT_S after that.
-                asyncio.get_running_loop().call_later(RECONNECT_S / 2, self._connecting.cancel)
+        if is_refusal(error) or isinstance(error, OSError | UnexpectedEOF) or not self._client.is_connected:
+            self._unreached.note(self._client.trying, error)
+            if self._opening and (is_refusal(error) or isinstance(error, NotEncryptedError)):
+                self._refused = True
+                if self._connecting is not None:
+                    # It would try for ever. It closes its socket first, and waits for RECONNECT_S after that.
+                    asyncio.get_running_loop().call_later(RECONNECT_S / 2, self._connecting.cancel)
+            if not self._opening and not self._closing and self._member is not None:
+                self._member.on_connection()
         elif "permissions violation" in text.lower():
             problem = FORBIDDEN.format(nats_trouble(error), self._config.subject)
             self._unsent.note("forbidden", problem, self._now)
         elif isinstance(error, SlowConsumerError):
             self._unsent.note("too slow", TOO_SLOW, self._now)
-        elif not isinstance(error, NoServersError | OSError):
+        else:
             logger.debug("NATS: {}", nats_trouble(error))
 
     async def _on_connection(self) -> None:
+        if self._client.is_connected:
+            self._unreached.clear()
         if not self._closing and self._member is not None:
             self._store_known = False  # it may be another server now, or the same with other settings
             self._member.on_connection()

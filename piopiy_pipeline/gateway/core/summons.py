@@ -24,6 +24,10 @@ class Summoner(Protocol):
         """Why nobody comes from other gateways now, a sentence for operators; empty while all is well."""
 
     @property
+    def cause(self) -> str:
+        """Why that is so, in a few words without an address: whoever may know that this gateway lives may read it."""
+
+    @property
     def store_problems(self) -> list[str]:
         """Why other gateways could not go on with calls of this one, a sentence for each cause; empty while all is
         well.
@@ -101,7 +105,7 @@ class Summoner(Protocol):
 class NobodyElse:
     """A gateway that is alone."""
 
-    problem = ""
+    problem = cause = ""
     store_problems: list[str] = []  # noqa: RUF012  it is never changed
     unsent: list[str] = []  # noqa: RUF012  likewise
 
