@@ -155,7 +155,7 @@ def test_with_the_server_down_a_gateway_goes_on_and_says_so_and_joins_again() ->
                 await server.kill()
                 await eventually(lambda: home.cluster and home.cluster.problem, 10)
                 await eventually(lambda: other.cluster and other.cluster.problem, 10)
-            assert sum("cannot be reached" in line for _, line in lines) == 2
+            assert sum("the connection was lost" in line for _, line in lines) == 2
             assert "cut off" in await health(home)
             at_once = await House(home, agent).call(hangup_after_s=1)
             assert at_once.reason is EndReason.CALLER_HANGUP
