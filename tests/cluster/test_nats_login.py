@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
+from piopiy_pipeline.gateway.cluster.nats_directory import NatsDirectory
 from piopiy_pipeline.gateway.errors import GatewayError
 from tests.cluster.test_nats_cluster import config
 from tests.cluster.test_roaming_over_tls import Authority
@@ -30,6 +32,7 @@ from tests.support.calls import eventually
 from tests.support.gateway_process import free_port
 from tests.support.nats_server import nats_server, needs_nats
 
+nkeys = pytest.importorskip("nkeys")
 pytestmark = [needs_nats, pytest.mark.realtime]
 LOGIN = {"user": "piopiy", "password": "a-secret-word"}
 
@@ -65,6 +68,21 @@ class Eavesdropper:
 
 def over_tls(port: int) -> dict[str, Any]:
     return {"servers": [f"tls://127.0.0.1:{port}"], **LOGIN}
+
+
+def problem(gateway: Gateway) -> str:
+    assert gateway.cluster is not None
+    return gateway.cluster.problem
+
+
+def is_refused(gateway: Gateway, refused: bool) -> bool:
+    return ("refuses" in problem(gateway)) == refused
+
+
+def directory(gateway: Gateway) -> NatsDirectory:
+    assert gateway.cluster is not None
+    assert isinstance(gateway.cluster._directory, NatsDirectory)
+    return gateway.cluster._directory
 
 
 @pytest.fixture
@@ -105,16 +123,15 @@ def test_who_takes_the_place_of_an_encrypted_server_is_told_nothing(certificates
             nats_server(*flags(certificates)) as server,
             Gateway(config(server, cluster=over_tls(server.port))) as gateway,
         ):
-            assert gateway.cluster is not None
-            await eventually(lambda: not gateway.cluster.problem, 10)
+            await eventually(lambda: not problem(gateway), 10)
             await server.kill()
             ear = Eavesdropper(auth_required=True)
             async with ear.at(server.port):
-                await eventually(lambda: "no TLS" in gateway.cluster.problem, 20)
+                await eventually(lambda: "no TLS" in problem(gateway), 20)
                 await eventually(lambda: ear.guests >= 2, 20)
             assert ear.heard == b""
             await server.start()
-            await eventually(lambda: not gateway.cluster.problem, 20)
+            await eventually(lambda: not problem(gateway), 20)
 
     asyncio.run(scenario())
 
@@ -134,9 +151,8 @@ def test_a_server_that_takes_both_is_spoken_to_encrypted(
             nats_server("-c", str(settings)) as server,
             Gateway(config(server, cluster=over_tls(server.port))) as gateway,
         ):
-            assert gateway.cluster is not None
-            await eventually(lambda: not gateway.cluster.problem, 10)
-            assert gateway.cluster._directory._client.is_encrypted  # type: ignore[attr-defined]
+            await eventually(lambda: not problem(gateway), 10)
+            assert directory(gateway)._client.is_encrypted
 
     asyncio.run(scenario())
 
@@ -151,11 +167,10 @@ def test_a_password_that_is_changed_while_a_gateway_runs_is_named_and_forgiven()
         async with nats_server("--user", "piopiy", "--pass", "a-secret-word") as server:
             with logged() as lines:
                 async with Gateway(config(server, cluster=LOGIN)) as gateway:
-                    assert gateway.cluster is not None
                     await server.kill()
                     server.more = ("--user", "piopiy", "--pass", "another")
                     await server.start()
-                    await eventually(lambda: "refuses what logs in" in gateway.cluster.problem, 20)
+                    await eventually(lambda: "refuses what logs in" in problem(gateway), 20)
                     async with httpx.AsyncClient(trust_env=False) as client:
                         health = (await client.get(f"http://127.0.0.1:{gateway.port}/healthz")).text
                     assert "it refuses what logs in: look at user and password" in health
@@ -163,7 +178,7 @@ def test_a_password_that_is_changed_while_a_gateway_runs_is_named_and_forgiven()
                     await server.kill()
                     server.more = ("--user", "piopiy", "--pass", "a-secret-word")
                     await server.start()
-                    await eventually(lambda: not gateway.cluster.problem, 20)
+                    await eventually(lambda: not problem(gateway), 20)
             errors = [line for _, line in lines if line.startswith("ERROR")]
             assert sum("refuses what logs in" in line for line in errors) == 1
             assert 1 <= len(errors) <= 4
@@ -184,13 +199,10 @@ def test_a_server_that_takes_new_settings_and_throws_the_gateway_out_has_it_back
             nats_server("-c", str(settings)) as server,
             Gateway(config(server, cluster=LOGIN)) as gateway,
         ):
-            assert gateway.cluster is not None
             for password, refused in (("another", True), ("a-secret-word", False)):
                 write(password)
                 server.reload()
-                await eventually(
-                    lambda refused=refused: ("refuses" in gateway.cluster.problem) == refused, 20
-                )
+                await eventually(partial(is_refused, gateway, refused), 20)
 
     asyncio.run(scenario())
 
@@ -214,8 +226,6 @@ class Issuer:
 
     @staticmethod
     def _keys(kind: str) -> Any:
-        import nkeys
-
         return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), getattr(nkeys, f"PREFIX_BYTE_{kind}")))
 
     @staticmethod
@@ -262,8 +272,7 @@ def test_a_gateway_joins_with_a_file_of_credentials_and_a_stranger_does_not(tmp_
     async def scenario() -> None:
         async with nats_server("-c", str(tmp_path / "nats.conf")) as server:
             async with Gateway(config(server, cluster={"credentials": own})) as gateway:
-                assert gateway.cluster is not None
-                await eventually(lambda: not gateway.cluster.problem, 10)
+                await eventually(lambda: not problem(gateway), 10)
             with pytest.raises(GatewayError, match=r"it refuses what logs in: .* credentials in"):
                 await Gateway(config(server, cluster={"credentials": other})).start()
 

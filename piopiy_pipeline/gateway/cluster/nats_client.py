@@ -20,7 +20,7 @@ class NotEncryptedError(Error):
     """A server whose address begins with ``tls://`` does not encrypt. Nothing was sent to it."""
 
 
-class NatsClient(Client):  # type: ignore[misc]
+class NatsClient(Client):
     """The client. Connect with a list of addresses that are all ``tls://``, or all ``nats://``."""
 
     trying = ""
