@@ -99,7 +99,7 @@ class Cluster:
         self._dirty: set[str] = set()
         self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
         self._problem = ""
-        self._told: set[str] = set()  # of the causes of this failure, those that are in the log
+        self._logged: set[str] = set()  # of the causes of this failure, those that are in the log
         self.at_close: list[Callable[[], None]] = []
         """Called when this gateway leaves."""
         self._closed = False
@@ -383,11 +383,11 @@ class Cluster:
 
     def on_connection(self) -> None:
         before, self._problem = self._problem, self._directory.problem
-        if self._problem and self._problem not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(self._problem)
+        if self._problem and self._problem not in self._logged and len(self._logged) < MOST_TOLD:
+            self._logged.add(self._problem)
             logger.error("{}. {}", self._problem, GOES_ON)
         elif before and not self._problem:
-            self._told.clear()
+            self._logged.clear()
             logger.info("the cluster's directory is there again")
             self._announcements.announce()
 

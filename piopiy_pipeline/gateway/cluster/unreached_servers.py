@@ -105,8 +105,8 @@ class UnreachedServers:
         by_cause: dict[str, list[str]] = {}
         for server in sorted(self._causes):
             by_cause.setdefault(self._causes[server], []).append(server)
-        told = [f"{_some(servers)}: {cause}" for cause, servers in by_cause.items()]
-        return f"the cluster's NATS servers are not reached: {'; '.join(told[:MOST_TOLD])}"
+        lines = [f"{_some(servers)}: {cause}" for cause, servers in by_cause.items()]
+        return f"the cluster's NATS servers are not reached: {'; '.join(lines[:MOST_TOLD])}"
 
 
 def _some(servers: list[str]) -> str:
