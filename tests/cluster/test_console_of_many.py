@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import APIResponse, Locator, Page, Route, expect
 
 from tests.browser.console import photograph
 from tests.support.browser import chromium, find_chromium, open_page
@@ -190,5 +190,67 @@ def test_a_gateway_that_is_alone_has_the_page_as_well_and_says_when_it_does_not_
                     re.compile("does not answer.* is as it was at")
                 )
                 await photograph(page, "gateways-no-answer", whole=True, looks=["light"])
+
+    asyncio.run(story())
+
+
+def test_an_order_is_shown_at_once_and_what_has_ended_does_not_come_back(tmp_path: Path) -> None:
+    """The gateway's answers are held back or kept old on their way to the page."""
+    find_chromium()
+
+    async def story() -> None:
+        port = free_port()
+        async with gateway_process(tmp_path, port), chromium() as browser, AsyncExitStack() as stack:
+            one = await stack.enter_async_context(agent(at_port(port)))
+            line = await stack.enter_async_context(caller(at_port(port), from_number="+15550101"))
+            call_id = str((await line.hear("ringing"))["call_id"])
+            offer, _ = await one.take()
+            await line.hear("answered")
+            page = await open_page(browser, f"http://127.0.0.1:{port}/#/gateways")
+            await enter(page)
+            row = call_row(page, call_id)
+            await expect(row).to_contain_text("in progress")
+            answered, orders = asyncio.Event(), []
+
+            async def as_before(route: Route) -> None:
+                old.setdefault(route.request.url, await route.fetch())
+                await route.fulfill(response=old[route.request.url])
+
+            async def slowly(route: Route) -> None:
+                orders.append(route.request.url)
+                await answered.wait()
+                await route.continue_()
+
+            old: dict[str, APIResponse] = {}
+            async with page.expect_response("**/api/cluster/calls*"):
+                await page.route("**/api/cluster/calls*", as_before)
+            await page.route("**/api/calls/*/hold", slowly)
+            hold = row.get_by_test_id("fleet-hold")
+            await hold.click()
+            await expect(hold).to_have_attribute("aria-busy", "true")
+            await hold.dispatch_event("click")
+            answered.set()
+            await expect(hold).to_have_attribute("aria-pressed", "true")
+            await expect(row).to_contain_text("on hold")
+            await expect(hold).not_to_have_attribute("aria-busy", "true")
+            assert len(orders) == 1, "a button that is busy orders nothing more"
+
+            await page.route(f"**/api/calls/{call_id}", as_before)
+            async with page.expect_response(f"**/api/calls/{call_id}"):
+                await row.get_by_role("link").click()
+            await expect(page.get_by_test_id("call-state")).to_have_text("in progress")
+            for width in (390, 1280):
+                await page.set_viewport_size({"width": width, "height": 900})
+                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            await photograph(page, "call-of-a-gateway-with-a-key")
+            await one.hangup(offer, reason="agent_hangup")
+            async with page.expect_response(f"**/api/calls/{call_id}"):  # its record is fetched once more
+                await line.hear("ended")
+            await page.evaluate(
+                "new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))"
+            )
+            await expect(page.get_by_test_id("call-state")).to_have_attribute(
+                "data-phase", "ended", timeout=1
+            )
 
     asyncio.run(story())

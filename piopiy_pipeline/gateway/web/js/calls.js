@@ -3,7 +3,7 @@
  */
 
 import { byId, el, say, setText } from "./dom.js";
-import { clock, durationOf, exactly, isFailure, isTalking, phaseInWords, reasonInWords, when, whoToWhom } from "./format.js";
+import { clock, durationOf, exactly, goesBack, isFailure, isTalking, phaseInWords, reasonInWords, when, whoToWhom } from "./format.js";
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
 
@@ -57,7 +57,8 @@ export class CallList {
       }
       if (!this.#deep) this.#next = page.next;
       for (const call of page.calls) {
-        if (!(this.#calls.get(call.call_id)?.heard_at > began)) this.#calls.set(call.call_id, call);
+        const known = this.#calls.get(call.call_id);
+        if (!known || !(known.heard_at > began || goesBack(known, call))) this.#calls.set(call.call_id, call);
       }
       this.#render();
     } catch (error) {
@@ -98,7 +99,10 @@ export class CallList {
     try {
       const page = await this.api.calls({ ...this.#filter(), before: this.#next });
       if (asked !== this.#asked) return;
-      for (const call of page.calls) this.#calls.set(call.call_id, call);
+      for (const call of page.calls) {
+        const known = this.#calls.get(call.call_id);
+        if (!known || !goesBack(known, call)) this.#calls.set(call.call_id, call);
+      }
       this.#next = page.next;
       this.#deep = true;
       this.#kept += page.calls.length;

@@ -5,7 +5,7 @@
 
 import { Conversation } from "./conversation.js";
 import { byId, el, say, setText } from "./dom.js";
-import { clock, durationOf, exactly, isFailure, isTalking, phaseInWords, reasonInWords, whoToWhom } from "./format.js";
+import { clock, durationOf, exactly, goesBack, isFailure, isTalking, phaseInWords, reasonInWords, whoToWhom } from "./format.js";
 import { Player } from "./player.js";
 import { TranscriptView } from "./transcript.js";
 import { overview, scaleOf } from "./waterfall.js";
@@ -95,7 +95,8 @@ export class CallView {
       const { call, events } = await this.api.call(id);
       if (id !== this.#id || asked !== this.#asked) return;
       this.#conversation.add(events);
-      this.#take(this.#call && this.#call.heard_at > began ? this.#call : call); // an event that came meanwhile is newer
+      const known = this.#call; // an event that came meanwhile is newer
+      this.#take(known && (known.heard_at > began || goesBack(known, call)) ? known : call);
     } catch (error) {
       if (id !== this.#id) return;
       if (error.status === 404 && this.#call?.phase !== "ended" && this.#call) this.#later(AGAIN_MS);

@@ -8,6 +8,7 @@ import { charts, counted, dayInWords, numbers } from "./charts.js";
 import { confirmed, transferTarget } from "./dialogs.js";
 import { byId, el, say, setText } from "./dom.js";
 import { clock, exactly, isTalking, phaseInWords, whoToWhom } from "./format.js";
+import { Ordered, busyWhile } from "./orders.js";
 import { Rows } from "./rows.js";
 
 /** @typedef {import("./api.js").GatewayInfo} GatewayInfo */
@@ -123,12 +124,14 @@ export class Fleet {
   /**
    * Have something done, and say what became of it.
    * @param {() => Promise<any>} act @param {string} done
+   * @param {() => void} [show] shows what it has changed, before the gateways tell it
    */
-  async #do(act, done) {
+  async #do(act, done, show) {
     say(byId("fleet-refused"), "");
     try {
       await act();
       say(byId("fleet-done"), done);
+      show?.();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       say(byId("fleet-done"), "");
@@ -139,16 +142,22 @@ export class Fleet {
 
   /** @param {GatewayInfo} first */
   #gatewayRow(first) {
-    let gateway = first;
+    let [gateway, heard] = [first, first];
+    const ordered = new Ordered();
+    const order = (/** @type {Object<string, any>} */ changes) => {
+      ordered.note(changes);
+      update(heard);
+    };
     const [state, calls, busy, version, since, problems] = ["State", "Calls", "Processor", "Version", "Since", "Problems"].map((label) => cell(label));
-    const button = el("button", { type: "button", "data-testid": "drain-gateway", onclick: () => void this.#drainGateway(gateway) });
+    const button = el("button", { type: "button", "data-testid": "drain-gateway", onclick: () => void busyWhile(button, () => this.#drainGateway(gateway, order)) });
     const node = el(
       "tr", { role: "row", "data-testid": "gateway-row", "data-gateway": first.gateway },
       el("th", { role: "rowheader", scope: "row" }, first.gateway, first.here ? el("span", { class: "chip here" }, "this one") : null),
       state, calls, busy, version, since, problems, el("td", { role: "cell", class: "acts" }, button),
     );
-    const update = (/** @type {GatewayInfo} */ now) => {
-      gateway = now;
+    const update = (/** @type {GatewayInfo} */ told) => {
+      heard = told;
+      const now = (gateway = ordered.over(told));
       const lost = now.state === "lost";
       node.dataset.state = now.state;
       setText(state, lost ? `gone: not heard for ${Math.round(now.heard_s)} s` : now.state);
@@ -168,24 +177,30 @@ export class Fleet {
     return { node, update };
   }
 
-  /** @param {GatewayInfo} gateway */
-  async #drainGateway({ gateway, state, calls }) {
+  /** @param {GatewayInfo} gateway @param {(changes: Object<string, any>) => void} order shows what is changed */
+  async #drainGateway({ gateway, state, calls }, order) {
     const on = state !== "draining";
     if (on && !(await confirmed(`Drain gateway ${gateway}? It will take no new calls, and its agents find another home. ${counted(calls, "call")} in progress will go on.`, "Drain"))) return;
-    await this.#do(() => this.api.drainGateway(gateway, on), on ? `Gateway ${gateway} takes no new calls.` : `Gateway ${gateway} takes calls again.`);
+    await this.#do(() => this.api.drainGateway(gateway, on), on ? `Gateway ${gateway} takes no new calls.` : `Gateway ${gateway} takes calls again.`, () => order({ state: on ? "draining" : "serving" }));
   }
 
   /** @param {AgentHome} first */
   #agentRow(first) {
-    let home = first;
+    let [home, heard] = [first, first];
+    const ordered = new Ordered();
+    const order = (/** @type {Object<string, any>} */ changes) => {
+      ordered.note(changes);
+      update(heard);
+    };
     const [instances, calls, busy, state, version] = ["Instances", "Calls", "Busy", "State", "Version"].map((label) => cell(label));
-    const button = el("button", { type: "button", "data-testid": "drain", onclick: () => void this.#drain(home) });
+    const button = el("button", { type: "button", "data-testid": "drain", onclick: () => void busyWhile(button, () => this.#drain(home, order)) });
     const node = el(
       "tr", { role: "row", "data-testid": "agent-row", "data-agent": first.agent_id, "data-gateway": first.gateway },
       el("th", { role: "rowheader", scope: "row" }, first.agent_id), cell("At home at", first.gateway), instances, calls, busy, state, version, el("td", { role: "cell", class: "acts" }, button),
     );
-    const update = (now) => {
-      home = now;
+    const update = (/** @type {AgentHome} */ told) => {
+      heard = told;
+      const now = (home = ordered.over(told));
       setText(instances, String(now.instances));
       setText(calls, `${now.active} of ${now.capacity}`);
       setText(busy, now.busy === null ? "–" : `${Math.round(100 * now.busy)}%`);
@@ -200,24 +215,34 @@ export class Fleet {
     return { node, update };
   }
 
-  /** @param {AgentHome} home */
-  async #drain(home) {
+  /** @param {AgentHome} home @param {(changes: Object<string, any>) => void} order shows what is changed */
+  async #drain(home, order) {
     const on = home.held_back === 0;
     const who = `${home.agent_id} at ${home.gateway}`;
     if (on && !(await confirmed(`Drain ${who}? ${counted(home.instances, "instance")} will take no new calls. ${counted(home.active, "call")} in progress will go on.`, "Drain"))) return;
-    await this.#do(() => this.api.drain(home.agent_id, home.gateway, on), on ? `${who} takes no new calls.` : `${who} takes calls again.`);
+    await this.#do(() => this.api.drain(home.agent_id, home.gateway, on), on ? `${who} takes no new calls.` : `${who} takes calls again.`, () => order({
+      held_back: on ? home.instances : 0, draining: on ? home.instances : Math.max(0, home.draining - home.held_back),
+    }));
   }
 
   /** @param {CallElsewhere} first */
   #callRow(first) {
-    let call = first;
+    let [call, heard] = [first, first];
+    const ordered = new Ordered();
+    const order = (/** @type {Object<string, any>} */ changes) => {
+      ordered.note(changes);
+      update(heard);
+    };
     const who = whoToWhom(/** @type {any} */ (first));
     const [state, length] = [cell("State"), cell("Length")];
-    const button = (name, act, more = {}) => el("button", { type: "button", "data-testid": `fleet-${name}`, onclick: act, ...more });
-    const hold = button("hold", () => void this.#switch(call, "hold", !call.held));
-    const mute = button("mute", () => void this.#switch(call, "mute", !call.muted));
-    const transfer = button("transfer", () => void this.#transfer(call));
-    const hangup = button("hangup", () => void this.#hangup(call), { class: "danger" });
+    const button = (name, act, more = {}) => {
+      const made = el("button", { type: "button", "data-testid": `fleet-${name}`, onclick: () => void busyWhile(made, act), ...more });
+      return made;
+    };
+    const hold = button("hold", () => this.#switch(call, "hold", !call.held, order));
+    const mute = button("mute", () => this.#switch(call, "mute", !call.muted, order));
+    const transfer = button("transfer", () => this.#transfer(call));
+    const hangup = button("hangup", () => this.#hangup(call, order), { class: "danger" });
     const labels = /** @type {const} */ ([[hold, "Hold"], [mute, "Mute"], [transfer, "Transfer"], [hangup, "Hang up"]]);
     for (const [one, text] of labels) {
       setText(one, text);
@@ -229,22 +254,27 @@ export class Fleet {
       cell("Agent", first.agent_id), cell("Gateway", first.gateway), cell("Kind", first.kind), state, length,
       el("td", { role: "cell", class: "acts" }, hold, mute, transfer, hangup),
     );
-    const update = (now) => {
-      call = now;
+    const update = (/** @type {CallElsewhere} */ told) => {
+      heard = told;
+      const now = (call = ordered.over(told));
       setText(state, [phaseInWords(now.phase), now.held && "on hold", now.muted && "muted"].filter(Boolean).join(", "));
       node.dataset.phase = now.phase;
       setText(length, now.answered_at !== null && isTalking(now.phase) ? clock(Date.now() / 1000 - now.answered_at) : "–");
       for (const [one, on] of /** @type {const} */ ([[hold, now.held], [mute, now.muted]])) one.setAttribute("aria-pressed", String(on));
       for (const one of [hold, mute, transfer]) one.disabled = now.phase !== "live";
+      hangup.disabled = now.phase === "ended";
     };
     return { node, update };
   }
 
-  /** @param {CallElsewhere} call @param {"hold"|"mute"} what @param {boolean} on */
-  async #switch(call, what, on) {
+  /**
+   * @param {CallElsewhere} call @param {"hold"|"mute"} what @param {boolean} on
+   * @param {(changes: Object<string, any>) => void} order shows what is changed
+   */
+  async #switch(call, what, on, order) {
     const who = whoToWhom(/** @type {any} */ (call));
     const done = { hold: on ? "is on hold" : "goes on", mute: on ? "is muted" : "is heard again" }[what];
-    await this.#do(() => this.api.order(call.call_id, what, { on }), `${who} ${done}.`);
+    await this.#do(() => this.api.order(call.call_id, what, { on }), `${who} ${done}.`, () => order({ [what === "hold" ? "held" : "muted"]: on }));
   }
 
   /** @param {CallElsewhere} call */
@@ -254,10 +284,10 @@ export class Fleet {
     if (target) await this.#do(() => this.api.order(call.call_id, "transfer", target), `${who} is being transferred to ${target.to}. The call's page says what becomes of it.`);
   }
 
-  /** @param {CallElsewhere} call */
-  async #hangup(call) {
+  /** @param {CallElsewhere} call @param {(changes: Object<string, any>) => void} order shows what is changed */
+  async #hangup(call, order) {
     const who = whoToWhom(/** @type {any} */ (call));
-    if (await confirmed(`Hang up the call ${who} at ${call.gateway}?`, "Hang up")) await this.#do(() => this.api.order(call.call_id, "hangup", {}), `${who} was hung up.`);
+    if (await confirmed(`Hang up the call ${who} at ${call.gateway}?`, "Hang up")) await this.#do(() => this.api.order(call.call_id, "hangup", {}), `${who} was hung up.`, () => order({ phase: "ended" }));
   }
 
   // ------------------------------------------------------------------ calls that go out

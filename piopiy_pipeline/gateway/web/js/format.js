@@ -114,3 +114,12 @@ export function whoToWhom(call) {
 export function inline(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+/**
+ * Whether a record says of a call that is known to have ended that it goes on: a database may say so of a call that was
+ * lost with its gateway, until that is found out there, too.
+ * @param {import("./api.js").CallRecord} known @param {import("./api.js").CallRecord} told @returns {boolean}
+ */
+export function goesBack(known, told) {
+  return known.phase === "ended" && told.phase !== "ended";
+}
