@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats import connect
 
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
-from piopiy_pipeline.gateway.cluster.directory_messages import DirectoryAnswer, DirectorySearch
+from piopiy_pipeline.gateway.cluster.directory_messages import (
+    PROTOCOL,
+    DirectoryAnswer,
+    DirectorySearch,
+    OtherVersion,
+)
 from piopiy_pipeline.gateway.cluster.nats_directory import NatsDirectory
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
@@ -121,6 +129,37 @@ def test_a_gateway_with_twelve_thousand_agents_is_known_with_all_of_them() -> No
             await eventually(lambda: known(small) == 12_000, 30)
             assert known(large) == 3
             assert large.unsent == []
+
+    asyncio.run(scenario())
+
+
+def test_new_keys_are_ignored_and_a_gateway_of_another_version_is_told() -> None:
+    async def scenario() -> None:
+        async with nats_server() as server, joined(server, "here", 1) as here:
+            client = await connect(server.url)
+            others: set[tuple[str, str, str]] = set()
+
+            def on_other_version(one: OtherVersion, protocol: str) -> None:
+                others.add((one.gateway, one.version, protocol))
+
+            here.on_other_version = on_other_version  # type: ignore[method-assign]
+            old = {"gateway": "old", "url": "ws://old", "version": "0.1", "what": ["is", "new"]}
+            new = {"gateway": "new", "url": "ws://new", "what": ["is", "new"]}
+            own = hashlib.sha256(b"here").hexdigest()[:32]
+            for notice in ({"kind": "who knows"}, {"kind": "presence", **new, "gateway": "told"}):
+                data = json.dumps({"notice": notice, "more": 1}).encode()
+                await client.publish(f"piopiy.{PROTOCOL}.gateway.{own}", data)
+            for _ in range(5):
+                await client.publish("piopiy.2.presence", json.dumps(old).encode())
+                await client.publish("piopiy.next.presence", b"what?")
+                await client.publish(f"piopiy.{PROTOCOL}.presence", json.dumps(new).encode())
+                await client.flush()
+                await asyncio.sleep(0.01)
+            loop = asyncio.get_running_loop()
+            await eventually(lambda: len(here.others.there(loop.time())) == 2, 10)
+            assert [one.gateway for one in here.others.there(loop.time())] == ["new", "told"]
+            assert others == {("old", "0.1", "2")}
+            await client.close()
 
     asyncio.run(scenario())
 

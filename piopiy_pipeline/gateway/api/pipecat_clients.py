@@ -59,6 +59,7 @@ NOT_SHARED = (
     "what other gateways need to go on with calls of this one is not kept (JetStream): the log says why"
 )
 NOT_TOLD = "not everything reaches the other gateways of the cluster: the log and the console say why"
+AT_ODDS = "the gateways of the cluster do not fit together: the log and the console say why"
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -106,7 +107,7 @@ class StartedSession(BaseModel):
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
 async def get_health(deps: Deps) -> str:
     """Whether the gateway is alive. Further lines say if it cannot keep records or recordings, does not reach its
-    cluster, does not tell it everything, or lacks its store: calls go on.
+    cluster, does not tell it everything, does not fit to it, or lacks its store: calls go on.
     """
     troubles = [NOT_KEPT] if deps.problems() else []
     if deps.switchboard.resources.summoner.problem:
@@ -115,6 +116,8 @@ async def get_health(deps: Deps) -> str:
         troubles.append(NOT_SHARED)
     if deps.switchboard.resources.summoner.unsent:
         troubles.append(NOT_TOLD)
+    if deps.switchboard.resources.summoner.at_odds:
+        troubles.append(AT_ODDS)
     if deps.switchboard.drain.on:
         troubles.append(DRAINING)
     return "\n".join([GREETING, *troubles])
@@ -153,7 +156,11 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
 
 def _cut_off(deps: ApiDependencies) -> list[str]:
     summoner = deps.switchboard.resources.summoner
-    return [one for one in (summoner.problem, *summoner.store_problems, *summoner.unsent) if one]
+    return [
+        one
+        for one in (summoner.problem, *summoner.store_problems, *summoner.unsent, *summoner.at_odds)
+        if one
+    ]
 
 
 def _agents(deps: ApiDependencies) -> list[AgentSummary]:

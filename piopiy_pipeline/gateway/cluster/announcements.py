@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.cluster.announced_places import AnnouncedPlaces, fit, in_parts
 from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
 from piopiy_pipeline.gateway.cluster.directory_messages import AgentPlaces, GatewayNotice, GatewayPresence
@@ -26,8 +25,7 @@ class Announcements:
     """What is told, and its timer, from the first `announce` to `close`.
 
     Args:
-        name: This gateway's name.
-        url: Where instances of other gateways reach it.
+        own: What this gateway says of itself that does not change.
         switchboard: Its calls and instances.
         reservations: The places of its agents.
         directory: Carries what is told.
@@ -36,15 +34,13 @@ class Announcements:
 
     def __init__(
         self,
-        name: str,
-        url: str,
+        own: GatewayPresence,
         switchboard: Switchboard,
         reservations: Reservations,
         directory: ClusterDirectory,
         looking: Callable[[], bool],
     ) -> None:
-        self._name = name
-        self._url = url
+        self._own = own
         self._switchboard = switchboard
         self._reservations = reservations
         self._directory = directory
@@ -110,13 +106,12 @@ class Announcements:
         return [self._presence(*part) for part in in_parts(self._announced.number, agents)]
 
     def _presence(self, since: int | None, number: int, agents: dict[str, AgentPlaces]) -> GatewayPresence:
-        return GatewayPresence(
-            gateway=self._name,
-            url=self._url,
-            version=__version__,
-            calls=self._switchboard.call_count,
-            number=number,
-            since=since,
-            agents=agents,
-            watching=self._looking(),
-        )
+        words = {
+            "calls": self._switchboard.call_count,
+            "sent_at": round(self._switchboard.event_bus.wall(), 3),
+            "number": number,
+            "since": since,
+            "agents": agents,
+            "watching": self._looking(),
+        }
+        return self._own.model_copy(update=words)

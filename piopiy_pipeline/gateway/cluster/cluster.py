@@ -7,12 +7,15 @@ for calls of others), with their timer, and the questions that are under way.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Collection
 
 from loguru import logger
 
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.cluster.announcements import Announcements
 from piopiy_pipeline.gateway.cluster.cluster_calls import ClusterCalls
+from piopiy_pipeline.gateway.cluster.cluster_conflicts import ClusterConflicts
 from piopiy_pipeline.gateway.cluster.console_messages import (
     CallChanges,
     RelayedAnswer,
@@ -29,6 +32,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
     InstanceNews,
     NotComing,
+    OtherVersion,
     PlacesWanted,
 )
 from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
@@ -65,6 +69,7 @@ class Cluster:
         switchboard: The gateway's calls and instances. It has this cluster as its `Summoner` from now on.
         directory: Finds instances of other gateways.
         health: What this gateway says of itself to operators.
+        keys: Digests of what all gateways should have alike, by what it is called.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Cluster:
         switchboard: Switchboard,
         directory: ClusterDirectory,
         health: OwnHealth | None = None,
+        keys: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.url = url
@@ -85,11 +91,16 @@ class Cluster:
         self._reservations = Reservations(switchboard.instances)
         self.others = OtherGateways()
         """The other gateways, as they have said last."""
+        process = secrets.token_hex(8)
+        own = GatewayPresence(gateway=name, url=url, version=__version__, process=process, keys=keys or {})
+        self.conflicts = ClusterConflicts(own, self.others)
+        """What is wrong between the gateways."""
+        self._process = process
         self._announcements = Announcements(
-            name, url, switchboard, self._reservations, directory, lambda: self.calls.looking
+            own, switchboard, self._reservations, directory, lambda: self.calls.looking
         )
         self.calls = ClusterCalls(
-            switchboard, directory, self.others, self.health, self._announcements.announce
+            switchboard, directory, self.others, self.health, self._announcements.announce, process
         )
         """The calls of all gateways."""
         self._loop = asyncio.get_running_loop()
@@ -150,6 +161,11 @@ class Cluster:
     def unsent(self) -> list[str]:
         """What other gateways were not told although it should have been, a sentence for each cause."""
         return self._directory.unsent
+
+    @property
+    def at_odds(self) -> list[str]:
+        """What is wrong between the gateways, a sentence for each cause."""
+        return self.conflicts.problems(self._loop.time())
 
     # ------------------------------------------------------------------ the core's side
 
@@ -341,6 +357,8 @@ class Cluster:
                 logger.bind(call_id=call_id).info(
                     "instance {} does not come from another gateway to {}: {}", instance_id, self.url, detail
                 )
+                if detail.startswith(self.url):
+                    self.conflicts.not_reached(detail, now)
                 if self._summonses.not_coming(call_id, instance_id, detail, now):
                     self._ask(call_id, now)
             case InstanceNews(agent_id=agent_id, died=InstanceDied() as died):
@@ -370,16 +388,24 @@ class Cluster:
         return await self._directory.request(request, timeout_s)
 
     def on_presence(self, presence: GatewayPresence) -> None:
+        now = self._loop.time()
+        if presence.process != self._process and not presence.leaving:
+            self.conflicts.hear(presence, self._switchboard.event_bus.wall(), now)
         if presence.gateway == self.name:
-            if presence.url != self.url:
-                logger.error("another gateway has the name {!r}: {}", self.name, presence.url)
+            self.conflicts.look(now)
+            return
+        if self.others.left_out(presence.gateway, presence.process, now):
             return
         if presence.hello:  # one that is new is to know this one at once
             self._announcements.introduce_to(presence.gateway)
         if presence.leaving:
             self.calls.lost(presence.gateway)
-        if self.others.heard(presence, self._loop.time()):
+        if self.others.heard(presence, now):
             self._directory.notify(presence.gateway, GatewayNotice(notice=PlacesWanted(gateway=self.name)))
+
+    def on_other_version(self, one: OtherVersion, protocol: str) -> None:
+        if not one.leaving:
+            self.conflicts.hear_other(one, protocol, self._loop.time())
 
     def on_connection(self) -> None:
         before, self._problem = self._problem, self._directory.problem

@@ -7,7 +7,6 @@ others tell what changes among theirs, twice a second at most. One call is watch
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
@@ -81,6 +80,7 @@ class ClusterCalls:
         others: The other gateways.
         health: Says how this gateway is.
         announce: Tells the others at once that somebody looks, or no more.
+        process: Which process this gateway is, a name chosen anew with every start.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class ClusterCalls:
         others: OtherGateways,
         health: OwnHealth,
         announce: Callable[[], None],
+        process: str,
     ) -> None:
         self.host: ConsoleHost | None = None
         """The API. None: a gateway without one."""
@@ -102,7 +103,7 @@ class ClusterCalls:
         self._others = others
         self._announce = announce
         self._loop = asyncio.get_running_loop()
-        self._own = OwnCalls(name, secrets.token_hex(8), self.entry)
+        self._own = OwnCalls(name, process, self.entry)
         self._watches = CallWatches()
         self._watchers: set[str] = set()  # the gateways at which somebody looks at all calls
         self._look_until = float("-inf")
@@ -161,7 +162,12 @@ class ClusterCalls:
 
     def on_changes(self, changes: CallChanges) -> None:
         """Take what another gateway tells of its calls."""
-        if self.looking and changes.gateway != self._name and self.elsewhere.take(changes, self._loop.time()):
+        now = self._loop.time()
+        if not self.looking or changes.gateway == self._name:
+            return
+        if not self._others.left_out(changes.gateway, changes.epoch, now) and self.elsewhere.take(
+            changes, now
+        ):
             self._ask_again(changes.gateway)
 
     def on_notice(self, notice: SendCalls | WatchCall | WatchedReport) -> None:

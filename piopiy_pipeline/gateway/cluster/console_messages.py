@@ -1,5 +1,5 @@
 """What gateways say to each other so that the console of one shows all: their calls, and requests that are answered at
-another one. Models that forbid unknown keys, as those of `directory_messages`.
+another one, as those of `directory_messages`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from piopiy_pipeline.call import CallKind
+from piopiy_pipeline.gateway.cluster.cluster_message import ClusterMessage
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.json_messages import Message
 from piopiy_pipeline.signaling.messages import ConversationEventName
@@ -38,7 +39,7 @@ MOST_VERSIONS = 4
 """So many versions of the instances of one agent are named."""
 
 
-class CallEntry(Message):
+class CallEntry(ClusterMessage):
     """A call under way, as the list of all calls has it. Times are Unix time in seconds."""
 
     call_id: _CallId
@@ -54,7 +55,7 @@ class CallEntry(Message):
     muted: bool = False
 
 
-class AgentHealth(Message):
+class AgentHealth(ClusterMessage):
     """How the instances of one agent are that are at home at a gateway."""
 
     instances: _Count
@@ -74,7 +75,7 @@ class AgentHealth(Message):
     )
 
 
-class GatewayHealth(Message):
+class GatewayHealth(ClusterMessage):
     """How a gateway is, for operators."""
 
     url: str
@@ -95,7 +96,7 @@ class GatewayHealth(Message):
     agents: dict[str, AgentHealth] = Field(default_factory=dict)
 
 
-class CallChanges(Message):
+class CallChanges(ClusterMessage):
     """What has changed among the calls of a gateway since the message before, and now and then how it is.
 
     `epoch` is chosen anew with every start of the gateway. `whole` says that everything from before is to be forgotten:
@@ -111,14 +112,14 @@ class CallChanges(Message):
     health: GatewayHealth | None = None
 
 
-class SendCalls(Message):
+class SendCalls(ClusterMessage):
     """Asks a gateway to begin its list of calls again, because a message of `asker` was lost on the way."""
 
     kind: Literal["send_calls"] = "send_calls"
     asker: str
 
 
-class WatchCall(Message):
+class WatchCall(ClusterMessage):
     """Asks the gateway that has a call to tell `watcher` what happens in it, for a while: asked again, it goes on.
 
     `begin` asks for the call's record at once, so that it is known when nothing is missed any more.
@@ -130,7 +131,7 @@ class WatchCall(Message):
     begin: bool = False
 
 
-class ReportedEvent(Message):
+class ReportedEvent(ClusterMessage):
     """An event of a conversation, `at` seconds after the answer."""
 
     number: int
@@ -139,7 +140,7 @@ class ReportedEvent(Message):
     data: dict[str, Any]
 
 
-class WatchedReport(Message):
+class WatchedReport(ClusterMessage):
     """What has happened in a call that is watched from another gateway: its record as it is now, or an event."""
 
     kind: Literal["call_report"] = "call_report"
@@ -149,7 +150,7 @@ class WatchedReport(Message):
     event: ReportedEvent | None = None
 
 
-class CallQuestion(Message):
+class CallQuestion(ClusterMessage):
     """Asks all gateways which one has a call. Only that one answers, with its name."""
 
     call_id: _CallId
@@ -157,7 +158,7 @@ class CallQuestion(Message):
 
 
 class RelayedRequest(Message):
-    """A request of an operator to the API of another gateway.
+    """A request of an operator to the API of another gateway. Its seal covers all of its keys: none may be unknown.
 
     Attributes:
         gateway: Who is to carry it out.
@@ -189,7 +190,7 @@ class RelayedRequest(Message):
         return self.model_copy(update={"seal": ""}).model_dump_json().encode(errors="replace")
 
 
-class RelayedAnswer(Message):
+class RelayedAnswer(ClusterMessage):
     """The answer to a relayed request, as over HTTP."""
 
     status: Annotated[int, Field(ge=100, le=599)]

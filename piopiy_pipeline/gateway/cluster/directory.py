@@ -15,6 +15,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectorySearch,
     GatewayNotice,
     GatewayPresence,
+    OtherVersion,
 )
 
 __all__ = ["ClusterDirectory", "DirectoryMember", "GatewayGone"]
@@ -35,6 +36,9 @@ class DirectoryMember(Protocol):
 
     def on_presence(self, presence: GatewayPresence) -> None:
         """Note that a gateway is there, or leaves."""
+
+    def on_other_version(self, one: OtherVersion, protocol: str) -> None:
+        """Note that a gateway is there, or leaves, that speaks another version of the protocol."""
 
     def on_call_changes(self, changes: CallChanges) -> None:
         """Note what has changed among the calls of another gateway."""

@@ -53,10 +53,11 @@ async def join_cluster(
     directory = NatsDirectory(config, name)
 
     def all_problems() -> list[str]:
-        found = [*problems(), cluster.problem, *cluster.store_problems, *cluster.unsent]
+        found = [*problems(), cluster.problem, *cluster.store_problems, *cluster.unsent, *cluster.at_odds]
         return [problem for problem in found if problem]
 
-    cluster = Cluster(name, url, switchboard, directory, OwnHealth(name, url, switchboard, all_problems))
+    health = OwnHealth(name, url, switchboard, all_problems)
+    cluster = Cluster(name, url, switchboard, directory, health, _digests(settings, config.subject))
     await cluster.open()
     if directory.checkpoints is not None:
         share(directory.checkpoints)
@@ -73,3 +74,15 @@ async def join_cluster(
         cluster.at_close.append(kept.close)
         await kept.take_over()
     return cluster
+
+
+def _digests(settings: GatewayConfig, subject: str) -> dict[str, str]:
+    """Return what shows whether gateways have the same secrets, and nothing of these: guessing takes long."""
+    secret = settings.token_secret or ""
+    alike = {"token_secret": secret, "api_keys": "\n".join([secret, *sorted(settings.api_keys)])}
+    return {
+        name: hashlib.scrypt(
+            text.encode(), salt=f"piopiy {subject} {name}".encode(), n=1 << 14, r=8, p=1, dklen=16
+        ).hex()
+        for name, text in alike.items()
+    }

@@ -5,13 +5,13 @@ group: NATS gives it to one of them, and says at once if there is none. For a ca
 is a second subject, to which those listen that have an instance with room. Nothing is stored there: a server that was
 restarted knows all again as soon as the gateways have connected.
 
-    <subject>.2.search.<agent>     a question, and its answer
-    <subject>.2.room.<agent>       a question for an instance that is little busy
-    <subject>.2.gateway.<name>     what one gateway says to another
-    <subject>.2.presence           what every gateway says to all
-    <subject>.2.calls              what has changed among the calls of a gateway, while somebody looks at all of them
-    <subject>.2.where              which gateway has a call? Only that one answers
-    <subject>.2.request.<name>     a request of an operator, to be carried out by that gateway, and its answer
+    <subject>.3.search.<agent>     a question, and its answer
+    <subject>.3.room.<agent>       a question for an instance that is little busy
+    <subject>.3.gateway.<name>     what one gateway says to another
+    <subject>.3.presence           what every gateway says to all; it is heard in all versions
+    <subject>.3.calls              what has changed among the calls of a gateway, while somebody looks at all of them
+    <subject>.3.where              which gateway has a call? Only that one answers
+    <subject>.3.request.<name>     a request of an operator, to be carried out by that gateway, and its answer
 
 Names of agents and gateways are hashed, because a subject takes few characters; the messages have them in full.
 """
@@ -38,10 +38,12 @@ from piopiy_pipeline.gateway.cluster.console_messages import (
 )
 from piopiy_pipeline.gateway.cluster.directory import DirectoryMember, GatewayGone
 from piopiy_pipeline.gateway.cluster.directory_messages import (
+    PROTOCOL,
     DirectoryAnswer,
     DirectorySearch,
     GatewayNotice,
     GatewayPresence,
+    OtherVersion,
 )
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_client import NatsClient, NotEncryptedError
@@ -51,7 +53,7 @@ from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.unreached_servers import UnreachedServers, is_refusal
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
+from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, UnknownMessage, dump, parser
 
 __all__ = ["NatsDirectory"]
 
@@ -76,6 +78,7 @@ _parse_search: Callable[[bytes], DirectorySearch] = parser(DirectorySearch)
 _parse_answer: Callable[[bytes], DirectoryAnswer] = parser(DirectoryAnswer)
 _parse_notice: Callable[[bytes], GatewayNotice] = parser(GatewayNotice)
 _parse_presence: Callable[[bytes], GatewayPresence] = parser(GatewayPresence)
+_parse_other_version: Callable[[bytes], OtherVersion] = parser(OtherVersion)
 _parse_changes: Callable[[bytes], CallChanges] = parser(CallChanges)
 _parse_question: Callable[[bytes], CallQuestion] = parser(CallQuestion)
 _parse_request: Callable[[bytes], RelayedRequest] = parser(RelayedRequest)
@@ -274,18 +277,21 @@ class NatsDirectory:
             max_outstanding_pings=2,
         )
         await self._listen(self._subject("gateway", self._name), self._on_notice)
-        await self._listen(self._subject("presence"), self._on_presence)
+        await self._listen(f"{config.subject}.*.presence", self._on_presence)
         await self._listen(self._subject("calls"), self._on_call_changes)
         await self._client.subscribe(self._subject("where"), cb=self._on_where)
         await self._client.subscribe(self._subject("request", self._name), cb=self._on_request)
         await self._on_connection()
 
-    async def _listen(self, subject: str, take: Callable[[bytes], None]) -> None:
+    async def _listen(self, subject: str, take: Callable[[bytes, str], None]) -> None:
         async def on_message(message: Msg) -> None:
             try:
-                take(message.data)
+                take(message.data, message.subject)
+            except UnknownMessage as error:
+                logger.debug("another gateway says what is not known here: {}", error)
             except ProtocolError as error:
-                logger.warning("what another gateway says cannot be read: {}", error)
+                problem = f"what another gateway says cannot be read: {error}"
+                self._unsent.note("unreadable", problem[:199], self._now)
             await asyncio.sleep(0)  # else audio would wait for all that has come
 
         await self._client.subscribe(subject, cb=on_message)
@@ -416,20 +422,23 @@ class NatsDirectory:
         except (Error, OSError) as error:
             logger.debug("NATS: {}", nats_trouble(error))
 
-    def _on_call_changes(self, data: bytes) -> None:
+    def _on_call_changes(self, data: bytes, subject: str) -> None:
         if self._member is not None:
             self._member.on_call_changes(_parse_changes(data))
 
-    def _on_notice(self, data: bytes) -> None:
+    def _on_notice(self, data: bytes, subject: str) -> None:
         if self._member is not None:
             self._member.on_notice(_parse_notice(data))
 
-    def _on_presence(self, data: bytes) -> None:
-        if self._member is not None:
+    def _on_presence(self, data: bytes, subject: str) -> None:
+        protocol = subject.split(".")[1]
+        if self._member is not None and protocol == PROTOCOL:
             self._member.on_presence(_parse_presence(data))
+        elif self._member is not None:
+            self._member.on_other_version(_parse_other_version(data), protocol[:16])
 
     def _subject(self, kind: str, name: str | None = None) -> str:
-        parts = [self._config.subject, "2", kind]
+        parts = [self._config.subject, PROTOCOL, kind]
         if name is not None:
             parts.append(hashlib.sha256(name.encode()).hexdigest()[:32])
         return ".".join(parts)

@@ -18,6 +18,8 @@ ANNOUNCE_S = 2.0
 EXPIRE_S = 3 * ANNOUNCE_S
 FORGET_S = 600.0
 """How long the list of a gateway is kept of which nothing is heard, in seconds."""
+MOST_BEFORE = 4
+"""So many processes that had a gateway's name before are known."""
 MOST = 1000
 """So many gateways are known at most."""
 
@@ -28,16 +30,22 @@ class OtherGateways:
     def __init__(self) -> None:
         self._heard: dict[str, tuple[float, GatewayPresence]] = {}  # each with all of its agents
         self._by_agent: dict[str, dict[str, AgentPlaces]] = {}  # and by gateway
+        self._before: dict[str, list[str]] = {}  # the processes that had each name before
 
     def heard(self, presence: GatewayPresence, now: float) -> bool:
         """Take what a gateway says. Returns whether it has to be asked for its whole list."""
         name = presence.gateway
+        if self.left_out(name, presence.process, now):
+            return False
         if presence.leaving:
             self._forget(name)
             return False
         known = self._heard.get(name)
         if known is None and not self._has_room(now):
             return False
+        if known is not None and known[1].process != presence.process:
+            kept = [one for one in self._before.get(name, ()) if one != presence.process]
+            self._before[name] = [*kept, known[1].process][-MOST_BEFORE:]
         number, agents = (-1, {}) if known is None else (known[1].number, known[1].agents)
         if presence.since is None:
             for agent_id in agents:
@@ -56,6 +64,13 @@ class OtherGateways:
                 self._by_agent.get(agent_id, {}).pop(name, None)
         self._heard[name] = now, presence.model_copy(update={"agents": agents})
         return False
+
+    def left_out(self, gateway: str, process: str, now: float) -> bool:
+        """Return whether another process has this name, which came later and is there: of two gateways with one name
+        the later one is known, as when a gateway was started again.
+        """
+        known = self._heard.get(gateway)
+        return known is not None and now < known[0] + EXPIRE_S and process in self._before.get(gateway, ())
 
     def there(self, now: float) -> list[GatewayPresence]:
         """Return those that are there, by name, each with all of its agents."""
@@ -97,6 +112,7 @@ class OtherGateways:
 
     def _forget(self, name: str) -> None:
         known = self._heard.pop(name, None)
+        self._before.pop(name, None)
         for agent_id in known[1].agents if known is not None else ():
             found = self._by_agent[agent_id]
             found.pop(name, None)

@@ -37,6 +37,10 @@ class Summoner(Protocol):
     def unsent(self) -> list[str]:
         """What other gateways were not told lately although it should have been, a sentence for each cause."""
 
+    @property
+    def at_odds(self) -> list[str]:
+        """What is wrong between this gateway and others, a sentence for each cause."""
+
     def summon(
         self,
         call_id: str,
@@ -108,6 +112,7 @@ class NobodyElse:
     problem = cause = ""
     store_problems: list[str] = []  # noqa: RUF012  it is never changed
     unsent: list[str] = []  # noqa: RUF012  likewise
+    at_odds: list[str] = []  # noqa: RUF012  likewise
 
     def summon(
         self,
