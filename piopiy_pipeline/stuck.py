@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _PACKAGE = str(Path(__file__).resolve().parent)
+_AROUND_ASYNCIO = ("/session/call_timers.py", "/session/tasks.py", "/session/visible_tasks.py")
+"""What of this package stands around functions of asyncio's: who calls those is who takes the time."""
 _LIBRARIES = tuple(
     path for path in (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 )
@@ -117,7 +119,7 @@ def place_of_work(frames: Sequence[FrameType]) -> tuple[str, bool]:
     for at, each in enumerate(frames):
         if is_authors(each):
             return where(each), True
-        if each.f_code.co_filename.startswith(_PACKAGE):
+        if _is_ours(each):
             author = next((below for below in frames[at:] if is_authors(below)), None)
             return where(each) + ("" if author is None else f", called at {where(author)}"), False
     return where(frames[0]), True
@@ -130,7 +132,7 @@ def authors_place(frame: FrameType | None) -> str | None:
         None if there is none, or if this package is called in between: what it does then is its own.
     """
     for each in islice(() if frame is None else _stack(frame), MAX_DEPTH):
-        if each.f_code.co_filename.startswith(_PACKAGE):
+        if _is_ours(each):
             return None
         if is_authors(each):
             return where(each)
@@ -188,6 +190,12 @@ def _places(stack: Sequence[FrameType]) -> str:
     if own is None or own is innermost:
         return where(innermost)
     return f"{where(own)} (in {where(innermost)})"
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Return whether this is what this package does, and not merely stands around a function of asyncio's."""
+    path = frame.f_code.co_filename
+    return path.startswith(_PACKAGE) and not path.endswith(_AROUND_ASYNCIO)
 
 
 def is_authors(frame: FrameType) -> bool:

@@ -17,6 +17,7 @@ import pytest
 
 from piopiy_pipeline.agent.blocked_code import UNKNOWN, BlockedCode, find_blocked_code
 from piopiy_pipeline.session.call import Call, current_call
+from piopiy_pipeline.session.call_timers import _follow
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 
@@ -211,3 +212,25 @@ def test_what_this_package_does_while_the_author_waits_is_its_own() -> None:
     assert not found.authors
     assert " in block, called at " in found.place
     assert found.place.endswith(".on_new_session")
+
+
+def test_a_timer_that_the_author_sets_is_the_author_s_work_though_this_package_follows_it() -> None:
+    class SlowToArm:
+        """A loop that takes its time to set a timer."""
+
+        def call_later(self, *args: object, **_: object) -> None:
+            block()
+
+    async def on_new_session() -> None:
+        loop: Any = SlowToArm()
+        _follow(loop, "call_later", lambda _: None)
+        loop.call_later(1, print)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "piopiy_pipeline.stuck.is_authors", lambda frame: frame.f_code.co_name == "on_new_session"
+        )
+        found = looked_at(on_new_session)
+    assert found is not None
+    assert found.authors
+    assert found.place.endswith(".on_new_session"), "and not the line that follows it"
