@@ -36,6 +36,8 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     PlacesWanted,
 )
 from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
+from piopiy_pipeline.gateway.cluster.others_watch import OthersWatch
+from piopiy_pipeline.gateway.cluster.outages import Outages
 from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.cluster.reservations import Reservation, Reservations
 from piopiy_pipeline.gateway.cluster.summonses import COME_S, Summons, Summonses
@@ -53,9 +55,6 @@ MOST_ASKED = 3
 """So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
 IN_VAIN_S = 1.0
 """When nobody was found who is less busy, none is looked for by calls of that agent for so many seconds."""
-MOST_TOLD = 8
-"""So many causes of one failure of the directory are logged: each of several servers may have its own."""
-GOES_ON = "This gateway goes on with the agents that it has, and joins again by itself"
 MOST_SEARCHES = 1000
 """So many questions are under way at a time, at most. A call beyond asks again a little later."""
 
@@ -109,8 +108,9 @@ class Cluster:
         self._timer_at: float | None = None
         self._dirty: set[str] = set()
         self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
+        self._watch = OthersWatch(self.others, lambda: not self._problem)
         self._problem = ""
-        self._logged: set[str] = set()  # of the causes of this failure, those that are in the log
+        self._outages = Outages()
         self.at_close: list[Callable[[], None]] = []
         """Called when this gateway leaves."""
         self._closed = False
@@ -127,12 +127,14 @@ class Cluster:
         self.on_connection()
         self._announcements.announce(hello=True)
         self.calls.open()
+        self._watch.start()
 
     async def close(self) -> None:
         """Leave it."""
         self._closed = True
         for act in self.at_close:
             act()
+        self._watch.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._searches:
@@ -409,12 +411,8 @@ class Cluster:
 
     def on_connection(self) -> None:
         before, self._problem = self._problem, self._directory.problem
-        if self._problem and self._problem not in self._logged and len(self._logged) < MOST_TOLD:
-            self._logged.add(self._problem)
-            logger.error("{}. {}", self._problem, GOES_ON)
-        elif before and not self._problem:
-            self._logged.clear()
-            logger.info("the cluster's directory is there again")
+        self._outages.note(self._problem)
+        if before and not self._problem:
             self._announcements.announce()
 
     # ------------------------------------------------------------------ time
