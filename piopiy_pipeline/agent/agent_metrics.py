@@ -18,10 +18,14 @@ from piopiy_pipeline.metrics.http_server import MetricsServer
 from piopiy_pipeline.metrics.loop_lag import LoopLag
 from piopiy_pipeline.metrics.registry import MetricRegistry
 
-__all__ = ["AgentMetrics", "note_numbers"]
+__all__ = ["AgentMetrics", "MetricsError", "note_numbers"]
 
 _P = "piopiy_agent_"
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+class MetricsError(RuntimeError):
+    """Nothing can listen where Prometheus was to read. The text says where, and why."""
 
 
 class AgentMetrics:
@@ -62,7 +66,7 @@ class AgentMetrics:
             role: What this process is: one that serves calls alone, a supervisor, or a call worker.
 
         Raises:
-            RuntimeError: The port cannot be had.
+            MetricsError: The port cannot be had.
         """
         if role != "supervisor":
             self._lag = LoopLag(COUNTS.loop_lag)
@@ -74,7 +78,10 @@ class AgentMetrics:
             self._server = MetricsServer(self._registry, self._host, self._port)
         except OSError as error:
             why = error.strerror or error
-            raise RuntimeError(f"metrics: cannot listen on {self._host} port {self._port}: {why}") from None
+            raise MetricsError(
+                f"metrics: cannot listen on {self._host} port {self._port}: {why}. Choose another with --metrics-port,"
+                " PIOPIY_METRICS_PORT or Agent(metrics_port=)"
+            ) from None
         logger.info("metrics at http://{}:{}/metrics", self._host, self._server.port)
         self._look()
 

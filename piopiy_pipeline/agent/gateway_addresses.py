@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
+from piopiy_pipeline.url_parts import url_parts
+
 __all__ = ["GatewayAddress", "GatewayAddresses", "choose_urls", "gateway_url", "gateway_urls"]
 
 MOST_ADDRESSES = 64
@@ -137,7 +139,7 @@ def gateway_url(url: str) -> str:
     Raises:
         ValueError: It is no such address, or it holds a user or a password.
     """
-    parts = urlsplit(url)
+    parts = url_parts(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     if "@" in parts.netloc:
         raise ValueError(
@@ -145,8 +147,4 @@ def gateway_url(url: str) -> str:
         )
     if scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError(f"the gateway's address must look like ws://host:port, not {url!r}")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"the gateway's address {url!r}: {error}") from None
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))

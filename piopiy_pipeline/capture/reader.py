@@ -37,6 +37,7 @@ from piopiy_pipeline.capture.format import (
     Meta,
     speech_file,
 )
+from piopiy_pipeline.fault_text import fault_text
 
 __all__ = ["CapturedCall"]
 
@@ -214,6 +215,4 @@ def _placed(samples: NDArray[np.int16], arrivals: list[tuple[float, int]], rate:
 
 def _first(error: ValidationError) -> str:
     """Say the first thing that is wrong in a sentence."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return fault_text(error.errors()[0])

@@ -6,6 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Annotated
 
 import typer
@@ -49,10 +50,22 @@ def drain(
         with urllib.request.urlopen(request, timeout=CONNECT_S) as response:
             state = json.load(response)
     except urllib.error.HTTPError as error:
-        raise Failed(
-            f"{url}: HTTP {error.code}: {error.read(500).decode(errors='replace')} (--api-key)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise Failed(f"{url}: {error} (--gateway)") from None
+        raise Failed(f"{url} refuses it: {_refusal(error)} (--api-key)") from None
+    except (OSError, HTTPException) as error:
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(why, OSError) and why.errno:
+            why = why.strerror or why
+        raise Failed(f"no gateway at {url} ({why or type(why).__name__}): name it with --gateway") from None
+    except ValueError:
+        raise Failed(f"what answers at {url} is no gateway: name it with --gateway") from None
     calls = f"{counted(state['calls'], 'call')} in progress"
     print(f"{'drains' if state['draining'] else 'takes calls'}, {calls}")
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    """Return what the gateway says in its answer."""
+    text = error.read(2000).decode(errors="replace")
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {error.code} {error.reason}"

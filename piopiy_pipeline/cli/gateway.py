@@ -115,6 +115,7 @@ def gateway(
             "the gateway has no agents: list them with their tokens under [agents] in --config FILE,"
             " or as JSON in PIOPIY_GATEWAY_AGENTS"
         )
+    _check_cluster(settings)
     if clean_sound is not None:
         _check_clean_sound(clean_sound)
     chosen: dict[str, Any] = {
@@ -131,13 +132,26 @@ def gateway(
 
 def _ports(text: str) -> tuple[int, int]:
     """Return the first and the last port of a range. Raises `BadInput` if it is none."""
-    from piopiy_pipeline.gateway.config import port_range
+    from piopiy_pipeline.gateway.port_numbers import port_numbers
 
-    first, _, last = text.partition("-")
     try:
-        return port_range((int(first), int(last)))
+        return port_numbers(text)
     except ValueError:
         raise BadInput(f"--webrtc-ports {text}: a range from 1024 to 65535, as 20000-20999") from None
+
+
+def _check_cluster(settings: GatewayConfig) -> None:
+    """Raise `BadInput` if gateways of a cluster could not trust each other."""
+    if settings.cluster is None:
+        return
+    if settings.token_secret is None:
+        raise BadInput(
+            "[cluster] needs token_secret, the same at all its gateways: a client token is good at each of them then"
+        )
+    if not settings.api_keys and settings.console != "open":
+        raise BadInput(
+            "[cluster] needs api_keys, the same at all its gateways: with them they carry out what others are asked for"
+        )
 
 
 def _check_clean_sound(what: str) -> None:

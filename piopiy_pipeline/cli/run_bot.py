@@ -26,6 +26,7 @@ ORPHAN_S = 3.0
 
 _WORDS_ARE_ENOUGH = (
     ("piopiy_pipeline.agent.agent", "AuthenticationError"),
+    ("piopiy_pipeline.agent.agent_metrics", "MetricsError"),
     ("piopiy_pipeline.services.providers", "ProviderError"),
     ("piopiy_pipeline.services.playbook.model", "PlaybookError"),
 )

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from piopiy_pipeline.cli.credentials import CredentialsError, DevCredentials, find_credentials
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, read_first
+from piopiy_pipeline.url_parts import url_parts
 
 __all__ = [
     "CONNECT_S",
@@ -70,10 +71,10 @@ def gateway_url(url: str | None) -> str:
             raise BadInput(f"PIOPIY_URL: {error}") from None
     text = (url or DEFAULT_URL).strip()
     try:
-        parts = urlsplit(text)
-        port = parts.port
+        parts = url_parts(text)
     except ValueError as error:
-        raise BadInput(f"{text}: not a gateway's address ({error}); it looks like {DEFAULT_URL}") from None
+        raise BadInput(f"not a gateway's address: {error}; it looks like {DEFAULT_URL}") from None
+    port = parts.port
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/") or parts.query:
         raise BadInput(f"{text}: not a gateway's address; it looks like {DEFAULT_URL}")
     if parts.username is not None or parts.password is not None:

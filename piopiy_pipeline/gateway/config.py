@@ -27,19 +27,21 @@ from pydantic import (
 
 from piopiy_pipeline.audio.sound_cleaner import PACKAGE_MISSING, CleanSound, is_installed
 from piopiy_pipeline.call import CallKind
+from piopiy_pipeline.fault_text import fault_key, fault_text
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.port_numbers import PortNumbers
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 
-__all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer", "port_range"]
+__all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
 ENV_PREFIX = "PIOPIY_GATEWAY_"
 
 Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
-AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"(?i)^[a-z][a-z0-9+.-]*://[^/?#*\s]+/?$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -49,21 +51,12 @@ def _addresses(settings: list[str]) -> list[str]:
     return settings
 
 
-def port_range(ports: tuple[int, int]) -> tuple[int, int]:
-    """Return a first and a last port.
-
-    Raises:
-        ValueError: They are no range of ports that anybody may use.
-    """
-    first, last = ports
-    if not 1024 <= first <= last <= 65_535:
-        raise ValueError(f"two ports from 1024 to 65535, the first not above the last, not {first}, {last}")
-    return ports
-
-
 def _networks(settings: list[str]) -> list[str]:
     for text in settings:
-        ip_network(text, strict=False)
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(f"{text!r} is no network: it looks like 10.0.0.0/8") from None
     return settings
 
 
@@ -131,8 +124,8 @@ class GatewayConfig(BaseModel):
     webrtc_addresses: Annotated[list[str], AfterValidator(_addresses)] = Field(default_factory=list)
     """This machine's addresses that browsers are told. Without any, all but loopback. Behind a one-to-one
     NAT, as most clouds have it, with the address that the world knows: ``10.0.0.5=203.0.113.7``."""
-    webrtc_ports: Annotated[tuple[int, int], AfterValidator(port_range)] | None = None
-    """The first and the last UDP port of browsers' audio, for a firewall. A call takes one. None: the system's."""
+    webrtc_ports: PortNumbers | None = None
+    """The UDP ports of browsers' audio, for a firewall: ``"20000-20999"``. A call takes one. None: the system's."""
     calls_per_token: Annotated[int, Field(gt=0)] = 4
     """How many calls one client token may have at a time, so that one client cannot take all of them."""
     webrtc_grace_s: Seconds = 8.0
@@ -276,13 +269,13 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
     """Return a line for each problem: where it is, its key, what is wrong. Values are left out: some are secrets."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        setting = str(problem["loc"][0]) if problem["loc"] else ""
-        where = f"{sources.get(setting, 'settings')}: {'.'.join(str(part) for part in problem['loc'])}"
+        source = sources.get(fault_key(problem), "settings")
         if problem["type"] == "extra_forbidden":
             table = tuple(part for part in problem["loc"][:-1] if isinstance(part, str))
             model = _TABLES.get(table)
             known = f" There are {', '.join(model.model_fields)}" if model else ""
-            lines.append(f"{where}: no such setting.{known}")
+            key = ".".join(str(part) for part in problem["loc"])
+            lines.append(f"{source}: {key}: no such setting.{known}")
         else:
-            lines.append(f"{where}: {problem['msg']}")
+            lines.append(f"{source}: {fault_text(problem)}")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Switchable, Transfer, TransferResult
 from piopiy_pipeline.text import well_formed
 
@@ -121,8 +122,7 @@ class CallControl:
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"transfer: {where}: {first['msg']}") from None
+            raise ValueError(f"transfer: {fault_text(first)}") from None
         self._transfers += 1
         self._request, self._outcome = request, outcome
         waits_s = ring_timeout_s + ANSWER_S

@@ -23,6 +23,7 @@ from typing import Any, Literal, Self, cast
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.json_values import MAX_NESTING, json_text
 from piopiy_pipeline.session.tool_journal import ToolRun
 
@@ -189,7 +190,7 @@ def _part(part: Literal["state", "messages", "tools"], value: Any, name: str) ->
 
 def _first_fault(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return fault_text(first)
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.text import well_formed_json
 
 __all__ = ["Message", "ProtocolError", "UnknownMessage", "dump", "parser", "without_none"]
@@ -48,9 +49,9 @@ def parser(union: Any) -> Callable[[str | bytes], Any]:
             return adapter.validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "message"
+            where = "" if first["loc"] else "message: "
             kind = UnknownMessage if first["type"] == "union_tag_invalid" else ProtocolError
-            raise kind(f"{where}: {first['msg']} in {_beginning(text)}") from None
+            raise kind(f"{where}{fault_text(first)} in {_beginning(text)}") from None
 
     return parse
 

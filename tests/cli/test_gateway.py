@@ -130,6 +130,6 @@ def test_a_gateway_is_drained_from_the_command_line_and_takes_calls_again(
         assert main(["drain", "--gateway", url, "--api-key", "key", "--off"]) == 0
         assert capsys.readouterr().out == "takes calls, 0 calls in progress\n"
         assert main(["drain", "--gateway", url, "--api-key", "wrong"]) == 1
-        assert "HTTP 401" in capsys.readouterr().err
+        assert "refuses it: this bearer token is no API key" in capsys.readouterr().err
     assert main(["drain", "--gateway", url]) == 1
     assert "--gateway" in capsys.readouterr().err

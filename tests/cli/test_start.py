@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,25 @@ def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
         (["start", __file__], {}, "--agent-id or AGENT_ID"),
         (["start", __file__], {"AGENT_ID": "a"}, "set AGENT_TOKEN"),
         (["start", __file__, "--url", "x"], {"AGENT_ID": "a", "AGENT_TOKEN": "t"}, "not a gateway's address"),
+        (
+            ["start", __file__, "--url", "ws://127.0.0.1:7860,ws://bad host"],
+            {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
+            "'ws://bad host' is no address: there is a space in it",
+        ),
+        (
+            ["gateway"],
+            {"PIOPIY_GATEWAY_AGENTS": '{"a": "t"}', "PIOPIY_GATEWAY_CLUSTER": '{"servers": ["nats://a:1"]}'},
+            "[cluster] needs token_secret",
+        ),
+        (
+            ["gateway"],
+            {
+                "PIOPIY_GATEWAY_AGENTS": '{"a": "t"}',
+                "PIOPIY_GATEWAY_CLUSTER": '{"servers": ["nats://a:1"]}',
+                "PIOPIY_GATEWAY_TOKEN_SECRET": "s",
+            },
+            "[cluster] needs api_keys",
+        ),
         (["gateway"], {}, "the gateway has no agents"),
         (["gateway", "--log-format", "xml"], {}, "--log-format: 'xml' is neither text nor json"),
         (["gateway"], {"PIOPIY_LOG_FORMAT": "xml"}, "PIOPIY_LOG_FORMAT: 'xml' is neither text nor json"),
@@ -132,6 +153,64 @@ def test_a_mistake_that_words_explain_is_told_without_a_traceback(tmp_path: Path
     assert done.returncode == 1
     assert done.stderr.startswith("bot.py: broken.yaml:1")
     assert "Traceback" not in done.stderr
+
+
+def test_a_metrics_port_that_is_in_use_is_told_without_a_traceback(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "import asyncio\n"
+        "from piopiy_pipeline.agent import Agent\n"
+        "async def create_session(**call): ...\n"
+        "asyncio.run(Agent(agent_id='a', agent_token='t', create_session=create_session).connect())\n"
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("start", str(bot), "--metrics-port", str(port), AGENT_ID="a", AGENT_TOKEN="t")
+    assert done.returncode == 1
+    assert (
+        f"cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (None, "(Connection refused): name it with --gateway"),
+        (b"HTTP/1.0 200 OK\r\n\r\nHello", "is no gateway: name it with --gateway"),
+        (b"SSH-2.0-x\r\n", "name it with --gateway"),
+        (b'HTTP/1.0 401 No\r\n\r\n{"error": "no API key"}', "refuses it: no API key (--api-key)"),
+        (b"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>", "refuses it: HTTP 502 Bad Gateway (--api-key)"),
+    ],
+)
+def test_a_drain_at_nothing_is_told_in_words(
+    answer: bytes | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{there.getsockname()[1]}"
+
+        def serve() -> None:
+            connection, _ = there.accept()
+            with connection:
+                request = b""
+                while not request.endswith(b'{"on": true}'):
+                    request += connection.recv(4096)
+                connection.sendall(answer or b"")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        if answer is not None:
+            there.listen()
+            thread.start()
+        assert main(["drain", "--gateway", url]) == 1
+        if answer is not None:
+            thread.join(10)
+    error = capsys.readouterr().err
+    assert says in error
+    assert url in error
+    assert "urlopen" not in error
 
 
 def test_a_bots_own_error_keeps_its_traceback(tmp_path: Path) -> None:

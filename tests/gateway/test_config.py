@@ -47,7 +47,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_a_wrong_value_is_told_with_the_file_and_the_key(tmp_path: Path) -> None:
     path = written(tmp_path, "setup_s = -1\n")
-    assert complaint(path) == f"{path}: setup_s: Input should be greater than 0"
+    assert complaint(path) == f"{path}: setup_s: expected greater than 0"
 
 
 def test_an_unknown_key_is_told_with_those_that_there_are(tmp_path: Path) -> None:

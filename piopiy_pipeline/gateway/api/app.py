@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline._version import __version__
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
@@ -94,7 +95,7 @@ async def _api_error(_: Request, error: Exception) -> JSONResponse:
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     """Answer with a sentence for each problem. What was sent is left out, because it may be a secret."""
     assert isinstance(error, RequestValidationError)
-    lines = [f"{'.'.join(str(key) for key in one['loc'])}: {one['msg']}" for one in error.errors()]
+    lines = [fault_text(one) for one in error.errors()]
     return _problem(422, "; ".join(lines[:10]))
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from websockets.frames import CloseCode
 
 from piopiy_pipeline._version import __version__
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
@@ -223,7 +224,7 @@ class _EventsConnection:
             self._check(message.key)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            self.refuse(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
+            self.refuse(fault_text(problem) if problem["loc"] else f"message: {fault_text(problem)}")
             return
         except AccessError as error:
             self.refuse(error.text)

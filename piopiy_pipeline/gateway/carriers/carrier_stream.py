@@ -23,6 +23,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.carriers.audio_format import AudioFormat
 
 __all__ = [
@@ -183,9 +184,8 @@ class CarrierMessage(BaseModel):
             return cls.model_validate(value)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
             raise CarrierError(
-                f"the start of the stream is not as documented: {where}: {problem['msg']}"
+                f"the start of the stream is not as documented: {fault_text(problem)}"
             ) from None
 
 

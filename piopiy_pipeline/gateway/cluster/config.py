@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from piopiy_pipeline.gateway.cluster.nats_credentials import check_credentials
+from piopiy_pipeline.url_parts import url_parts
 
 __all__ = ["ClusterConfig"]
 
@@ -27,7 +28,9 @@ class ClusterConfig(BaseModel):
     """The NATS servers, as ``nats://host:4222``, or all as ``tls://``: nothing is sent then that is not encrypted."""
     url: Annotated[str, StringConstraints(strip_whitespace=True)] | None = None
     """Where agents of other gateways reach this one, as ``ws://10.0.0.5:7860``. None: where it listens."""
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    name: (
+        Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")] | None
+    ) = None
     """What operators call this gateway: no other one has this name. None: the host and port of its address."""
     pages: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
     """Where browsers reach the gateways, as ``https://calls-b.example``: the same list at all of them. A page whose own
@@ -47,12 +50,11 @@ class ClusterConfig(BaseModel):
     @classmethod
     def _are_servers(cls, servers: list[str]) -> list[str]:
         for server in servers:
-            parts = urlsplit(server)
+            parts = url_parts(server)
             if parts.scheme not in _SCHEMES or not parts.hostname:
                 raise ValueError("a server looks like nats://host:4222 or tls://host:4222")
             if "@" in parts.netloc:
                 raise ValueError("leave user and password out of a server's address: set user and password")
-            _ = parts.port  # a ValueError where it is none
         if len({urlsplit(server).scheme for server in servers}) > 1:
             raise ValueError(
                 "give all servers as tls:// or all as nats://: whoever hears one of them would know what logs in at all"
@@ -64,21 +66,20 @@ class ClusterConfig(BaseModel):
     def _is_an_address(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
+        parts = url_parts(url)
         if parts.scheme not in ("ws", "wss") or not parts.hostname or "@" in parts.netloc:
             raise ValueError("the address of this gateway looks like ws://host:port or wss://host:port")
         if _is_everywhere(parts.hostname):
             raise ValueError(
                 f"agents do not find host {parts.hostname!r}: give the one by which they reach it"
             )
-        _ = parts.port
         return url.rstrip("/")
 
     @field_validator("pages")
     @classmethod
     def _are_pages(cls, pages: list[str]) -> list[str]:
         for page in pages:
-            parts = urlsplit(page)
+            parts = url_parts(page)
             if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
                 raise ValueError(
                     "a page's address looks like https://calls-b.example, or https://calls.example/b"
@@ -87,7 +88,6 @@ class ClusterConfig(BaseModel):
                 raise ValueError(
                     "a page's address has no query, and none of the characters ; , ' and the quotation mark"
                 )
-            _ = parts.port
         return [page.rstrip("/") for page in pages]
 
     @property

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from piopiy_pipeline.gateway.port_numbers import PortNumbers
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName
 from piopiy_pipeline.gateway.sip.syntax.phone_numbers import NumberPattern, dialled_number, matches
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
@@ -82,7 +83,10 @@ class SipTrunk(BaseModel):
         if self.register_there and self.user is None:
             raise ValueError("register_there: as whom? Set user")
         for source in self.sources:
-            ipaddress.ip_network(source, strict=False)
+            try:
+                ipaddress.ip_network(source, strict=False)
+            except ValueError:
+                raise ValueError(f"sources: {source!r} is no address or network: 203.0.113.0/24") from None
         return self
 
 
@@ -104,8 +108,8 @@ class SipConfig(BaseModel):
     """A PEM file with the certificate's key; None: it is in the same file."""
     external_host: Host | None = None
     """The address by which others reach this machine, when a NAT or cloud gives it another one."""
-    rtp_ports: tuple[int, int] = (16_384, 32_766)
-    """The first and the last port for RTP."""
+    rtp_ports: PortNumbers = (16_384, 32_766)
+    """The ports for RTP, two a call: ``"16384-32766"``."""
     media_timeout_s: Seconds = 30.0
     """A call ends after so many seconds without audio of the phone, unless it is on hold."""
     codecs: Annotated[list[CodecName], Field(min_length=1)] = ["PCMU", "PCMA", "G722", "opus"]
@@ -158,10 +162,8 @@ class SipConfig(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         first, last = self.rtp_ports
-        if not 1024 <= first < last <= 65_535:
-            raise ValueError(
-                f"rtp_ports: two ports from 1024 to 65535, the first below the last, not {first}, {last}"
-            )
+        if first == last:
+            raise ValueError(f"rtp_ports: a call takes two ports, and {first}-{last} is one")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key: of no use without tls_certificate")
         return self

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, PlaybookError
 
 __all__ = ["load_playbook", "parse_playbook"]
@@ -153,7 +154,7 @@ def _expected(error: Any) -> str:
         "int_type": "a whole number",
         "int_parsing": "a whole number",
     }.get(kind)
-    return f"expected {what}, not {error['input']!r}" if what else error["msg"]
+    return f"expected {what}, not {error['input']!r}" if what else fault_text({**error, "loc": ()})
 
 
 def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ValidationError
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.call import Turn
 from piopiy_pipeline.compat.pipecat import RtviTranslator
+from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.pipeline_worker import CallWorker
@@ -249,9 +250,7 @@ def _plain(model: BaseModel) -> dict[str, Any]:
 
 
 def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    return fault_text(error.errors(include_url=False, include_context=False)[0])
 
 
 def _version(text: str) -> list[int] | None:

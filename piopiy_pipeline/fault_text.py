@@ -1,0 +1,86 @@
+"""`fault_text`: what pydantic finds wrong with a value, as a sentence for whoever wrote the value.
+
+    cluster.servers: expected a list, in square brackets
+
+Pydantic's own texts speak of its validators (``Value error, …``, ``Input should be a valid tuple``), and name no key
+when a check of a whole table has failed: then the key stands at the beginning of the check's own text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from piopiy_pipeline.text import printable_line
+
+__all__ = ["fault_key", "fault_text"]
+
+_RAISED = re.compile(r"^(?:Value|Assertion) error, |^Assertion failed, ")
+_KEY = re.compile(r"^([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_.-]+)*): ")
+_EXPECTED = {
+    "missing": "is missing",
+    "list_type": "expected a list, in square brackets",
+    "tuple_type": "expected a list, in square brackets",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+    "model_attributes_type": "expected a table",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "finite_number": "expected a number that is not infinite",
+    "path_type": "expected a path",
+}
+_REWORDED = (
+    (re.compile(r"^Input should be (?:a valid )?"), "expected "),
+    (re.compile(r"^(?:String|List|Tuple|Dictionary|Value) should have "), "expected "),
+    (
+        re.compile(r"^String should match pattern "),
+        "has a character that may not be there, or is not of the form ",
+    ),
+    (re.compile(r" after validation"), ""),
+)
+
+
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """Return one of the faults of a `ValidationError` as ``key.of.it: what is wrong``.
+
+    Args:
+        fault: One of its ``errors()``. The value itself is never told, because it may be a secret.
+
+    Returns:
+        A line. Without a key, what is wrong alone.
+    """
+    key, what = _parted(fault)
+    return f"{key}: {what}" if key else what
+
+
+def fault_key(fault: Mapping[str, Any]) -> str:
+    """Return the first part of the key that is wrong, such as ``cluster``, or ""."""
+    return _parted(fault)[0].partition(".")[0]
+
+
+def _parted(fault: Mapping[str, Any]) -> tuple[str, str]:
+    where = [printable_line(str(part)) for part in fault["loc"] if part != "[key]"]
+    what = _what(fault)
+    # A check of a whole table names the key itself.
+    if _RAISED.match(fault["msg"]) and (named := _KEY.match(what)) and where[-1:] != [named[1]]:
+        where.append(named[1])
+        what = what[named.end() :]
+    return ".".join(where), what
+
+
+def _what(fault: Mapping[str, Any]) -> str:
+    if (known := _EXPECTED.get(fault["type"])) is not None:
+        return known
+    text: str = fault["msg"]
+    if raised := _RAISED.match(text):
+        return text[raised.end() :]
+    for pattern, words in _REWORDED:
+        text = pattern.sub(words, text)
+    return text
