@@ -59,15 +59,18 @@ async def drain_gateway(deps: Deps, switch: Annotated[Switch, Body()] = _ON) -> 
 
 @router.get("/api/cluster", summary="All gateways and agents", responses=problems({}))
 async def get_cluster(deps: Deps) -> ClusterInfo:
-    """The gateways that this one knows, itself among them, and the agents at home at each."""
-    health, cluster, now = _health(deps), deps.link.cluster, asyncio.get_running_loop().time()
+    """The gateways that this one knows, itself among them, and the agents at home at each. The first question makes the
+    others tell how they are, and waits for that, 1.5 s at most: `whole` says whether all have.
+    """
+    health, cluster = _health(deps), deps.link.cluster
+    whole = cluster is None or await cluster.calls.look_first()
+    now = asyncio.get_running_loop().time()
     own = health.tell()
     gateways = [_gateway(health.name, own, 0.0, here=True)]
     agents = [
         AgentHome(agent_id=one, gateway=health.name, **his.model_dump()) for one, his in own.agents.items()
     ]
     if cluster is not None:
-        cluster.calls.look()
         others = cluster.others
         for one in others.there(now):
             their = cluster.calls.elsewhere.health(one.gateway)
@@ -78,6 +81,7 @@ async def get_cluster(deps: Deps) -> ClusterInfo:
         gateway=health.name,
         clustered=cluster is not None,
         problem="" if cluster is None else cluster.problem,
+        whole=whole,
         gateways=sorted(gateways, key=lambda one: one.gateway),
         agents=sorted(agents, key=lambda one: (one.agent_id, one.gateway)),
         configured=list(deps.config.agents),

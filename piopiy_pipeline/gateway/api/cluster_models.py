@@ -27,7 +27,7 @@ __all__ = [
 class GatewayInfo(Model):
     """A gateway. One that was killed or cut off is ``lost`` for ten minutes.
 
-    What is None is not known: of other gateways it comes a second after the first question.
+    What is None is not known: of another gateway until it has told how it is (`ClusterInfo.whole`).
     """
 
     gateway: str
@@ -78,6 +78,8 @@ class ClusterInfo(Model):
     clustered: bool
     problem: str
     """Why this gateway does not know of the others just now, a sentence; empty if it does."""
+    whole: bool
+    """Whether all others have told how they are: of one that has not, only what it says every two seconds is known."""
     gateways: list[GatewayInfo]
     agents: list[AgentHome]
     configured: list[str]

@@ -44,6 +44,8 @@ FIND_S = 0.4
 """How long a gateway may take to say that it has a call."""
 BEGIN_S = 1.5
 """How long it may take until the events of a call at another gateway come."""
+TOLD_S = 1.5
+"""So long the first look waits for how the others are: they tell it half a second after they hear of it."""
 MOST_EVENT_CHARS = 16_000
 """A longer event is not told to other gateways: the call's details have it."""
 MOST_FOUND = 1000
@@ -104,6 +106,7 @@ class ClusterCalls:
         self._announce = announce
         self._loop = asyncio.get_running_loop()
         self._own = OwnCalls(name, process, self.entry)
+        self._news = asyncio.Event()  # something came from another gateway
         self._watches = CallWatches()
         self._watchers: set[str] = set()  # the gateways at which somebody looks at all calls
         self._look_until = float("-inf")
@@ -140,6 +143,28 @@ class ClusterCalls:
         if not looked:
             self._announce()
 
+    async def look_first(self) -> bool:
+        """Note that somebody looks; if nobody did until now, wait for what the others say of themselves, for a moment.
+
+        Returns:
+            Whether all others have said how they are.
+        """
+        looked = self.looking
+        self.look()
+        if not looked:
+            try:
+                async with asyncio.timeout(TOLD_S):
+                    while not self._all_well_known():
+                        self._news.clear()
+                        await self._news.wait()
+            except TimeoutError:
+                pass
+        return self._all_well_known()
+
+    def _all_well_known(self) -> bool:
+        there = self._others.there(self._loop.time())
+        return all(self.elsewhere.health(one.gateway) is not None for one in there)
+
     async def where(self, call_id: str) -> str | None:
         """Return which other gateway has a call, or had it until a while ago."""
         known = self.elsewhere.where(call_id) or self._found.get(call_id)
@@ -169,6 +194,7 @@ class ClusterCalls:
             changes, now
         ):
             self._ask_again(changes.gateway)
+        self._news.set()
 
     def on_notice(self, notice: SendCalls | WatchCall | WatchedReport) -> None:
         """Take what another gateway says to this one."""

@@ -242,6 +242,29 @@ def test_the_trends_of_all_gateways_are_their_sums() -> None:
     asyncio.run(story())
 
 
+def test_the_first_question_waits_for_how_the_others_are_or_says_that_it_does_not_know() -> None:
+    async def story() -> None:
+        broker = MemoryBroker()
+        async with (
+            clustered(3, broker) as (here, there, _),
+            agent(there) as one,
+            client(here) as web,
+            client(there) as their_web,
+        ):
+            assert (await their_web.post(f"/api/agents/{AGENT_ID}/drain", json={})).status_code == 200
+            info = (await web.get("/api/cluster")).json()
+            assert info["whole"]
+            assert all(one["max_calls"] is not None for one in info["gateways"])
+            assert [(home["gateway"], home["draining"]) for home in info["agents"]] == [("b", 1)]
+            broker.loses = lambda: True  # what is told of calls and health
+            info = (await their_web.get("/api/cluster")).json()
+            assert not info["whole"]
+            assert len(info["gateways"]) == 3
+            assert one is not None
+
+    asyncio.run(story())
+
+
 def test_a_gateway_that_is_alone_is_a_cluster_of_one() -> None:
     async def story() -> None:
         async with (
@@ -256,6 +279,7 @@ def test_a_gateway_that_is_alone_is_a_cluster_of_one() -> None:
             info = (await web.get("/api/cluster")).json()
             assert (info["clustered"], len(info["gateways"])) == (False, 1)
             assert info["gateways"][0]["calls"] == 1
+            assert info["whole"]
             [home] = info["agents"]
             assert (home["agent_id"], home["instances"], home["active"]) == (AGENT_ID, 1, 1)
             calls = (await web.get("/api/cluster/calls")).json()
