@@ -108,7 +108,7 @@ class Announcements:
     def _presence(self, since: int | None, number: int, agents: dict[str, AgentPlaces]) -> GatewayPresence:
         words = {
             "calls": self._switchboard.call_count,
-            "sent_at": round(self._switchboard.event_bus.wall(), 3),
+            "sent_at": round(self._switchboard.event_bus.wall()),
             "number": number,
             "since": since,
             "agents": agents,

@@ -90,7 +90,7 @@ class Cluster:
         self._reservations = Reservations(switchboard.instances)
         self.others = OtherGateways()
         """The other gateways, as they have said last."""
-        process = secrets.token_hex(8)
+        process = secrets.token_hex(4)
         own = GatewayPresence(gateway=name, url=url, version=__version__, process=process, keys=keys or {})
         self.conflicts = ClusterConflicts(own, self.others)
         """What is wrong between the gateways."""

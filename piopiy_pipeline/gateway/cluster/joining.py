@@ -19,7 +19,7 @@ from piopiy_pipeline.gateway.core.switchboard import Switchboard
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.phones.phones import Phones
 
-__all__ = ["join_cluster"]
+__all__ = ["digests", "join_cluster"]
 
 
 async def join_cluster(
@@ -57,7 +57,7 @@ async def join_cluster(
         return [problem for problem in found if problem]
 
     health = OwnHealth(name, url, switchboard, all_problems)
-    cluster = Cluster(name, url, switchboard, directory, health, _digests(settings, config.subject))
+    cluster = Cluster(name, url, switchboard, directory, health, digests(settings, config.subject))
     await cluster.open()
     if directory.checkpoints is not None:
         share(directory.checkpoints)
@@ -76,13 +76,13 @@ async def join_cluster(
     return cluster
 
 
-def _digests(settings: GatewayConfig, subject: str) -> dict[str, str]:
-    """Return what shows whether gateways have the same secrets, and nothing of these: guessing takes long."""
+def digests(settings: GatewayConfig, subject: str) -> dict[str, str]:
+    """Return what shows whether gateways have the same secrets. It is too short to find out these by guessing."""
     secret = settings.token_secret or ""
     alike = {"token_secret": secret, "api_keys": "\n".join([secret, *sorted(settings.api_keys)])}
     return {
         name: hashlib.scrypt(
-            text.encode(), salt=f"piopiy {subject} {name}".encode(), n=1 << 14, r=8, p=1, dklen=16
+            text.encode(), salt=f"piopiy {subject} {name}".encode(), n=1 << 14, r=8, p=1, dklen=4
         ).hex()
         for name, text in alike.items()
     }

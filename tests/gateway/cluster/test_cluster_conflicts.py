@@ -13,7 +13,9 @@ from loguru import logger
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.cluster_conflicts import MOST_CAUSES
 from piopiy_pipeline.gateway.cluster.directory_messages import OtherVersion
+from piopiy_pipeline.gateway.cluster.joining import digests
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryDirectory
+from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import EventBus
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
@@ -159,3 +161,21 @@ def test_a_gateway_of_another_version_is_told_and_many_of_them_are_bounded(error
         await here.close()
 
     run(scenario())
+
+
+def test_digests_are_alike_for_the_same_keys_in_any_order_and_differ_for_others() -> None:
+    def of(secret: str | None, *keys: str) -> dict[str, str]:
+        return digests(
+            GatewayConfig(agents={"desk": "t"}, token_secret=secret, api_keys=list(keys)), "piopiy"
+        )
+
+    one = of("s" * 32, "first-key", "second-key")
+    assert one == of("s" * 32, "second-key", "first-key")
+    other = of("s" * 32, "first-key")
+    assert (one["token_secret"] == other["token_secret"], one["api_keys"] == other["api_keys"]) == (
+        True,
+        False,
+    )
+    assert of("z" * 32, "first-key")["token_secret"] != one["token_secret"]
+    assert of(None)["token_secret"] != one["token_secret"]
+    assert all(len(digest) == 8 for digest in one.values())
