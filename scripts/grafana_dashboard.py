@@ -131,6 +131,23 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, list[tuple[str, str]]], ...]], ...]
         ),
     ),
     (
+        "Other gateways",
+        (
+            (
+                "Cut off, at odds, or without a store",
+                "short",
+                [
+                    (f"{G}cluster_cut_off", "cut off {{instance}}"),
+                    (f"{G}cluster_conflicts", "at odds {{instance}}"),
+                    (f"{G}cluster_store_failing", "no store {{instance}}"),
+                    (f"{G}cluster_messages_left_out", "left out {{instance}}"),
+                ],
+            ),
+            ("Other gateways that each hears", "short", [(f"{G}cluster_gateways", "{{instance}}")]),
+            ("Instances asked for elsewhere", "cps", rates(f"{G}summonses_total", "outcome")),
+        ),
+    ),
+    (
         "Processes",
         (
             (

@@ -135,6 +135,39 @@ def test_each_planted_fault_of_a_day_fires_its_alert_within_a_minute_and_nothing
     assert tested.returncode == 0, (tested.stdout + tested.stderr)[:6000]
 
 
+@needs_promtool
+def test_each_trouble_of_a_cluster_fires_its_alert_and_a_cluster_without_any_fires_none(
+    tmp_path: Path,
+) -> None:
+    minutes = 8
+    scrapes = minutes * 60 // SCRAPE_S + 1
+    name = 'piopiy_gateway_{}{{instance="{}",job="piopiy-gateway"{}}}'.format
+    gauges = {
+        "PiopiyCutOff": "cluster_cut_off",
+        "PiopiyClusterConflict": "cluster_conflicts",
+        "PiopiyClusterStoreFails": "cluster_store_failing",
+        "PiopiyClusterMessagesLeftOut": "cluster_messages_left_out",
+    }
+    series: Series = {}
+    for alert, gauge in gauges.items():
+        series[name(gauge, alert, "")] = [1.0] * scrapes
+        series[name(gauge, "well", "")] = [0.0] * scrapes
+    for instance, missed in (("PiopiySummonsesFail", 0.5), ("well", 0.02)):
+        for outcome, each in (("came", 2.0), ("nobody", 3.0), ("refused", missed / 4), ("missed", missed)):
+            label = f',outcome="{outcome}"'
+            series[name("summonses_total", instance, label)] = [float(int(n * each)) for n in range(scrapes)]
+    wanted = [
+        {"labels": f'{{alertname="{alert}", instance="{alert}"}}', "value": 1}
+        for alert in (*gauges, "PiopiySummonsesFail")
+    ]
+    now = 'group by (alertname, instance) (ALERTS{alertstate="firing"})'
+    test = {"expr": now, "eval_time": f"{minutes}m", "exp_samples": wanted}
+    file = tmp_path / "cluster.json"
+    file.write_text(written(series, [test]))
+    tested = promtool("test", "rules", str(file))
+    assert tested.returncode == 0, (tested.stdout + tested.stderr)[:6000]
+
+
 def test_the_dashboard_is_as_its_script_writes_it_and_names_metrics_that_there_are() -> None:
     checked = subprocess.run(
         [sys.executable, "scripts/grafana_dashboard.py", "--check"],

@@ -23,6 +23,7 @@ from piopiy_pipeline.agent.agent_numbers import AgentNumbers
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
+from piopiy_pipeline.gateway.core.summons import NobodyElse, SummonsOutcome
 from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 from piopiy_pipeline.gateway.sip.stats import SipStats
 from piopiy_pipeline.gateway.webhooks.sender import ReceiverCounts
@@ -71,6 +72,7 @@ FAULTS = tuple(
             ("high loss", "PiopiyHighLoss"),
             ("failover storm", "PiopiyFailoverStorm"),
             ("silent instance", "PiopiyInstanceSilent"),
+            ("NATS gone", "PiopiyCutOff"),
         )
     )
 )
@@ -144,6 +146,19 @@ class _Telephones:
         )
 
 
+class _Neighbours(NobodyElse):
+    """What is played for the other gateways of a cluster: nobody comes, but it is counted as if."""
+
+    def __init__(self) -> None:
+        self.summoned: Counter[SummonsOutcome] = Counter()
+
+    def play(self, random: Random, *, gone: bool) -> None:
+        self.problem = self.cause = "the NATS servers are not reached" if gone else ""
+        if not gone and random.random() < 1 / 20:
+            [outcome] = random.choices(("came", "nobody", "refused", "missed"), (93, 5, 1, 1))
+            self.summoned[cast(SummonsOutcome, outcome)] += 1
+
+
 class SimulatedDay:
     """Makes the day, second by second.
 
@@ -156,6 +171,11 @@ class SimulatedDay:
         self._room = Room(LIMITS, max_calls=200)
         self._phones, self._keeping = _Telephones(), _Keeping()
         self._room.board.resources.dialler = cast(Any, self._phones)
+        self._neighbours = self._room.board.resources.summoner = _Neighbours()
+        self._room.board.drain.other_gateways = lambda: (
+            [] if self._neighbours.problem else ["ws://b", "ws://c"]
+        )
+        self._luck = Random(seed)  # of its own: what was here before stays as it was
         self.gateway = GatewayMetrics(
             self._room.board,
             records=cast(Any, self._keeping),
@@ -200,6 +220,7 @@ class SimulatedDay:
             self._place(lasts_s=random.uniform(30, 150))
         for talk in tuple(self._talks):
             self._talk(talk, now)
+        self._neighbours.play(self._luck, gone=self.fault("NATS gone"))
         self._play_phones()
         self._play_keeping()
         self._play_process()

@@ -87,6 +87,7 @@ class Cluster:
         self._switchboard = switchboard
         self._directory = directory
         self._summonses = Summonses()
+        self.summoned = self._summonses.outcomes
         self._reservations = Reservations(switchboard.instances)
         self.others = OtherGateways()
         """The other gateways, as they have said last."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.summons import SummonsOutcome
 
 __all__ = ["AGAIN_S", "COME_S", "Summons", "SummonsState", "Summonses"]
 
@@ -66,6 +68,8 @@ class Summonses:
 
     def __init__(self) -> None:
         self._by_call: dict[str, Summons] = {}
+        self.outcomes: Counter[SummonsOutcome] = Counter()
+        """How many were over, and how."""
 
     def __len__(self) -> int:
         return len(self._by_call)
@@ -93,9 +97,11 @@ class Summonses:
         if self._by_call.get(summons.call_id) is not summons or summons.state is not SummonsState.ASKING:
             return False  # it is over, or the instance was faster than the answer
         if instance_id is None:
+            self.outcomes["nobody"] += 1
             self._over(summons, now)
             return True
         if instance_id in summons.early:
+            self.outcomes["refused"] += 1
             summons.state, summons.until = SummonsState.OVER, now  # as in `not_coming`
             return True
         summons.state, summons.instance_id = SummonsState.COMING, instance_id
@@ -111,6 +117,7 @@ class Summonses:
         if summons is None or summons.state is not SummonsState.COMING or summons.instance_id != instance_id:
             return False
         summons.why = why
+        self.outcomes["refused"] += 1
         summons.failed.append(instance_id)
         summons.state, summons.until = SummonsState.OVER, now  # somebody else can be asked at once
         return True
@@ -135,6 +142,7 @@ class Summonses:
             or not _same(summons.ticket, ticket)
         ):
             return False
+        self.outcomes["came"] += 1
         summons.state, summons.instance, summons.until = SummonsState.HERE, instance, now + HERE_S
         instance.summoned.add(call_id)
         return True
@@ -168,6 +176,7 @@ class Summonses:
                 if summons.instance_id is not None:
                     summons.failed.append(summons.instance_id)
                     summons.why = f"instance {summons.instance_id} did not come within {COME_S:g} s"
+                self.outcomes["missed"] += 1
                 self._over(summons, now)
                 missed.append(summons)
                 continue

@@ -6,14 +6,17 @@ else is as with any instance. What stands behind it is `gateway.cluster`; a gate
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Literal, Protocol
 
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.signaling.messages import Blocked, InstanceDied
 from piopiy_pipeline.signaling.roaming import Roaming, RoamResult
 
-__all__ = ["NobodyElse", "Summoner"]
+__all__ = ["NobodyElse", "Summoner", "SummonsOutcome"]
+
+SummonsOutcome = Literal["came", "nobody", "refused", "missed"]
+"""An instance came; nobody had a place; the one that was sent did not come, and said so; it did not come in time."""
 
 
 class Summoner(Protocol):
@@ -22,6 +25,10 @@ class Summoner(Protocol):
     @property
     def problem(self) -> str:
         """Why nobody comes from other gateways now, a sentence for operators; empty while all is well."""
+
+    @property
+    def summoned(self) -> Mapping[SummonsOutcome, int] | None:
+        """What became of those that were to come, counted; None: this gateway is alone."""
 
     @property
     def cause(self) -> str:
@@ -109,6 +116,7 @@ class Summoner(Protocol):
 class NobodyElse:
     """A gateway that is alone."""
 
+    summoned: Mapping[SummonsOutcome, int] | None = None
     problem = cause = ""
     store_problems: list[str] = []  # noqa: RUF012  it is never changed
     unsent: list[str] = []  # noqa: RUF012  likewise

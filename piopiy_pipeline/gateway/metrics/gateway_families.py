@@ -128,6 +128,34 @@ GATEWAY_FAMILIES: tuple[MetricFamily, ...] = (
         ("trunk", "outcome"),
     ),
     MetricFamily(f"{_P}sip_total", "counter", "What the SIP port has counted: docs/phones.md", ("event",)),
+    # other gateways, of one that is in a cluster
+    MetricFamily(
+        f"{_P}cluster_cut_off",
+        "gauge",
+        "1 while the NATS servers are not reached, so that this gateway has its own agents alone, else 0",
+    ),
+    MetricFamily(f"{_P}cluster_gateways", "gauge", "Other gateways that are heard"),
+    MetricFamily(
+        f"{_P}cluster_store_failing",
+        "gauge",
+        "1 while JetStream is missing or fails: calls of this gateway cannot go on at others, else 0",
+    ),
+    MetricFamily(
+        f"{_P}cluster_conflicts",
+        "gauge",
+        "How many things do not fit between gateways: one name or address twice, other keys, versions or clocks",
+    ),
+    MetricFamily(
+        f"{_P}cluster_messages_left_out",
+        "gauge",
+        "Why others were not told everything in the last minute: the number of causes",
+    ),
+    MetricFamily(
+        f"{_P}summonses_total",
+        "counter",
+        "Questions to other gateways for an instance, by the outcome: came, nobody (had a place), refused, missed",
+        ("outcome",),
+    ),
     # what is kept and sent
     MetricFamily(f"{_P}webhooks_waiting", "gauge", "Messages that a receiver has not got yet", ("receiver",)),
     MetricFamily(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.core.dialling import DialFailure, NoDialler
 from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot, Snapshot
+from piopiy_pipeline.gateway.core.summons import SummonsOutcome
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.metrics.call_metrics import CallMetrics
 from piopiy_pipeline.gateway.metrics.gateway_families import GATEWAY_FAMILIES
@@ -82,6 +83,7 @@ class GatewayMetrics:
         self._look_at_instances(snapshot.instances)
         self._lines.look(snapshot.calls)
         self._look_at_phones()
+        self._look_at_cluster()
         self._look_at_keeping()
 
     def _look_at_calls(self, snapshot: Snapshot) -> None:
@@ -138,6 +140,18 @@ class GatewayMetrics:
         )
         for event, number in asdict(endpoint.stats).items():
             self.registry.count_to(f"{_P}sip_total", number, event=event)
+
+    def _look_at_cluster(self) -> None:
+        summoner, registry = self._switchboard.resources.summoner, self.registry
+        if summoner.summoned is None:
+            return
+        registry.set(f"{_P}cluster_cut_off", bool(summoner.problem))
+        registry.set(f"{_P}cluster_gateways", len(self._switchboard.drain.other_gateways()))
+        registry.set(f"{_P}cluster_store_failing", bool(summoner.store_problems))
+        registry.set(f"{_P}cluster_conflicts", len(summoner.at_odds))
+        registry.set(f"{_P}cluster_messages_left_out", len(summoner.unsent))
+        for outcome in get_args(SummonsOutcome):
+            registry.count_to(f"{_P}summonses_total", summoner.summoned.get(outcome, 0), outcome=outcome)
 
     def _look_at_keeping(self) -> None:
         registry = self.registry

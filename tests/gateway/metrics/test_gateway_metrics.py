@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import Load, Status
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
+from tests.support.cluster import ModelAgent, ModelCluster
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.metrics import samples_of, value_of
 from tests.support.switchboard import LIMITS, Room
@@ -115,3 +118,42 @@ def test_the_page_of_metrics_is_as_the_code_has_it() -> None:
     command = [sys.executable, "scripts/metrics_table.py", "--check"]
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_a_gateway_of_several_says_how_its_cluster_is_and_one_that_is_alone_that_nothing_is_wrong() -> None:
+    alone = Switchboard(limits=LIMITS, max_calls=10)
+    text = GatewayMetrics(alone, process=False).render().decode()
+    assert value_of(text, "piopiy_gateway_cluster_cut_off") == 0
+    assert "piopiy_gateway_summonses_total{" not in text
+
+    async def story() -> None:
+        house = ModelCluster(random.Random(1), talk_s=1e6)
+        await house.open(2, 0, 1)
+        home, other = house.gateways.values()
+        house.agents.append(ModelAgent(house, "agent-0", 1))
+        house.agents[-1].register(home)
+        await asyncio.sleep(0.5)
+        metrics = GatewayMetrics(other.board, process=False)
+        other.place("call-1")
+        await asyncio.sleep(1)
+        other.place("call-2")
+        await asyncio.sleep(1)
+        text = metrics.render().decode()
+        assert value_of(text, "piopiy_gateway_cluster_gateways") == 1
+        assert value_of(text, "piopiy_gateway_cluster_cut_off") == 0
+        assert value_of(text, "piopiy_gateway_cluster_conflicts") == 0
+        assert value_of(text, "piopiy_gateway_cluster_store_failing") == 0
+        assert value_of(text, "piopiy_gateway_cluster_messages_left_out") == 0
+        assert value_of(text, "piopiy_gateway_summonses_total", outcome="came") == 1
+        assert value_of(text, "piopiy_gateway_summonses_total", outcome="missed") == 0
+        assert value_of(text, "piopiy_gateway_summonses_total", outcome="nobody") >= 1
+        house.broker.down = True
+        other.cluster.on_connection()
+        await asyncio.sleep(10)
+        text = metrics.render().decode()
+        assert value_of(text, "piopiy_gateway_cluster_cut_off") == 1
+        assert value_of(text, "piopiy_gateway_cluster_gateways") == 0
+        house.broker.down = False
+        await house.close()
+
+    run_virtual(story, limit_s=600)
