@@ -18,7 +18,7 @@ __all__ = ["UnreachedServers", "is_refusal"]
 MOST_SERVERS = 64
 """Servers name others: of so many it is known why."""
 MOST_TOLD = 2
-REFUSED = "nothing listens there: is the server running, and is that its port?"
+REFUSED = "nothing listens there: start the server, or look at its port"
 SILENT = "it does not answer: look for a firewall, or another service at that port"
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _REFUSALS = (
@@ -44,9 +44,8 @@ def cause_of(error: Exception) -> str:
         case ssl.SSLCertVerificationError(verify_message=str(reason)):
             return f"its certificate is not trusted ({reason}): name your CA's file in SSL_CERT_FILE"
         case ssl.SSLError():
-            return (
-                f"TLS fails ({(error.reason or 'no reason').lower().replace('_', ' ')}): is TLS spoken there?"
-            )
+            reason = (error.reason or "no reason").lower().replace("_", " ")
+            return f"TLS fails ({reason}): look whether TLS is spoken at that port"
         case socket.gaierror():
             return "its name has no address: look at servers in [cluster], and at DNS"
         case ConnectionRefusedError():

@@ -31,8 +31,12 @@ def several() -> OSError:
     ("error", "cause", "what_to_do"),
     [
         (socket.gaierror(-2, "Name or service not known"), "no address", "servers in [cluster]"),
-        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "nothing listens", "its port?"),
-        (several(), "nothing listens", "its port?"),
+        (
+            ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"),
+            "nothing listens",
+            "look at its port",
+        ),
+        (several(), "nothing listens", "look at its port"),
         (OSError(113, "Connect call failed ('10.0.0.2', 4222)"), "no way to it (No route to host)", ""),
         (untrusted(), "not trusted (self-signed certificate)", "SSL_CERT_FILE"),
         (NotEncryptedError(), "no TLS, so nothing was sent", "set up its tls"),
