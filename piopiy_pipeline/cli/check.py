@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.finding import Finding
+from piopiy_pipeline.cli.nats_findings import gateway_findings
 from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption, choose_log_format
 from piopiy_pipeline.cli.speech_findings import speech_findings
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
@@ -39,6 +41,10 @@ _EXTRAS = {
         "wordllama": "wordllama",
     },
     "silero-vad": {"silero-vad": "silero_vad"},
+    "clean": {"pywebrtc-audio": "pywebrtc_audio"},
+    "cluster": {"nats-py": "nats", "nkeys": "nkeys"},
+    "postgres": {"psycopg": "psycopg"},
+    "tracing": {"opentelemetry-sdk": "opentelemetry.sdk"},
     "deepgram": {"deepgram-sdk": "deepgram"},
     "cartesia": {"cartesia": "cartesia"},
     "openai": {"openai": "openai"},
@@ -64,6 +70,14 @@ def check(
     url: UrlOption = None,
     agent: AgentOption = None,
     key: CallerKeyOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A gateway's file: its settings, and the NATS servers of its [cluster]. [PIOPIY_GATEWAY_*]",
+            show_default=False,
+        ),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at the installation, the environment, and the gateway; never shows a secret.
@@ -79,7 +93,7 @@ def check(
     log_to_stderr(quiet=True)
     address = gateway_url(url)
     required = bool(url or os.environ.get("PIOPIY_URL"))
-    found = [*findings(), *_gateway(address, agent, key, required=required)]
+    found = [*findings(), *gateway_findings(config), *_gateway(address, agent, key, required=required)]
     if json_output:
         print(
             json.dumps({"ok": not _bad(found), "checks": [finding._asdict() for finding in found]}, indent=2)
@@ -153,7 +167,15 @@ def _model() -> Finding:
     return Finding("silero vad", "ok", f"onnxruntime {version('onnxruntime')}, {path}")
 
 
-def _extras(find: Callable[[str], object] = find_spec) -> Iterator[Finding]:
+def _module(name: str) -> object:
+    """Return where a module is, or None."""
+    try:
+        return find_spec(name)
+    except ModuleNotFoundError:  # not even the package that it is in
+        return None
+
+
+def _extras(find: Callable[[str], object] = _module) -> Iterator[Finding]:
     for extra, packages in _EXTRAS.items():
         missing = [package for package, module in packages.items() if find(module) is None]
         if not missing:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
+import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.check import _company, _extras, _pipecat
+from piopiy_pipeline.cli.nats_findings import gateway_findings
 from piopiy_pipeline.cli.speech_findings import speech_findings
 
 
@@ -104,3 +107,66 @@ def test_another_minor_of_pipecat_and_the_other_piopiy_are_told_with_a_remedy() 
     assert _company(none).status == "ok"
     assert _company(lambda _: "0.3").status == "bad"
     assert "pip uninstall" in _company(lambda _: "0.3").detail
+
+
+def test_every_extra_that_somebody_may_need_is_looked_for() -> None:
+    root = Path(__file__).resolve().parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    looked_for = {finding.name.removeprefix("extra ") for finding in _extras()}
+    assert {*extras} - looked_for == {
+        *("test", "dev", "deploy", "docs"),
+        *("moonshine", "piper", "espeak", "meaning"),  # parts of offline, and lines of their own
+    }
+    of_cluster = [finding for finding in _extras(lambda name: None) if finding.name == "extra cluster"]
+    assert of_cluster[0].detail == "pip install 'piopiy-pipeline[cluster]'"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "scheme", "status", "says"),
+    [
+        (b'INFO {"version":"2.12.0","jetstream":true}\r\n', "nats", "ok", "NATS 2.12.0, with JetStream"),
+        (b'INFO {"version":"2.12.0"}\r\n', "nats", "bad", "without JetStream"),
+        (b'INFO {"version":"2.12.0","jetstream":true}\r\n', "tls", "bad", "has no TLS"),
+        (b'INFO {"jetstream":true,"tls_required":true}\r\n', "tls", "ok", "with JetStream"),
+        (b"SSH-2.0-OpenSSH\r\n", "nats", "bad", "what answers there is no NATS server"),
+        (b"INFO []\r\n", "nats", "bad", "what answers there is no NATS server"),
+        (b"", "nats", "bad", "what answers there is no NATS server"),
+        (None, "nats", "bad", "Connection refused"),
+    ],
+)
+def test_the_nats_servers_of_a_cluster_are_asked_what_they_are(
+    greeting: bytes | None, scheme: str, status: str, says: str, tmp_path: Path
+) -> None:
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+
+        def greet() -> None:
+            connection, _ = there.accept()
+            with connection:
+                connection.sendall(greeting or b"")
+
+        thread = threading.Thread(target=greet, daemon=True)
+        if greeting is not None:
+            there.listen()
+            thread.start()
+        file = tmp_path / "gateway.toml"
+        file.write_text(
+            f'[agents]\na = "t"\n[cluster]\nservers = ["{scheme}://127.0.0.1:{there.getsockname()[1]}"]\n'
+        )
+        settings, server = gateway_findings(file)
+        if greeting is not None:
+            thread.join(10)
+    assert (settings.status, settings.detail) == ("ok", f"{file}: 1 agent")
+    assert server.status == status
+    assert says in server.detail
+
+
+def test_wrong_settings_of_a_gateway_are_a_finding_and_without_any_there_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("[cluster]\nservers = 'nats://a:1'\n")
+    [finding] = gateway_findings(file)
+    assert (finding.status, finding.detail) == (
+        "bad",
+        f"{file}: cluster.servers: expected a list, in square brackets",
+    )
+    assert list(gateway_findings(None)) == []

@@ -63,6 +63,7 @@ class GatewayOfMany:
             "records = false",
             "offer_ms = 2000",
             f'caller_keys = ["{KEY}"]',
+            'api_keys = ["operators-key"]\ntoken_secret = "the-same-at-all"',
             f'[agents]\n{AGENT_ID} = "{TOKEN}"',
             f'[cluster]\nservers = ["{nats_url}"]\nname = "{self.name}"',
             self.more,
