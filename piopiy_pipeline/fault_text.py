@@ -14,7 +14,7 @@ from typing import Any
 
 from piopiy_pipeline.text import printable_line
 
-__all__ = ["fault_key", "fault_text"]
+__all__ = ["fault_key", "fault_text", "plain_words"]
 
 _RAISED = re.compile(r"^(?:Value|Assertion) error, |^Assertion failed, ")
 _KEY = re.compile(r"^([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_.-]+)*): ")
@@ -37,13 +37,16 @@ _EXPECTED = {
     "path_type": "expected a path",
 }
 _REWORDED = (
-    (re.compile(r"^Input should be (?:a valid )?"), "expected "),
+    (re.compile(r"\bInput should be (?:a )?valid integer"), "expected a whole number"),
+    (re.compile(r"\bInput should be a valid "), "expected a "),
+    (re.compile(r"\bInput should be "), "expected "),
     (re.compile(r"^(?:String|List|Tuple|Dictionary|Value) should have "), "expected "),
     (
         re.compile(r"^String should match pattern "),
         "has a character that may not be there, or is not of the form ",
     ),
     (re.compile(r" after validation"), ""),
+    (re.compile(r", unable to (?:parse string|interpret input)\b.*"), ""),
 )
 
 
@@ -58,6 +61,13 @@ def fault_text(fault: Mapping[str, Any]) -> str:
     """
     key, what = _parted(fault)
     return f"{key}: {what}" if key else what
+
+
+def plain_words(text: str) -> str:
+    """Return one of pydantic's texts, or a sentence that ends with one, in words of whoever reads it."""
+    for pattern, words in _REWORDED:
+        text = pattern.sub(words, text)
+    return text
 
 
 def fault_key(fault: Mapping[str, Any]) -> str:
@@ -81,6 +91,4 @@ def _what(fault: Mapping[str, Any]) -> str:
     text: str = fault["msg"]
     if raised := _RAISED.match(text):
         return text[raised.end() :]
-    for pattern, words in _REWORDED:
-        text = pattern.sub(words, text)
-    return text
+    return plain_words(text)

@@ -22,6 +22,7 @@ from piopiy_pipeline.cli.load import load as _load
 from piopiy_pipeline.cli.replay import replay as _replay
 from piopiy_pipeline.cli.simulate import simulate as _simulate
 from piopiy_pipeline.cli.start import start as _start
+from piopiy_pipeline.fault_text import plain_words
 from piopiy_pipeline.text import printable_line
 
 __all__ = ["app", "main"]
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CliError as error:
         return _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        return _fail(error.format_message() or "see piopiy --help", error.exit_code)
+        return _fail(plain_words(error.format_message()) or "see piopiy --help", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # whoever read the output has seen enough

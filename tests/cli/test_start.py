@@ -155,6 +155,24 @@ def test_a_mistake_that_words_explain_is_told_without_a_traceback(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gateway", "--drain-s", "x"], "Invalid value for '--drain-s': expected a number"),
+        (
+            ["gateway", "--drain-s", "-1"],
+            "Invalid value for '--drain-s': expected greater than or equal to 0",
+        ),
+        (["gateway", "--port", "x"], "Invalid value for '--port': expected a whole number"),
+    ],
+)
+def test_an_option_with_a_wrong_value_is_told_in_words(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"piopiy: {says}\n"
+
+
 def test_a_metrics_port_that_is_in_use_is_told_without_a_traceback(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text(

@@ -79,9 +79,7 @@ def test_a_killed_nats_server_costs_no_call_and_new_ones_go_on_where_agents_are_
             killed_at = loop.time()
             before = max(one.longest_silence_s(killed_at - 2, killed_at) for one in callers)
             await place.nats.kill()
-            await eventually(
-                lambda: "cannot be reached" in a.log and "cannot be reached" in b.log, PATIENCE_S
-            )
+            await eventually(lambda: "are not reached" in a.log and "are not reached" in b.log, PATIENCE_S)
             callers += await place.callers(a, 1)
             await asyncio.sleep(down_s)
             await place.nats.start()
