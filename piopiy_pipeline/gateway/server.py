@@ -205,8 +205,9 @@ class Gateway:
                 services.problems,
                 phones=self._phones,
                 place=self._place_leg,
+                records=services.records_name,
             )
-            services.link.join(self._cluster)
+            services.join(self._cluster)
         except GatewayError:
             await self.close()
             raise

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.http_server import HttpServer
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.carriers.config import CarriersConfig
+    from piopiy_pipeline.gateway.cluster.cluster import Cluster
     from piopiy_pipeline.gateway.webhooks.sender import Webhooks
     from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 
@@ -73,6 +74,8 @@ class GatewayServices:
         self.events = EventsHub(access, self.recent)
         bus.subscribe(self.events.on_event)
         self._switchboard = switchboard
+        self.records_name = ""
+        """With which name calls are marked in the database. Empty: no records are kept, or not yet."""
         self.link = ConsoleLink(switchboard, self.recent, self.events)
         self._trends = Trends(lambda: switchboard.call_count)
         bus.subscribe(self._trends.on_event)
@@ -118,8 +121,16 @@ class GatewayServices:
         if self._browser is not None:
             await self._browser.start()
         if self._records is not None:
+            self.records_name = self._records.name_at(port)
             opening = self._open_records(self._records, port)
             self._opening = asyncio.create_task(opening, name="open the records")
+
+    def join(self, cluster: Cluster) -> None:
+        """Be the part of a cluster from now on."""
+        self.link.join(cluster)
+        if self._records is not None:
+            loop = asyncio.get_running_loop()
+            self._records.gone = lambda: cluster.gone_records.at(loop.time())
 
     async def ready(self) -> None:
         """Wait until the records are open. Raises `GatewayError` if they cannot be, or if the gateway closes."""

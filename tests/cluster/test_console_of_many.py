@@ -17,7 +17,7 @@ from playwright.async_api import APIResponse, Locator, Page, Route, expect
 from tests.browser.console import photograph
 from tests.support.browser import chromium, find_chromium, open_page
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, caller
-from tests.support.gateway_process import API_KEY, at_port, free_port, gateway_process
+from tests.support.gateway_process import API_KEY, api, at_port, free_port, gateway_process
 from tests.support.nats_server import nats_server, needs_nats
 
 pytestmark = [needs_nats, pytest.mark.realtime, pytest.mark.chaos]
@@ -252,5 +252,36 @@ def test_an_order_is_shown_at_once_and_what_has_ended_does_not_come_back(tmp_pat
             await expect(page.get_by_test_id("call-state")).to_have_attribute(
                 "data-phase", "ended", timeout=1
             )
+
+    asyncio.run(story())
+
+
+def test_a_call_is_lost_with_its_killed_gateway_wherever_it_is_looked_up(tmp_path: Path) -> None:
+    """The database that gateways share says for a minute that it goes on."""
+    find_chromium()
+
+    async def story() -> None:
+        shared = f"sqlite:///{tmp_path / 'calls.sqlite3'}"
+        async with three(tmp_path, record=False, database_url=shared) as house, AsyncExitStack() as stack:
+            call_id, _, _ = await stack.enter_async_context(call_at(house, 1, "+15550102"))
+            browser = await stack.enter_async_context(chromium())
+            web = await stack.enter_async_context(api(house.ports[0]))
+            page = await open_page(browser, f"http://127.0.0.1:{house.ports[0]}/#/call/{call_id}")
+            await enter(page)
+            state = page.get_by_test_id("call-state")
+            await expect(state).to_have_text("in progress")
+            [listed] = (await web.get("/api/calls", params={"phase": "live"})).json()["calls"]
+            assert listed["call_id"] == call_id
+            house.processes[1].send_signal(signal.SIGKILL)
+            await expect(state).to_have_text("ended: the gateway was lost", timeout=30_000)
+
+            call = (await web.get(f"/api/calls/{call_id}")).json()["call"]
+            assert call["phase"] == "ended"
+            assert call["reason"] == "gateway_lost"
+            assert (await web.get("/api/calls", params={"phase": "live"})).json()["calls"] == []
+            [listed] = (await web.get("/api/calls", params={"phase": "ended"})).json()["calls"]
+            assert (listed["call_id"], listed["reason"]) == (call_id, "gateway_lost")
+            await page.reload()
+            await expect(state).to_have_text("ended: the gateway was lost")
 
     asyncio.run(story())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker, MemoryDirectory
+from piopiy_pipeline.gateway.cluster.own_health import OwnHealth
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.instances import Instance
@@ -250,7 +251,8 @@ class ModelGateway:
         self._timer: asyncio.TimerHandle | None = None
         self.board = Switchboard(limits=LIMITS, max_calls=10_000, on_change=self._on_change)
         self.directory = type(self).make_directory(house.broker, name)
-        self.cluster = Cluster(name, self.url, self.board, self.directory)
+        health = OwnHealth(name, self.url, self.board, records=f"records of {name}")
+        self.cluster = Cluster(name, self.url, self.board, self.directory, health)
 
     @property
     def now(self) -> float:

@@ -60,6 +60,7 @@ async def gateway_process(folder: Path, port: int, **more: Any) -> AsyncIterator
         "data_folder": str(folder),
         "record": True,
         "webrtc_workers": 0,
+        "token_secret": "the-same-at-all-gateways",
     } | more
     env = {
         f"PIOPIY_GATEWAY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 
 from loguru import logger
 
-from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.cluster.announcements import Announcements
 from piopiy_pipeline.gateway.cluster.cluster_calls import ClusterCalls
 from piopiy_pipeline.gateway.cluster.cluster_conflicts import ClusterConflicts
@@ -35,6 +34,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     OtherVersion,
     PlacesWanted,
 )
+from piopiy_pipeline.gateway.cluster.gone_records import GoneRecords
 from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
 from piopiy_pipeline.gateway.cluster.others_watch import OthersWatch
 from piopiy_pipeline.gateway.cluster.outages import Outages
@@ -92,7 +92,7 @@ class Cluster:
         self.others = OtherGateways()
         """The other gateways, as they have said last."""
         process = secrets.token_hex(4)
-        own = GatewayPresence(gateway=name, url=url, version=__version__, process=process, keys=keys or {})
+        own = self.health.presence(process, keys or {})
         self.conflicts = ClusterConflicts(own, self.others)
         """What is wrong between the gateways."""
         self._process = process
@@ -104,6 +104,8 @@ class Cluster:
         )
         """The calls of all gateways."""
         self._loop = asyncio.get_running_loop()
+        self.gone_records = GoneRecords(self.health.records, self.others, self._loop.time())
+        """Whose calls were lost with their gateway."""
         self._searches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
@@ -413,6 +415,7 @@ class Cluster:
     def on_connection(self) -> None:
         before, self._problem = self._problem, self._directory.problem
         self._outages.note(self._problem)
+        self.gone_records.note(cut_off=bool(self._problem), now=self._loop.time())
         if before and not self._problem:
             self._announcements.announce()
 

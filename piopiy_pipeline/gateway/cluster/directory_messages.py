@@ -97,6 +97,8 @@ class GatewayPresence(ClusterMessage):
     url: str
     version: str = ""
     calls: _Count = 0
+    records: str = ""
+    """The name with which its calls are marked in a database that gateways may share. Empty: it keeps none."""
     number: _Count = 0
     since: _Count | None = None
     agents: dict[_AgentId, AgentPlaces] = Field(default_factory=dict)

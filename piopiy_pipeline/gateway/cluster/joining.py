@@ -31,6 +31,7 @@ async def join_cluster(
     *,
     phones: Phones | None = None,
     place: PlaceCall | None = None,
+    records: str = "",
 ) -> Cluster:
     """Join the cluster that the configuration names.
 
@@ -42,6 +43,7 @@ async def join_cluster(
         share: Told where checkpoints are kept for callers who call again at another gateway.
         phones: Its telephones, if it has any.
         place: Gives calls that a process before this one has left to the switchboard.
+        records: With which name its calls are marked in the database. Empty: none are kept.
 
     Raises:
         GatewayError: The servers refuse this gateway.
@@ -56,7 +58,7 @@ async def join_cluster(
         found = [*problems(), cluster.problem, *cluster.store_problems, *cluster.unsent, *cluster.at_odds]
         return [problem for problem in found if problem]
 
-    health = OwnHealth(name, url, switchboard, all_problems)
+    health = OwnHealth(name, url, switchboard, all_problems, records)
     cluster = Cluster(name, url, switchboard, directory, health, digests(settings, config.subject))
     await cluster.open()
     if directory.checkpoints is not None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from piopiy_pipeline.gateway.cluster.directory_messages import AgentPlaces, GatewayPresence
 
-__all__ = ["ANNOUNCE_S", "OtherGateways"]
+__all__ = ["ANNOUNCE_S", "EXPIRE_S", "OtherGateways"]
 
 ANNOUNCE_S = 2.0
 EXPIRE_S = 3 * ANNOUNCE_S
+"""A gateway of which nothing was heard for so long is gone, in seconds."""
 FORGET_S = 600.0
 """How long the list of a gateway is kept of which nothing is heard, in seconds."""
 MOST_BEFORE = 4

@@ -15,6 +15,7 @@ from piopiy_pipeline.gateway.cluster.console_messages import (
     AgentHealth,
     GatewayHealth,
 )
+from piopiy_pipeline.gateway.cluster.directory_messages import GatewayPresence
 from piopiy_pipeline.gateway.core.dialling import NoDialler
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 
@@ -35,6 +36,7 @@ class OwnHealth:
         url: Its address.
         switchboard: Its calls and instances.
         problems: Returns what is wrong, a sentence for each cause.
+        records: With which name its calls are marked in the database. Empty: none are kept.
     """
 
     def __init__(
@@ -43,14 +45,32 @@ class OwnHealth:
         url: str,
         switchboard: Switchboard,
         problems: Callable[[], list[str]] = list,
+        records: str = "",
     ) -> None:
         self.name = name
         self.url = url
+        self.records = records
         self._switchboard = switchboard
         self._problems = problems
         self._started_at = switchboard.event_bus.wall()
         self._measured = time.perf_counter(), time.process_time()
         self._busy: float | None = None
+
+    def presence(self, process: str, keys: dict[str, str]) -> GatewayPresence:
+        """Return what stays the same in what this process tells of the gateway.
+
+        Args:
+            process: A name for it that is chosen anew with every start.
+            keys: Digests of what all gateways should have alike, by what it is called.
+        """
+        return GatewayPresence(
+            gateway=self.name,
+            url=self.url,
+            version=__version__,
+            process=process,
+            keys=keys,
+            records=self.records,
+        )
 
     def tell(self, most_agents: int | None = None) -> GatewayHealth:
         """Return how the gateway is now.

@@ -7,13 +7,13 @@ Tested with both databases in ``tests/gateway/records/test_store.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, not_, or_, select, update
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -22,7 +22,7 @@ from piopiy_pipeline.gateway.records.saved_items import SavedItem
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
 from piopiy_pipeline.text import counted
 
-__all__ = ["LEASE_S", "LostCalls", "find_recording", "lease_expired"]
+__all__ = ["LEASE_S", "LostCalls", "find_recording", "in_phase", "lease_expired", "read_as_lost"]
 
 LEASE_S = 60.0
 """A gateway that did not renew its lease for this long has lost its calls."""
@@ -39,6 +39,38 @@ def find_recording(folder: Path, call_id: str) -> str | None:
     """Return the path, below the folder of recordings, of a recording that the call's record does not name."""
     found = next(folder.glob(f"*/{call_id}.wav"), None)
     return None if found is None else found.relative_to(folder).as_posix()
+
+
+def in_phase(phase: Phase, gone: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition of calls in a phase, where open calls of the gateways that are `gone` have ended."""
+    lost = and_(calls.c.ended_at.is_(None), calls.c.gateway_id.in_(gone))
+    if phase is Phase.ENDED:
+        return or_(calls.c.phase == phase.value, lost)
+    return and_(calls.c.phase == phase.value, not_(lost))
+
+
+def read_as_lost(row: Row[Any], gone: Mapping[str, float]) -> dict[str, Any]:
+    """Return the columns of a call, as `LostCalls.close` will write them if its gateway is gone.
+
+    Args:
+        row: A row of the table of calls.
+        gone: The gateways that are gone, each with how many seconds ago it was heard last.
+    """
+    columns = dict(row._mapping)
+    if row.ended_at is None and (ago_s := gone.get(row.gateway_id)) is not None:
+        heard_at = datetime.now(UTC) - timedelta(seconds=ago_s)
+        columns |= _lost_at((row.placed_at, row.answered_at, heard_at), row.gateway_id)
+    return columns
+
+
+def _lost_at(known: Iterable[datetime | None], gateway_id: str) -> dict[str, Any]:
+    """Return what is written of a lost call of which these moments are known."""
+    return {
+        "phase": Phase.ENDED.value,
+        "ended_at": max(at for at in known if at is not None),
+        "reason": EndReason.GATEWAY_LOST.value,
+        "detail": f"the gateway {gateway_id} was lost with the call",
+    }
 
 
 class LostCalls:
@@ -79,10 +111,7 @@ class LostCalls:
                 update(calls)
                 .where(calls.c.call_id == row.call_id)
                 .values(
-                    phase=Phase.ENDED.value,
-                    ended_at=max(at for at in known if at is not None),
-                    reason=EndReason.GATEWAY_LOST.value,
-                    detail=f"the gateway {row.gateway_id} was lost with the call",
+                    **_lost_at(known, row.gateway_id),
                     recording=row.recording or find_recording(self._recordings, row.call_id),
                 )
             )

@@ -11,7 +11,7 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,6 +77,10 @@ class Records:
         wall: Callable[[], float] = time.time,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
+        self.gone: Callable[[], Mapping[str, float]] = dict
+        """Returns the names of gateways that are gone, as their calls' rows have them, each with how many seconds ago
+        it was heard last. Their open calls are read as lost, before the rows say so.
+        """
         self._config = config
         self._wall = wall
         self._on_lost = on_lost
@@ -110,9 +114,7 @@ class Records:
         """
         if self._starting is not None:
             raise GatewayError("these records have been started already")
-        address = f"{self._config.host}:{self._config.port if port is None else port}"
-        name = f"{socket.gethostname()} {address}"
-        self._starting = self._writing.submit(_open, self._config, name)
+        self._starting = self._writing.submit(_open, self._config, self.name_at(port))
         try:
             store = await asyncio.shield(self._starting)
         except GatewayError as error:
@@ -125,6 +127,11 @@ class Records:
         self._writer = asyncio.create_task(self._write_all(store))
         self._ready.set()
         logger.info("records of calls are kept in {}", store.place)
+
+    def name_at(self, port: int | None) -> str:
+        """Return the gateway's name in the database, if it listens on this port; None: on that of the configuration."""
+        address = f"{self._config.host}:{self._config.port if port is None else port}"
+        return f"{socket.gethostname()} {address}"
 
     async def close(self) -> None:
         """Write what waits, for a few seconds at most, and close the database. May be called again."""
@@ -265,12 +272,12 @@ class Records:
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit: {limit} is not between 1 and {MAX_PAGE}")
         store = await self._opened()
-        return await self._query(store.page, limit, before, agent_id, kind, phase)
+        return await self._query(store.page, limit, before, agent_id, kind, phase, self.gone())
 
     async def detail(self, call_id: str) -> CallDetail | None:
         """Return a call and the events of its conversation, or None if there is no such call."""
         store = await self._opened()
-        return await self._query(store.detail, call_id)
+        return await self._query(store.detail, call_id, self.gone())
 
     async def recording_path(self, call_id: str) -> Path | None:
         """Return the file of a call's recording, or None if there is none on this machine."""

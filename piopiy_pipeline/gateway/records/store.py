@@ -9,10 +9,11 @@ again when it is back, because it knows their state best.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from loguru import logger
@@ -36,7 +37,7 @@ from piopiy_pipeline.gateway.records.database import (
 )
 from piopiy_pipeline.gateway.records.database_file import DatabaseFile
 from piopiy_pipeline.gateway.records.folders import recordings_folder
-from piopiy_pipeline.gateway.records.lost_calls import LostCalls, lease_expired
+from piopiy_pipeline.gateway.records.lost_calls import LostCalls, in_phase, lease_expired, read_as_lost
 from piopiy_pipeline.gateway.records.migration import migrate
 from piopiy_pipeline.gateway.records.models import (
     CallDetail,
@@ -63,6 +64,7 @@ from piopiy_pipeline.trace_ids import trace_id_of
 __all__ = ["MAX_EVENTS", "Store"]
 
 MAX_EVENTS = 10_000
+_NONE_GONE: Mapping[str, float] = MappingProxyType({})
 """The most events of one call that `Store.detail` returns: the first ones."""
 _DELETE_AT_ONCE = 200
 
@@ -186,29 +188,37 @@ class Store:
     # ------------------------------------------------------------------ reading, from any thread
 
     def page(
-        self, limit: int, before: str | None, agent_id: str | None, kind: CallKind | None, phase: Phase | None
+        self,
+        limit: int,
+        before: str | None,
+        agent_id: str | None,
+        kind: CallKind | None,
+        phase: Phase | None,
+        gone: Mapping[str, float] = _NONE_GONE,
     ) -> CallPage:
-        """Do as `CallArchive.page` says. A cursor has the time and the id of the last call of the page
-        before.
+        """Do as `CallArchive.page` says. A cursor has the time and the id of the last call of the page before. Open
+        calls of gateways that are `gone` are read as lost, each of these with how many seconds ago it was heard last.
         """
         query = select(calls).order_by(calls.c.placed_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
         if before is not None:
             at, call_id = read_cursor(before)
             same = and_(calls.c.placed_at == at, calls.c.call_id < call_id)
             query = query.where(or_(calls.c.placed_at < at, same))
-        for column, value in ((calls.c.agent_id, agent_id), (calls.c.kind, kind), (calls.c.phase, phase)):
+        for column, value in ((calls.c.agent_id, agent_id), (calls.c.kind, kind)):
             if value is not None:
                 query = query.where(column == clean(str(value)))
+        if phase is not None:
+            query = query.where(in_phase(phase, gone))
         with self._errors(), self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        records = [self._record(row) for row in rows[:limit]]
+        records = [self._record(row, gone) for row in rows[:limit]]
         more = len(rows) > limit
         last = records[-1] if more else None
         return CallPage(calls=records, next=write_cursor(last.placed_at, last.call_id) if last else None)
 
-    def detail(self, call_id: str) -> CallDetail | None:
-        """Do as `CallArchive.detail` says. The detail has only the first `MAX_EVENTS` events of the
-        conversation.
+    def detail(self, call_id: str, gone: Mapping[str, float] = _NONE_GONE) -> CallDetail | None:
+        """Do as `CallArchive.detail` says. The detail has only the first `MAX_EVENTS` events of the conversation.
+        `gone` is as for `page`.
         """
         with self._errors(), self._engine.connect() as connection:
             row = connection.execute(select(calls).where(calls.c.call_id == clean(call_id))).one_or_none()
@@ -224,7 +234,7 @@ class Store:
             CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {})
             for one in conversation
         ]
-        record, trace_id = self._record(row), trace_id_of(row.call_id)
+        record, trace_id = self._record(row, gone), trace_id_of(row.call_id)
         return CallDetail(call=record, events=said, usage=CallUsage.of(said), trace_id=trace_id)
 
     def recording_path(self, call_id: str) -> Path | None:
@@ -345,13 +355,13 @@ class Store:
         row.update(record.quality.model_dump(), gateway_id=self.gateway_id, recording=None)
         return {name: _plain(value) for name, value in row.items()}
 
-    def _record(self, row: Row[Any]) -> CallRecord:
-        columns = dict(row._mapping)
+    def _record(self, row: Row[Any], gone: Mapping[str, float] = _NONE_GONE) -> CallRecord:
+        columns = read_as_lost(row, gone)
         del columns["gateway_id"]
         columns["quality"] = CallQuality(**{name: columns.pop(name) for name in CallQuality.model_fields})
         columns["recorded"] = self._path(columns.pop("recording")) is not None
         if row.answered_at is not None:
-            length = (row.ended_at or datetime.now(UTC)) - row.answered_at
+            length = (columns["ended_at"] or datetime.now(UTC)) - row.answered_at
             columns["duration_s"] = max(0.0, length.total_seconds())
         return CallRecord(**columns)
 

@@ -105,6 +105,9 @@ def test_a_killed_gateway_and_its_calls_are_gone_when_its_presence_has_expired()
         assert set(listed(observer)) == {"at-third"}
         [(_, lost)] = observer.cluster.others.lost(observer.now)
         assert lost.gateway == "gateway-1"
+        [(records, ago_s)] = observer.cluster.gone_records.at(observer.now).items()
+        assert records == "records of gateway-1"
+        assert EXPIRE_S <= ago_s <= EXPIRE_S + 3
         await house.close()
 
     run(scenario())

@@ -225,6 +225,28 @@ def test_a_gateway_leaves_calls_alone_while_their_lease_lasts(
     assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
 
 
+def test_open_calls_of_a_gateway_that_is_known_to_be_gone_are_read_as_lost_at_once(
+    gateway: Gateway, new_gateway: Gateways
+) -> None:
+    call, over = CallEvents(), CallEvents("call-2")
+    gateway.write(over.placed(), over.ended(105), call.placed(), call.answered(102))
+    other = new_gateway(gateway.config, "two:7860")
+    gone = {"one:7860": time.time() - NOON - 130}
+
+    def listed(phase: Phase | None) -> dict[str, EndReason | None]:
+        page = other.store.page(50, None, None, None, phase, gone)
+        return {one.call_id: one.reason for one in page.calls}
+
+    lost, regular = EndReason.GATEWAY_LOST, EndReason.CALLER_HANGUP
+    assert listed(Phase.LIVE) == {}
+    assert listed(Phase.ENDED) == listed(None) == {"call-1": lost, "call-2": regular}
+    detail = other.store.detail("call-1", gone)
+    assert detail is not None
+    assert (detail.call.phase, detail.call.reason) == (Phase.ENDED, lost)
+    assert detail.call.duration_s == pytest.approx(28, abs=5), "until it was heard last"
+    assert other.page(phase=Phase.LIVE)[0] == ["call-1"], "one that is heard again has its calls"
+
+
 def test_a_gateway_that_was_only_cut_off_has_its_calls_back(gateway: Gateway, new_gateway: Gateways) -> None:
     call = CallEvents()
     gateway.write(call.placed(), call.answered(101))
