@@ -155,22 +155,17 @@ def test_a_mistake_that_words_explain_is_told_without_a_traceback(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["gateway", "--drain-s", "x"], "Invalid value for '--drain-s': expected a number"),
-        (
-            ["gateway", "--drain-s", "-1"],
-            "Invalid value for '--drain-s': expected greater than or equal to 0",
-        ),
-        (["gateway", "--port", "x"], "Invalid value for '--port': expected a whole number"),
-    ],
-)
+@pytest.mark.parametrize("option", [("--drain-s", "x"), ("--drain-s", "-1"), ("--port", "x")])
 def test_an_option_with_a_wrong_value_is_told_in_words(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    option: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 2
-    assert capsys.readouterr().err == f"piopiy: {says}\n"
+    assert main(["gateway", *option]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"piopiy: Invalid value for '{option[0]}': "
+    )  # what follows is typer's or pydantic's
+    assert "Input should" not in error
+    assert "unable to parse" not in error
 
 
 def test_a_metrics_port_that_is_in_use_is_told_without_a_traceback(tmp_path: Path) -> None:
