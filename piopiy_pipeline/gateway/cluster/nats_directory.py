@@ -29,6 +29,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, SlowConsumerError, UnexpectedEOF
 from nats.js.errors import ServiceUnavailableError
 
+from piopiy_pipeline.compat.nats import NatsClient, NotEncryptedError
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.cluster.console_messages import (
     CallChanges,
@@ -46,7 +47,6 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     OtherVersion,
 )
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
-from piopiy_pipeline.gateway.cluster.nats_client import NatsClient, NotEncryptedError
 from piopiy_pipeline.gateway.cluster.nats_outbox import NatsOutbox
 from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble

@@ -10,7 +10,7 @@ import ssl
 
 from nats.errors import AuthorizationError, StaleConnectionError, UnexpectedEOF
 
-from piopiy_pipeline.gateway.cluster.nats_client import NotEncryptedError
+from piopiy_pipeline.compat.nats import NotEncryptedError
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 
 __all__ = ["UnreachedServers", "is_refusal"]

@@ -8,7 +8,7 @@ import ssl
 import nats.errors
 import pytest
 
-from piopiy_pipeline.gateway.cluster.nats_client import NotEncryptedError
+from piopiy_pipeline.compat.nats import NotEncryptedError
 from piopiy_pipeline.gateway.cluster.unreached_servers import UnreachedServers
 
 HERE = "nats://10.0.0.2:4222"

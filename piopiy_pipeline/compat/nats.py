@@ -2,7 +2,9 @@
 
 The client of nats-py encrypts if the server says that it must, whatever the scheme of the address is: a server without
 TLS, or somebody between who takes that word out of its first line, would be given the password in clear. Here that is
-looked at before each CONNECT, the first one and those after a loss, since that is where the credentials are.
+looked at before each CONNECT, the first one and those after a loss, since that is where the credentials are. nats-py
+documents no place for that: `check` says at import what a release has renamed, because an override that nobody calls
+any more would let passwords out without a word.
 """
 
 from __future__ import annotations
@@ -11,9 +13,15 @@ import ssl
 from typing import Any, NoReturn
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import AuthorizationError, Error
 
-__all__ = ["NatsClient", "NotEncryptedError"]
+from piopiy_pipeline.compat import check_attributes, check_parameters
+
+__all__ = ["NatsClient", "NotEncryptedError", "check"]
+
+NATS = ">=2.9,<3"
+"""The versions that this file was written for, as in pyproject.toml."""
 
 
 class NotEncryptedError(Error):
@@ -70,3 +78,21 @@ class NatsClient(Client):
     @property
     def _wants_tls(self) -> bool:
         return self._current_server is not None and self._current_server.uri.scheme == "tls"
+
+
+def check() -> None:
+    """Check that nats-py is inside as this module needs it.
+
+    Raises:
+        CompatError: Says what an upgrade has changed.
+    """
+    overridden = ("_connect_to_server", "_process_info", "_connect_command", "_process_err")
+    used = ("_transport", "_current_server", "_process_op_err", "_error_cb", "_err")
+    needed = [*((Client, name) for name in (*overridden, *used)), (TcpTransport, "_io_writer")]
+    check_attributes("nats-py", needed, written_for=NATS, used_in=__name__)
+    check_parameters(
+        "nats-py", Client._process_info, ("info", "initial_connection"), written_for=NATS, used_in=__name__
+    )
+
+
+check()
