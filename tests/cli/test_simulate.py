@@ -71,7 +71,7 @@ def test_a_bot_that_fails_or_hangs_is_exit_status_1(
     bot = tmp_path / "bot.py"
     bot.write_text("async def on_new_session(call):\n    raise LookupError('no such customer')\n")
     assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
-    assert "piopiy: 1 of 1 calls failed: the callback failed: LookupError" in capsys.readouterr().err
+    assert "piopiy: 1 of 1 call failed: the callback failed: LookupError" in capsys.readouterr().err
     bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.Event().wait()\n")
     assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
     assert "piopiy: the bot did not answer within 10 s" in capsys.readouterr().err
