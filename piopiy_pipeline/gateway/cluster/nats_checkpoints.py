@@ -15,10 +15,10 @@ from typing import Any
 from loguru import logger
 from nats.aio.client import Client
 from nats.errors import Error
-from nats.js.api import KeyValueConfig
 from nats.js.errors import BadRequestError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
+from piopiy_pipeline.gateway.cluster.nats_bucket import WAIT_S, open_bucket
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
 
@@ -27,8 +27,6 @@ __all__ = ["NatsCheckpoints"]
 KEPT_S = 600.0
 """How long after it was written a checkpoint is kept, in seconds: as those in the records after the end of a call."""
 AGAIN_S = 1.0
-WAIT_S = 2.0
-"""How long the server may take for one answer, in seconds."""
 MOST_BYTES = 900 << 10
 """The server takes messages of a megabyte. A longer conversation cannot go on elsewhere."""
 MOST_WAITING = 2000
@@ -138,13 +136,9 @@ class NatsCheckpoints:
 
     async def _open(self) -> KeyValue:
         if self._bucket is None:
-            stream = self._client.jetstream(timeout=WAIT_S)
-            try:
-                self._bucket = await stream.create_key_value(
-                    KeyValueConfig(bucket=self._bucket_name, ttl=KEPT_S, max_bytes=BUCKET_BYTES, history=1)
-                )
-            except BadRequestError:  # there is one, with other settings of an operator's
-                self._bucket = await stream.key_value(self._bucket_name)
+            self._bucket = await open_bucket(
+                self._client, self._bucket_name, kept_s=KEPT_S, most_bytes=BUCKET_BYTES
+            )
             self.problem = ""
         return self._bucket
 

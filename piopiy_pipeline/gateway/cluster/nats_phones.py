@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 from nats.aio.client import Client
 from nats.errors import Error
-from nats.js.api import KeyValueConfig
-from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
+from piopiy_pipeline.gateway.cluster.nats_bucket import open_bucket
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.phone_records import FIND_S, PhoneRecord, rewritten
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
@@ -28,7 +28,6 @@ from piopiy_pipeline.signaling.json_messages import ProtocolError, dump, parser
 __all__ = ["NatsPhones"]
 
 KEPT_S = 86_400.0
-WAIT_S = 2.0
 AGAIN_S = 1.0
 MOST_WAITING = 10_000
 """For so many users a record waits to be written. Of more, those that come are left out until they register again."""
@@ -94,13 +93,9 @@ class NatsPhones:
 
     async def _open(self) -> KeyValue:
         if self._bucket is None:
-            stream = self._client.jetstream(timeout=WAIT_S)
-            try:
-                self._bucket = await stream.create_key_value(
-                    KeyValueConfig(bucket=self._bucket_name, ttl=KEPT_S, max_bytes=BUCKET_BYTES, history=1)
-                )
-            except BadRequestError:  # there is one, with other settings of an operator's
-                self._bucket = await stream.key_value(self._bucket_name)
+            self._bucket = await open_bucket(
+                self._client, self._bucket_name, kept_s=KEPT_S, most_bytes=BUCKET_BYTES
+            )
             self.problem = ""
         return self._bucket
 
