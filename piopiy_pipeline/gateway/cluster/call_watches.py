@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from piopiy_pipeline.token_bucket import TokenBucket
 
-__all__ = ["RENEW_S", "WATCH_S", "CallWatches"]
+__all__ = ["MOST_WATCHED", "RENEW_S", "WATCH_S", "CallWatches"]
 
 RENEW_S = 5.0
 """How often a watch is asked for again."""
@@ -31,19 +31,21 @@ class CallWatches:
     def __len__(self) -> int:
         return len(self._watches)
 
-    def watch(self, call_id: str, watcher: str, now: float) -> None:
-        """Begin or prolong a watch. One too many is not begun."""
+    def watch(self, call_id: str, watcher: str, now: float) -> bool:
+        """Begin or prolong a watch. Return False for one too many, which is not begun."""
         if call_id not in self._watches and len(self._watches) >= MOST_WATCHED:
             self._watches = {
                 one: kept for one, _ in tuple(self._watches.items()) if (kept := self._left(one, now))
             }
             self._rates = {one: rate for one, rate in self._rates.items() if one in self._watches}
             if len(self._watches) >= MOST_WATCHED:
-                return
+                return False
         watchers = self._watches.setdefault(call_id, {})
-        if watcher in watchers or len(watchers) < MOST_WATCHERS:
-            watchers[watcher] = now + WATCH_S
-            self._rates.setdefault(call_id, TokenBucket(EVENTS_PER_S, now))
+        if watcher not in watchers and len(watchers) >= MOST_WATCHERS:
+            return False
+        watchers[watcher] = now + WATCH_S
+        self._rates.setdefault(call_id, TokenBucket(EVENTS_PER_S, now))
+        return True
 
     def watchers(self, call_id: str, now: float) -> list[str]:
         """Return who watches a call."""

@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from piopiy_pipeline.gateway.cluster.call_watches import RENEW_S, CallWatches
+from loguru import logger
+
+from piopiy_pipeline.gateway.cluster.call_watches import MOST_WATCHED, RENEW_S, CallWatches
 from piopiy_pipeline.gateway.cluster.calls_elsewhere import CallsElsewhere
 from piopiy_pipeline.gateway.cluster.console_messages import (
     CallChanges,
@@ -109,6 +111,7 @@ class ClusterCalls:
         self._news = asyncio.Event()  # something came from another gateway
         self._watches = CallWatches()
         self._watchers: set[str] = set()  # the gateways at which somebody looks at all calls
+        self._refused_watchers: set[str] = set()  # those that were told nothing of a call, one too many
         self._look_until = float("-inf")
         self._found: dict[str, str] = {}  # where calls are that were looked for
         self._asked: dict[str, float] = {}  # when a watch was asked for last
@@ -203,7 +206,8 @@ class ClusterCalls:
                 self._watchers.add(asker)
                 self._own.begin_again()
             case WatchCall(call_id=call_id, watcher=watcher, begin=begin) if self.has_call(call_id):
-                self._watches.watch(call_id, watcher, self._loop.time())
+                if not self._watches.watch(call_id, watcher, self._loop.time()):
+                    self._refused(call_id, watcher)
                 if begin:
                     self._report(
                         call_id, [watcher], WatchedReport(call_id=call_id, record=self._record(call_id))
@@ -217,6 +221,18 @@ class ClusterCalls:
             case _:
                 pass
 
+    def _refused(self, call_id: str, watcher: str) -> None:
+        """Say once that what a console asks for is not told."""
+        if watcher not in self._refused_watchers:
+            self._refused_watchers.add(watcher)
+            logger.warning(
+                "the console of gateway {} is told nothing new of call {}, nor of other calls beyond the {} that are "
+                "watched here at most: close some of its pages",
+                watcher,
+                call_id,
+                MOST_WATCHED,
+            )
+
     def has_call(self, call_id: str) -> bool:
         """Return whether a call is here, or was until a while ago."""
         return self._switchboard.call(call_id) is not None or self._record(call_id) is not None
@@ -225,6 +241,7 @@ class ClusterCalls:
         """Note that a gateway leaves."""
         self.elsewhere.forget(gateway)
         self._watchers.discard(gateway)
+        self._refused_watchers.discard(gateway)
 
     # ------------------------------------------------------------------ what is told
 

@@ -29,6 +29,8 @@ __all__ = ["NatsPhones"]
 
 KEPT_S = 86_400.0
 AGAIN_S = 1.0
+MOST_CONFLICTS = 8
+"""After so many writes in a row that another gateway's came before, the next one waits `AGAIN_S`."""
 MOST_WAITING = 10_000
 """For so many users a record waits to be written. Of more, those that come are left out until they register again."""
 BUCKET_BYTES = 256 << 20
@@ -100,6 +102,7 @@ class NatsPhones:
         return self._bucket
 
     async def _write(self) -> None:
+        conflicts = 0
         while True:
             await self._work.wait()
             self._work.clear()
@@ -109,6 +112,9 @@ class NatsPhones:
                     await self._rewrite(await self._open(), user, *written)
                 except KeyWrongLastSequenceError:  # another gateway was faster: it is read anew
                     self._waiting[user] = self._waiting.pop(user)
+                    conflicts += 1
+                    if conflicts % MOST_CONFLICTS == 0:
+                        await asyncio.sleep(AGAIN_S)
                     continue
                 except (Error, TimeoutError, OSError) as error:
                     self._bucket = None  # the server may have been started again without its store
@@ -116,6 +122,7 @@ class NatsPhones:
                     self._waiting[user] = self._waiting.pop(user)
                     await asyncio.sleep(AGAIN_S)
                     continue
+                conflicts = 0
                 if self._waiting.get(user) is written:  # else a newer one has come meanwhile
                     del self._waiting[user]
 

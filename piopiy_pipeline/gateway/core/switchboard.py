@@ -1,8 +1,6 @@
-"""The switchboard knows who is in which call: connected agents, calls in progress, and the last calls. No
-I/O.
+"""The switchboard knows who is in which call: connected agents, calls in progress, and the last calls. No I/O.
 
-The connections of agents and callers are known here only by small interfaces (`AgentLink`, `Leg`,
-`MediaPort`).
+The connections of agents and callers are known here only by small interfaces (`AgentLink`, `Leg`, `MediaPort`).
 Time is an argument, `now`, in seconds; `wake_at` says when `tick` must be called.
 """
 
@@ -50,6 +48,7 @@ from piopiy_pipeline.signaling.messages import (
 )
 from piopiy_pipeline.signaling.roaming import Roaming, RoamResult
 from piopiy_pipeline.signaling.unread_messages import UnreadMessage
+from piopiy_pipeline.text import counted
 
 __all__ = ["Switchboard"]
 
@@ -147,14 +146,15 @@ class Switchboard:
             options: What differs from other calls.
 
         Raises:
-            DialRefused: The call cannot be made now, or not at all.
+            DialRefused: It cannot be made now, or not at all. Whoever picks up is not to find nobody there.
         """
         if self._closed or self.drain.on:
             raise DialRefused("the gateway is shutting down", "room")
         if len(self._calls) >= self.max_calls:
-            raise DialRefused(f"{self.max_calls} calls are under way: try again later", "room")
+            raise DialRefused(
+                f"not more than {counted(self.max_calls, 'call')} at a time: try again later", "room"
+            )
         if not (self.instances.any_free(info.agent_id) or self.resources.summoner.has_place(info.agent_id)):
-            # Whoever picks up is not to find nobody there.
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
         leg = self.resources.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
         call = self._make_call(info, leg, now, Phase.DIALLING, options)
@@ -179,7 +179,7 @@ class Switchboard:
         if self._closed or self.drain.on:
             call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
         elif len(self._calls) >= self.max_calls:
-            call.end(now, EndReason.BUSY, f"{self.max_calls} calls are under way, and more are not taken")
+            call.end(now, EndReason.BUSY, f"not more than {counted(self.max_calls, 'call')} at a time")
         else:
             self._calls[call.call_id] = call
             return True

@@ -132,7 +132,7 @@ def test_what_was_refused_may_be_tried_again_with_its_key() -> None:
         async with place(max_calls=1) as here, caller(here.gateway) as line:
             await here.answered(line)
             status, text = problem(await here.order("k"))
-            assert (status, text) == (503, "1 calls are under way: try again later")
+            assert (status, text) == (503, "not more than 1 call at a time: try again later")
             await line.say(event="hangup")
             await until(lambda: not here.gateway.switchboard.snapshot().calls)
             assert (await here.order("k")).status_code == 201

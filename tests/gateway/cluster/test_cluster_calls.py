@@ -200,8 +200,8 @@ def test_a_watch_ends_by_itself_and_tells_no_more_than_so_much() -> None:
     assert watches.watchers("call", 1.0 + WATCH_S - 0.1) == ["a"]
     assert watches.watchers("call", 1.0 + WATCH_S) == []
     assert len(watches) == 0
-    for number in range(MOST_WATCHED + 10):
-        watches.watch(f"call-{number}", "a", 0.0)
+    begun = [watches.watch(f"call-{number}", "a", 0.0) for number in range(MOST_WATCHED + 10)]
+    assert begun == [True] * MOST_WATCHED + [False] * 10
     assert len(watches) == MOST_WATCHED
     watches.watch("later", "a", 100.0)
     assert watches.watchers("later", 100.0) == ["a"], "those before it have expired"

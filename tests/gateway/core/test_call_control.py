@@ -506,7 +506,7 @@ def test_nothing_is_dialled_that_there_is_no_room_for() -> None:
     room = Room(max_calls=1)
     room.agent()
     room.call()
-    with pytest.raises(DialRefused, match="1 calls are under way") as refused:
+    with pytest.raises(DialRefused, match="not more than 1 call at a time") as refused:
         room.dial("200")
     assert refused.value.obstacle == "room"
     assert room.dialler.legs == []
