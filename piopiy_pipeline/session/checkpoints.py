@@ -32,8 +32,8 @@ MAX_WAITING = 100
 """So many checkpoints may wait for their confirmation."""
 MAX_RESULT_BYTES = 20_000
 """What of a tool's result is in the journal. The context has all of it a moment later."""
-_PARTS = 4
-"""A state has three parts that may be at fault, one after another."""
+_PARTS = 5
+"""A state has four parts that may be at fault, one after another."""
 
 _NO_GATEWAY = (
     "Not run: the connection was lost for a moment, and nothing was done. Try again, or tell the caller."
@@ -84,6 +84,10 @@ class Checkpoints:
             if resumed is None
             else ToolJournal(call_id, resumed.tools, resumed.tools_begun)
         )
+        self.parts: dict[str, Callable[[], Any]] = {}
+        """What other parts of the call keep: each under a name of its own, a function that returns small JSON as it is
+        now. None: nothing. `kept_part` has what the instance before has left.
+        """
         self._unspoken = resumed is None or (resumed.unspoken and not resumed.heard)
         self.conversation = None if resumed is None else [] if self._unspoken else conversation_of(resumed)
         """The conversation that this instance goes on with, empty if nobody has spoken yet; None in a new call."""
@@ -124,6 +128,16 @@ class Checkpoints:
         if self.source is not None:
             self.journal.in_conversation(tool_calls_with_results(self.source.messages()))
         self._send(self._state_or_last("a part of this turn is not checkpointed"))
+
+    # ------------------------------------------------------------------ parts of the call
+
+    def kept_part(self, name: str) -> Any:
+        """Return what this part of the call has left in the checkpoint that this instance goes on with, or None."""
+        return None if self._resumed is None else self._resumed.parts.get(name)
+
+    def part_changed(self) -> None:
+        """Send a checkpoint, because a part of the call keeps something else now."""
+        self._send(self._state_or_last("this change of the call is not checkpointed"))
 
     # ------------------------------------------------------------------ the end
 
@@ -211,7 +225,7 @@ class Checkpoints:
         """Return the state as it is now.
 
         Args:
-            like_last: The parts (``messages``, ``state``) to be taken from the last one that was good.
+            like_last: The parts (``messages``, ``state``, ``parts``) to be taken from the last one that was good.
             abbreviated: Whether the journal of tools is to be short.
 
         Raises:
@@ -225,6 +239,12 @@ class Checkpoints:
         else:
             messages, rtvi, pauses = list(source.messages()), source.rtvi(), list(source.pauses())
         last = self._last
+        parts = {} if self._resumed is None else self._resumed.parts
+        if "parts" in like_last:
+            parts = {} if last is None else last.parts
+        else:
+            now = {name: part() for name, part in self.parts.items()}
+            parts = {name: part for name, part in {**parts, **now}.items() if part is not None}
         if "messages" in like_last:
             messages = [] if last is None else last.messages
         state = self._author_state() if "state" not in like_last else {} if last is None else last.state
@@ -237,6 +257,7 @@ class Checkpoints:
             tools_begun=self.journal.begun,
             hangup=self._hangup,
             unspoken=self._unspoken,
+            parts=parts,
         )
         return self._last
 

@@ -7,7 +7,8 @@ its version:
 
 * version 1 did not say it (package 0.1.0): `messages`, `state` and perhaps `rtvi`;
 * version 2 has the same keys and `version`, and perhaps `pauses`;
-* version 3 has perhaps `tools`, `tools_begun`, `hangup`, `heard` and `unspoken` as well.
+* version 3 has perhaps `tools`, `tools_begun`, `hangup`, `heard` and `unspoken` as well, and perhaps `parts`: what
+  else of the call keeps something, each under a name of its own, which a reader that does not know it passes over.
 
 An older checkpoint is upgraded, one version at a time, by `_UPGRADES`. A newer one is not understood: this
 instance takes the call all the same, without the conversation, because a bot that greets the caller again
@@ -38,6 +39,14 @@ MAX_CHECKPOINT_BYTES = 900_000
 """The gateway takes messages of one megabyte, and the offer with the checkpoint is one."""
 
 _NESTING_OF_RUN = 2
+_NAMES = {
+    "messages": "the conversation",
+    "state": "call.state",
+    "tools": "the journal of tools",
+    "parts": "what parts of the call keep",
+}
+Part = Literal["state", "messages", "tools", "parts"]
+"""What of a state may be at fault."""
 
 
 class UnsavedState(ValueError):
@@ -47,7 +56,7 @@ class UnsavedState(ValueError):
         part: Which part is at fault.
     """
 
-    def __init__(self, part: Literal["state", "messages", "tools"], fault: str) -> None:
+    def __init__(self, part: Part, fault: str) -> None:
         super().__init__(fault)
         self.part = part
 
@@ -68,6 +77,7 @@ class ResumableState(BaseModel):
         heard: What the caller has heard of the bot's turn that was not over.
         unspoken: Whether neither side has had a turn yet: the call was answered, and the messages are those that it
             began with.
+        parts: What other parts of the call go on with, by the name of the part: see `Checkpoints.parts`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +92,7 @@ class ResumableState(BaseModel):
     hangup: AskedEnd = ""
     heard: str = ""
     unspoken: bool = False
+    parts: dict[str, Any] = {}
 
     @classmethod
     def of(
@@ -96,6 +107,7 @@ class ResumableState(BaseModel):
         hangup: AskedEnd = "",
         heard: str = "",
         unspoken: bool = False,
+        parts: Mapping[str, Any] | None = None,
     ) -> Self:
         """Copy the state of a call.
 
@@ -109,6 +121,7 @@ class ResumableState(BaseModel):
             hangup: Whether the bot has asked for the end of the call.
             heard: What the caller has heard of the bot's turn that is not over.
             unspoken: Whether neither side has had a turn yet.
+            parts: What other parts of the call go on with.
 
         Raises:
             UnsavedState: A message or the author's state is not JSON or nests too deep, or the whole is longer than
@@ -117,16 +130,15 @@ class ResumableState(BaseModel):
         if not isinstance(state, dict):
             raise UnsavedState("state", f"call.state is of type {type(state).__name__}, and must be a dict")
         texts = {
-            "messages": _part("messages", list(messages), "the conversation"),
-            "state": _part("state", state, "call.state"),
-            "tools": _part("tools", [run.to_json() for run in tools], "the journal of tools"),
+            "messages": _part("messages", list(messages)),
+            "state": _part("state", state),
+            "tools": _part("tools", [run.to_json() for run in tools]),
+            "parts": _part("parts", dict(parts or {})),
         }
         length = sum(map(len, texts.values()))
         if length > MAX_CHECKPOINT_BYTES:
             largest = max(texts, key=lambda part: len(texts[part]))
-            name = {"messages": "the conversation", "state": "call.state", "tools": "the journal of tools"}[
-                largest
-            ]
+            name = _NAMES[largest]
             raise UnsavedState(
                 cast(Any, largest),
                 f"{name} is too long: {len(texts[largest])} bytes of {length}; {MAX_CHECKPOINT_BYTES} are the limit",
@@ -173,17 +185,17 @@ class ResumableState(BaseModel):
         """Return the state as the JSON object of a `Checkpoint` message. What there is none of is left out, but for
         `messages` and `state`.
         """
-        optional = ("rtvi", "pauses", "tools", "tools_begun", "hangup", "heard", "unspoken")
+        optional = ("rtvi", "pauses", "tools", "tools_begun", "hangup", "heard", "unspoken", "parts")
         kept = self.model_dump(exclude={name for name in optional if not getattr(self, name)})
         if self.tools:
             kept["tools"] = [run.to_json() for run in self.tools]
         return kept
 
 
-def _part(part: Literal["state", "messages", "tools"], value: Any, name: str) -> str:
+def _part(part: Part, value: Any) -> str:
     try:
         # of a run, arguments and result have the limit
-        return json_text(value, name, max_nesting=MAX_NESTING + (part == "tools") * _NESTING_OF_RUN)
+        return json_text(value, _NAMES[part], max_nesting=MAX_NESTING + (part == "tools") * _NESTING_OF_RUN)
     except ValueError as error:
         raise UnsavedState(part, str(error)) from None
 

@@ -294,3 +294,36 @@ def test_an_idempotent_tool_waits_for_nobody() -> None:
     assert permit.instead is None
     assert took_s == 0.0
     assert gateway.tools == [("look_up", "running")]
+
+
+# ---------------------------------------------------------------------- parts of the call
+
+
+def test_parts_of_the_call_are_kept_under_their_names() -> None:
+    async def story() -> None:
+        gateway = Gateway()
+        gateway.checkpoints.parts["flow"] = lambda: {"node": "menu"}
+        gateway.checkpoints.parts["nothing"] = lambda: None
+        gateway.checkpoints.part_changed()
+        assert gateway.sent[-1].state["parts"] == {"flow": {"node": "menu"}}
+        next_one = Gateway(resumed=resumable_from(gateway.sent[-1].state))
+        assert next_one.checkpoints.kept_part("flow") == {"node": "menu"}
+        assert next_one.checkpoints.kept_part("nothing") is None
+        next_one.checkpoints.bot_turn()  # by an instance that does not know the part
+        assert next_one.sent[-1].state["parts"] == {"flow": {"node": "menu"}}
+
+    run_virtual(story)
+
+
+def test_a_part_that_is_no_json_is_kept_as_it_was() -> None:
+    async def story() -> None:
+        gateway = Gateway()
+        kept: dict[str, Any] = {"node": "menu"}
+        gateway.checkpoints.parts["flow"] = lambda: kept
+        gateway.checkpoints.bot_turn()
+        kept["node"] = object()
+        gateway.checkpoints.bot_turn()
+        assert gateway.sent[-1].state["parts"] == {"flow": {"node": "menu"}}
+        assert len(gateway.faults) == 1
+
+    run_virtual(story)
