@@ -20,6 +20,7 @@ _HOMES = {
     "Constant": "scripted.latency_profiles",
     "Deadlock": "virtual_time.virtual_loop",
     "Disconnects": "scripted.faults",
+    "Endless": "realtime.scripted_model",
     "Event": "report.call_events",
     "Garbage": "scripted.faults",
     "GilbertElliott": "line.impairment",
@@ -32,6 +33,7 @@ _HOMES = {
     "LossPattern": "line.impairment",
     "Measured": "scripted.latency_profiles",
     "Noise": "line.line",
+    "OpenAIRealtimeServer": "realtime.openai_realtime",
     "Percentiles": "scripted.latency_profiles",
     "Providers": "scripted.providers",
     "Refused": "scripted.faults",
@@ -74,6 +76,7 @@ __all__ = [
     "Constant",
     "Deadlock",
     "Disconnects",
+    "Endless",
     "Event",
     "Garbage",
     "GilbertElliott",
@@ -86,6 +89,7 @@ __all__ = [
     "LossPattern",
     "Measured",
     "Noise",
+    "OpenAIRealtimeServer",
     "Percentiles",
     "Providers",
     "Refused",
@@ -122,6 +126,8 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern
     from piopiy_pipeline.testing.line.line import Line, Noise
     from piopiy_pipeline.testing.line.turn_taking import Habits
+    from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
+    from piopiy_pipeline.testing.realtime.scripted_model import Endless
     from piopiy_pipeline.testing.replaying.replay import Replay, replay
     from piopiy_pipeline.testing.report.html_report import write_report
     from piopiy_pipeline.testing.report.simulated_call import (

@@ -38,7 +38,9 @@ EXPORTS: dict[str, list[str]] = {
         "ResumableState", "Session", "StreamLimits", "TransferOutcome", "current_call", "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],
-    "piopiy_pipeline.testing": ["AgentLoss", *RECORDED["names"]["piopiy_pipeline.testing"]],
+    "piopiy_pipeline.testing": sorted(
+        ["AgentLoss", "Endless", "OpenAIRealtimeServer", *RECORDED["names"]["piopiy_pipeline.testing"]]
+    ),
 }  # fmt: skip
 """Package -> what its ``__all__`` holds, sorted. Packages that are not named export nothing."""
 

@@ -32,10 +32,23 @@ from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Garbage, S
 from piopiy_pipeline.testing.scripted.latency_profiles import Latency, as_profile
 from piopiy_pipeline.testing.scripted.stand_in import StandIn
 
-__all__ = ["ScriptedTTS", "Voice"]
+__all__ = ["ScriptedTTS", "SoundedText", "Voice"]
 
 CHUNK_S = 0.2
 """Audio in one frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundedText:
+    """A text as it is spoken.
+
+    Attributes:
+        pcm: int16 of shape ``[samples]``.
+        words: Each word with the second in which it begins.
+    """
+
+    pcm: NDArray[np.int16]
+    words: list[tuple[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +59,7 @@ class Voice:
         recordings: WAV files by the sentence that they speak; case and punctuation do not matter. Other sentences
             are tones, one for each word.
         seconds_per_character: How long a tone is for each letter and blank.
-        words: Whether the time of each word is told, as some providers do. None: as the replaced service does.
+        words: Whether the time of each word is begun, as some providers do. None: as the replaced service does.
         latency: Seconds to the first audio of a sentence.
         speed: The rest comes so many times faster than it is spoken; None: at once.
         faults: What goes wrong, by the number of the turn; they meet its first sentences. Turn 0 is the greeting.
@@ -77,6 +90,12 @@ class Voice:
             )
         if self.speed is not None and self.speed <= 0:
             raise ValueError(f"Voice: speed must be more than 0, not {self.speed!r}")
+
+    def speak(self, text: str, rate: int) -> SoundedText:
+        """Return how a text sounds at a sample rate in Hz. It reads a recording's file."""
+        path = next((path for said, path in self.recordings.items() if _key(said) == _key(text)), None)
+        recording = None if path is None else read_wav(path, rate)
+        return _spoken(text, rate, recording, self.seconds_per_character)
 
 
 class ScriptedTTS(StandIn, TTSService):
@@ -142,7 +161,8 @@ class ScriptedTTS(StandIn, TTSService):
         await _sleep(delay if isinstance(fault, TimesOut) else latency + delay)
         await self.start_tts_usage_metrics(text)
         rate = self.sample_rate
-        pcm, words = self._sound(text)
+        spoken = _spoken(text, rate, self._recordings.get(_key(text)), self._script.seconds_per_character)
+        pcm, words = spoken.pcm, spoken.words
         size = len(pcm)
         if isinstance(fault, Garbage):
             pcm = self._noise(size)
@@ -165,15 +185,6 @@ class ScriptedTTS(StandIn, TTSService):
         if fault is not None and fault.error is not None and not isinstance(fault, Garbage):
             yield ErrorFrame(error=f"scripted TTS: {fault.error}", exception=fault.error)
 
-    def _sound(self, text: str) -> tuple[NDArray[np.int16], list[tuple[str, float]]]:
-        """Samples at the stage's rate, and each word with the second in which it begins."""
-        recording = self._recordings.get(_key(text))
-        if recording is None:
-            pcm = _tones(text.strip(), self.sample_rate, self._script.seconds_per_character)
-            return pcm, _word_times(text, self._script.seconds_per_character)
-        letters = sum(len(word) + 1 for word in text.split()) or 1
-        return recording, _word_times(text, len(recording) / self.sample_rate / letters)
-
     def _noise(self, size: int) -> NDArray[np.int16]:
         generator = np.random.default_rng(self._random.getrandbits(32))
         return generator.integers(-8000, 8000, size, dtype=np.int16)
@@ -190,6 +201,16 @@ class ScriptedTTS(StandIn, TTSService):
 async def _sleep(seconds: float) -> None:
     if seconds > 0:
         await asyncio.sleep(seconds)
+
+
+def _spoken(
+    text: str, rate: int, recording: NDArray[np.int16] | None, seconds_per_character: float
+) -> SoundedText:
+    if recording is None:
+        pcm = _tones(text.strip(), rate, seconds_per_character)
+        return SoundedText(pcm, _word_times(text, seconds_per_character))
+    letters = sum(len(word) + 1 for word in text.split()) or 1
+    return SoundedText(recording, _word_times(text, len(recording) / rate / letters))
 
 
 def _key(text: str) -> str:

@@ -6,7 +6,8 @@ at a time, in the order in which the work was submitted. So the same program doe
 however busy the machine is.
 
 While a real connection is open (a socket, the pipe of a child process), nobody can know whether an answer is on its
-way. As long as there is one, the clock runs as fast as real time.
+way. As long as there is one, the clock runs as fast as real time. Connections to hosts of the domain ``test`` are
+within the loop (`virtual_network`), and the clock jumps on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from piopiy_pipeline.offload import use_courier
 from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.report.simulated_call import SimulatedCall
 from piopiy_pipeline.testing.virtual_time.time_module import real_monotonic, real_time, seeded, virtual_time
+from piopiy_pipeline.testing.virtual_time.virtual_network import VirtualNetwork, is_virtual
 from piopiy_pipeline.testing.virtual_time.wall_limit import Interrupted, Watchdog
 
 __all__ = [
@@ -109,6 +111,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._limit_s = limit_s
         self._work: deque[_Work] = deque()
         self._paced = False
+        self._network = VirtualNetwork(self)
+        self._numbers = 0
         self._selects = _Selector()
         super().__init__(self._selects)
         self._selects.loop = self
@@ -136,6 +140,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         use_courier(self, None)
         self._work.clear()
         super().close()
+
+    # ------------------------------------------------------------------ connections within the loop
+
+    def new_number(self) -> int:
+        """Return a number that no other part of this loop has, from 1 on: for names of servers."""
+        self._numbers += 1
+        return self._numbers
+
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **more: Any
+    ) -> Any:
+        """Do as asyncio does, but reach a server of this loop without a socket."""
+        if is_virtual(host):
+            return self._network.connect(protocol_factory, host, port)
+        return await super().create_connection(protocol_factory, host, port, **more)
+
+    async def create_server(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **more: Any
+    ) -> Any:
+        """Do as asyncio does, but serve this loop without a socket where the host is of the domain ``test``."""
+        if is_virtual(host):
+            return self._network.listen(protocol_factory, host, port)
+        return await super().create_server(protocol_factory, host, port, **more)
 
     # ------------------------------------------------------------------ work off the loop
 
