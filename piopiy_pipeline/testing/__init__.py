@@ -23,6 +23,7 @@ _HOMES = {
     "Endless": "realtime.scripted_model",
     "Event": "report.call_events",
     "Garbage": "scripted.faults",
+    "GeminiLiveServer": "realtime.gemini_live",
     "GilbertElliott": "line.impairment",
     "Habits": "line.turn_taking",
     "Impairment": "line.impairment",
@@ -79,6 +80,7 @@ __all__ = [
     "Endless",
     "Event",
     "Garbage",
+    "GeminiLiveServer",
     "GilbertElliott",
     "Habits",
     "Impairment",
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern
     from piopiy_pipeline.testing.line.line import Line, Noise
     from piopiy_pipeline.testing.line.turn_taking import Habits
+    from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveServer
     from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
     from piopiy_pipeline.testing.realtime.scripted_model import Endless
     from piopiy_pipeline.testing.replaying.replay import Replay, replay

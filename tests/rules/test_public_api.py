@@ -38,9 +38,10 @@ EXPORTS: dict[str, list[str]] = {
         "ResumableState", "Session", "StreamLimits", "TransferOutcome", "current_call", "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],
-    "piopiy_pipeline.testing": sorted(
-        ["AgentLoss", "Endless", "OpenAIRealtimeServer", *RECORDED["names"]["piopiy_pipeline.testing"]]
-    ),
+    "piopiy_pipeline.testing": sorted([
+        "AgentLoss", "Endless", "GeminiLiveServer", "OpenAIRealtimeServer",
+        *RECORDED["names"]["piopiy_pipeline.testing"],
+    ]),
 }  # fmt: skip
 """Package -> what its ``__all__`` holds, sorted. Packages that are not named export nothing."""
 

@@ -145,6 +145,8 @@ class ScriptedModel:
         self._latency = as_profile(self.replies.latency).sampler(Random(f"{seed}:realtime"))
         self._hears_after = as_profile(self.ears.latency).sampler(Random(f"{seed}:realtime ears"))
         self._taken = 0.0
+        self.kept: dict[str, Any] = {}
+        """Conversations that the server keeps for clients that come back, by their handles."""
         self._sessions = self._numbers = 0
 
     def new_session(self) -> int:
