@@ -150,6 +150,8 @@ class GatewayConfig(BaseModel):
 
     dials_per_minute: Annotated[int, Field(gt=0, le=6000)] = 60
     """How many calls an API key may have dialled (``POST /api/calls``) in any minute."""
+    piopiy_rest: bool = True
+    """Whether ``/v3`` is served, for clients of Piopiy's REST API: as ``/api``, with `api_keys`."""
     webhooks: Annotated[list[WebhookConfig], Field(max_length=8)] = Field(default_factory=list)
     """Addresses that receive the events of calls: a table each, ``[[webhooks]]``."""
 

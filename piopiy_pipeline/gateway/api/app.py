@@ -16,13 +16,14 @@ from starlette.staticfiles import StaticFiles
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones
+from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones, transfers
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.api.relay import ApiRelay
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits
+from piopiy_pipeline.gateway.api.rest_v3 import build_v3
 
 __all__ = ["WEB", "build_app"]
 
@@ -51,10 +52,13 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     )
     app.state.deps = deps
     app.state.peer_owners = clients.PeerOwners()
+    app.state.transfers = transfers.TransferLog(deps.switchboard.event_bus.wall)
+    deps.switchboard.event_bus.subscribe(app.state.transfers.on_event)
     app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute, deps.records)
     app.include_router(clients.router)
     app.include_router(calls.router)
     app.include_router(control.router)
+    app.include_router(transfers.router)
     app.include_router(phones.router)
     app.include_router(cluster.router)
     app.include_router(carriers.router)
@@ -64,6 +68,9 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _failure)  # Starlette would answer in plain text
+    relay = deps.link.relay = ApiRelay(app, deps)
+    if deps.config.piopiy_rest:
+        app.mount("/v3", build_v3(deps, relay))
     app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
     _complete_openapi(app)
     if origins := deps.config.known_origins:
@@ -74,22 +81,26 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
             allow_headers=["Authorization", "Content-Type", "Range"],
             max_age=600,
         )
-    relay = deps.link.relay = ApiRelay(app, deps)
     pages = [] if deps.config.cluster is None else deps.config.cluster.page_origins
     return RequestLimits(relay, deps.access, pages)
 
 
-def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def _problem(
+    status: int, text: str, headers: dict[str, str] | None = None, request_id: str | None = None
+) -> JSONResponse:
     if status == 401:
         headers = {**(headers or {}), "WWW-Authenticate": "Bearer"}
     elif status == 429:
         headers = {"Retry-After": "60"}
-    return JSONResponse({"error": text}, status, headers)
+    more = {} if request_id is None else {"request_id": request_id}
+    return JSONResponse({"error": text, **more}, status, headers)
 
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError | AccessError)
-    return _problem(error.status, error.text, error.headers if isinstance(error, ApiError) else None)
+    if isinstance(error, ApiError):
+        return _problem(error.status, error.text, error.headers, error.request_id)
+    assert isinstance(error, AccessError)
+    return _problem(error.status, error.text)
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import FileResponse
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.models import HangupOrder
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import (
@@ -21,12 +22,16 @@ from piopiy_pipeline.gateway.records.models import (
 )
 from piopiy_pipeline.trace_ids import trace_id_of
 
-__all__ = ["CallId", "call_under_way", "router"]
+__all__ = ["LIVE", "CallId", "call_in", "call_under_way", "router"]
 
 router = APIRouter(prefix="/api/calls", tags=["calls"], dependencies=[Operator])
 
+LIVE = (Phase.LIVE,)
+"""The phases in which a bot and a caller talk."""
+
 CallId = Annotated[str, Path(max_length=128)]
 _AWAY = {503: "The database does not answer just now."}
+_HANG_UP = HangupOrder()
 _UNKNOWN = {404: "There is no such call."}
 
 
@@ -69,10 +74,13 @@ async def get_call(deps: Deps, call_id: CallId) -> CallDetail:
     summary="Hang up",
     responses=problems({404: _UNKNOWN[404], 409: "The call is over already."}),
 )
-async def hang_up(deps: Deps, call_id: CallId) -> CallRecord:
-    """End a call under way, with the reason `agent_hangup`."""
+async def hang_up(
+    deps: Deps, call_id: CallId, order: Annotated[HangupOrder, Body()] = _HANG_UP
+) -> CallRecord:
+    """End a call under way, with the reason `agent_hangup`. A body is not needed."""
     call = await call_under_way(deps, call_id)
-    call.end(asyncio.get_running_loop().time(), EndReason.AGENT_HANGUP, "hung up from the console")
+    detail = order.detail or "hung up from the console"
+    call.end(asyncio.get_running_loop().time(), EndReason.AGENT_HANGUP, detail)
     record = deps.recent.find(call_id)
     assert record is not None, "the recent calls get every change of a call"
     return record
@@ -95,6 +103,14 @@ async def call_under_way(deps: ApiDependencies, call_id: str) -> GatewayCall:
         if known is None:
             raise ApiError(404, f"there is no call {call_id!r}")
     raise ApiError(409, f"call {call_id!r} is over already")
+
+
+async def call_in(phases: tuple[Phase, ...], deps: ApiDependencies, call_id: str) -> GatewayCall:
+    """Return the call, if it is in one of these phases. Raises `ApiError` (409) if not, and as `call_under_way`."""
+    call = await call_under_way(deps, call_id)
+    if call.phase not in phases:
+        raise ApiError(409, f"call {call_id!r} is not in progress: it is {call.phase.value}")
+    return call
 
 
 @router.get(

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import secrets
 import uuid
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Header, Request, Response
 
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.gateway.api.calls import CallId, call_under_way
+from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyBusy, KeyReused
 from piopiy_pipeline.gateway.api.models import (
@@ -23,15 +22,13 @@ from piopiy_pipeline.gateway.api.models import (
     CallOrder,
     KeysOrder,
     Switch,
-    TransferOrder,
-    TransferTicket,
 )
 from piopiy_pipeline.gateway.api.place_wait import wait_for_place
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
-from piopiy_pipeline.signaling.messages import Switchable, Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import Switchable
 from piopiy_pipeline.text import counted
 
 __all__ = ["MESSAGE_LIMIT", "router"]
@@ -43,7 +40,6 @@ router = APIRouter(prefix="/api/calls", tags=["control"], dependencies=[Operator
 
 _OBSTACLES: dict[DialObstacle, int] = {"destination": 422, "way": 409, "room": 503}
 _NOT_NOW = {404: "There is no such call.", 409: "The call is not in a state for that."}
-_LIVE = (Phase.LIVE,)
 _TALKING = (Phase.LIVE, Phase.BRIDGED)
 _ON = Switch()
 
@@ -140,38 +136,11 @@ def _dial(deps: ApiDependencies, order: CallOrder, call_id: str) -> CallRecord:
 
 
 @router.post(
-    "/{call_id}/transfer",
-    status_code=202,
-    summary="Hand the caller to somebody",
-    responses=problems(_NOT_NOW),
-)
-async def transfer(deps: Deps, call_id: CallId, order: TransferOrder) -> TransferTicket:
-    """Begin a transfer. An event `transfer` with this `request_id` says how it ended."""
-    call = await _call_in(_LIVE, deps, call_id)
-    if (why := call.control.no_transfer_because) is not None:
-        raise ApiError(409, why)
-    message = Transfer(
-        call_id=call_id,
-        request_id=secrets.token_hex(8),
-        to=order.to,
-        warm=order.warm,
-        summary=order.summary,
-        ring_timeout_s=order.ring_timeout_s,
-    )
-    call.control.transfer(message, _ignore_result, asyncio.get_running_loop().time())
-    return TransferTicket(request_id=message.request_id)
-
-
-def _ignore_result(_: TransferResult) -> None:
-    """Only an agent gets the result as a message. Clients of the API get it as an event."""
-
-
-@router.post(
     "/{call_id}/dtmf", status_code=204, summary="Press keys for the caller", responses=problems(_NOT_NOW)
 )
 async def press_keys(deps: Deps, call_id: CallId, keys: KeysOrder) -> None:
     """Send keys (DTMF) to the caller's line, as the bot can."""
-    call = await _call_in(_TALKING, deps, call_id)
+    call = await call_in(_TALKING, deps, call_id)
     call.leg.dtmf(keys.digits)
 
 
@@ -180,13 +149,13 @@ async def hold(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = 
     """Hold the call, or end that. Neither side hears the other; the caller hears a sign that the line is alive. While
     a cold transfer rings, it says what becomes of the caller if that comes to nothing.
     """
-    _switch(await _call_in(_LIVE, deps, call_id), "hold", switch)
+    _switch(await call_in(LIVE, deps, call_id), "hold", switch)
 
 
 @router.post("/{call_id}/mute", status_code=204, summary="Mute the caller", responses=problems(_NOT_NOW))
 async def mute(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
     """Mute the caller, or end that. The bot does not hear the caller; the caller hears the bot."""
-    _switch(await _call_in(_LIVE, deps, call_id), "mute", switch)
+    _switch(await call_in(LIVE, deps, call_id), "mute", switch)
 
 
 @router.post(
@@ -197,7 +166,7 @@ async def mute(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = 
 )
 async def record(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
     """Begin to record the call, or end the recording."""
-    call = await _call_in(_LIVE, deps, call_id)
+    call = await call_in(LIVE, deps, call_id)
     _switch(call, "record", switch)
     if switch.on and call.media_path.tap is None:
         raise ApiError(503, "the recording could not be begun: the gateway's log says why")
@@ -211,7 +180,7 @@ async def record(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] 
 )
 async def clean_sound(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
     """Take noise and the bot's echo out of what the caller says, or end that. The log says why that cannot be done."""
-    _switch(await _call_in(_LIVE, deps, call_id), "clean_sound", switch)
+    _switch(await call_in(LIVE, deps, call_id), "clean_sound", switch)
 
 
 @router.post(
@@ -224,21 +193,13 @@ async def send_message(deps: Deps, call_id: CallId, message: AppMessage) -> None
     """The bot gets the message as if the caller's application had sent it; the application as if the bot had."""
     if len(json.dumps(message.data).encode()) > MESSAGE_LIMIT:
         raise ApiError(413, f"data: at most {MESSAGE_LIMIT} bytes as JSON: send a key to more of it")
-    call = await _call_in(_LIVE, deps, call_id)
+    call = await call_in(LIVE, deps, call_id)
     if message.to == "bot":
         call.caller_data(message.data)
     elif call.info.kind == "phone":
         raise ApiError(409, "the caller has a telephone, and no application that would take messages")
     else:
         call.leg.data(message.data)
-
-
-async def _call_in(phases: tuple[Phase, ...], deps: ApiDependencies, call_id: str) -> GatewayCall:
-    """Return the call, if it is in one of these phases. Raises `ApiError` (409) if not, and as `call_under_way`."""
-    call = await call_under_way(deps, call_id)
-    if call.phase not in phases:
-        raise ApiError(409, f"call {call_id!r} is not in progress: it is {call.phase.value}")
-    return call
 
 
 def _switch(call: GatewayCall, what: Switchable, switch: Switch) -> None:

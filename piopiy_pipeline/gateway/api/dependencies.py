@@ -70,13 +70,22 @@ class ApiError(Exception):
         status: The HTTP status.
         text: A sentence that says what was wrong and what to do.
         headers: Further headers of the answer.
+        request_id: Of the transfer that is in the way.
     """
 
-    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        request_id: str | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.headers = dict(headers or {})
+        self.request_id = request_id
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

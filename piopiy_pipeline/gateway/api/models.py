@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.audio.sound_cleaner import CleanSound
+from piopiy_pipeline.call import TransferOutcomeName
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import ConversationEventName
@@ -19,12 +20,14 @@ __all__ = [
     "AgentSummary",
     "AppMessage",
     "CallOrder",
+    "HangupOrder",
     "Hello",
     "KeysOrder",
     "Problem",
     "ServerInfo",
     "Switch",
     "TransferOrder",
+    "TransferState",
     "TransferTicket",
     "WatchKey",
     "WatchedCall",
@@ -42,6 +45,8 @@ class Problem(Model):
     """An error: what was wrong, and what to do about it."""
 
     error: str
+    request_id: str | None = None
+    """If another transfer is under way: that one's."""
 
 
 class AgentSummary(Model):
@@ -89,6 +94,10 @@ Destination = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x
 """A phone number, a ``sip:`` URI, or the name of a registered phone."""
 
 
+HeaderName = Annotated[str, Field(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")]
+HeaderText = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
 class CallOrder(Model):
     """A request to place a call: whom to call, and which agent talks to them."""
 
@@ -118,11 +127,36 @@ class TransferOrder(Model):
     """A text for the person who answers, if their phone can show it (the header ``X-Call-Summary``)."""
     ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
 
+    from_number: Annotated[Destination | None, Field(alias="from")] = None
+    """The number that whoever is called sees. None: the caller's own."""
+    headers: Annotated[dict[HeaderName, HeaderText], Field(max_length=16)] = Field(default_factory=dict)
+    """More SIP headers for whoever is called: names that begin with ``X-``."""
+    hold: bool = False
+    """Whether the caller is on hold while it rings, in a warm transfer."""
+
 
 class TransferTicket(Model):
     """A transfer has begun. The event ``transfer`` with this `request_id` says how it ended."""
 
     request_id: str
+
+
+class TransferState(Model):
+    """What has become of a transfer. `signaling.messages.TransferResult` explains outcomes."""
+
+    request_id: str
+    call_id: str
+    to: str
+    warm: bool
+    outcome: TransferOutcomeName | None = None
+    """None: it is ringing there."""
+    detail: str = ""
+
+
+class HangupOrder(Model):
+    """A request to hang up. `detail` is kept on the record."""
+
+    detail: Annotated[str, Field(max_length=400)] = ""
 
 
 class KeysOrder(Model):

@@ -16,8 +16,9 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from piopiy_pipeline.gateway.access.access import Header, bearer_token, header_of
 from piopiy_pipeline.gateway.access.request_seal import RequestSeal
+from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
-from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Message, Receive, Send
+from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Receive, Send
 from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest
 from piopiy_pipeline.gateway.cluster.directory import GatewayGone
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -216,7 +217,7 @@ class ApiRelay:
             "client": None,
             "server": None,
         }
-        answer = _Collected()
+        answer = CollectedAnswer()
         body = request.body.encode(errors="replace")
         await self._app(scope, answer.receive_of(body), answer.send)
         return RelayedAnswer(
@@ -224,34 +225,6 @@ class ApiRelay:
             headers={name: value for name, value in answer.headers.items() if name in _ANSWERED},
             body=answer.body.decode(errors="replace"),
         )
-
-
-class _Collected:
-    """The answer of an ASGI application, as a whole."""
-
-    def __init__(self) -> None:
-        self.status = 500
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-
-    def receive_of(self, body: bytes) -> Receive:
-        given = False
-
-        async def receive() -> Message:
-            nonlocal given
-            if given:
-                await asyncio.Event().wait()  # until the answer is there: nobody hangs up before
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        return receive
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in message.get("headers", ())}
-        elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
 
 
 def _problem(status: int, text: str) -> RelayedAnswer:

@@ -101,7 +101,7 @@ class RequestLimits:
 
 
 def _is_api(path: str) -> bool:
-    return path.startswith(("/api/", "/sessions/", "/carrier/")) or path in (
+    return path.startswith(("/api/", "/v3/", "/sessions/", "/carrier/")) or path in (
         "/start",
         "/openapi.json",
         "/metrics",

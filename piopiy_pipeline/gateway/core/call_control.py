@@ -6,7 +6,7 @@ Agents ask for it over signaling and operators over HTTP, in the same words (`si
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
@@ -128,13 +128,23 @@ class GatewayCallControl:
         else:
             self._hold_as_asked()
 
-    def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
+    def transfer(
+        self,
+        request: Transfer,
+        reply: Callable[[TransferResult], None],
+        now: float,
+        *,
+        from_number: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Hand the caller to somebody.
 
         Args:
             request: Whom to transfer to, and how.
             reply: Called once with what became of it. The subscribers of the event bus are told too.
             now: The time.
+            from_number: The number that whoever is called sees. None: the caller's own.
+            headers: More SIP headers for whoever is called; their names begin with ``X-``.
         """
         why = self.no_transfer_because
         if why is not None:
@@ -155,6 +165,8 @@ class GatewayCallControl:
             resume=self._transfer_failed,
             on_result=on_result,
             on_far_hangup=self._on_far_hangup,
+            from_number=from_number,
+            headers=headers,
         )
         self._transfer.begin(now)
         self._call.changed()
@@ -163,6 +175,11 @@ class GatewayCallControl:
     def transferring(self) -> bool:
         """Whether a transfer is under way, or has been made."""
         return self._transfer is not None
+
+    @property
+    def transfer_request(self) -> Transfer | None:
+        """The transfer that is under way, or was made."""
+        return self._transfer.request if self._transfer is not None else None
 
     @property
     def no_transfer_because(self) -> str | None:

@@ -9,7 +9,7 @@ A caller is never left alone: whatever fails, the bot is still there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from piopiy_pipeline.audio.tones import ToneName
@@ -36,6 +36,8 @@ class CallTransfer:
         hold: Puts the caller on hold, who hears this tone.
         resume: Ends that.
         on_result: Called once, with the result and the time in seconds.
+        from_number: The number that whoever is called sees. None: the caller's own.
+        headers: More SIP headers for the invitation.
         on_far_hangup: Called with the time and a detail when the person whom the caller was joined with hangs
             up.
     """
@@ -49,8 +51,12 @@ class CallTransfer:
         resume: Callable[[], None],
         on_result: Callable[[TransferResult, float], None],
         on_far_hangup: Callable[[float, str], None],
+        from_number: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.request = request
+        self.from_number = from_number or call.info.from_number
+        self.headers = dict(headers or {})
         self.deadline: float | None = None
         self.far: Leg | None = None
         self.joined = False
@@ -89,14 +95,12 @@ class CallTransfer:
     # ------------------------------------------------------------------ how it goes
 
     def _dial(self, now: float) -> None:
-        headers = {}
+        headers = dict(self.headers)
         if self.request.summary:
             headers[SUMMARY_HEADER] = " ".join(self.request.summary.split())[:_SUMMARY_CHARS]
         try:
             leg = self._call.resources.dialler.dial(
-                DialRequest(
-                    self.request.to, self._call.info.from_number, headers, self.request.ring_timeout_s
-                )
+                DialRequest(self.request.to, self.from_number, headers, self.request.ring_timeout_s)
             )
         except DialRefused as error:
             self._fail("unreachable", str(error), now)

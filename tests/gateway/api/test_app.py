@@ -14,7 +14,7 @@ from loguru import logger
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api import app as app_module
-from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones
+from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones, transfers
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
 from piopiy_pipeline.signaling.messages import Heartbeat, Load, Status
@@ -150,6 +150,7 @@ def test_openapi_names_every_route_and_the_messages_of_events() -> None:
             calls.router,
             control.router,
             carriers.router,
+            transfers.router,
             phones.router,
             cluster.router,
             metrics.router,

@@ -47,11 +47,12 @@ async def watch(gateway: Gateway, key: str) -> None:
         lambda _, web: web.get("/api/calls", headers=WRONG),
         lambda _, web: web.get("/api/info", headers=WRONG),
         lambda _, web: web.post("/start", headers=WRONG),
+        lambda _, web: web.post("/v3/voice/ai/call", headers=WRONG, json={}),
         lambda gateway, _: socket_status(f"{gateway.url}/agent", "wrong"),
         lambda gateway, _: socket_status(f"{gateway.url}/call/{AGENT_ID}", "wrong"),
         lambda gateway, _: watch(gateway, "wrong"),
     ],
-    ids=["the API", "what the gateway is", "a session", "an agent", "a caller", "a watcher"],
+    ids=["the API", "what the gateway is", "a session", "Piopiy's API", "an agent", "a caller", "a watcher"],
 )
 def test_who_guesses_is_refused_everywhere_for_a_while(guess: Guess) -> None:
     async def story() -> None:
@@ -63,6 +64,7 @@ def test_who_guesses_is_refused_everywhere_for_a_while(guess: Guess) -> None:
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
             assert "wrong keys" in refused.json()["error"]
             assert (await web.get("/api/info")).status_code == 429
+            assert (await web.get("/v3/calls/x")).json()["error"] == "rate_limited"
             assert await socket_status(f"{gateway.url}/agent", AGENT_TOKEN) == 429
             del web.headers["authorization"]
             assert (await web.get("/api/info")).status_code == 200, "who shows no key guesses none"

@@ -1,0 +1,266 @@
+"""Orders of Piopiy's REST API as orders of our own: what a pipeline means here, and what it cannot mean. No I/O.
+
+A call of this gateway has an agent from its first word on. So a pipeline that calls somebody must connect with agents
+(the first one that has a place gets the call), and one that transfers must connect with one telephone. What would be
+another conversation than was asked for is refused (`NotHere`); what only sounds otherwise is done without, and the
+answer's `warnings` name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from piopiy_pipeline.gateway.api.models import CallOrder, TransferOrder
+from piopiy_pipeline.gateway.api.rest_v3_models import (
+    Action,
+    AiCallBody,
+    Connect,
+    Endpoint,
+    LeftToBot,
+    Param,
+    PcmoCallBody,
+    Record,
+    TransferBody,
+)
+
+__all__ = [
+    "AgentCalls",
+    "NotHere",
+    "Transfers",
+    "call_of",
+    "calls_of",
+    "number_of",
+    "transfer_of",
+    "transfers_of",
+]
+
+_RING_S = 45
+"""How long a phone rings that nothing was said of, in seconds: our own API's."""
+_TRANSFER_RING_S = 30
+
+Known = Callable[[str], bool]
+"""Whether the `sip` section has a contact or user of this name."""
+
+
+class NotHere(Exception):
+    """A gateway of one's own cannot do that. The text names the field, and says what to use."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCalls:
+    """A call, as an order for each agent that may have it, the first one first."""
+
+    tries: list[CallOrder]
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """What is to become of a caller: a transfer, or (None) the end."""
+
+    order: TransferOrder | None
+    record: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def number_of(text: str, known: Known) -> str:
+    """Return whom to call. Piopiy writes numbers as digits with the country code: they get their plus.
+
+    Args:
+        text: A number in any form, a ``sip:`` URI, or a name.
+        known: Tells names of the `sip` section, which stay as they are.
+    """
+    digits = text.strip()
+    if (
+        digits.isascii()
+        and digits.isdecimal()
+        and len(digits) >= 7
+        and digits[0] != "0"
+        and not known(digits)
+    ):
+        return f"+{digits}"
+    return text
+
+
+def call_of(body: AiCallBody, known: Known) -> AgentCalls:
+    """Read ``/voice/ai/call``."""
+    return AgentCalls([_call_order(body, body.agent_id, body.variables, known)])
+
+
+def calls_of(body: PcmoCallBody, known: Known) -> AgentCalls:
+    """Read ``/voice/pcmo/call``. Raises `NotHere`."""
+    warnings: list[str] = []
+    variables = dict(body.variables or {})
+    record = body.options.record
+    ring_s: int | None = None
+    connect, at = _only_connect(body.pipeline)
+    for number, action in enumerate(body.pipeline):
+        if isinstance(action, Param):
+            variables |= action.data
+        elif isinstance(action, Record):
+            record = True
+            _warn_of_format(action, f"pipeline[{number}]", warnings)
+    agents = [body.agent_id] if body.agent_id is not None else []
+    if connect is not None:
+        agents = [_agent_of(one, f"{at}.endpoints[{n}]") for n, one in enumerate(connect.endpoints)]
+        if len(agents) > 2:
+            raise NotHere(f"{at}.endpoints: two agents at most")
+        variables |= connect.params.metadata or {}
+        ring_s = connect.params.options.ring_timeout_sec
+        recording = connect.params.options.recording
+        record = record or (recording.enabled if recording is not None else None)
+        if connect.params.strategy == "simultaneous" and len(agents) > 1:
+            warnings.append(f"{at}.params.strategy: agents are asked one after the other")
+        _warn_of_options(connect, at, warnings)
+    if not agents:
+        raise NotHere("pipeline: a call of this gateway has an agent: connect with an endpoint of type agent")
+    tries = [_call_order(body, one, variables or None, known, record=record, ring_s=ring_s) for one in agents]
+    return AgentCalls(tries, warnings)
+
+
+def _call_order(
+    body: AiCallBody | PcmoCallBody,
+    agent_id: str,
+    variables: dict[str, Any] | None,
+    known: Known,
+    *,
+    record: bool | None = None,
+    ring_s: int | None = None,
+) -> CallOrder:
+    options = body.options
+    return CallOrder.model_validate(
+        {
+            "agent_id": agent_id,
+            "to": number_of(body.to_number, known),
+            "from": number_of(body.caller_id, known),
+            "metadata": variables,
+            "max_duration_s": options.max_duration_sec,
+            "ring_timeout_s": options.ring_timeout_sec or ring_s or _RING_S,
+            "record": options.record if record is None else record,
+        }
+    )
+
+
+def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
+    """Read what ``/voice/pcmo/transfer`` and a blind transfer of generation 2 do with a caller. Raises `NotHere`."""
+    warnings: list[str] = []
+    record = False
+    connect, at = _only_connect(pipeline)
+    for number, action in enumerate(pipeline):
+        if isinstance(action, Record):
+            record = True
+            _warn_of_format(action, f"pipeline[{number}]", warnings)
+        elif isinstance(action, Param):
+            warnings.append(f"pipeline[{number}].data: whoever takes the caller is not told of it")
+    if connect is None:
+        if all(isinstance(action, Param) for action in pipeline):
+            raise NotHere("pipeline: a transfer connects with a number or a sip: URI, or hangs up")
+        if record and len(pipeline) == 1:
+            raise NotHere("pipeline[0]: to record is no transfer: POST /api/calls/{call_id}/record")
+        return Transfers(None, record, warnings)
+    if len(connect.endpoints) > 1:
+        raise NotHere(
+            f"{at}.endpoints: a caller is transferred to one endpoint; try the next when that failed"
+        )
+    [endpoint] = connect.endpoints
+    params = connect.params
+    if params.metadata:
+        warnings.append(f"{at}.params.metadata: whoever takes the caller is not told of it")
+    if params.options.recording is not None:
+        record = record or params.options.recording.enabled
+    if params.options.max_duration_sec is not None:
+        warnings.append(
+            f"{at}.params.options.max_duration_sec: the call lasts as long as it may on its whole"
+        )
+    _warn_of_options(connect, at, warnings)
+    order = {
+        "to": _phone_of(endpoint, f"{at}.endpoints[0]", known),
+        "from": None if params.caller_id is None else number_of(params.caller_id, known),
+        "warm": False,
+        "headers": endpoint.headers,
+        "ring_timeout_s": params.options.ring_timeout_sec or _TRANSFER_RING_S,
+    }
+    return Transfers(TransferOrder.model_validate(order), record, warnings)
+
+
+def transfer_of(body: TransferBody, known: Known) -> Transfers:
+    """Read a warm transfer of generation 2. Raises `NotHere`."""
+    if (body.to_number is None) == (body.sip_uri is None):
+        raise NotHere("to_number, sip_uri: a transfer needs exactly one of them, or a pipeline")
+    if body.confirm:
+        raise NotHere("confirm: nobody is asked to press 1 here; leave it out, or have the bot call first")
+    warnings = []
+    if isinstance(body.hold_audio, str) and body.hold_audio:
+        warnings.append("hold_audio: the caller hears the gateway's own hold sound")
+    if body.variables:
+        warnings.append("variables: they are kept nowhere; use transfer_summary or sip_headers")
+    order = {
+        "to": body.sip_uri or number_of(body.to_number or "", known),
+        "from": None if body.caller_id is None else number_of(body.caller_id, known),
+        "warm": True,
+        "summary": body.transfer_summary,
+        "headers": body.sip_headers,
+        "ring_timeout_s": body.timeout_sec or _TRANSFER_RING_S,
+        "hold": bool(body.hold_audio),
+    }
+    return Transfers(TransferOrder.model_validate(order), warnings=warnings)
+
+
+def _only_connect(pipeline: Sequence[Action]) -> tuple[Connect | None, str]:
+    """Return the pipeline's one `connect` and where it is, and check that what else is there can be done."""
+    found: Connect | None = None
+    at = ""
+    for number, action in enumerate(pipeline):
+        where = f"pipeline[{number}]"
+        if isinstance(action, LeftToBot):
+            raise NotHere(
+                f"{where}: {action.action!r} is the bot's part here: it speaks, and asks for keys and words itself"
+            )
+        if isinstance(action, Connect):
+            if found is not None:
+                raise NotHere(f"{where}: a pipeline has one connect")
+            found, at = action, where
+        elif found is not None and action.action != "hangup":
+            raise NotHere(f"{where}: nothing but hangup comes after connect: put {action.action} before it")
+    return found, at
+
+
+def _agent_of(endpoint: Endpoint, where: str) -> str:
+    if endpoint.type != "agent":
+        raise NotHere(
+            f"{where}: a call of this gateway has an agent from its beginning: connect with type "
+            "agent, and let the bot or a transfer bring in others"
+        )
+    if endpoint.id is None:
+        raise NotHere(f"{where}.id: is missing")
+    return endpoint.id
+
+
+def _phone_of(endpoint: Endpoint, where: str, known: Known) -> str:
+    if endpoint.type == "agent":
+        raise NotHere(f"{where}: a caller is handed to another agent by the bot, and not by a transfer")
+    if endpoint.type == "sip":
+        if endpoint.uri is None:
+            raise NotHere(f"{where}.uri: is missing")
+        return endpoint.uri
+    if endpoint.number is None:
+        raise NotHere(f"{where}.number: is missing")
+    return number_of(endpoint.number, known)
+
+
+def _warn_of_format(record: Record, where: str, warnings: list[str]) -> None:
+    if record.format != "wav" or record.channels != "dual":
+        warnings.append(f"{where}: recordings are WAV here, the caller left and the bot right")
+
+
+def _warn_of_options(connect: Connect, at: str, warnings: list[str]) -> None:
+    options = connect.params.options
+    if options.machine_detection:
+        warnings.append(f"{at}.params.options.machine_detection: answering machines are not told from people")
+    if options.waiting_music:
+        warnings.append(f"{at}.params.options.waiting_music: callers hear it ring")
+    if options.recording is not None and options.recording.enabled:
+        record = Record(action="record", format=options.recording.format, channels=options.recording.channels)
+        _warn_of_format(record, f"{at}.params.options.recording", warnings)

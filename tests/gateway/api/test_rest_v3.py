@@ -1,0 +1,363 @@
+"""`/v3`, the facade of Piopiy's REST API: what its requests become, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.api import rest_v3
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from tests.gateway.api.test_control import Place
+from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, agent, caller, config, until
+from tests.support.web import API_KEY, client
+
+AI_CALL = {"caller_id": "919999999999", "to_number": "918888888888", "agent_id": AGENT_ID}
+PCMO = {"caller_id": "919999999999", "to_number": "918888888888", "app_id": "app"}
+PHONE = {"type": "pstn", "number": "917777777777"}
+
+
+@asynccontextmanager
+async def place(**settings: Any) -> AsyncIterator[Place]:
+    settings = {"api_keys": [API_KEY], "agents": {AGENT_ID: AGENT_TOKEN, "second": "other-token"}, **settings}
+    async with Gateway(config(**settings)) as gateway, agent(gateway) as one, client(gateway) as web:
+        await gateway.ready()
+        yield Place(gateway, one, web)
+
+
+async def post(here: Place, path: str, **body: Any) -> httpx.Response:
+    return await here.web.post(f"/v3{path}", json=body)
+
+
+def connect(*endpoints: dict[str, Any], **params: Any) -> dict[str, Any]:
+    return {"action": "connect", "params": params, "endpoints": list(endpoints)}
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+    body = answer.json()
+    return answer.status_code, body["error"], body["message"]
+
+
+# ---------------------------------------------------------------------- calls
+
+
+@pytest.mark.parametrize("path", ["/voice/ai/call", "/voice/agent/call"])
+def test_a_call_is_dialled_with_its_options_and_variables(path: str) -> None:
+    async def story() -> None:
+        async with place() as here:
+            options = {"max_duration_sec": 600, "ring_timeout_sec": 20, "record": False}
+            answer = await post(
+                here, path, **AI_CALL, options=options, variables={"name": "Asha", "vip": True}
+            )
+            assert answer.status_code == 200
+            call_id = answer.json()["call_id"]
+            assert answer.json() == {"message": "queued", "call_id": call_id, "request_id": call_id}
+            request = here.far.request
+            assert (request.to, request.from_number, request.ring_timeout_s) == (
+                "+918888888888",
+                "+919999999999",
+                20,
+            )
+            call = here.call(call_id)
+            assert (call.info.metadata, call.options.max_duration_s) == ({"name": "Asha", "vip": True}, 600)
+            assert call.options.record is False
+            looked = (await here.web.get(f"/v3/calls/{call_id}")).json()
+            assert (looked["status"], looked["agent_id"], looked["to_number"]) == (
+                "dialling",
+                AGENT_ID,
+                "+918888888888",
+            )
+            ended = await post(
+                here, "/voice/call/hangup", call_id=call_id, cause="NORMAL_CLEARING", reason="changed"
+            )
+            assert ended.json()["message"] == "hung_up"
+            record = (await here.web.get(f"/api/calls/{call_id}")).json()["call"]
+            assert record["detail"] == "hung up over the API: NORMAL_CLEARING, changed"
+            assert refusal(await here.web.get(f"/v3/calls/{call_id}"))[:2] == (404, "call_not_found")
+            again = await post(here, "/voice/call/hangup", call_id=call_id)
+            assert refusal(again)[:2] == (409, "call_not_active")
+
+    asyncio.run(story())
+
+
+def test_the_first_agent_that_has_a_place_gets_a_call_with_failover() -> None:
+    async def story() -> None:
+        async with place() as here:
+            agents = connect(
+                {"type": "agent", "id": "second"},
+                {"type": "agent", "id": AGENT_ID},
+                caller_id="919999999999",
+                options={"ring_timeout_sec": 15, "machine_detection": True, "recording": {"enabled": False}},
+                metadata={"tier": 2},
+            )
+            param = {"action": "param", "data": {"order": 7}}
+            answer = await post(here, "/voice/pcmo/call", **PCMO, pipeline=[param, agents])
+            call = here.call(answer.json()["call_id"])
+            assert (call.info.agent_id, call.info.metadata) == (AGENT_ID, {"order": 7, "tier": 2})
+            assert here.far.request.ring_timeout_s == 15
+            [warning] = answer.json()["warnings"]
+            assert warning.startswith("pipeline[1].params.options.machine_detection:")
+
+    asyncio.run(story())
+
+
+def test_an_agent_that_does_not_run_is_told_in_piopiys_word_and_one_that_is_full_may_be_asked_again() -> None:
+    async def story() -> None:
+        async with place() as here:
+            absent = await post(here, "/voice/ai/call", **{**AI_CALL, "agent_id": "second"})
+            assert refusal(absent)[:2] == (403, "ai_agent_not_running")
+            nobody = await post(here, "/voice/ai/call", **{**AI_CALL, "agent_id": "nobody"})
+            assert refusal(nobody) == (404, "ai_agent_not_found", "this gateway has no agent 'nobody'")
+            one = here.gateway.switchboard.instances.of(AGENT_ID)[0]
+            await here.agent.say(type="status", active=10, capacity=10)
+            await until(lambda: not one.takes_calls)
+            assert refusal(await post(here, "/voice/ai/call", **AI_CALL))[:2] == (503, "at_capacity")
+            assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+def test_no_order_is_answered_later_than_piopiys_client_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would ask again, and the person would be called twice."""
+    monkeypatch.setattr(rest_v3, "ANSWER_S", 0.05)
+
+    async def story() -> None:
+        async with place(ring_s=300) as here:
+            late = await post(here, "/voice/ai/call", **{**AI_CALL, "agent_id": "second"})
+            assert refusal(late)[:2] == (403, "ai_agent_not_running")
+            waiting = here.gateway.switchboard.resources.waiting
+            assert not waiting.waits_for("second")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        ("/voice/ai/call", {**AI_CALL, "colour": "red"}, "body.colour"),
+        ("/voice/ai/call", {**AI_CALL, "options": {"codec": "opus"}}, "body.options.codec"),
+        ("/voice/ai/call", {**AI_CALL, "options": {"ring_timeout_sec": 4}}, "body.options.ring_timeout_sec"),
+        ("/voice/ai/call", {**AI_CALL, "variables": {"a": [1]}}, "body.variables.a"),
+        ("/voice/ai/call", {"to_number": "918888888888"}, "body.agent_id"),
+        ("/voice/pcmo/call", {**PCMO, "pipeline": []}, "body.pipeline"),
+        ("/voice/pcmo/call", {**PCMO, "pipeline": [{"action": "dance"}]}, "body.pipeline"),
+        ("/voice/pcmo/call", {**PCMO, "pipeline": [{"action": "hangup", "now": True}]}, "now"),
+        ("/voice/call/hangup", {"call_id": "x/y"}, "body.call_id"),
+        ("/calls/x/actions/transfer", {"to_number": "917777777777", "colour": 1}, "body.colour"),
+        ("/calls/x/actions/transfer", {"to_number": "9", "sip_headers": {"From": "me"}}, "body.sip_headers"),
+        ("/calls/x/actions/transfer", {"pipeline": [], "to_number": "9"}, "body.pipeline"),
+        ("/calls/x/actions/hangup", {"colour": 1}, "body.colour"),
+    ],
+)
+def test_what_is_not_as_described_is_named(path: str, body: dict[str, Any], where: str) -> None:
+    async def story() -> None:
+        async with place() as here:
+            status, code, text = refusal(await post(here, path, **body))
+            assert (status, code) == (422, "invalid_request")
+            assert where in text
+            assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        (
+            "/voice/pcmo/call",
+            {**PCMO, "pipeline": [connect(PHONE)]},
+            "pipeline[0].endpoints[0]: a call of this gateway",
+        ),
+        (
+            "/voice/pcmo/call",
+            {**PCMO, "pipeline": [{"action": "record"}]},
+            "pipeline: a call of this gateway has an agent",
+        ),
+        (
+            "/voice/pcmo/call",
+            {**PCMO, "pipeline": [{"action": "play", "file_name": "a.wav"}]},
+            "pipeline[0]: 'play'",
+        ),
+        (
+            "/voice/pcmo/transfer",
+            {"call_id": "x", "pipeline": [connect(PHONE), {"action": "record"}]},
+            "pipeline[1]: nothing but hangup",
+        ),
+        (
+            "/voice/pcmo/transfer",
+            {"call_id": "x", "pipeline": [connect(PHONE, PHONE)]},
+            "pipeline[0].endpoints: a caller",
+        ),
+        (
+            "/voice/pcmo/transfer",
+            {"call_id": "x", "pipeline": [connect({"type": "agent", "id": "a"})]},
+            "pipeline[0].endpoints[0]: a caller is handed to another agent by the bot",
+        ),
+        (
+            "/voice/pcmo/transfer",
+            {"call_id": "x", "pipeline": [{"action": "record"}]},
+            "pipeline[0]: to record is no",
+        ),
+        ("/voice/flow/call", {"flow_id": "x"}, "flow_id: flows of Piopiy's dashboard"),
+        ("/calls/x/actions/transfer", {}, "to_number, sip_uri: a transfer needs exactly one"),
+        (
+            "/calls/x/actions/transfer",
+            {"to_number": "917777777777", "confirm": True},
+            "confirm: nobody is asked",
+        ),
+    ],
+)
+def test_what_a_gateway_cannot_do_is_refused_with_the_field_and_what_to_do(
+    path: str, body: dict[str, Any], text: str
+) -> None:
+    async def story() -> None:
+        async with place() as here:
+            status, code, message = refusal(await post(here, path, **body))
+            assert (status, code) == (422, "not_supported")
+            assert message.startswith(text)
+            assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+# ---------------------------------------------------------------------- who may
+
+
+def test_the_keys_are_those_of_our_api() -> None:
+    async def story() -> None:
+        async with place() as here:
+            token = (await here.web.post("/api/tokens", json={"agent_id": AGENT_ID})).json()["token"]
+            for key in (None, "wrong", token, AGENT_TOKEN):
+                async with client(here.gateway, key=key) as stranger:
+                    for method, path in (
+                        ("POST", "/voice/ai/call"),
+                        ("POST", "/voice/call/hangup"),
+                        ("POST", "/calls/x/actions/hold"),
+                        ("GET", "/calls/x"),
+                        ("GET", "/transfers/x-y"),
+                    ):
+                        answer = await stranger.request(method, f"/v3{path}", json=AI_CALL)
+                        assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
+                        assert answer.headers["www-authenticate"] == "Bearer"
+                        assert answer.headers["cache-control"] == "no-store"
+            assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+def test_the_limits_are_those_of_our_api() -> None:
+    async def story() -> None:
+        async with place(dials_per_minute=1) as here:
+            order = {**AI_CALL, "variables": {"x": "x" * 70_000}}
+            assert (await post(here, "/voice/ai/call", **order)).status_code == 413
+            key = {"Idempotency-Key": "k"}
+            first = await here.web.post("/v3/voice/ai/call", json=AI_CALL, headers=key)
+            again = await here.web.post("/v3/voice/ai/call", json=AI_CALL, headers=key)
+            assert first.json() == again.json()
+            assert len(here.dialler.legs) == 1
+            refused = await post(here, "/voice/ai/call", **AI_CALL)
+            assert refusal(refused)[:2] == (429, "rate_limited")
+            assert 1 <= int(refused.headers["retry-after"]) <= 60
+
+    asyncio.run(story())
+
+
+def test_it_can_be_switched_off_and_what_is_not_there_is_said() -> None:
+    async def story() -> None:
+        async with place() as here:
+            assert refusal(await post(here, "/voice/balance"))[:2] == (404, "not_found")
+        async with place(piopiy_rest=False) as here:
+            assert (await post(here, "/voice/ai/call", **AI_CALL)).status_code in (404, 405)
+            assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+# ---------------------------------------------------------------------- a call under way
+
+
+def test_a_warm_transfer_of_generation_2_is_followed_from_queued_to_its_end(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with place(data_folder=tmp_path, records=True) as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            wish = {
+                "to_number": "917777777777",
+                "caller_id": "919999999999",
+                "timeout_sec": 25,
+                "hold_audio": True,
+                "transfer_summary": "refund",
+                "sip_headers": {"X-Ticket": "A-1"},
+            }
+            answer = await post(here, f"/calls/{call_id}/actions/transfer", **wish)
+            ticket = answer.json()["request_id"]
+            assert answer.json() == {"message": "queued", "call_id": call_id, "request_id": ticket}
+            request = here.far.request
+            assert (request.to, request.from_number, request.ring_timeout_s) == (
+                "+917777777777",
+                "+919999999999",
+                25,
+            )
+            assert request.headers == {"X-Call-Summary": "refund", "X-Ticket": "A-1"}
+            assert here.call(call_id).media_path.held
+            second = await post(here, f"/calls/{call_id}/actions/transfer", to_number="916666666666")
+            assert refusal(second)[:2] == (409, "transfer_in_progress")
+            assert second.json()["request_id"] == ticket
+            queued = (await here.web.get(f"/v3/transfers/{ticket}")).json()
+            assert queued == {"request_id": ticket, "call_id": call_id, "status": "queued"}
+            here.far.dialled.callee_failed(here.now, "declined", "603 Decline")
+            failed = (await here.web.get(f"/v3/transfers/{ticket}")).json()
+            assert (failed["status"], failed["reason"], failed["message"]) == (
+                "failed",
+                "rejected",
+                "603 Decline",
+            )
+            assert not here.call(call_id).media_path.held, "the caller is the bot's again"
+            blind = await post(
+                here, f"/calls/{call_id}/actions/transfer", pipeline=[connect(PHONE), {"action": "hangup"}]
+            )
+            here.far.dialled.callee_answered(here.now)
+            assert here.call(call_id).phase is Phase.BRIDGED
+            done = (await here.web.get(f"/v3/transfers/{blind.json()['request_id']}")).json()
+            assert done["status"] == "completed"
+            assert (await post(here, f"/calls/{call_id}/actions/hangup", cause="normal")).status_code == 200
+            lost = await here.web.get(f"/v3/transfers/{call_id}-0")
+            assert refusal(lost)[:2] == (404, "transfer_not_found")
+
+    asyncio.run(story())
+
+
+def test_a_pipeline_may_hang_up_and_a_caller_may_be_held() -> None:
+    async def story() -> None:
+        async with place() as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            sound = here.call(call_id).media_path
+            assert (await post(here, f"/calls/{call_id}/actions/hold")).json()["message"] == "held"
+            assert sound.held
+            assert (await post(here, f"/calls/{call_id}/actions/unhold")).json()["message"] == "resumed"
+            assert not sound.held
+            answer = await post(
+                here, "/voice/pcmo/transfer", call_id=call_id, pipeline=[{"action": "hangup"}]
+            )
+            assert answer.json()["message"] == "hung_up"
+            assert (await line.hear("ended"))["reason"] == "agent_hangup"
+            held = await post(here, f"/calls/{call_id}/actions/hold")
+            assert refusal(held)[:2] == (409, "call_not_active")
+            unknown = await post(here, "/calls/nothing/actions/hold")
+            assert refusal(unknown)[:2] == (404, "call_not_found")
+
+    asyncio.run(story())
+
+
+def test_numbers_get_their_plus_and_names_of_the_gateway_stay() -> None:
+    known = {"918888888888", "kitchen"}.__contains__
+    from piopiy_pipeline.gateway.api.rest_v3_meaning import number_of
+
+    assert number_of("917777777777", known) == "+917777777777"
+    for as_it_is in ("918888888888", "kitchen", "+49301234567", "sip:desk@pbx.example", "0301234567", "200"):
+        assert number_of(as_it_is, known) == as_it_is

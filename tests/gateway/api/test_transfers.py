@@ -1,0 +1,88 @@
+"""What became of a transfer, over HTTP: while it rings, afterwards, and from the record."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from piopiy_pipeline.gateway.api.transfers import KEPT_S, MOST_KEPT, TransferLog
+from piopiy_pipeline.gateway.core.event_bus import ConversationReported
+from tests.gateway.api.test_control import place, problem
+from tests.support.gateway_peers import caller
+
+TOLD = {"to": "200", "warm": True, "outcome": "busy", "detail": "486 Busy Here"}
+
+
+def transferred(request_id: str) -> ConversationReported:
+    return ConversationReported(0.0, "c", 1, 0.0, "transfer", {**TOLD, "request_id": request_id})
+
+
+def test_a_transfer_that_a_bot_asked_for_is_found_too_and_outlives_memory_in_the_records(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with place(data_folder=tmp_path, records=True) as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            wish = {"call_id": call_id, "request_id": "t1", "to": "200", "warm": True, "summary": ""}
+            await here.agent.say(type="transfer", ring_timeout_s=20, **wish)
+
+            async def look() -> dict[str, Any]:
+                answer = await here.web.get(f"/api/calls/{call_id}/transfers/t1")
+                found: dict[str, Any] = answer.json()
+                return found
+
+            while "error" in (found := await look()):
+                pass
+            assert (found["to"], found["warm"], found["outcome"]) == ("200", True, None)
+            here.far.dialled.callee_failed(here.now, "busy", "486 Busy Here")
+            assert await look() == {**found, "outcome": "busy", "detail": "486 Busy Here"}
+            await line.say(event="hangup")
+            await line.hear("ended")
+            forgotten = MOST_KEPT + 1  # of other calls, meanwhile
+            for number in range(forgotten):
+                here.gateway.switchboard.event_bus.publish(transferred(str(number)))
+            assert (await look())["outcome"] == "busy"
+            none = await here.web.get(f"/api/calls/{call_id}/transfers/t2")
+            assert problem(none) == (404, f"call {call_id!r} has no transfer 't2'")
+
+    asyncio.run(story())
+
+
+def test_a_caller_is_held_while_it_rings_if_the_order_says_so_and_another_number_is_shown() -> None:
+    async def story() -> None:
+        async with place() as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            more = {"from": "100", "hold": True, "headers": {"X-Ticket": "7"}}
+            ticket = (await here.ask(call_id, "transfer", to="200", **more)).json()["request_id"]
+            request = here.far.request
+            assert (request.from_number, request.headers) == ("100", {"X-Ticket": "7"})
+            assert here.call(call_id).media_path.held
+            second = await here.ask(call_id, "transfer", to="300")
+            assert (second.status_code, second.json()["request_id"]) == (409, ticket)
+            here.far.dialled.callee_failed(here.now, "no_answer", "")
+            assert not here.call(call_id).media_path.held
+            await here.ask(call_id, "hold")
+            await here.ask(call_id, "transfer", to="200", hold=True)
+            here.far.dialled.callee_failed(here.now, "no_answer", "")
+            assert here.call(call_id).media_path.held, "as an operator wants it"
+            for headers in ({"From": "x"}, {"X-A": "1\r\nX-B: 2"}):
+                assert (await here.ask(call_id, "transfer", to="200", headers=headers)).status_code == 422
+
+    asyncio.run(story())
+
+
+def test_outcomes_are_kept_for_a_while_and_no_more_of_them_than_there_is_room_for() -> None:
+    now = 0.0
+    log = TransferLog(lambda: now)
+    log.on_event(transferred("a"))
+    now = KEPT_S - 1
+    found = log.find("c", "a")
+    assert found is not None
+    assert found.outcome == "busy"
+    now = KEPT_S
+    assert log.find("c", "a") is None
+    for number in range(MOST_KEPT + 1):
+        log.on_event(transferred(str(number)))
+    assert log.find("c", "0") is None
+    assert log.find("c", "1") is not None
