@@ -75,7 +75,17 @@ class Refused(Exception):
 def clients_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Download both clients, and return the folder that has their packages. Skips the test without an index."""
     folder = tmp_path_factory.mktemp("clients")
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder / "wheels", *CLIENTS]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "-d",
+        folder / "wheels",
+        *CLIENTS,
+    ]
     got = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if got.returncode:
         pytest.skip(f"no package index is reachable: {got.stderr[-300:]}")
