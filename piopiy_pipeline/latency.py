@@ -107,9 +107,14 @@ class AnswerClock:
         """Note a final transcript. If there are several, the last one counts."""
         self._heard = self._heard._replace(transcript=now)
 
-    def asked(self, now: float) -> None:
-        """Note that the model is asked, which ends a turn if the caller has said something."""
-        if self._heard.transcript is not None:
+    def asked(self, now: float, *, by_sound: bool = False) -> None:
+        """Note that the model is asked, which ends a turn if the caller has said something.
+
+        Args:
+            now: The time.
+            by_sound: Whether the model hears the caller itself, so that no transcript is waited for.
+        """
+        if (self._heard.vad_stop if by_sound else self._heard.transcript) is not None:
             self._question = (self._heard, now)
             self._heard = _TurnMarks()
             self._token = self._audio = None

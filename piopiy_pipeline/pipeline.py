@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
 from pipecat.pipeline.pipeline import Pipeline
@@ -23,7 +23,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.processors.frame_processor import FrameProcessor, FrameProcessorSetup
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
@@ -34,14 +34,18 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.compat.pipecat import keep_audio
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
+from piopiy_pipeline.processors.quiet_pipeline import QuietPipeline
 from piopiy_pipeline.processors.vad import VadStage, make_vad
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.transports.caller_input import CallerInput
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
+from piopiy_pipeline.turns.realtime_stages import realtime_stages
+from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 from piopiy_pipeline.turns.strategies import Interruption, default_turns, heard_in_any_case, turns_for
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
 
@@ -106,6 +110,8 @@ class CallPipeline:
         """Says when the caller's turn is over, in what `voice` has made. None: a strategy of pipecat's does."""
         self.eager: EagerTurns | None = None
         """Has answers begun ahead, in what `voice` has made."""
+        self.realtime: RealtimeTurns | None = None
+        """Who decides on turns, in what `speech_to_speech` has made."""
         for name, stage in stages:
             self._check_new(name, stage)
             self._stages[name] = stage
@@ -191,6 +197,46 @@ class CallPipeline:
         ]
         pipeline = cls(stages)
         pipeline.turn_end, pipeline.eager = turn_end, ahead
+        return pipeline
+
+    @classmethod
+    def speech_to_speech(
+        cls,
+        call: HasTransport,
+        *,
+        llm: FrameProcessor,
+        context: LLMContext,
+        vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
+        turns: Turns | Literal["provider"] | None = None,
+        interruption: Interruption | None = None,
+    ) -> Self:
+        """Return the pipeline of a voice agent whose model hears and speaks itself: `transport_in, vad, user_context,
+        llm, transport_out, assistant_context`.
+
+        Args:
+            call: The call.
+            llm: A pipecat service for a speech-to-speech model, such as `OpenAIRealtimeLLMService`.
+            context: The conversation, which the provider is told at the beginning.
+            vad: As for `voice`.
+            turns: ``"provider"`` (the default where it can): the provider hears turns end. Others: as for `voice`.
+            interruption: As for `voice`, but for a number of words. See docs/speech-to-speech.md.
+
+        Raises:
+            StageError: `llm` is no speech-to-speech service.
+            ValueError: A value cannot work.
+        """
+        if not is_realtime(llm):
+            raise StageError(f"llm is {_described(llm)}, which does not speak: pass stt and tts, too", "llm")
+        stages, found = realtime_stages(
+            call.transport(),
+            llm=llm,
+            context=context,
+            vad=make_vad(vad),
+            turns=turns,
+            interruption=interruption,
+        )
+        pipeline = cls(stages)
+        pipeline.realtime, pipeline.turn_end = found, None if found is None else found.policy_end
         return pipeline
 
     def expect(self, answer: ExpectedAnswer | str) -> None:
@@ -375,7 +421,8 @@ class CallPipeline:
         wanting = [
             i
             for i, (name, stage) in enumerate(stages)
-            if self._wants_audio.get(name, not _is_a(stage, _DEAF)) or isinstance(stage, BaseInputTransport)
+            if self._wants_audio.get(name, not _is_a(stage, _DEAF) or is_realtime(stage))
+            or isinstance(stage, BaseInputTransport)
         ]
         last = chain[wanting[-1]]
         if wanting[-1] + 1 < len(chain):
@@ -389,35 +436,7 @@ class CallPipeline:
                 stage.only_stt = all(
                     isinstance(each, CallerInput | VadStage) or _is_a(each, STTService) for each in heard_by
                 )
-        return _QuietPipeline(chain)
-
-
-class _QuietPipeline(Pipeline):
-    """A pipecat pipeline without observers, in which no stage builds anything for them: 18% of stock
-    pipecat's work.
-    """
-
-    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
-        worker = setup.pipeline_worker
-        if not getattr(worker, "has_observers", True):
-            setup = _without_observer(setup)
-        await super().setup(setup)
-
-
-def _without_observer(setup: FrameProcessorSetup) -> FrameProcessorSetup:
-    return FrameProcessorSetup(
-        clock=setup.clock,
-        task_manager=setup.task_manager,
-        pipeline_worker=setup.pipeline_worker,
-        audio_in_sample_rate=setup.audio_in_sample_rate,
-        audio_out_sample_rate=setup.audio_out_sample_rate,
-        enable_metrics=setup.enable_metrics,
-        enable_tracing=setup.enable_tracing,
-        enable_usage_metrics=setup.enable_usage_metrics,
-        observer=None,
-        report_only_initial_ttfb=setup.report_only_initial_ttfb,
-        tracing_context=setup.tracing_context,
-    )
+        return QuietPipeline(chain)
 
 
 def _is_a(stage: FrameProcessor, kind: type[FrameProcessor] | tuple[type[FrameProcessor], ...]) -> bool:

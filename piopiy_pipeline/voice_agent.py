@@ -34,6 +34,7 @@ from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.service_stages import Service, one_stage
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
@@ -244,7 +245,7 @@ class VoiceAgent(CallFacade):
         allow_interruptions: bool = True,
         interruption_strategy: BaseUserTurnStartStrategy | Any = None,
         interruption: Interruption | None = None,
-        turns: Turns | None = None,
+        turns: Turns | Literal["provider"] | None = None,
         eager: bool | EagerLimits | None = None,
         telecmi_params: TransportParams | None = None,
     ) -> CallPipeline:
@@ -291,18 +292,18 @@ class VoiceAgent(CallFacade):
             check_switches(stt_switcher=stt_switcher)
         if not isinstance(tts_switcher, ServiceSwitcher):
             check_switches(tts_switcher=tts_switcher)
-        if llm is not None and not (stt or tts or stt_switcher or tts_switcher):
-            raise StageError(
-                "llm alone means speech-to-speech, which is not supported yet: pass stt and tts too", "llm"
-            )
+        speaks = is_realtime(llm) and not (stt or tts or stt_switcher or tts_switcher)
+        if llm is not None and not (speaks or stt or tts or stt_switcher or tts_switcher):
+            raise StageError("llm alone is for a speech-to-speech service: pass stt and tts, too", "llm")
         stages: dict[str, Any] = {
-            "stt": one_stage("stt", stt, STTService, switcher=stt_switcher),
             "llm": one_stage(
                 "llm", llm, LLMService, first_s=llm_first_token_secs, next_s=llm_between_tokens_secs
             ),
-            "tts": one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
-        await SpokenText.use(self._spoken_text, stages["tts"])
+        if not speaks:
+            stages["stt"] = one_stage("stt", stt, STTService, switcher=stt_switcher)
+            stages["tts"] = one_stage("tts", tts, TTSService, switcher=tts_switcher)
+            await SpokenText.use(self._spoken_text, stages["tts"])
         await use_mcp_tools(self.call, self._tools, mcp_tools)
         if self.context is None:
             self.context = self._new_context()
@@ -312,21 +313,20 @@ class VoiceAgent(CallFacade):
         self._refresh_context()
         if telecmi_params is not None:
             self.call.transport(telecmi_params)
-        self._pipeline = CallPipeline.voice(
-            self.call,
-            **stages,
-            context=self.context,
-            vad=vad,
-            turns=turns,
-            interruption=interruption_of(interruption, allow_interruptions, interruption_strategy),
-            eager=eager,
-        )
+        interruption = interruption_of(interruption, allow_interruptions, interruption_strategy)
+        shared: dict[str, Any] = {**stages, "context": self.context, "vad": vad, "interruption": interruption}
+        if speaks:
+            self._pipeline = CallPipeline.speech_to_speech(self.call, **shared, turns=turns)
+        elif turns == "provider":
+            raise ValueError("turns='provider' is for a speech-to-speech model: pass llm alone")
+        else:
+            self._pipeline = CallPipeline.voice(self.call, **shared, turns=turns, eager=eager)
         dtmf, terminator, timeout_s = self._dtmf
         if dtmf == "text":
             keys = KeysToText(terminator=terminator, timeout_s=timeout_s, interrupts=allow_interruptions)
             self._pipeline.insert("keys", keys, before="user_context", wants_audio=False)
         self._metrics = (enable_metrics, enable_usage_metrics)
-        if self._greeting:
+        if self._greeting and "tts" in stages:
             keep_greeting(stages["tts"])
         for model in self._models():
             self._tools.register_all(model)
@@ -354,8 +354,7 @@ class VoiceAgent(CallFacade):
         Raises:
             StageError: `Action()` was not given this service in a list.
         """
-        for name in ("stt", "llm", "tts"):
-            stage = self.pipeline[name]
+        for stage in (self.pipeline[name] for name in ("stt", "llm", "tts") if name in self.pipeline):
             if isinstance(stage, ServiceSwitch) and service in stage:
                 await stage.switch_to(service)
                 return
@@ -391,7 +390,7 @@ class VoiceAgent(CallFacade):
         if self.call.resumed:
             self.call.on("answered", self._answer_resumed)
         elif self._greeting:
-            if "tts" not in pipeline and pipeline.find(TTSService) is None:
+            if not ("tts" in pipeline or pipeline.find(TTSService) or pipeline.realtime):
                 raise StageError("there is a greeting, and nothing in the chain that could say it: no TTS")
             self.call.on("answered", self._greet)
         return await self.call.run(

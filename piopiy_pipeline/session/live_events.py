@@ -145,6 +145,7 @@ class LiveEvents:
         self._turn_end: TurnEnd | None = None
         self._playing = False
         self._eager: dict[str, Any] = {}
+        self._by_sound = False
         self.pass_on: Callable[[Frame], None] | None = None
         """Called with transcripts, the context that the model gets, and what the model writes."""
         self._into_context: dict[type[Frame], Callable[[Any], None]] = {
@@ -204,6 +205,15 @@ class LiveEvents:
             self._on_mark("llm_token")
         if self.pass_on is not None and isinstance(frame, MODEL_WRITES):
             self.pass_on(frame)
+
+    def by_sound(self) -> None:
+        """Measure the answers of a model that hears itself: its question is no transcript."""
+        self._by_sound = True
+
+    def model_asked(self) -> None:
+        """Note that a model that hears itself is asked."""
+        if self._by_sound:
+            self._clock.asked(self._now(), by_sound=True)
 
     # ------------------------------------------------------------------ called by the monitor
 
@@ -271,12 +281,15 @@ class LiveEvents:
         return self._tools.setdefault(call_id, len(self._tools) + 1)
 
     def _model_asked(self) -> None:
+        if self._by_sound:
+            return
         self._clock.asked(self._now())
         self._eager = {}
 
     def _transcript(self, frame: TranscriptionFrame) -> None:
         if frame.text.strip():
-            self._clock.transcript(self._now())
+            if not self._by_sound:
+                self._clock.transcript(self._now())
             self._on_mark("transcript")
             self._user.add(frame.text, spaced=frame.includes_inter_frame_spaces)
 

@@ -49,6 +49,7 @@ from piopiy_pipeline.session.providers.provider_failures import ProviderFailures
 from piopiy_pipeline.session.providers.provider_watches import ProviderWatches
 from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.providers.usage_meter import UsageMeter
+from piopiy_pipeline.session.realtime import realtime_run_of
 from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
@@ -174,7 +175,13 @@ class PipelineRun:
         )
         self._guard = monitor.guard
         self._eager: EagerAnswers | None = None
-        self._requests = self._failures.requests = requests_of(pipeline, state, monitor, output)
+        self._realtime = realtime_run_of(
+            state, pipeline, output, monitor, asked=self._asked, report=self._failures.report
+        )
+        self.speaker.realtime = self._realtime
+        if self._realtime is None:
+            self._failures.requests = requests_of(pipeline, state, monitor, output)
+        self._requests = self._failures.requests
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._failures.on_error)
         self._streams = StreamGuards(
@@ -238,6 +245,8 @@ class PipelineRun:
         self._state.checkpoints.answered()
         self._state.answer()
         repeat_tools(self._state, self._pipeline)
+        if self._realtime is not None:
+            self._state.spawn(self._realtime.begin(), "realtime_session")
         if self._state.resumed is not None and (asked := self._state.resumed.hangup):
             self.hang_up(final=asked == "final")
 
@@ -280,7 +289,8 @@ class PipelineRun:
         assistant = self._pipeline.find(LLMAssistantAggregator)
         if isinstance(user, LLMUserAggregator):
             user.add_event_handler("on_user_turn_started", self._user_turn_begins)
-            user.add_event_handler("on_user_turn_stopped", self._user_turn)
+            said = "on_user_turn_stopped" if self._realtime is None else "on_user_turn_message_added"
+            user.add_event_handler(said, self._user_turn)
             user.add_event_handler("on_user_backchannel", self._backchannel)
             self._monitor.live.watch_context(user)
         if isinstance(assistant, LLMAssistantAggregator):
@@ -371,6 +381,7 @@ class PipelineRun:
     def _asked(self) -> None:
         now = self._state.now()
         self._state.recovery.asked(now)
+        self._monitor.live.model_asked()
         if self._guard is not None:
             self._guard.asked(now)
 
@@ -384,7 +395,11 @@ class PipelineRun:
     async def _user_turn_begins(self, user: LLMUserAggregator, strategy: Any) -> None:
         self._hangup.caller_speaks()
 
-    async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
+    async def _user_turn(self, user: LLMUserAggregator, *details: Any) -> None:
+        strategy, message = (
+            details[0],
+            details[-1],
+        )  # words of a model that hears itself come without a strategy
         self._hangup.caller_has_spoken(words=has_words(message.content or ""))
         if message.content:
             self._state.recovery.user_turn(self._state.now())
@@ -392,8 +407,8 @@ class PipelineRun:
                 self._guard.turn_over(self._state.now())
             self._monitor.live.turn_over("user")
             turn = Turn("user", message.content, self._state.elapsed_s())
-            end = self._pipeline.turn_end
-            if end is not None and strategy is end and (last := end.last) is not None:
+            end, ended_by_it = self._pipeline.turn_end, strategy is self._pipeline.turn_end
+            if end is not None and ended_by_it and (last := end.last) is not None:
                 self._monitor.live.turn_decided(last)
                 turn = replace(turn, turn_wait_s=last.wait_s, turn_reason=last.reason)
             self._state.add_turn(turn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from pipecat.frames.frames import (
     Frame,
@@ -26,6 +27,9 @@ from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
+
 __all__ = ["Speaker"]
 
 
@@ -41,6 +45,8 @@ class Speaker:
         self._output = output
         self.before_speech: Callable[[], Awaitable[None]] | None = None
         """Awaited before something is said that is no answer of the model."""
+        self.realtime: RealtimeRun | None = None
+        """Says everything, if the model speaks itself."""
 
     def say(
         self, text: str, *, interruptible: bool = True, into_context: bool = True
@@ -91,6 +97,9 @@ class Speaker:
             StageError: The pipeline has no TTS.
         """
         tts = self._tts()
+        if tts is None and self.realtime is not None:
+            self.realtime.say(utterance)
+            return
         if tts is None:
             raise StageError("nothing in this chain can say text: it has no TTS")
         number = self._state.utterances.add(utterance)
@@ -109,6 +118,9 @@ class Speaker:
 
         With a `note`, the note goes into the conversation first, and the model answers when nobody speaks.
         """
+        if self.realtime is not None:
+            await self.realtime.respond(note)
+            return
         if note is None:
             await self._worker.queue_frame(LLMRunFrame())
             return

@@ -88,7 +88,7 @@ class BotOutput(BaseOutputTransport):
         self._monitor = monitor
         self._notify = GuardedCalls()
         self._ledger: SpeechLedger[Frame] = SpeechLedger(link.bot_rate, lead_ms=lead_ms)
-        self._text = TextTimeline(link.bot_rate)
+        self.text = TextTimeline(link.bot_rate)
         self._places = SpeechPlaces(link.bot_rate)
         self._format = SpeechFormat(link.bot_rate)
         self._interruption = HeldInterruption()
@@ -119,7 +119,7 @@ class BotOutput(BaseOutputTransport):
         self._due.extend(due)
         self._state.played(dry=report.dry, now=now)
         self._notify(self._monitor.speech_progressed, self._state.playing)
-        heard = self._text.sentence_progress(self._ledger.heard, self._ledger.queued)
+        heard = self.text.sentence_progress(self._ledger.heard, self._ledger.queued)
         if heard is not None:  # sentences with word times tell each word
             self._notify(self._monitor.sentence_progressed, heard)
         self._set_quiet_timer()
@@ -147,7 +147,7 @@ class BotOutput(BaseOutputTransport):
         cut = self._ledger.cut(position, self._now())
         self._interruption.answered(cut)
         self._due.extend(cut.due)
-        self._due.extend(self._text.cut(cut.position, queued, due=self._due))
+        self._due.extend(self.text.cut(cut.position, queued, due=self._due))
         self._places.cut(cut.resend)
         self._state.cleared()
         self._notify(self._monitor.speech_progressed, False)
@@ -155,7 +155,7 @@ class BotOutput(BaseOutputTransport):
 
     def voice_failed(self) -> None:
         """Take note that the TTS has reported an error, before what it has to say arrives here."""
-        self._text.voice_failed()
+        self.text.voice_failed()
 
     # ------------------------------------------------------------------ the stage
 
@@ -200,7 +200,7 @@ class BotOutput(BaseOutputTransport):
         epoch = self._ledger.epoch
         await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
-        self._text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
+        self.text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
         self._notify(self._monitor.audio_arrived)
         self._state.audio_came(self._now())
         for pcm in self._format.pieces(
@@ -217,7 +217,7 @@ class BotOutput(BaseOutputTransport):
     async def _queue_item(self, frame: Frame) -> None:
         ledger = self._ledger
         self._state.note(frame)
-        position = self._text.place(frame, ledger.queued, self.ahead.came_ns(frame))
+        position = self.text.place(frame, ledger.queued, self.ahead.came_ns(frame))
         if position is None and ledger.settled and not self._due:
             await self._release(frame)  # nothing was said that it could wait for
             return
@@ -236,11 +236,11 @@ class BotOutput(BaseOutputTransport):
 
     async def _interrupt(self, frame: InterruptionFrame) -> None:
         self._may_say.set()
-        self._text.interrupted()
+        self.text.interrupted()
         estimate = self._ledger.estimate(self._now())
         epoch = self._ledger.interrupt()
         if epoch is None:
-            self._text.cut(0, 0)  # nothing of the sentences was heard
+            self.text.cut(0, 0)  # nothing of the sentences was heard
             self._state.cleared()
             await self.push_frame(frame)
             await self._bot_speaks(False)
@@ -352,10 +352,10 @@ class BotOutput(BaseOutputTransport):
     async def _release(self, frame: Frame) -> None:
         """Pass a frame on, because everything before it was heard."""
         if isinstance(frame, TTSStoppedFrame):
-            self._text.stopped(frame)
+            self.text.stopped(frame)
             await self._bot_speaks(False)
         if isinstance(frame, TTSTextFrame):
-            self._text.heard(frame)
+            self.text.heard(frame)
         if isinstance(frame, SpeechMarkFrame):
             self._notify(self._monitor.mark_heard, frame.number)
         elif isinstance(frame, OutputTransportMessageFrame):

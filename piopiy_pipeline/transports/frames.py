@@ -22,6 +22,7 @@ __all__ = [
     "EagerContextFrame",
     "EagerWithdrawnFrame",
     "HeardTextFrame",
+    "MoreTextFrame",
     "SpeechMarkFrame",
     "as_heard",
     "as_written",
@@ -105,6 +106,15 @@ def as_heard(frame: Frame) -> Frame:
     heard = bound.__new__(bound)
     heard.__dict__.update(frame.__dict__)  # the same frame to observers, by its id
     return heard
+
+
+@dataclass
+class MoreTextFrame(ControlFrame):
+    """More of a sentence that was announced: what a model that speaks itself writes down while it speaks."""
+
+    segment_id: int = 0
+    """The id of the `AggregatedTextFrame` that has announced it."""
+    text: str = ""
 
 
 @dataclass

@@ -8,7 +8,7 @@ lies (`WordClock`); for one without, the words of a sentence are placed in propo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pipecat.frames.frames import (
     AggregatedTextFrame,
@@ -20,7 +20,8 @@ from pipecat.frames.frames import (
 )
 
 from piopiy_pipeline.compat.word_alignment import SPOKEN_PARTS, Parts
-from piopiy_pipeline.transports.frames import HeardTextFrame
+from piopiy_pipeline.transports.frames import HeardTextFrame, MoreTextFrame
+from piopiy_pipeline.transports.spoken_contexts import SpokenContexts
 
 __all__ = ["SpokenSentence", "TextTimeline", "WordClock", "heard_words"]
 
@@ -182,12 +183,18 @@ class TextTimeline:
         self._not_for_context: set[str | None] = set()
         """The contexts whose words the model is not to know."""
         self._voice_failed = False
+        self._contexts = SpokenContexts()
+        self.on_cut: Callable[[dict[str, int]], None] | None = None
+        """Called behind an interruption with the contexts of speech that it has cut off, and how many samples of each
+        were heard.
+        """
 
     def audio(self, context_id: str | None, queued: int, clock_ns: int) -> None:
         """Note that speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's
         clock.
         """
         self._words.audio(context_id, queued, clock_ns)
+        self._contexts.audio(context_id, queued)
 
     def place(self, frame: Frame, queued: int, clock_ns: int) -> int | None:
         """Take note of a frame that is not audio.
@@ -209,6 +216,9 @@ class TextTimeline:
                         frame.context_id, frame.pts, interruptible=frame.interruptible
                     )
                 self._end_sentence(frame, queued, by_words=position is not None)
+            case MoreTextFrame():
+                if frame.segment_id in self._sentences:
+                    self._sentences[frame.segment_id][1].text += frame.text
             case AggregatedTextProgressFrame():
                 if frame.pts is not None:
                     position = self._words.place(frame.context_id, frame.pts)
@@ -277,6 +287,8 @@ class TextTimeline:
         for said in due:
             if isinstance(said, TTSTextFrame):
                 self.heard(said)
+        if (cut_off := self._contexts.cut(position, queued)) and self.on_cut is not None:
+            self.on_cut(cut_off)
         parts = []
         for frame, sentence in self._sentences.values():
             if text := sentence.heard(position, queued):

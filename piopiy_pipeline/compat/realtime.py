@@ -1,0 +1,109 @@
+"""What this project uses of pipecat's speech-to-speech services beyond their public interface.
+
+The services of OpenAI and of providers with a like protocol (Azure, xAI, Inworld) are of one mould. Events go to the
+provider by `send_client_event`, which is public; what is missing is which item of the conversation a piece of audio
+belongs to, whether an answer is under way, whether the connection still stands, and a way to ask for an answer without
+a frame for it.
+
+Only the agent's side may import this module: the gateway does without pipecat.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+from websockets.protocol import State
+
+from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.pipecat import PIPECAT
+
+__all__ = [
+    "answer_given_up",
+    "answers",
+    "ask",
+    "audio_item",
+    "check",
+    "is_connected",
+    "is_ready",
+    "takes_client_events",
+]
+
+_USED = (
+    "send_client_event",
+    "reset_conversation",
+    "_context",
+    "_create_response",
+    "_current_audio_response",
+    "_api_session_ready",
+    "_llm_needs_conversation_setup",
+    "_process_completed_function_calls",
+    "_websocket",
+    "_receive_task",
+)
+
+
+def takes_client_events(service: Any) -> bool:
+    """Return whether a service is of the mould of OpenAI's.
+
+    Raises:
+        CompatError: It is, and lacks something that is used here.
+    """
+    kind = type(service)
+    if not hasattr(kind, "send_client_event"):
+        return False
+    check_attributes("pipecat-ai", [(kind, name) for name in _USED], written_for=PIPECAT, used_in=__name__)
+    return True
+
+
+def audio_item(service: Any) -> tuple[str, int] | None:
+    """Return the item of the conversation, and the part of it, to which the audio belongs that comes now."""
+    current = service._current_audio_response
+    return None if current is None else (current.item_id, current.content_index)
+
+
+def answers(service: Any) -> bool:
+    """Return whether the provider is asked for an answer that is not over."""
+    return bool(getattr(service, "_response_active", False) or getattr(service, "_current_response_id", None))
+
+
+def answer_given_up(service: Any) -> None:
+    """Take note that no answer is under way, although one was asked for."""
+    service._response_active = False
+
+
+def is_ready(service: Any) -> bool:
+    """Return whether the provider has taken the session's settings."""
+    return bool(service._api_session_ready)
+
+
+def is_connected(service: Any) -> bool:
+    """Return whether the connection stands, and what comes over it is read."""
+    socket, reader = service._websocket, service._receive_task
+    return socket is not None and socket.state is State.OPEN and reader is not None and not reader.done()
+
+
+async def ask(service: Any, context: LLMContext) -> None:
+    """Ask for an answer to the conversation. In a new session, the provider is told the conversation first."""
+    if service._context is None:
+        service._context = context
+        await service._process_completed_function_calls(send_new_results=False)
+    await service._create_response()
+
+
+def check() -> None:
+    """Check that everything this module uses is there.
+
+    Raises:
+        CompatError: Something is missing.
+    """
+    check_attributes(
+        "pipecat-ai",
+        [(OpenAIRealtimeLLMService, name) for name in (*_USED, "_response_active")],
+        written_for=PIPECAT,
+        used_in=__name__,
+    )
+
+
+check()

@@ -1,0 +1,53 @@
+"""Speech-to-speech services: which are, what their sessions can do, and how they are told who decides on turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+
+__all__ = ["detects_turns", "is_realtime", "leave_turns_to_us", "may_leave_answers"]
+
+
+def is_realtime(stage: object) -> bool:
+    """Return whether a stage is a model that hears and speaks itself."""
+    return isinstance(stage, LLMService) and stage.service_metadata_frame().is_realtime_service
+
+
+def detects_turns(service: FrameProcessor) -> bool:
+    """Return whether the provider tells when the caller begins and stops."""
+    assert isinstance(service, LLMService)
+    return service.service_metadata_frame().user_turn_strategies is not None
+
+
+def may_leave_answers(service: FrameProcessor) -> bool:
+    """Return whether a session can detect turns, and leave it to this side to cut answers off and ask for them.
+
+    OpenAI documents `create_response` and `interrupt_response` for it, and Azure has the same protocol. Of others it is
+    not known.
+    """
+    return any(kind.__name__ == "OpenAIRealtimeLLMService" for kind in type(service).__mro__)
+
+
+def leave_turns_to_us(service: FrameProcessor) -> None:
+    """Switch the provider's turn detection off, in the settings of a service that does not run yet.
+
+    Raises:
+        ValueError: It is not known how, for this service.
+    """
+    properties: Any = getattr(getattr(service, "settings", None), "session_properties", None)
+    if properties is not None and "turn_detection" in type(properties).model_fields:
+        properties.turn_detection = None
+    elif properties is not None and may_leave_answers(service):
+        from pipecat.services.openai.realtime.events import AudioConfiguration, AudioInput
+
+        audio = properties.audio or AudioConfiguration()
+        audio.input = audio.input or AudioInput()
+        audio.input.turn_detection = False
+        properties.audio = audio
+    if detects_turns(service):
+        raise ValueError(
+            f"the turns of {type(service).__name__} are the provider's: leave turns= out, or switch its turn detection "
+            "off where you make it"
+        )

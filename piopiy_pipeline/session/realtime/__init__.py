@@ -1,0 +1,49 @@
+"""Speech-to-speech models: what they say, what was heard of it, and their session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.services.llm_service import LLMService
+from pipecat.services.tts_service import TTSService
+
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.transports.bot_output import BotOutput
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
+
+__all__ = ["realtime_run_of"]
+
+
+def realtime_run_of(
+    state: CallState,
+    pipeline: CallPipeline,
+    output: BotOutput,
+    monitor: CallMonitor,
+    *,
+    asked: Callable[[], None],
+    report: Callable[[LLMService[Any], str], None],
+) -> RealtimeRun | None:
+    """Return what runs beside a pipeline whose model speaks itself; None beside any other.
+
+    What it needs is imported here, so that other calls do without.
+    """
+    service = next((pipeline[name] for name in pipeline.names if is_realtime(pipeline[name])), None)
+    user = pipeline.find(LLMUserAggregator)
+    if not isinstance(service, LLMService) or not isinstance(user, LLMUserAggregator):
+        return None
+    from piopiy_pipeline.compat.realtime import takes_client_events
+    from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
+
+    if not takes_client_events(service) or pipeline.find(TTSService) is not None:
+        return None
+    monitor.live.by_sound()
+    return RealtimeRun(
+        state, service, user=user, output=output, turns=pipeline.realtime, asked=asked, report=report
+    )

@@ -1,0 +1,300 @@
+"""`RealtimeRun`: the session of a speech-to-speech model in one call.
+
+The provider keeps the conversation. This sees to it that it is the one that the caller has heard: it tells the provider
+after an interruption how far each item was heard, asks for answers when it is this side's business, has the model say
+what the bot is told to say, and opens the session again, with the conversation, when it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from loguru import logger
+from pipecat.frames.frames import (
+    Frame,
+    InterruptionFrame,
+    LLMContextFrame,
+    LLMMessagesAppendFrame,
+    TranscriptionFrame,
+    UserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.utils.errors import ErrorCategory
+
+from piopiy_pipeline.compat import realtime
+from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.realtime.client_events import CANCEL, TRUNCATE, ClientEvent, EventGate
+from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
+from piopiy_pipeline.session.utterances import Utterance
+from piopiy_pipeline.transports.bot_output import BotOutput
+from piopiy_pipeline.turns.provider_turns import ProviderSpeech
+from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
+
+__all__ = ["RealtimeRun"]
+
+WAITS_S = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""So long before each attempt to open a lost session again, in seconds."""
+OPEN_S = 5.0
+"""How long one attempt may take, in seconds."""
+UNHEARD_S = 8.0
+"""A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
+POLL_S = 0.05
+CUT_S = 0.2
+"""How long the next answer waits for what was heard of the last one, in seconds: the playout has 0.1."""
+SPEECHES = 16
+"""So many stretches of the caller's speech are remembered."""
+WORDS_BEHIND_CUT_S = 0.15
+"""What the bot was saying is in the conversation so long behind an interruption, in seconds: before the words that
+have cut it off."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An answer that the provider is to be asked for."""
+
+    text: str | None = None
+    mark: tuple[int, bool] | None = None
+
+
+class RealtimeRun:
+    """Runs beside the pipeline of one call with a speech-to-speech model.
+
+    Args:
+        state: The call.
+        service: The model's service, before it runs.
+        user: The user's side of the context.
+        output: The stage that speaks.
+        turns: Who decides on turns; None: strategies of the author's.
+        asked: Called when the provider is asked for an answer.
+        report: Takes the service and what was wrong with it, and was mended.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        service: LLMService[Any],
+        *,
+        user: LLMUserAggregator,
+        output: BotOutput,
+        turns: RealtimeTurns | None,
+        asked: Callable[[], None],
+        report: Callable[[LLMService[Any], str], None],
+    ) -> None:
+        self._state = state
+        self._service: Any = service
+        self._user = user
+        self._output = output
+        self._turns = turns
+        self._report = report
+        self._wanted: deque[_Wanted] = deque()
+        self._set_up = False
+        self._reopens = False
+        self._asks = False
+        self._truncated = asyncio.Event()  # how much was heard of what the last interruption has cut off
+        self._truncated.set()
+        self._gate = EventGate(service, asked=asked, lost=self._lost)
+        self._answer = SpokenAnswer(service, opens_only=lambda: self._gate.opens_only, done=self._done)
+        self._speech: dict[str, ProviderSpeech] = {}
+        if turns is not None:
+            self._gate.session = turns.in_session
+            turns.is_old = self._is_old
+            service.add_event_handler("on_conversation_item_created", self._item_created)
+        filter_queued(service, self._accepts)
+        watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
+        watch_processed(service, self._cut, InterruptionFrame)
+        watch_processed(user, self._words, TranscriptionFrame)
+        output.text.on_cut = self._heard_of
+
+    # ------------------------------------------------------------------ the session
+
+    async def begin(self) -> None:
+        """Tell the provider the conversation so far; nothing is said."""
+        await self._open()
+
+    async def _open(self) -> bool:
+        if not await self._ready():
+            return False
+        self._gate.opens_only = True
+        await realtime.ask(self._service, self._user.context)
+        await self._service.stop_all_metrics()
+        self._set_up = True
+        await self._ask()
+        return True
+
+    async def _ready(self) -> bool:
+        try:
+            async with asyncio.timeout(OPEN_S):
+                while not realtime.is_ready(self._service):  # noqa: ASYNC110  pipecat tells nobody
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _lost(self) -> None:
+        if not self._reopens and not self._state.ended and self._state.answered_at is not None:
+            self._reopens = True
+            self._state.spawn(self._reopen(), "realtime_session")
+
+    async def _reopen(self) -> None:
+        """Open the session again, with the conversation as the caller has heard it."""
+        logger.warning("{}: the session was lost", self._service)
+        owed = realtime.answers(self._service) or self._answer.open
+        self._set_up = False
+        self._answer.hides_errors = True
+        await self._answer.lost()
+        for wait_s in WAITS_S:
+            await asyncio.sleep(wait_s)
+            if await self._opened_again():
+                break
+        else:
+            self._answer.hides_errors = False
+            self._reopens = False
+            await self._service.set_usable(False)
+            await self._service.push_error(
+                "the session was lost, and could not be opened again", category=ErrorCategory.UNKNOWN
+            )
+            return
+        self._answer.hides_errors = False
+        await self._all_heard()
+        if owed and not self._wanted:
+            self._wanted.append(_Wanted())
+        self._reopens = False
+        self._report(self._service, "the session was lost, and was opened again")
+        await self._open()
+
+    async def _opened_again(self) -> bool:
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await self._service.reset_conversation()
+        except TimeoutError:
+            return False
+        return realtime.is_connected(self._service) and await self._ready()
+
+    async def _all_heard(self) -> None:
+        try:
+            async with asyncio.timeout(UNHEARD_S):
+                while not self._output.settled:  # noqa: ASYNC110  several things end the wait
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
+
+    # ------------------------------------------------------------------ asking
+
+    def say(self, utterance: Utterance) -> None:
+        """Have the model say a text, ahead of what it says later. Returns at once."""
+        number = self._state.utterances.add(utterance)
+        self._wanted.appendleft(_Wanted(utterance.text, (number, utterance.interruptible)))
+        self._state.spawn(self._ask(), "realtime_say")
+
+    async def respond(self, note: str | None = None) -> None:
+        """Have the model answer the conversation so far, with a note in it."""
+        if note is None:
+            self._wanted.append(_Wanted())
+            await self._ask()
+            return
+        append = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
+        append.interruptible = False
+        await self._service.queue_frame(append)
+
+    async def _ask(self) -> None:
+        """Ask for the next answer, if none is under way."""
+        if self._asks or not self._set_up or self._reopens or self._state.ended:
+            return
+        self._asks = True
+        try:
+            while self._wanted and not (realtime.answers(self._service) or self._answer.open):
+                await self._wait_for_cut()
+                wanted = self._wanted.popleft()
+                self._gate.instructions = None if wanted.text is None else said_as_it_is(wanted.text)
+                self._answer.mark = wanted.mark
+                self._gate.spares = self._answer.is_spared
+                await realtime.ask(self._service, self._user.context)
+        finally:
+            self._asks = False
+
+    async def _wait_for_cut(self) -> None:
+        try:
+            async with asyncio.timeout(CUT_S):
+                await self._truncated.wait()
+        except TimeoutError:
+            self._truncated.set()
+
+    def _done(self) -> None:
+        self._gate.spares = False
+        if self._wanted:
+            self._state.spawn(self._ask(), "realtime_ask")
+
+    def _accepts(self, frame: Frame, direction: FrameDirection) -> bool:
+        """Drop contexts from above: the provider has heard the caller itself, and the conversation is one."""
+        return not (isinstance(frame, LLMContextFrame) and direction is FrameDirection.DOWNSTREAM)
+
+    # ------------------------------------------------------------------ turns
+
+    async def _turn_over(self, _service: Any, _frame: Frame) -> None:
+        if self._turns is not None and self._turns.asks:
+            self._wanted.append(_Wanted())
+            self._state.spawn(self._ask(), "realtime_turn")
+
+    async def _words(self, user: LLMUserAggregator, _frame: Frame) -> None:
+        """Write into the conversation what the caller has said, as soon as the provider has written it down."""
+        if self._output.has_unheard or not self._output.settled:  # an interruption is on its way, perhaps
+            self._state.spawn(self._write_behind_cut(user), "realtime_words")
+        else:
+            await user.push_aggregation()
+
+    async def _write_behind_cut(self, user: LLMUserAggregator) -> None:
+        await asyncio.sleep(WORDS_BEHIND_CUT_S)
+        await user.push_aggregation()
+
+    async def _item_created(self, _service: Any, name: str, item: Any) -> None:
+        """Note which speech of the caller has become which item, because words of it come later."""
+        if item.role == "user" and self._turns is not None and self._turns.provider_end is not None:
+            self._speech[name] = self._turns.provider_end.speech
+            for old in list(self._speech)[:-SPEECHES]:
+                del self._speech[old]
+
+    def _is_old(self, frame: Any) -> bool:
+        """Whether these words of the caller say nothing about a turn: it has begun and ended without them."""
+        if self._turns is None or not self._turns.asks:
+            return True
+        if not frame.text.strip() and not self._output.has_floor:
+            return True
+        speech = self._speech.get(getattr(frame.result, "item_id", ""))
+        return speech is None or speech.claimed
+
+    # ------------------------------------------------------------------ what was heard
+
+    async def _cut(self, _service: Any, _frame: Frame) -> None:
+        """Have the provider give up the answer that was interrupted."""
+        self._wanted = deque(wanted for wanted in self._wanted if wanted.mark and not wanted.mark[1])
+        if self._output.has_unheard:
+            self._truncated.clear()
+        if realtime.answers(self._service):
+            await self._gate.send(ClientEvent(CANCEL))
+
+    def _heard_of(self, samples: dict[str, int]) -> None:
+        """Tell the provider how much was heard of each item that was cut off."""
+        if not self._answer.is_spared:
+            self._state.spawn(self._truncate(samples), "realtime_truncate")
+
+    async def _truncate(self, samples: dict[str, int]) -> None:
+        for item, heard in samples.items():
+            if item in self._answer.items:
+                heard_ms = int(min(heard * 1000 / self._state.link.bot_rate, self._answer.received_ms[item]))
+                part = self._answer.items[item]
+                await self._gate.send(
+                    ClientEvent(TRUNCATE, item_id=item, content_index=part, audio_end_ms=heard_ms)
+                )
+        self._truncated.set()
+
+
+def said_as_it_is(text: str) -> str:
+    """Return the instruction to a model that speaks to say a text and nothing else."""
+    return f'Say exactly the text in quotation marks, word for word, and nothing before or after it: "{text}"'

@@ -1,0 +1,200 @@
+"""`SpokenAnswer`: what a speech-to-speech model says, in the form that the stages behind it know from a voice.
+
+A voice says sentence by sentence, and each comes with its text. A model that speaks itself writes its text down beside
+the audio, in pieces that run ahead of it. So the text of an item of the conversation is one sentence here, which grows
+while its audio comes; after an interruption the part of it that was heard is known in proportion, as of any sentence
+without word times. Its audio bears the item's name, so that it is known how much of which item was heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.utils.text.base_text_aggregator import TextType
+
+from piopiy_pipeline.compat import realtime
+from piopiy_pipeline.compat.frame_taps import watch_taken
+from piopiy_pipeline.transports.frames import MoreTextFrame, SpeechMarkFrame
+from piopiy_pipeline.transports.text_timeline import heard_words
+
+__all__ = ["SpokenAnswer"]
+
+CHARACTERS_A_S = 15
+"""So much text a second of audio holds, if its length is not known: a voice that errs towards fewer words."""
+ITEMS = 16
+"""So many items are remembered: of these some may not be heard to their end."""
+
+
+class SpokenAnswer:
+    """Stands around `push_frame` of one service.
+
+    Args:
+        service: The service, before it runs.
+        opens_only: Whether the answer that begins now is none.
+        done: Called when an answer is over.
+    """
+
+    def __init__(self, service: Any, *, opens_only: Callable[[], bool], done: Callable[[], None]) -> None:
+        self._service = service
+        self._push = service.push_frame
+        self._opens_only = opens_only
+        self._done = done
+        self._open = False
+        self._drops = False  # what still comes of an answer that was cut off
+        self._speaks = False  # audio of this answer has come
+        self._sentence: AggregatedTextFrame | None = None
+        self._text = ""
+        self._audio_s = 0.0  # of this sentence
+        self.hides_errors = False
+        """Whether errors are the business of whoever opens the session again."""
+        self.mark: tuple[int, bool] | None = None
+        """The number of what is said in this answer, and whether it may be interrupted."""
+        self.items: dict[str, int] = {}
+        """The latest items with audio, and the part of each that is audio."""
+        self.received_ms: dict[str, float] = {}
+        """How much audio of them has come."""
+        service.push_frame = self.push_frame
+        watch_taken(service, self._interrupted, InterruptionFrame)
+
+    @property
+    def is_spared(self) -> bool:
+        """Whether the answer under way must not be interrupted."""
+        return self.mark is not None and not self.mark[1]
+
+    @property
+    def open(self) -> bool:
+        """Whether an answer is under way."""
+        return self._open
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        """Push what the service pushes, in the form that the stages behind it know."""
+        if isinstance(frame, ErrorFrame) and self.hides_errors:
+            return
+        if direction is FrameDirection.UPSTREAM:
+            await self._push(frame, direction)
+            return
+        match frame:
+            case LLMFullResponseStartFrame():
+                if not (self._drops or self._opens_only()):
+                    await self._start(frame)
+            case LLMFullResponseEndFrame():
+                await self._end()
+            case TTSStartedFrame() | TTSStoppedFrame():
+                pass  # pipecat sends one for several items, and none after a pause
+            case TTSAudioRawFrame():
+                await self._audio(frame)
+            case TTSTextFrame():
+                await self._more_text(frame.text)
+            case LLMTextFrame():
+                if not self._drops:
+                    await self._push(frame, direction)
+            case _:
+                await self._push(frame, direction)
+
+    async def lost(self) -> None:
+        """End the answer that is under way, because no more of it comes."""
+        seconds = self._audio_s
+        self._drops = False
+        self._text = heard_words(self._text, CHARACTERS_A_S * seconds / max(len(self._text), 1))
+        await self._end()
+
+    # ------------------------------------------------------------------ an answer
+
+    async def _start(self, frame: Frame) -> None:
+        await self._end_sentence()  # another item of the same answer
+        if not self._open:
+            self._open = True
+            await self._push(frame)
+
+    async def _end(self) -> None:
+        if self._drops:
+            self._drops = False
+        else:
+            await self._end_sentence()
+            if self._speaks:
+                await self._say(TTSStoppedFrame())
+            if self._open:
+                await self._push(LLMFullResponseEndFrame())
+            if self.mark is not None:
+                await self._say(SpeechMarkFrame(number=self.mark[0]))
+        self._open = self._speaks = False
+        self.mark = None
+        self._done()
+
+    async def _audio(self, frame: TTSAudioRawFrame) -> None:
+        item = realtime.audio_item(self._service)
+        if self._drops or item is None:
+            return
+        name, part = item
+        seconds = len(frame.audio) / 2 / frame.num_channels / frame.sample_rate
+        if name not in self.items:
+            self.items[name] = part
+            self.received_ms[name] = 0.0
+            for old in list(self.items)[:-ITEMS]:
+                del self.items[old], self.received_ms[old]
+        self.received_ms[name] += seconds * 1000
+        if not self._speaks:
+            self._speaks = True
+            await self._say(TTSStartedFrame(context_id=name))
+        await self._begin_sentence(name)
+        self._audio_s += seconds
+        frame.context_id = name
+        await self._say(frame)
+
+    # ------------------------------------------------------------------ its text
+
+    async def _begin_sentence(self, context: str | None = None) -> None:
+        if self._sentence is None:
+            self._text, self._audio_s = "", 0.0
+            sentence = AggregatedTextFrame("", TextType.SENTENCE)
+            sentence.append_to_context = False
+            sentence.will_be_spoken = True
+            self._sentence = sentence
+            await self._say(sentence)
+
+    async def _more_text(self, text: str) -> None:
+        if self._drops:
+            return
+        await self._begin_sentence()
+        assert self._sentence is not None
+        self._text += text
+        await self._say(MoreTextFrame(segment_id=self._sentence.id, text=text))
+
+    async def _end_sentence(self) -> None:
+        sentence, self._sentence = self._sentence, None
+        if sentence is None:
+            return
+        said = TTSTextFrame(self._text.strip(), TextType.SENTENCE, segment_id=sentence.id)
+        await self._say(said)
+
+    async def _say(self, frame: Frame) -> None:
+        if self.is_spared:
+            frame.interruptible = False
+        await self._push(frame)
+
+    # ------------------------------------------------------------------ interruptions
+
+    async def _interrupted(self, _service: Any, _frame: Frame) -> None:
+        """Drop what still comes of the answer. What was heard of it, the output transport knows."""
+        if self.is_spared:
+            return
+        self._drops = realtime.answers(self._service)
+        self._sentence, self.mark, self._speaks = None, None, False
+        if self._open:
+            self._open = False
+            await self._push(LLMFullResponseEndFrame())

@@ -1,0 +1,84 @@
+"""The stages of a pipeline whose model hears and speaks itself, and the turn strategies of its context."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.transports.base_transport import BaseTransport
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from piopiy_pipeline.services.realtime_services import detects_turns, leave_turns_to_us
+from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
+from piopiy_pipeline.turns.realtime_turns import RealtimeTurns, realtime_turns
+from piopiy_pipeline.turns.strategies import Interruption
+from piopiy_pipeline.turns.turn_ends import Turns
+
+__all__ = ["realtime_stages"]
+
+STOP_TIMEOUT_S = 3.0
+"""A turn ends after so many seconds without voice, if no strategy has ended it."""
+PROVIDER_STOP_S = 6.0
+"""The same where the provider ends turns, which may think for longer."""
+
+
+def realtime_stages(
+    transport: BaseTransport,
+    *,
+    llm: FrameProcessor,
+    context: LLMContext,
+    vad: FrameProcessor | None,
+    turns: Turns | Literal["provider"] | None,
+    interruption: Interruption | None,
+) -> tuple[list[tuple[str, FrameProcessor]], RealtimeTurns | None]:
+    """Return the stages by name, and who decides on turns; None for strategies of the author's.
+
+    Args:
+        transport: The transport of the call.
+        llm: The model's service.
+        context: The conversation.
+        vad: The VAD stage; None: there is none.
+        turns: When the caller's turn ends, or that the provider says so.
+        interruption: What a sound over the bot's speech does.
+
+    Raises:
+        ValueError: A value cannot work.
+    """
+    provider = turns == "provider" or (turns is None and detects_turns(llm))
+    found: RealtimeTurns | None = None
+    if isinstance(turns, UserTurnStrategies):
+        strategies = turns
+    else:
+        if not provider:
+            leave_turns_to_us(llm)
+        elif not detects_turns(llm):
+            raise ValueError(f"turns='provider': {type(llm).__name__} detects no turns, as it is set up")
+        found = realtime_turns(
+            llm,
+            provider=provider,
+            turns=None if turns == "provider" else turns,
+            interruption=interruption,
+            output=transport.output(),
+            vad=vad,
+            context=context,
+        )
+        strategies = found.strategies
+    params = LLMUserAggregatorParams(
+        user_turn_strategies=strategies,
+        user_turn_stop_timeout=PROVIDER_STOP_S if provider else STOP_TIMEOUT_S,
+    )
+    user, assistant = LLMContextAggregatorPair(context, user_params=params, realtime_service_mode=True)
+    for start in strategies.start or []:
+        if isinstance(start, KeptTurnStart):
+            start.hear = user.queue_frame
+    stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
+    if vad is not None:
+        stages.append(("vad", vad))
+    stages += [("user_context", user), ("llm", llm)]
+    stages += [("transport_out", transport.output()), ("assistant_context", assistant)]
+    return stages, found

@@ -1,0 +1,120 @@
+"""`RealtimeTurns`: who decides on the turns of a speech-to-speech model, the provider or this side.
+
+- The provider detects turns, cuts its answer off, and begins the next one by itself.
+- The provider detects turns, and leaves the rest to this side (`asks`): over the bot's speech `HeldTurnStart` says when
+  a turn begins, and the answer is asked for at its end.
+- This side detects turns (`own`), and pipecat's service asks for the answer at their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipecat.frames.frames import Frame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.turns.user_start import BaseUserTurnStartStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from piopiy_pipeline.services.realtime_services import may_leave_answers
+from piopiy_pipeline.transports.bot_output import BotOutput
+from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
+from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
+from piopiy_pipeline.turns.provider_turns import ProviderTurnEnd, ProviderTurnStart, hear_no_old_words
+from piopiy_pipeline.turns.strategies import Interruption, turns_for
+from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
+
+__all__ = ["RealtimeTurns", "realtime_turns"]
+
+WITH_WORDS = BargeInPolicy(speech_s=1.0, words_s=1.2)
+"""The provider's words of a sound over the bot's speech come behind the provider's own pause."""
+BY_SOUND = BargeInPolicy(speech_s=0.6, words_s=0.25, latest_s=1.5)
+"""Nobody writes down a sound over the bot's speech: its length decides."""
+
+
+@dataclass(slots=True)
+class RealtimeTurns:
+    """Who decides on turns, and by which strategies."""
+
+    strategies: UserTurnStrategies
+    own: bool = False
+    asks: bool = False
+    policy_end: PolicyTurnEnd | None = None
+    provider_end: ProviderTurnEnd | None = None
+    is_old: Callable[[Frame], bool] = field(default=lambda _: True)
+    """Whether a transcript is of speech that was decided on already."""
+
+    def in_session(self, session: dict[str, Any]) -> None:
+        """Change the settings of a session so that it does what is decided here."""
+        hearing = session.setdefault("audio", {}).setdefault("input", {})
+        if hearing.get("transcription") is None:
+            hearing["transcription"] = {"model": "gpt-4o-mini-transcribe"}
+        if self.asks:
+            detection = hearing.get("turn_detection") or {"type": "server_vad"}
+            hearing["turn_detection"] = detection | {"create_response": False, "interrupt_response": False}
+
+
+def realtime_turns(
+    service: FrameProcessor,
+    *,
+    provider: bool,
+    turns: Turns | None,
+    interruption: Interruption | None,
+    output: FrameProcessor,
+    vad: FrameProcessor | None,
+    context: LLMContext,
+) -> RealtimeTurns:
+    """Return the turns of a pipeline with a speech-to-speech model.
+
+    Args:
+        service: The model's service.
+        provider: Whether the provider decides when turns begin and end.
+        turns: When the caller's turn ends, if this side decides.
+        interruption: What a sound over the bot's speech does; None: ``"held"``.
+        output: The stage that speaks.
+        vad: The VAD stage, if there is one.
+        context: The conversation.
+
+    Raises:
+        ValueError: Words are to interrupt, and they come too late.
+    """
+    if isinstance(interruption, int) and not isinstance(interruption, bool):
+        raise ValueError(  # noqa: TRY004  elsewhere it is a value
+            f"interruption={interruption}: a speech-to-speech model writes down words when they are over, too late to "
+            "count them; say 'held', 'immediate' or 'never'"
+        )
+    can_hold = isinstance(output, BotOutput) and output.can_hold and vad is not None
+    found = RealtimeTurns(UserTurnStrategies(start=[], stop=[]), own=not provider)
+    if not provider:
+        held = BY_SOUND if interruption in (None, "held") else interruption
+        found.strategies = turns_for(held, output, vad)
+        found.strategies.stop = [turn_end_for(turns, vad, service, context)]
+        found.policy_end = policy_end_of(found.strategies)
+    else:
+        found.asks = may_leave_answers(service) and (
+            interruption == "never" or (can_hold and interruption != "immediate")
+        )
+        found.provider_end = ProviderTurnEnd()
+        found.strategies = UserTurnStrategies(
+            start=_provider_starts(interruption, output, vad, asks=found.asks), stop=[found.provider_end]
+        )
+    strategies: list[Any] = [*(found.strategies.start or []), *(found.strategies.stop or [])]
+    for strategy in strategies:
+        hear_no_old_words(strategy, lambda frame: found.is_old(frame))
+    return found
+
+
+def _provider_starts(
+    interruption: Interruption | None, output: FrameProcessor, vad: FrameProcessor | None, *, asks: bool
+) -> list[BaseUserTurnStartStrategy]:
+    if not asks or not isinstance(output, BotOutput):
+        return [ProviderTurnStart(lambda: False)]
+    if interruption == "never":
+        return [ProviderTurnStart(lambda: output.has_floor, enable_interruptions=False)]
+    if isinstance(interruption, BaseUserTurnStartStrategy):
+        return [ProviderTurnStart(lambda: output.has_floor), interruption]
+    policy = interruption if isinstance(interruption, BargeInPolicy) else WITH_WORDS
+    held = turns_for(policy, output, vad).start or []
+    return [ProviderTurnStart(lambda: output.has_floor), *held]
