@@ -21,6 +21,7 @@ _HOMES = {
     "ClientMessage": "session",
     "EndReason": "call",
     "Filler": "session",
+    "FlowStep": "call",
     "SpokenText": "spoken_text",
     "StageError": "pipeline",
     "StreamLimits": "session",
@@ -39,6 +40,7 @@ __all__ = [
     "ClientMessage",
     "EndReason",
     "Filler",
+    "FlowStep",
     "SpokenText",
     "StageError",
     "StreamLimits",
@@ -50,7 +52,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent import Agent, AuthenticationError
-    from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+    from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
     from piopiy_pipeline.session import Call, ClientMessage, Filler, StreamLimits, TransferOutcome
     from piopiy_pipeline.spoken_text import SpokenText

@@ -119,6 +119,21 @@ class ToolUse:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowStep:
+    """A node of a flow is entered.
+
+    Attributes:
+        node: The node's name.
+        before: The node that the call was in; empty at the first one.
+        function: The function that the model has called to come here; empty where an author's code has set the node.
+    """
+
+    node: str
+    before: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the conversation.
 

@@ -38,6 +38,7 @@ from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
+from piopiy_pipeline.session.flow.flow_plan import FlowSource
 from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.mcp_client import use_mcp_tools
@@ -83,6 +84,9 @@ class VoiceAgent(CallFacade):
         dtmf_timeout_secs: With ``dtmf="text"``, an entry ends when no key was pressed for this many seconds.
         spoken_text: Whether the TTS gets texts as they are said: no markdown, numbers in words. The context keeps
             what the model wrote. A `SpokenText` says how; True: in the language of the TTS.
+        flow: Leads the conversation from node to node: a file, or another flow of pipecat's. See `Call.flow`. Functions
+            that a file names are looked up where the `VoiceAgent` is made. `tools` can be used in every node.
+        flow_state: The flow's state at its beginning, for ``{{ key }}`` in the texts of nodes.
 
     Raises:
         ValueError: An argument cannot work.
@@ -119,6 +123,8 @@ class VoiceAgent(CallFacade):
         filler: Filler | str | Path | None = Filler(),  # noqa: B008  a value
         idle: Sequence[str] | bool = True,
         limits: StreamLimits = StreamLimits(),  # noqa: B008  a value
+        flow: FlowSource | None = None,
+        flow_state: Mapping[str, Any] | None = None,
     ) -> None:
         if initial_messages and context is not None:
             raise ValueError("give either context or initial_messages: a context has its own messages")
@@ -158,6 +164,9 @@ class VoiceAgent(CallFacade):
         self._pipeline: CallPipeline | None = None
         self._metrics = (False, False)
         self._tools.add(tools)
+        self._flow = flow
+        if flow is not None:
+            self.call.flow(flow, state=flow_state, greeting=greeting)
 
     # ------------------------------------------------------------------ tools
 
@@ -387,12 +396,13 @@ class VoiceAgent(CallFacade):
             RuntimeError: `Action()` was not awaited before, or the call runs already.
         """
         pipeline = self.pipeline
-        if self.call.resumed:
+        if self.call.resumed and self._flow is None:
             self.call.on("answered", self._answer_resumed)
-        elif self._greeting:
+        elif self._greeting and not self.call.resumed:
             if not ("tts" in pipeline or pipeline.find(TTSService) or pipeline.realtime):
                 raise StageError("there is a greeting, and nothing in the chain that could say it: no TTS")
-            self.call.on("answered", self._greet)
+            if self._flow is None:
+                self.call.on("answered", self._greet)
         return await self.call.run(
             pipeline,
             idle_timeout_s=self._idle_timeout_secs,

@@ -186,6 +186,7 @@ class ServedCalls:
             pipeline_hook=recorder.adapt if recorder else None,
             confirmed=lambda: connection.confirms_checkpoints,
             counted=lambda: connection.counts_usage,
+            steps=lambda: connection.takes_steps,
             exits=self.exits,
         )
         if recorder:

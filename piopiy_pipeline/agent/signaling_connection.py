@@ -26,6 +26,7 @@ from piopiy_pipeline.signaling.liveness import (
     lets_roam,
     moves_calls,
     takes_heartbeats,
+    takes_steps,
 )
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, GatewayMessage
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
@@ -84,6 +85,7 @@ class SignalingConnection:
         self.confirms_checkpoints = False
         """Whether the gateway says when it has a checkpoint."""
         self.counts_usage = False
+        self.takes_steps = False
         """Whether the gateway takes what the providers of a call were given."""
         self.moves_calls = False
         """Whether the gateway moves calls when it is asked to."""
@@ -157,6 +159,7 @@ class SignalingConnection:
         self.takes_heartbeats = takes_heartbeats(features)
         self.confirms_checkpoints = confirms_checkpoints(features)
         self.counts_usage = counts_usage(features)
+        self.takes_steps = takes_steps(features)
         self.moves_calls = moves_calls(features)
         self.knows_call_workers = knows_call_workers(features)
         self.knows_load = knows_load(features)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipecat.adapters.llm.schemas.direct_function import tool_options
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
-__all__ = ["check", "kept_by_decorator", "timeout_by_decorator"]
+__all__ = ["check", "kept_by_decorator", "register_advertised", "timeout_by_decorator"]
 
 
 def kept_by_decorator(handler: object) -> bool | None:
@@ -22,6 +26,11 @@ def timeout_by_decorator(handler: object) -> float | None:
     return timeout
 
 
+def register_advertised(service: LLMService[Any], context: LLMContext) -> None:
+    """Register the tools that a context advertises with their handlers, before the model is asked at all."""
+    service._sync_registered_tool_handlers(context.tools)
+
+
 def check() -> None:
     """Check that the decorator keeps what it is told where this module looks.
 
@@ -34,6 +43,8 @@ def check() -> None:
     marked: object = tool_options(cancel_on_interruption=False, timeout_secs=1)(tool)
     names = ("_pipecat_cancel_on_interruption", "_pipecat_timeout_secs")
     check_attributes("pipecat-ai", [(marked, name) for name in names], written_for=PIPECAT, used_in=__name__)
+    used = [(LLMService, "_sync_registered_tool_handlers")]
+    check_attributes("pipecat-ai", used, written_for=PIPECAT, used_in=__name__)
 
 
 check()

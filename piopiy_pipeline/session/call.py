@@ -24,6 +24,7 @@ from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.gateway_switches import GatewaySwitches
 from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
+from piopiy_pipeline.session.led_call import LedCall
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
@@ -46,7 +47,7 @@ MEDIA_GRACE_S = 0.3
 _KEYS = frozenset("0123456789*#")
 
 
-class Call(GatewaySwitches, SurvivingState):
+class Call(GatewaySwitches, SurvivingState, LedCall):
     """A call in progress. There is one per callback, which receives it as `call` if it names it.
 
     You do not make one: the agent does. Within a callback, `current_call.get()` returns it, too.
@@ -132,6 +133,7 @@ class Call(GatewaySwitches, SurvivingState):
         | `tool` | `ToolUse` | the model uses a tool, and once more with the tool's result |
         | `dtmf` | `str` | the caller has pressed keys, of 0-9, A-D, * and # |
         | `message` | `ClientMessage` | the client's application has sent something |
+        | `flow` | `FlowStep` | a node of the call's flow is entered |
         | `transfer` | `TransferOutcome` | a transfer was answered, or it failed |
         | `error` | `CallError` | a provider failed |
         | `end` | `CallEnd` | the call is over |
@@ -248,6 +250,7 @@ class Call(GatewaySwitches, SurvivingState):
             filler,
             idle,
             limits,
+            self._flow,
         )
         if self._expected is not None:
             chain.expect(self._expected)

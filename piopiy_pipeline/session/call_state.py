@@ -14,7 +14,7 @@ from typing import Any
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
 
-from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, Turn
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
@@ -52,6 +52,7 @@ class CallState:
         resumed: What to go on with, when another instance of the agent had this call and was lost.
         confirmed: Returns whether the gateway confirms checkpoints. By default it does not.
         counted: Returns whether the gateway takes events ``usage``. By default it does not.
+        steps: Returns whether the gateway takes events ``flow`` and ``hand_off``. By default it does not.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class CallState:
         resumed: ResumableState | None = None,
         confirmed: Callable[[], bool] = lambda: False,
         counted: Callable[[], bool] = lambda: False,
+        steps: Callable[[], bool] = lambda: False,
     ) -> None:
         self.info = info
         self.link = link
@@ -82,6 +84,7 @@ class CallState:
         self.control = CallControl(info.call_id, post=self.post, on_transfer=self.transfer_finished)
         self._confirmed = confirmed
         self._counted = counted
+        self._steps = steps
         self.close_usage: Callable[[], None] = lambda: None
         """Reports what providers were given, at the end of the call."""
         self.resume(resumed)
@@ -185,6 +188,11 @@ class CallState:
         self.report("user_backchannel", {"text": turn.text})
         self.events.emit("backchannel", turn)
 
+    def add_flow_step(self, step: FlowStep) -> None:
+        """Report that a node of the call's flow was entered."""
+        self.report_step("flow", {"node": step.node, "before": step.before, "function": step.function})
+        self.events.emit("flow", step)
+
     def transfer_finished(self, outcome: TransferOutcome) -> None:
         """Report the outcome of a transfer."""
         detail = f" ({outcome.detail})" if outcome.detail else ""
@@ -222,6 +230,11 @@ class CallState:
         """Tell the gateway what a provider was given, if it takes that."""
         if self._counted() and not self.ended:
             self.report("usage", data)
+
+    def report_step(self, event: str, data: dict[str, Any]) -> None:
+        """Tell the gateway what leads the conversation from now on, if it takes that."""
+        if self._steps() and not self.ended:
+            self.report(event, data)
 
     def report_live(self, event: str, data: dict[str, Any]) -> None:
         """Do as `report` does, for events that have a meaning only while the call goes on."""

@@ -29,6 +29,7 @@ EVENTS = {
     "tool": "the model uses a tool; a ToolUse, and once more with its result",
     "dtmf": "the caller has pressed keys; a string of 0-9, A-D, * and #",
     "message": "the client's application has sent something; a ClientMessage",
+    "flow": "a node of the call's flow is entered; a FlowStep",
     "transfer": "what became of a transfer; a TransferOutcome",
     "error": "a provider failed; a CallError",
     "end": "the call is over; the CallEnd",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
@@ -14,25 +14,25 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
-    UserBackchannelMessage,
 )
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
-from piopiy_pipeline.call import EndReason, Turn
-from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.checkpoints import ConversationSource
 from piopiy_pipeline.session.client_application import ClientApplication
+from piopiy_pipeline.session.context_turns import ContextTurns
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.departure import Departure
+from piopiy_pipeline.session.flow.flow_setup import FlowSetup
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.live_events import MODEL_WRITES
@@ -54,7 +54,6 @@ from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
-from piopiy_pipeline.session.tool_order import ORDERED, ToolOrder
 from piopiy_pipeline.signaling.messages import Answer
 from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
@@ -82,6 +81,7 @@ class RunOptions:
     filler: Filler | None
     idle: Sequence[str] | bool
     limits: StreamLimits
+    flow: FlowSetup | None = None
 
 
 class PipelineRun:
@@ -187,8 +187,15 @@ class PipelineRun:
         self._streams = StreamGuards(
             state, pipeline, options.limits, failures=self._failures, interrupt=self._worker.interrupt
         )
-        self._add_context_handlers()
+        ContextTurns(state, pipeline, monitor, self._hangup, rtvi=lambda: self.client.protocol)
         self._add_llm_handlers()
+        self.flow = (
+            None
+            if options.flow is None
+            else options.flow.begin_in(
+                pipeline, state, worker=self._worker, speaker=self.speaker, hang_up=self.hang_up
+            )
+        )
         self._watches = ProviderWatches(
             state, pipeline, failures=self._failures, monitor=monitor, output=output
         )
@@ -242,6 +249,8 @@ class PipelineRun:
         self._monitor.spoke_at = self._state.now()
         if self._guard is not None:
             self._guard.call_began(self._state.now())
+        if self.flow is not None:
+            await self.flow.restore()
         self._state.checkpoints.answered()
         self._state.answer()
         repeat_tools(self._state, self._pipeline)
@@ -249,6 +258,8 @@ class PipelineRun:
             self._state.spawn(self._realtime.begin(), "realtime_session")
         if self._state.resumed is not None and (asked := self._state.resumed.hangup):
             self.hang_up(final=asked == "final")
+        if self.flow is not None:
+            self._state.spawn(self.flow.begin(), "flow")
 
     def hang_up(self, drain_s: float = 5, *, final: bool = True) -> None:
         """End the call when the bot has said what it begins to say within `drain_s` seconds. Returns at once.
@@ -282,28 +293,7 @@ class PipelineRun:
             if self._requests is not None:
                 await self._requests.tell_news()
 
-    # ------------------------------------------------------------------ turns and checkpoints
-
-    def _add_context_handlers(self) -> None:
-        user = self._pipeline.find(LLMUserAggregator)
-        assistant = self._pipeline.find(LLMAssistantAggregator)
-        if isinstance(user, LLMUserAggregator):
-            user.add_event_handler("on_user_turn_started", self._user_turn_begins)
-            said = "on_user_turn_stopped" if self._realtime is None else "on_user_turn_message_added"
-            user.add_event_handler(said, self._user_turn)
-            user.add_event_handler("on_user_backchannel", self._backchannel)
-            self._monitor.live.watch_context(user)
-        if isinstance(assistant, LLMAssistantAggregator):
-            assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
-            _keep_tool_order(assistant)
-        aggregator = user if isinstance(user, LLMUserAggregator) else assistant
-        if isinstance(aggregator, (LLMUserAggregator, LLMAssistantAggregator)):
-            end = self._pipeline.turn_end
-            self._state.checkpoints.source = ConversationSource(
-                messages=aggregator.context.get_messages,
-                rtvi=lambda: self.client.protocol,
-                pauses=lambda: () if end is None else end.policy.pauses.longest_s,
-            )
+    # ------------------------------------------------------------------ models
 
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(
@@ -391,52 +381,6 @@ class PipelineRun:
             self._state.recovery.partly_said = False
         elif isinstance(frame, LLMTextFrame) and has_words(frame.text):
             self._state.recovery.partly_said = True
-
-    async def _user_turn_begins(self, user: LLMUserAggregator, strategy: Any) -> None:
-        self._hangup.caller_speaks()
-
-    async def _user_turn(self, user: LLMUserAggregator, *details: Any) -> None:
-        strategy, message = (
-            details[0],
-            details[-1],
-        )  # words of a model that hears itself come without a strategy
-        self._hangup.caller_has_spoken(words=has_words(message.content or ""))
-        if message.content:
-            self._state.recovery.user_turn(self._state.now())
-            if self._guard is not None:
-                self._guard.turn_over(self._state.now())
-            self._monitor.live.turn_over("user")
-            turn = Turn("user", message.content, self._state.elapsed_s())
-            end, ended_by_it = self._pipeline.turn_end, strategy is self._pipeline.turn_end
-            if end is not None and ended_by_it and (last := end.last) is not None:
-                self._monitor.live.turn_decided(last)
-                turn = replace(turn, turn_wait_s=last.wait_s, turn_reason=last.reason)
-            self._state.add_turn(turn)
-            self._state.checkpoints.user_turn()
-
-    async def _backchannel(self, user: LLMUserAggregator, message: UserBackchannelMessage) -> None:
-        self._monitor.live.backchannel()
-        at_s = self._state.elapsed_s()
-        self._state.add_backchannel(Turn("user", message.content, at_s, backchannel=True))
-
-    async def _bot_turn(self, assistant: LLMAssistantAggregator, message: Any) -> None:
-        if message.content:
-            self._monitor.live.turn_over("bot")
-            at_s = self._state.elapsed_s()
-            self._state.add_turn(Turn("bot", message.content, at_s, interrupted=message.interrupted))
-            self._state.checkpoints.bot_turn()
-
-
-def _keep_tool_order(assistant: LLMAssistantAggregator) -> None:
-    """Have the context take the cancellation of a tool that came before the tool's beginning behind it."""
-    order = ToolOrder()
-
-    async def processed(stage: FrameProcessor, frame: Frame) -> None:
-        for early in order.in_order(frame):
-            if early is not frame:
-                await stage.queue_frame(early)
-
-    watch_processed(assistant, processed, *ORDERED)
 
 
 def _failure_of(task: asyncio.Task[None]) -> str:

@@ -11,6 +11,7 @@ from pipecat.frames.frames import FunctionCallFromLLM
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.compat.tool_options import register_advertised
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.providers.stage_errors import services_of
@@ -25,6 +26,8 @@ def repeat_tools(state: CallState, pipeline: CallPipeline) -> None:
     if not runs or not isinstance(assistant, LLMAssistantAggregator):
         return
     for service in services_of(pipeline):
+        if isinstance(service, LLMService):
+            register_advertised(service, assistant.context)
         if isinstance(service, LLMService) and all(service.has_function(run.name) for run in runs):
             calls = [
                 FunctionCallFromLLM(

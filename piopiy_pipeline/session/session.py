@@ -67,6 +67,7 @@ class Session:
         make_monitor: Makes what watches the end of the pipeline, for those who want to watch it too.
         confirmed: Returns whether the gateway confirms checkpoints: `on_message` is given what it says.
         counted: Returns whether the gateway takes events ``usage``.
+        steps: Returns whether the gateway takes events ``flow`` and ``hand_off``.
         exits: Is given a cancellation from outside, and returns whether it comes because the program ends. It may end
             calls for that first. What is cancelled first then is chance.
 
@@ -88,6 +89,7 @@ class Session:
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
         confirmed: Callable[[], bool] = lambda: False,
         counted: Callable[[], bool] = lambda: False,
+        steps: Callable[[], bool] = lambda: False,
         exits: Callable[[asyncio.CancelledError], bool] = lambda _: False,
     ) -> None:
         self.info = info
@@ -99,6 +101,7 @@ class Session:
             resumed=resumed,
             confirmed=confirmed,
             counted=counted,
+            steps=steps,
         )
         self.call = Call(self._state, pipeline_hook=pipeline_hook, make_monitor=make_monitor)
         self._post = post

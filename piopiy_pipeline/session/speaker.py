@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Speaker"]
 
+_NO_TTS = "nothing in this chain can say text: it has no TTS"
+
 
 class Speaker:
     """Puts speech, requests to the model and keys into the pipeline of one call."""
@@ -74,6 +76,30 @@ class Speaker:
             self.repeat(Utterance(well_formed(text), interruptible, into_context, heard))
         return heard
 
+    async def say_behind(self, text: str, into_context: bool = True) -> asyncio.Future[bool]:
+        """Say `text` behind what the model was asked for before. Return when it is on its way.
+
+        Args:
+            text: What to say.
+            into_context: Whether the model sees it in the conversation.
+
+        Returns:
+            A future that tells whether the text was heard in full.
+
+        Raises:
+            StageError: The pipeline has no TTS.
+        """
+        if self._tts() is None:
+            raise StageError(_NO_TTS)
+        heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._state.ended:
+            heard.set_result(False)
+            return heard
+        utterance = Utterance(well_formed(text), True, into_context, heard)
+        mark = SpeechMarkFrame(number=self._state.utterances.add(utterance))
+        await self._worker.queue_frames([TTSSpeakFrame(utterance.text, append_to_context=into_context), mark])
+        return heard
+
     async def say_goodbye(self, text: str, *, within_s: float, interruptible: bool = True) -> None:
         """Say the last words of a call. Return when they were heard and are in the conversation.
 
@@ -101,7 +127,7 @@ class Speaker:
             self.realtime.say(utterance)
             return
         if tts is None:
-            raise StageError("nothing in this chain can say text: it has no TTS")
+            raise StageError(_NO_TTS)
         number = self._state.utterances.add(utterance)
         speak = TTSSpeakFrame(utterance.text, append_to_context=utterance.into_context)
         mark = SpeechMarkFrame(number=number)

@@ -27,15 +27,16 @@ __all__ = [
     "lets_roam",
     "moves_calls",
     "takes_heartbeats",
+    "takes_steps",
 ]
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming, usage"
+SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming, usage, steps"
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
 have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
 call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`,
-``usage`` is the event ``usage`` of a `ConversationEvent`.
+``usage`` is the event ``usage`` of a `ConversationEvent`, ``steps`` are its events ``flow`` and ``hand_off``.
 """
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
@@ -73,6 +74,11 @@ def knows_load(features: str | None) -> bool:
 def counts_usage(features: str | None) -> bool:
     """Return whether a gateway takes events ``usage``, by the value of its header; None if there is none."""
     return _has(features, "usage")
+
+
+def takes_steps(features: str | None) -> bool:
+    """Return whether a gateway takes events ``flow`` and ``hand_off``, by the value of its header; None without one."""
+    return _has(features, "steps")
 
 
 def lets_roam(features: str | None) -> bool:

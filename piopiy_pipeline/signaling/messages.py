@@ -121,6 +121,8 @@ ConversationEventName = Literal[
     "error",
     "transfer",
     "usage",
+    "flow",
+    "hand_off",
 ]
 """What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]
@@ -192,11 +194,13 @@ class ConversationEvent(Message):
     * ``error`` (stage, message);
     * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it;
     * ``usage`` (service, provider, model, and requests, input_tokens, output_tokens, cached_tokens; or seconds; or
-      characters): what a model, an STT or a voice was given, and has written, since the last one: they are to be added.
+      characters): what a model, an STT or a voice was given, and has written, since the last one: they are to be added;
+    * ``flow`` (node, before, function): a node of the call's flow is entered, from which one, and by which function;
+    * ``hand_off`` (agent, before, context): another agent speaks now, and who did before; empty for the first one.
 
     Partial ones come a few times a second at most, and are not kept on the record. An agent sends
     ``user_backchannel``, ``barge_in`` and ``eager_dropped`` to gateways that can hold speech, ``usage`` to those that
-    count it.
+    count it, ``flow`` and ``hand_off`` to those that take steps.
     """
 
     type: Literal["event"] = "event"

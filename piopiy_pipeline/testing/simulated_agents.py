@@ -199,6 +199,7 @@ class SimulatedAgents:
             make_monitor=partial(WatchedMonitor, log=log),
             confirmed=lambda: True,
             counted=lambda: True,
+            steps=lambda: True,
         )
         agent = SimulatedAgent(session, link, log)
         log.follow(session.call)

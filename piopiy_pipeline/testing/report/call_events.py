@@ -30,6 +30,7 @@ class Event:
             hold and resume (of the bot's speech), barge_in (verdict, reason: what became of a sound over it),
             backchannel (text),
             bot_turn (text, interrupted), tool (name, arguments, number), tool_result (name, result, number),
+            flow (node, before, function: a node of the call's flow is entered),
             error (stage, message), gap (seconds: silence within the bot's speech), packet_lost (direction, seq),
             dtmf (direction, digits), message (direction, data), control (what, on),
             transfer (to, warm, summary), transfer_result (to, outcome, detail), end (reason, detail).

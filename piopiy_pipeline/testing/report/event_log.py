@@ -24,7 +24,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 
-from piopiy_pipeline.call import CallEnd, CallInfo, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CANCELLED, CallMonitor, arguments_of
@@ -135,6 +135,7 @@ class AgentLog:
         call.on("user_turn", self._user_turn)
         call.on("backchannel", self._backchannel)
         call.on("bot_turn", self._bot_turn)
+        call.on("flow", self._flow)
         call.on("error", self._error)
         call.on("end", self._ended)
 
@@ -154,6 +155,9 @@ class AgentLog:
 
     def _bot_turn(self, turn: Turn) -> None:
         self.add("bot_turn", text=turn.text, interrupted=turn.interrupted)
+
+    def _flow(self, step: FlowStep) -> None:
+        self.add("flow", node=step.node, before=step.before, function=step.function)
 
     def _error(self, error: CallError) -> None:
         self.add("error", stage=error.stage, message=error.message)

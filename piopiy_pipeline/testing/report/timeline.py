@@ -69,6 +69,10 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "bot_turn": lambda d: ("bot", f"{d['text']!r}" + (" (cut off)" if d.get("interrupted") else "")),
     "tool": lambda d: ("bot", f"uses {d['name']}({_arguments(d['arguments'])})"),
     "tool_result": lambda d: ("", f"{d['name']} returns {d.get('result')!r}"),
+    "flow": lambda d: (
+        "",
+        f"the flow goes to {d['node']!r}" + (f" by {d['function']}" if d["function"] else ""),
+    ),
     "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),
     "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
     "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),

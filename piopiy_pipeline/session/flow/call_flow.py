@@ -1,0 +1,336 @@
+"""`CallFlow`: a flow that leads one call. pipecat's `FlowManager` does the work.
+
+What a call adds: the functions of a node run under the guard of tools, each node that is entered is an event, the node
+and the flow's state are in each checkpoint, and another instance goes on in the node in which this one was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from loguru import logger
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.flows import FlowManager, NodeConfig
+from pipecat.flows.config import BUILT_IN_ACTIONS
+from pipecat.flows.types import get_or_generate_node_name
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessor
+
+from piopiy_pipeline.call import EndReason, FlowStep
+from piopiy_pipeline.compat.tool_permits import mark_idempotent
+from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.json_values import fault_in
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.session.flow.flow_file import FlowFileError
+from piopiy_pipeline.session.flow.flow_functions import (
+    failing_safely,
+    missing_keys,
+    next_of,
+    wrapped_function,
+)
+from piopiy_pipeline.session.flow.flow_plan import FlowPlan
+from piopiy_pipeline.session.flow.flow_worker import FlowWorker
+from piopiy_pipeline.session.model.system_message import set_system_message
+
+__all__ = ["CallFlow", "FlowMouth"]
+
+PART = "flow"
+"""Under this name it is in a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMouth:
+    """How a flow has the call speak and end.
+
+    Attributes:
+        say_behind: Says a text behind what the model was asked for; whether the conversation has it. Returns when it
+            is on its way.
+        say: Says a text now. Returns whether it was heard.
+        respond: Has the model speak.
+        hang_up: Ends the call when the caller has heard what is on its way.
+    """
+
+    say_behind: Callable[[str, bool], Awaitable[object]]
+    say: Callable[[str], Awaitable[bool]]
+    respond: Callable[[], Awaitable[None]]
+    hang_up: Callable[[], None]
+
+
+class _ContextSides:
+    """The two sides of the context, as a `FlowManager` asks for them."""
+
+    def __init__(self, user: FrameProcessor, assistant: FrameProcessor) -> None:
+        self._user, self._assistant = user, assistant
+
+    def user(self) -> FrameProcessor:
+        return self._user
+
+    def assistant(self) -> FrameProcessor:
+        return self._assistant
+
+
+class CallFlow:
+    """Leads one call through the nodes of a flow.
+
+    Args:
+        plan: The flow.
+        state: The call.
+        context: The conversation. The tools that it has stay in every node.
+        worker: The pipeline's worker.
+        llm: The stage of the model.
+        sides: The user's and the assistant's side of the context.
+        mouth: How it speaks.
+        first_state: The flow's state at its beginning.
+        greeting: What is said in the first node before anything else.
+    """
+
+    def __init__(
+        self,
+        plan: FlowPlan,
+        state: CallState,
+        *,
+        context: LLMContext,
+        worker: PipelineWorker,
+        llm: Any,
+        sides: tuple[FrameProcessor, FrameProcessor],
+        mouth: FlowMouth,
+        first_state: Mapping[str, Any],
+        greeting: str | None = None,
+    ) -> None:
+        self.plan = plan
+        self.node = ""
+        """The node that the call is in; empty before the first one."""
+        self._state = state
+        self._context = context
+        self._mouth = mouth
+        self._greeting = greeting
+        self._base_tools = context.tools if isinstance(context.tools, ToolsSchema) else None
+        self._coming = ""  # the node that is about to be entered
+        self._restoring = False
+        self._has_role = False  # whether a node has changed what the bot is told to be
+        self._walked = ""  # the function that leads there
+        self._repeatable: set[str] = set()
+        self._unsaved: set[str] = set()
+        flow_worker = FlowWorker(
+            worker,
+            context,
+            say=mouth.say_behind,
+            hang_up=mouth.hang_up,
+            set_role=self._set_role,
+            tools_changed=self._all_tools,
+            entered=self._entered,
+        )
+        self._manager = _NodeByNode(
+            llm=llm,
+            context_aggregator=_ContextSides(*sides),
+            worker=cast(PipelineWorker, flow_worker),
+            global_functions=[self._function(function) for function in plan.functions],
+        )
+        self._manager.prepare = self._prepared
+        kept = state.checkpoints.kept_part(PART) if state.checkpoints.conversation else None
+        self._kept: dict[str, Any] | None = kept if isinstance(kept, dict) else None
+        self._manager.state.update(first_state if self._kept is None else self._kept.get("state") or {})
+        state.checkpoints.parts[PART] = self._part
+        if self._kept is None:
+            self._check_keys(plan.initial)
+
+    # ------------------------------------------------------------------ from the answer on
+
+    async def restore(self) -> None:
+        """Go on in the node in which another instance was lost, before the call is answered. Nothing is said yet."""
+        kept = self._kept
+        if kept is None:
+            return
+        conversation = self._state.checkpoints.conversation or [{}]
+        if kept.get("role") and isinstance(text := conversation[0].get("content"), str):
+            self._set_role(text)
+        node = self.plan.nodes.get(str(kept.get("node")))
+        if node is None:
+            self._report("flow", f"there is no node {kept.get('node')!r} any more: the flow begins anew")
+            self._kept = None
+            return
+        if not kept.get("entered"):
+            return
+        quiet: NodeConfig = {**node, "task_messages": [], "pre_actions": [], "respond_immediately": False}
+        quiet.pop("context_strategy", None)
+        quiet.pop("role_message", None)
+        if node.get("respond_immediately", True):
+            quiet.pop("post_actions", None)  # they were done when the model was asked
+        self._restoring = True
+        await self._manager.initialize(quiet)
+        self._restoring = False
+
+    async def begin(self) -> None:
+        """Enter the first node, or go on, because the call is answered."""
+        kept, state = self._kept, self._state
+        try:
+            if kept is None:
+                await self._greet_and_enter(self.plan.initial)
+            elif not kept.get("entered"):
+                await self._manager.initialize(self.plan.nodes[str(kept["node"])])
+            elif not state.checkpoints.journal.repeated and self._last_role() in _TO_ANSWER:
+                await self._mouth.respond()
+        except Exception as error:  # noqa: BLE001  pipecat's and the author's: it is a failure of the call
+            logger.opt(exception=error).error("the flow failed: {}", error_text(error))
+            self._report("flow", error_text(error))
+            if not self.node:
+                state.finish(EndReason.ERROR, f"the flow did not begin: {error_text(error)}")
+
+    async def _greet_and_enter(self, node: NodeConfig) -> None:
+        if not self._greeting:
+            await self._manager.initialize(node)
+            return
+        responds = node.get("respond_immediately", True)
+        await self._manager.initialize({**node, "respond_immediately": False})
+        if await self._mouth.say(self._greeting) and responds and self._last_role() != "user":
+            await self._mouth.respond()
+
+    def _last_role(self) -> str:
+        messages: list[Any] = self._context.get_messages()
+        return str(messages[-1].get("role")) if messages else ""
+
+    # ------------------------------------------------------------------ nodes
+
+    def _prepared(self, node: NodeConfig) -> NodeConfig:
+        """Return a node as the manager gets it, and note that it is the next one."""
+        self._coming = get_or_generate_node_name(node)
+        prepared: dict[str, Any] = {**node, "name": self._coming}
+        prepared["functions"] = [self._function(function) for function in node.get("functions") or ()]
+        for kind in ("pre_actions", "post_actions"):
+            if actions := prepared.get(kind):
+                self._manager.check_actions(actions)
+                prepared[kind] = [failing_safely(action, self._action_failed) for action in actions]
+        return cast(NodeConfig, prepared)
+
+    def _function(self, function: Any) -> Any:
+        schema, repeatable = wrapped_function(function, self._run)
+        if repeatable or schema.name in self.plan.repeatable:
+            self._repeatable.add(schema.name)
+        else:
+            self._repeatable.discard(schema.name)
+        return schema
+
+    async def _run(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a function of the author's, and see where it leads."""
+        try:
+            result, node = next_of(name, await call())
+            if isinstance(node, Mapping):
+                config = cast(NodeConfig, node)
+                self._check_keys(config)
+                node = self._prepared(config)
+                self._walked = name
+        except Exception as error:
+            self._report(name, error_text(error))
+            raise  # the manager tells the model
+        return result, node
+
+    def _check_keys(self, node: NodeConfig) -> None:
+        """Raise `ValueError` if a text of the node names what is not in the flow's state."""
+        if missing := missing_keys(node, self._manager.state):
+            name = node.get("name", "")
+            raise ValueError(
+                f"the node {name!r} uses {{{{ {missing[0]} }}}}, which is not in the flow's state"
+            )
+
+    def _all_tools(self, tools: ToolsSchema | None) -> ToolsSchema | None:
+        """Return the tools of a node with those that the call has in every node."""
+        base = self._base_tools
+        own = [] if tools is None else list(tools.standard_tools)
+        for schema in own:
+            handler: Any = getattr(schema, "handler", None)
+            if handler is not None and schema.name in self._repeatable:
+                mark_idempotent(handler)
+        names = {schema.name for schema in own}
+        standard = [
+            *own,
+            *(schema for schema in (base.standard_tools if base else ()) if schema.name not in names),
+        ]
+        custom = base.custom_tools if base else None
+        if not standard and not custom:
+            return None
+        return ToolsSchema(standard_tools=cast(Any, standard), custom_tools=custom)
+
+    def _entered(self) -> None:
+        """Note that the conversation and the tools are those of the node that was coming."""
+        before, self.node = self.node, self._coming
+        self._coming = ""
+        function, self._walked = self._walked, ""
+        if self._restoring:
+            return
+        step = FlowStep(self.node, before, function)
+        logger.debug("the flow is in the node {}", self.node)
+        self._state.add_flow_step(step)
+        self._state.checkpoints.part_changed()
+
+    def _set_role(self, text: str) -> None:
+        """Tell the bot what it is from now on."""
+        set_system_message(self._context, text)
+        self._has_role = True
+
+    # ------------------------------------------------------------------ what is kept
+
+    def _part(self) -> dict[str, Any] | None:
+        """Return what another instance needs. Of the state, what is JSON."""
+        if not self.node and not self._coming:
+            return self._kept
+        state = {}
+        for key, value in self._manager.state.items():
+            if fault := fault_in({key: value}, "the flow's state"):
+                if key not in self._unsaved:
+                    self._unsaved.add(str(key))
+                    self._report("flow", f"not saved: {fault}")
+            else:
+                state[key] = value
+        kept: dict[str, Any] = {
+            "node": self._coming or self.node,
+            "entered": not self._coming,
+            "state": state,
+        }
+        if self._has_role:
+            kept["role"] = True
+        return kept
+
+    # ------------------------------------------------------------------ what goes wrong
+
+    def _action_failed(self, name: str, error: BaseException) -> None:
+        logger.opt(exception=error).error("the action {} failed: {}", name, error_text(error))
+        self._report(name, error_text(error))
+
+    def _report(self, stage: str, message: str) -> None:
+        self._state.report_live("error", {"stage": stage, "message": message[:500]})
+        self._state.events.emit("error", CallError(stage, message))
+
+
+_TO_ANSWER = ("user", "tool", "developer", "system")
+"""Who has the last word when the model is to speak. A node's task may be a message of the system's."""
+
+
+class _NodeByNode(FlowManager):
+    """A flow manager that is told of each node before it enters it, also of one that an author's code sets."""
+
+    prepare: Callable[[NodeConfig], NodeConfig]
+
+    def __init__(self, **options: Any) -> None:
+        self._own_actions: set[str] = set()
+        super().__init__(**options)
+
+    def register_action(self, action_type: str, handler: Callable[..., Any]) -> None:
+        self._own_actions.add(action_type)
+        super().register_action(action_type, handler)
+
+    def check_actions(self, actions: Iterable[Mapping[str, Any]]) -> None:
+        """Raise `FlowFileError` for an action that nothing can do: the node would never be entered."""
+        for action in actions:
+            kind = str(action.get("type") or "")
+            if action.get("handler") is None and kind not in BUILT_IN_ACTIONS | self._own_actions:
+                raise FlowFileError(f"the action {kind!r} has no handler, and none was registered for it")
+
+    async def initialize(self, initial_node: NodeConfig | None = None) -> None:
+        await super().initialize(None if initial_node is None else self.prepare(initial_node))
+
+    async def set_node_from_config(self, node_config: NodeConfig) -> None:
+        await super().set_node_from_config(self.prepare(node_config))

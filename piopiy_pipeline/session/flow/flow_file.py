@@ -1,0 +1,143 @@
+"""Reads the file of a flow, and joins it to the author's functions. What is wrong is one sentence with file and line.
+
+pipecat reads and checks flows; what it says of a mistake has no line. Here the YAML is read once more as it
+stands, to know in which line a part of it is.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from piopiy_pipeline.fault_text import fault_text
+
+if TYPE_CHECKING:
+    from pipecat.flows import Flow, FlowConfig
+
+__all__ = ["FlowFileError", "join_flow", "read_flow"]
+
+MAX_BYTES = 1 << 20
+_Path = tuple[str | int, ...]
+_NODE_AND_FUNCTION = re.compile(r"node '(?P<node>[^']*)'.*?(?:function|tool|handler) '(?P<function>[^']*)'")
+_GLOBAL = re.compile(r"global_functions.*?(?:function|tool|handler) '(?P<function>[^']*)'")
+
+
+class FlowFileError(ValueError):
+    """A flow that cannot work, of a file or not. The message has the file and the line, where they are known."""
+
+
+def read_flow(path: Path) -> FlowConfig:
+    """Read the file of a flow: YAML or JSON, in the form of pipecat's flows.
+
+    Args:
+        path: The file. ``!include`` names files beside it.
+
+    Raises:
+        FlowFileError: There is no such file, or it has a mistake.
+    """
+    from pipecat.flows import FlowConfig
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FlowFileError(f"{path}:1: larger than {MAX_BYTES >> 10} kB: no flow is")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FlowFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise FlowFileError(f"{path}: expected text in UTF-8") from None
+    try:
+        return FlowConfig.from_file(path)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = tuple(part for part in first["loc"] if isinstance(part, int) or not _is_of_union(part))
+        problem = fault_text({**first, "loc": where})
+        raise FlowFileError(f"{path}:{_line_of(text, where, problem)}: {problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # JSON, and what an !include meets
+        raise FlowFileError(f"{path}:{getattr(error, 'lineno', 1)}: {_one_line(error)}") from None
+
+
+def join_flow(config: FlowConfig, handlers: Any, path: Path | None = None) -> Flow:
+    """Join a flow to the functions that it names.
+
+    Args:
+        config: The flow.
+        handlers: Where the functions are: a mapping, a module, or a list of these.
+        path: The flow's file, to name lines of it.
+
+    Raises:
+        FlowFileError: A function is missing, or is none that a flow can use.
+    """
+    from pipecat.flows import Flow
+    from pipecat.flows.exceptions import FlowReferenceError
+
+    try:
+        return Flow(config, handlers=handlers)
+    except FlowReferenceError as error:
+        first = error.problems[0]
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        problem = first.message.replace("which is not in the handlers", "and there is no such function")
+        where = "the flow" if path is None else f"{path}:{_line_of(path.read_text('utf-8'), (), problem)}"
+        raise FlowFileError(f"{where}: {_one_line(problem)}{more}") from None
+
+
+def _line_of(text: str, where: _Path, problem: str) -> int:
+    """Return the line of a part of the file: by its path, or by the node and the function that a sentence names."""
+    try:
+        root = yaml.compose(text, Loader=_AnyTag)
+    except (yaml.YAMLError, RecursionError):
+        return 1
+    if not isinstance(root, yaml.MappingNode):
+        return 1
+    named = _NODE_AND_FUNCTION.search(problem) or _GLOBAL.search(problem)
+    if not where and named is not None:
+        parts = named.groupdict()
+        inside = _at(root, ("nodes", parts["node"])) if "node" in parts else _at(root, ("global_functions",))
+        if inside is not None and (line := _line_of_name(inside, parts["function"])) is not None:
+            return line
+    if not where and "initial_node" in problem:
+        where = ("initial_node",)
+    while where and (node := _at(root, where)) is None:
+        where = where[:-1]
+    node = _at(root, where)
+    return 1 if node is None else node.start_mark.line + 1
+
+
+def _at(node: yaml.Node, where: _Path) -> yaml.Node | None:
+    for step in where:
+        found: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            found = next((value for key, value in node.value if str(key.value) == str(step)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            found = node.value[step]
+        if found is None:
+            return None
+        node = found
+    return node
+
+
+def _line_of_name(node: yaml.Node, name: str) -> int | None:
+    """Return the line of the first text with this value inside."""
+    if isinstance(node, yaml.ScalarNode):
+        return node.start_mark.line + 1 if node.value == name else None
+    inside = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else node.value
+    return next((line for part in inside if (line := _line_of_name(part, name)) is not None), None)
+
+
+def _is_of_union(part: str) -> bool:
+    """Whether this is pydantic's name of a branch of a union, and no key of the file."""
+    return part in ("str", "Branch") or part.startswith("function-")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+class _AnyTag(yaml.SafeLoader):
+    """Composes a file with tags of whatever name, as ``!include``."""

@@ -1,0 +1,79 @@
+"""`FlowSetup`: the flow of a call that does not run yet. pipecat's manager is loaded only for calls that have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
+
+from piopiy_pipeline.pipeline import CallPipeline, StageError
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.flow.flow_plan import FlowPlan
+from piopiy_pipeline.session.speaker import Speaker
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.flow.call_flow import CallFlow
+
+__all__ = ["FlowSetup"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSetup:
+    """What an author has said of the flow of a call.
+
+    Attributes:
+        plan: The flow.
+        first_state: The flow's state at its beginning.
+        greeting: What is said in the first node before anything else.
+    """
+
+    plan: FlowPlan
+    first_state: Mapping[str, Any]
+    greeting: str | None = None
+
+    def begin_in(
+        self,
+        pipeline: CallPipeline,
+        state: CallState,
+        *,
+        worker: PipelineWorker,
+        speaker: Speaker,
+        hang_up: Callable[[], None],
+    ) -> CallFlow:
+        """Return the flow of a pipeline that is about to run.
+
+        Raises:
+            StageError: The pipeline has no context, or no model.
+            ValueError: The first node uses what is not in the flow's state.
+        """
+        from piopiy_pipeline.session.flow.call_flow import CallFlow, FlowMouth
+
+        user, assistant = pipeline.find(LLMUserAggregator), pipeline.find(LLMAssistantAggregator)
+        if not isinstance(user, LLMUserAggregator) or not isinstance(assistant, LLMAssistantAggregator):
+            raise StageError(
+                "a flow needs both sides of a context in the chain: user_context and assistant_context"
+            )
+        if pipeline.realtime:
+            raise StageError(
+                "a flow needs a chain with an STT, a model of text and a TTS, not a realtime service", "llm"
+            )
+        if "llm" not in pipeline:
+            raise StageError("a flow needs a stage named llm in the chain", "llm")
+
+        async def say(text: str) -> bool:
+            return await speaker.say(text)
+
+        return CallFlow(
+            self.plan,
+            state,
+            context=user.context,
+            worker=worker,
+            llm=pipeline["llm"],
+            sides=(user, assistant),
+            mouth=FlowMouth(speaker.say_behind, say, speaker.respond, hang_up),
+            first_state=self.first_state,
+            greeting=self.greeting,
+        )

@@ -1,0 +1,64 @@
+"""A flow leads a call: every edge is walked, nodes are said and heard, and what goes wrong is on the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples import booking_flow
+from piopiy_pipeline.session.flow.flow_file import read_flow
+from piopiy_pipeline.session.flow.flow_graph import FlowGraph
+from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, ScriptedTTS
+from tests.support.flow_calls import FLOW, WAYS, walk, walked
+
+GRAPH = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
+
+
+def test_every_edge_of_six_nodes_is_walked() -> None:
+    assert len(GRAPH.nodes) == 6
+    seen = set()
+    for words in WAYS.values():
+        call = walk(words)
+        call.assert_no_error()
+        call.assert_ended("agent_hangup")
+        assert walked(call)[0] == ("", "", "welcome")
+        for before, function, node in walked(call)[1:]:
+            edge = GRAPH.edge_of(before, function, node)
+            assert edge is not None, call.timeline()
+            seen.add(edge)
+    assert seen == set(GRAPH.edges)
+
+
+def test_a_flow_speaks_in_its_nodes_and_ends_when_the_goodbye_was_heard() -> None:
+    call = walk(WAYS["knows a number"])
+    call.assert_said("Good day")
+    call.assert_said("Ask whether the caller wants to book")
+    call.assert_said("Repeat the booking for 2 on Friday at seven")
+    assert call.turns[-1].bot.endswith("say goodbye.")
+    assert not call.turns[-1].interrupted
+    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1
+
+
+def test_what_a_node_says_before_is_heard_before_its_task() -> None:
+    call = walk(WAYS["comes with many"])
+    heard = call.said
+    assert heard.index("my colleagues call you back") < heard.index("Ask whether there is anything else")
+    assert len(call.of("bot_turn")) == len({e.data["text"] for e in call.of("bot_turn")})
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_same_walk_is_the_same_events(seed: int) -> None:
+    words = WAYS["changes their mind"]
+    assert walk(words, seed=seed).event_hash() == walk(words, seed=seed).event_hash()
+
+
+def test_the_example_finds_its_file_and_its_functions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    services = ScriptedSTT(spoken=lambda start, end: ""), ScriptedLLM(Replies()), ScriptedTTS()
+    monkeypatch.setattr(booking_flow, "from_environment", lambda: services)
+    call = walk(WAYS["knows a number"], bot=booking_flow.on_new_session)
+    call.assert_no_error()
+    call.assert_ended("agent_hangup")

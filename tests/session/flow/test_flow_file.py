@@ -1,0 +1,108 @@
+"""A mistake in a flow's file is one sentence with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.session.flow.flow_file import FlowFileError, read_flow
+from piopiy_pipeline.session.flow.flow_graph import EVERYWHERE, FlowEdge, FlowGraph
+from piopiy_pipeline.session.flow.flow_plan import FlowPlan
+from tests.support.flow_calls import FLOW
+
+GOOD = """\
+initial_node: a
+nodes:
+  a:
+    task_messages:
+      - role: developer
+        content: Ask.
+    functions:
+      - name: go
+        transition_only: true
+        description: Go on.
+        transition_to: b
+  b:
+    task_messages:
+      - {role: developer, content: Bye.}
+"""
+
+
+async def look(flow_manager: Any) -> tuple[Any, Any]:
+    """Look it up."""
+    return None, None
+
+
+def fault(tmp_path: Path, text: str, handlers: Any = None) -> str:
+    """What is said of a file with this text, without the folder."""
+    path = tmp_path / "flow.yaml"
+    path.write_text(text)
+    with pytest.raises(FlowFileError) as raised:
+        FlowPlan.of(path, handlers)
+    sentence = str(raised.value)
+    assert sentence.startswith(str(tmp_path)), sentence
+    assert "\n" not in sentence
+    return sentence.removeprefix(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "what"),
+    [
+        ("initial_node: a", "initial_node: c", 1, "initial_node 'c' is not a defined node"),
+        ("transition_to: b", "transition_to: c", 8, "transitions to unknown node 'c'"),
+        ("transition_only: true", "transition_onli: true", 9, "transition_onli"),
+        ("content: Ask.", "contents: Ask.", 5, "content"),
+        ("        description: Go on.\n", "", 8, "needs a description"),
+        ("nodes:", "nodes: [", 3, "expected YAML"),
+        ("        transition_only: true\n        description: Go on.\n", "", 8, "there is no such function"),
+        ("task_messages:\n      - {role", "task_messages: 3\n      #{role", 13, "expected a list"),
+    ],
+)
+def test_a_mistake_names_its_line(tmp_path: Path, old: str, new: str, line: int, what: str) -> None:
+    sentence = fault(tmp_path, GOOD.replace(old, new, 1))
+    assert what in sentence
+    found = int(sentence.split(":")[1])
+    assert abs(found - line) <= 1, sentence
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(FlowFileError, match=r"nothing\.yaml: cannot be read: No such file"):
+        read_flow(tmp_path / "nothing.yaml")
+    path = tmp_path / "flow.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(FlowFileError, match="UTF-8"):
+        read_flow(path)
+    path.write_text("- a\n- b\n")
+    with pytest.raises(FlowFileError, match=r"flow\.yaml:1: .*mapping"):
+        read_flow(path)
+
+
+def test_what_is_no_flow_is_refused() -> None:
+    with pytest.raises(TypeError, match="flow is a file, a FlowConfig"):
+        FlowPlan.of(3)  # type: ignore[arg-type]
+    with pytest.raises(FlowFileError, match="no task_messages"):
+        FlowPlan.of({"name": "a"})  # type: ignore[arg-type]
+    with pytest.raises(FlowFileError, match="needs a name of its own"):
+        FlowPlan.of([{"task_messages": []}])
+
+
+def test_the_graph_has_the_edges_of_the_file() -> None:
+    graph = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
+    assert graph.initial == "welcome"
+    assert graph.ends == ("goodbye",)
+    assert len(graph.edges) == 10
+    assert FlowEdge("time", "set_time", "time", "otherwise") in graph.edges
+    assert graph.edge_of("time", "set_time", "people") is None
+    assert FlowGraph.from_json(graph.to_json()) == graph
+
+
+def test_a_global_function_leads_from_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        GOOD
+        + "global_functions:\n  - {name: stop, transition_only: true, description: Stop., transition_to: b}\n"
+    )
+    graph = FlowGraph.of_config(read_flow(path), "flow")
+    assert graph.edge_of("a", "stop", "b") == FlowEdge(EVERYWHERE, "stop", "b")

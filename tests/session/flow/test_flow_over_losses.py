@@ -1,0 +1,78 @@
+"""An agent that is lost between any two nodes: the next one goes on in the same node, with what was collected.
+
+Whole calls in virtual time. The agent is lost when a node was entered, while a function runs, when it has returned, and
+while the node speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.testing import AgentLoss
+from tests.support import flow_calls
+from tests.support.flow_calls import WAYS, walk, walked
+
+MOMENTS = [
+    pytest.param(way, event, number, after_s, id=f"{way}-{event}-{number}-{after_s}")
+    for way in WAYS
+    for event, after_s in [("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool", 0.0), ("tool_result", 0.0)]
+    for number in range(1, len(WAYS[way]) + 1)
+]
+
+
+@pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)
+def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_s: float) -> None:
+    words = WAYS[way]
+    whole = [step for step in walked(walk(words)) if step[2]]
+    call = walk(words, [AgentLoss(event, after_s, number)])
+    assert len(call.of("agent_lost")) == 1
+    call.assert_ended("agent_hangup")
+    call.assert_no_error()
+    nodes = [node for node, _ in itertools.groupby(step[2] for step in walked(call))]
+    wanted = [node for node, _ in itertools.groupby(step[2] for step in whole)]
+    assert nodes == wanted, call.timeline()
+    if way == "changes their mind":
+        call.assert_said("The table is for 3")
+        call.assert_said("Repeat the booking for 3 on Friday at seven")
+
+
+def _slow(function: Any, runs: list[float]) -> Any:
+    @functools.wraps(function)
+    async def slowly(*args: Any, **given: Any) -> Any:
+        runs.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.5)
+        return await function(*args, **given)
+
+    return slowly
+
+
+def test_a_function_that_may_run_again_runs_again_and_leads_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[float] = []
+    monkeypatch.setattr(flow_calls, "set_time", _slow(flow_calls.set_time, runs))
+    words = ["a table please", "we are 4", "on Friday", "yes"]
+    call = walk(words, [AgentLoss("tool", 0.2, 3)])
+    call.assert_ended("agent_hangup")
+    assert len(runs) == 2
+    assert [step[2] for step in walked(call)] == ["welcome", "people", "time", "confirm", "goodbye"]
+
+
+def test_of_any_other_function_the_caller_is_asked_in_the_same_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[float] = []
+    monkeypatch.setattr(flow_calls, "set_people", _slow(flow_calls.set_people, runs))
+    words = ["a table please", "we are 4", "we are 4", "on Friday", "yes"]
+    call = walk(words, [AgentLoss("tool", 0.2, 2)])
+    call.assert_ended("agent_hangup")
+    assert len(runs) == 2  # the second is the caller's wish: the bot has asked once more
+    assert [step[2] for step in walked(call)] == ["welcome", "people", "time", "confirm", "goodbye"]
+
+
+def test_three_losses_in_one_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = [AgentLoss("flow", 0.5, number) for number in (2, 4, 6)]
+    call = walk(WAYS["changes their mind"], losses)
+    call.assert_ended("agent_hangup")
+    call.assert_said("Repeat the booking for 3 on Friday")

@@ -1,0 +1,143 @@
+"""Calls that are led by the booking flow of the examples, for tests: its bot, its model, and callers for each way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from examples import booking_flow
+from examples.booking_flow import book, find_booking, set_people, set_time
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import (
+    AgentLoss,
+    CallerLine,
+    Providers,
+    Replies,
+    ScriptedLLM,
+    ScriptedSTT,
+    ScriptedTTS,
+    SimulatedCall,
+    Tool,
+    Transcripts,
+    Voice,
+    simulate,
+)
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.scripted_bot import BOOKING
+
+__all__ = [
+    "FLOW",
+    "PROVIDERS",
+    "WAYS",
+    "book",
+    "booking_bot",
+    "find_booking",
+    "model",
+    "set_people",
+    "set_time",
+    "tools_of",
+    "walk",
+    "walked",
+]
+
+FLOW = Path(str(booking_flow.__file__)).with_suffix(".yaml")
+RECORDING = BOOKING[2]  # somebody says yes; what is understood is up to the script
+
+WAYS: dict[str, list[str]] = {
+    "changes their mind": [
+        "a table please",
+        "we are 4",
+        "on Monday",
+        "on Friday",
+        "change it",
+        "we are 3",
+        "on Friday",
+        "yes",
+    ],
+    "knows a number": ["number 4711", "yes"],
+    "comes with many": ["number 9", "we are 12", "no"],
+}
+"""What callers say: together they walk every edge."""
+
+
+def tools_of(context: LLMContext) -> set[str]:
+    """The names of the tools that the model may use now."""
+    tools = context.tools
+    return {tool.name for tool in tools.standard_tools} if isinstance(tools, ToolsSchema) else set()
+
+
+def model(context: LLMContext) -> str | Tool:
+    """What the model does: it uses the tool that the caller's words want, and says what the node's task is."""
+    messages: list[Any] = [message for message in context.get_messages() if isinstance(message, dict)]
+    last = messages[-1] if messages else {}
+    if last.get("role") == "user" and (wanted := _wanted(str(last.get("content")))).name in tools_of(context):
+        return wanted
+    tasks = [str(message["content"]) for message in messages if message.get("role") == "developer"]
+    tasks = [task for task in tasks if not task.startswith(("The line", "{"))]
+    return tasks[-1] if tasks else "How can I help you?"
+
+
+def _wanted(said: str) -> Tool:
+    words = said.split()
+    match words:
+        case ["number", number]:
+            return Tool("find_booking", number=number)
+        case ["we", "are", people]:
+            return Tool("set_people", people=int(people))
+        case ["on", day]:
+            return Tool("set_time", day=day, time="seven")
+        case ["yes"]:
+            return Tool("book")
+        case ["no"]:
+            return Tool("nothing_else")
+        case ["change", "it"]:
+            return Tool("change_booking")
+    return Tool("wants_to_book")
+
+
+PROVIDERS = Providers(
+    stt=Transcripts(latency=0.2), llm=Replies(otherwise=model, latency=0.3), tts=Voice(latency=0.1)
+)
+
+
+async def booking_bot(call: Call) -> None:
+    """The bot of the example, with providers that are there to be replaced."""
+    agent = VoiceAgent(
+        instructions="Be brief.", greeting="Good day.", flow=FLOW, call=call, tools=[opening_hours]
+    )
+    call.on("flow", lambda step: None)
+    await agent.Action(
+        stt=ScriptedSTT(spoken=lambda start, end: ""), llm=ScriptedLLM(Replies()), tts=ScriptedTTS()
+    )
+    await agent.start()
+
+
+async def opening_hours(params: Any) -> str:
+    """When the restaurant is open."""
+    return "from noon to ten"
+
+
+def walk(
+    words: Sequence[str], losses: Sequence[AgentLoss] = (), bot: Any = booking_bot, **more: Any
+) -> SimulatedCall:
+    """Have somebody call who says these words, one a turn, each when the bot waits for them."""
+
+    async def caller(line: CallerLine) -> None:
+        for text in words:
+            await line.my_turn()
+            await line.say(RECORDING, text=text)
+        await line.my_turn()
+        await line.pause(20)
+
+    return simulate(
+        bot, caller, providers=more.pop("providers", PROVIDERS), losses=losses, limit_s=200, **more
+    )
+
+
+def walked(call: SimulatedCall) -> list[tuple[str, str, str]]:
+    """The steps of the call: from which node, by which function, to which node."""
+    return [(e.data["before"], e.data["function"], e.data["node"]) for e in call.of("flow")]
