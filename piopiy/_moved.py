@@ -59,6 +59,13 @@ VIEWS = {
         "pipecat.processors.aggregators.llm_response",
         "pipecat.processors.aggregators.llm_response_universal",
     ),
+    "piopiy.processors.aggregators.openai_llm_context": ("piopiy_pipeline.session.openai_llm_context",),
+    "piopiy.extensions.voicemail.voicemail_detector": ("pipecat.extensions.voicemail.voicemail_detector",),
+    "piopiy.services.anthropic.llm": ("pipecat.services.anthropic.llm",),
+    "piopiy.services.google.gemini_live.llm": ("pipecat.services.google.gemini_live.llm",),
+    "piopiy.services.google.llm": ("pipecat.services.google.llm",),
+    "piopiy.services.grok.llm": ("pipecat.services.xai.llm",),
+    "piopiy.services.openai.llm": ("pipecat.services.openai.llm",),
     "piopiy.services.ai_services": (
         "pipecat.services.ai_service",
         "pipecat.services.image_service",
@@ -114,6 +121,9 @@ RENAMED = {
     "piopiy.pipeline.runner": {"PipelineRunner": "piopiy_pipeline.session.telecmi.ChainRunner"},
     "piopiy.pipeline.task": {"PipelineTask": "piopiy_pipeline.session.telecmi.ChainTask"},
     "piopiy.pipeline.task_observer": {"TaskObserver": "pipecat.pipeline.worker_observer.WorkerObserver"},
+    "piopiy.processors.aggregators.openai_llm_context": {
+        "OpenAILLMContextFrame": "pipecat.frames.frames.LLMContextFrame"
+    },
     "piopiy.services.gemini_multimodal_live": {
         "GeminiMultimodalLiveLLMService": "pipecat.services.google.gemini_live.llm.GeminiLiveLLMService"
     },
@@ -164,6 +174,26 @@ GONE_NAMES = {
 }
 """Names of a view that are gone, and what to use instead."""
 
+GONE_NAMES["piopiy.processors.aggregators.openai_llm_context"] = {"CustomEncoder": "json.JSONEncoder"}
+GONE_NAMES["piopiy.services"] = {"DeprecatedModuleProxy": "the module itself (piopiy.services.openai.llm)"}
+GONE_NAMES["piopiy.extensions.voicemail.voicemail_detector"] = dict.fromkeys(
+    ("ClassificationProcessor", "ClassifierGate", "ConversationGate", "NotifierGate"), "VoicemailDetector"
+)
+for _module, _prefix in (
+    ("anthropic.llm", "Anthropic"),
+    ("google.gemini_live.llm", "GeminiLive"),
+    ("google.llm", "Google"),
+    ("grok.llm", "Grok"),
+    ("openai.llm", "OpenAI"),
+):
+    GONE_NAMES[f"piopiy.services.{_module}"] = {
+        f"{_prefix}UserContextAggregator": "LLMUserAggregator, or llm.create_context_aggregator(context)",
+        f"{_prefix}AssistantContextAggregator": "LLMAssistantAggregator, or llm.create_context_aggregator(context)",
+        f"{_prefix}ContextAggregatorPair": "LLMContextAggregatorPair, or llm.create_context_aggregator(context)",
+        f"{_prefix}LLMContext": "piopiy.processors.aggregators.llm_context.LLMContext",
+        f"{_prefix}Context": "piopiy.processors.aggregators.llm_context.LLMContext",
+    }
+
 _RTVI = """
 RawClientMessageData ClientMessage RawServerResponseData ServerResponse
 Message ErrorResponseData ErrorResponse ErrorData
@@ -209,7 +239,6 @@ GONE = {
     "piopiy.pipeline.to_be_updated": "piopiy.pipeline.parallel_pipeline",
     "piopiy.processors.aggregators.gated_open_ai_llm_context": "piopiy.processors.aggregators.gated_llm_context",
     "piopiy.processors.aggregators.gated_openai_llm_context": "piopiy.processors.aggregators.gated_llm_context",
-    "piopiy.processors.aggregators.openai_llm_context": "piopiy.processors.aggregators.llm_context",
     "piopiy.processors.aggregators.user_response": "piopiy.processors.aggregators.llm_response_universal",
     "piopiy.processors.aggregators.vision_image_frame": "piopiy.processors.aggregators.llm_context",
     "piopiy.processors.filters.stt_mute_filter": "piopiy.turns.user_mute",

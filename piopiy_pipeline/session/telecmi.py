@@ -24,6 +24,7 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import CallEnd
+from piopiy_pipeline.compat.created_aggregators import allow_created_aggregators
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.processors.vad import make_vad
 from piopiy_pipeline.session.call import Call, current_call
@@ -33,6 +34,8 @@ from piopiy_pipeline.transports.caller_input import CallerInput
 __all__ = ["ChainRunner", "ChainTask", "TelecmiParams", "TelecmiTransport"]
 
 _vad_of_call: ContextVar[VADAnalyzer | None] = ContextVar("telecmi_vad", default=None)
+
+allow_created_aggregators()
 
 MAX_WAITING = 100
 """So many queued frames wait, for the answer of the call or for speech that is being heard."""

@@ -11,37 +11,6 @@ import pytest
 
 DATA = Path(__file__).parent / "data" / "classes_0_6_1.txt"
 
-LEFT = {
-    "piopiy.extensions.voicemail.voicemail_detector": {
-        "ClassificationProcessor",
-        "ClassifierGate",
-        "ConversationGate",
-        "NotifierGate",
-    },
-    "piopiy.services": {"DeprecatedModuleProxy"},
-    **{
-        f"piopiy.services.{provider}": {
-            f"{prefix}{rest}"
-            for rest in (
-                "UserContextAggregator",
-                "AssistantContextAggregator",
-                "ContextAggregatorPair",
-                context,
-            )
-        }
-        for provider, prefix, context in (
-            ("anthropic.llm", "Anthropic", "LLMContext"),
-            ("google.gemini_live.llm", "GeminiLive", "Context"),
-            ("google.llm", "Google", "LLMContext"),
-            ("grok.llm", "Grok", "LLMContext"),
-            ("openai.llm", "OpenAI", "LLMContext"),
-        )
-    },
-}
-"""Names of modules that are pipecat's own, of which pipecat has nothing any more: Python's own ImportError names the
-module in which it has looked. They are parts of pipecat's inside, and contexts of one provider: `LLMContext` now.
-"""
-
 LOOK = """
 import importlib, json, sys, warnings
 warnings.simplefilter("ignore")
@@ -70,8 +39,7 @@ def found() -> dict[str, object]:
 
 
 def test_a_class_is_found_or_its_successor_is_told(found: dict[str, dict[str, list[str]]]) -> None:
-    left = {(module, name) for module, names in found["left"].items() for name in names}
-    assert left <= {(module, name) for module, names in LEFT.items() for name in names}
+    assert found["left"] == {}
 
 
 def test_how_many_they_are(found: dict[str, int]) -> None:

@@ -137,3 +137,23 @@ def test_words_that_it_takes_to_cut_in() -> None:
 
     with pytest.raises(TypeError, match="user-turn start strategy, or have min_words"):
         interruption_of(None, True, OfTheAuthor())
+
+
+def test_a_context_of_the_older_name_takes_tools_in_any_form() -> None:
+    from pipecat.processors.aggregators.llm_context import LLMContext
+
+    from piopiy.processors.aggregators.openai_llm_context import OpenAILLMContext
+
+    table = {"type": "function", "function": {"name": "stock", "parameters": {"required": ["flower"]}}}
+    for tools in ([table], [table["function"]], [FunctionSchema("stock", "", {}, ["flower"])]):
+        context = OpenAILLMContext([{"role": "user", "content": "roses?"}], tools)
+        assert isinstance(context, LLMContext)
+        assert isinstance(context.tools, ToolsSchema)
+        [schema] = context.tools.standard_tools
+        assert isinstance(schema, FunctionSchema)
+        assert (schema.name, schema.required) == ("stock", ["flower"])
+    assert OpenAILLMContext.from_messages(
+        [{"role": "user", "content": "a"}]
+    ).get_messages_for_persistent_storage()
+    with pytest.raises(TypeError, match="is no tool of OpenAI's form: its 'function' has no 'name'"):
+        OpenAILLMContext([], [{"type": "function", "function": {}}])

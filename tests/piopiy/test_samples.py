@@ -26,6 +26,7 @@ TOOLS = {
     "stt_switcher": ("other_ears", {}),
     "mcp_tools": ("look_up", {}),
     "mcp_client": ("look_up", {}),
+    "created_aggregator": ("in_stock", {"flower": "roses"}),
 }
 """The tool that the model uses in a sample that has one."""
 
@@ -54,6 +55,7 @@ RUN = [
     "kokoro",
     "raw_pipeline",
     "raw_stage",
+    "created_aggregator",
     "initial_messages",
     "openai_only",
     "other_models",
