@@ -1,3 +1,8 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.turns import *
+
 from typing import Any
 
 def __getattr__(name: str) -> Any: ...

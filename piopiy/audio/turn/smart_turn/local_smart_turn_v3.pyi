@@ -1,0 +1,4 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import *

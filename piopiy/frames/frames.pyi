@@ -1,0 +1,18 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.frames.frames import *
+from pipecat.frames.frames import InterruptionWorkerFrame as _BotInterruptionFrame
+BotInterruptionFrame = _BotInterruptionFrame
+from pipecat.frames.frames import KeypadEntry as _DeprecatedKeypadEntry
+DeprecatedKeypadEntry = _DeprecatedKeypadEntry
+from pipecat.frames.frames import InputTransportMessageFrame as _InputTransportMessageUrgentFrame
+InputTransportMessageUrgentFrame = _InputTransportMessageUrgentFrame
+from pipecat.frames.frames import LLMContextAssistantTimestampFrame as _OpenAILLMContextAssistantTimestampFrame
+OpenAILLMContextAssistantTimestampFrame = _OpenAILLMContextAssistantTimestampFrame
+from pipecat.frames.frames import InterruptionFrame as _StartInterruptionFrame
+StartInterruptionFrame = _StartInterruptionFrame
+from pipecat.frames.frames import OutputTransportMessageFrame as _TransportMessageFrame
+TransportMessageFrame = _TransportMessageFrame
+from pipecat.frames.frames import OutputTransportMessageUrgentFrame as _TransportMessageUrgentFrame
+TransportMessageUrgentFrame = _TransportMessageUrgentFrame

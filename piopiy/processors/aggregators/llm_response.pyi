@@ -1,0 +1,5 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.processors.aggregators.llm_response_universal import *
+from pipecat.processors.aggregators.llm_response import *

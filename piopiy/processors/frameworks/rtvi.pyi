@@ -1,0 +1,108 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.processors.frameworks.rtvi.models import *
+from pipecat.processors.frameworks.rtvi import *
+from pipecat.processors.frameworks.rtvi.frames import RTVIClientMessageFrame as RTVIClientMessageFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVISendTextFrame as RTVISendTextFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame as RTVIServerMessageFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerResponseFrame as RTVIServerResponseFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIUICancelJobGroupFrame as RTVIUICancelJobGroupFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIUICommandFrame as RTVIUICommandFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIUIEventFrame as RTVIUIEventFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIUIJobGroupFrame as RTVIUIJobGroupFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIUISnapshotFrame as RTVIUISnapshotFrame
+from pipecat.processors.frameworks.rtvi.models import BotOutputTransformResult as BotOutputTransformResult
+from pipecat.processors.frameworks.rtvi.models import SpokenProgressData as SpokenProgressData
+from pipecat.processors.frameworks.rtvi.observer import RTVIFunctionCallReportLevel as RTVIFunctionCallReportLevel
+from pipecat.processors.frameworks.rtvi.observer import RTVIObserver as RTVIObserver
+from pipecat.processors.frameworks.rtvi.observer import RTVIObserverParams as RTVIObserverParams
+from pipecat.processors.frameworks.rtvi.processor import RTVIProcessor as RTVIProcessor
+from pipecat.processors.frameworks.rtvi.models import AudioLevelMessageData as _RTVIAudioLevelMessageData
+RTVIAudioLevelMessageData = _RTVIAudioLevelMessageData
+from pipecat.processors.frameworks.rtvi.models import AudioMessageData as _RTVIAudioMessageData
+RTVIAudioMessageData = _RTVIAudioMessageData
+from pipecat.processors.frameworks.rtvi.models import BotAudioLevelMessage as _RTVIBotAudioLevelMessage
+RTVIBotAudioLevelMessage = _RTVIBotAudioLevelMessage
+from pipecat.processors.frameworks.rtvi.models import BotLLMStartedMessage as _RTVIBotLLMStartedMessage
+RTVIBotLLMStartedMessage = _RTVIBotLLMStartedMessage
+from pipecat.processors.frameworks.rtvi.models import BotLLMStoppedMessage as _RTVIBotLLMStoppedMessage
+RTVIBotLLMStoppedMessage = _RTVIBotLLMStoppedMessage
+from pipecat.processors.frameworks.rtvi.models import BotLLMTextMessage as _RTVIBotLLMTextMessage
+RTVIBotLLMTextMessage = _RTVIBotLLMTextMessage
+from pipecat.processors.frameworks.rtvi.models import BotOutputMessage as _RTVIBotOutputMessage
+RTVIBotOutputMessage = _RTVIBotOutputMessage
+from pipecat.processors.frameworks.rtvi.models import BotOutputMessageData as _RTVIBotOutputMessageData
+RTVIBotOutputMessageData = _RTVIBotOutputMessageData
+from pipecat.processors.frameworks.rtvi.models import BotReady as _RTVIBotReady
+RTVIBotReady = _RTVIBotReady
+from pipecat.processors.frameworks.rtvi.models import BotReadyData as _RTVIBotReadyData
+RTVIBotReadyData = _RTVIBotReadyData
+from pipecat.processors.frameworks.rtvi.models import BotStartedSpeakingMessage as _RTVIBotStartedSpeakingMessage
+RTVIBotStartedSpeakingMessage = _RTVIBotStartedSpeakingMessage
+from pipecat.processors.frameworks.rtvi.models import BotStoppedSpeakingMessage as _RTVIBotStoppedSpeakingMessage
+RTVIBotStoppedSpeakingMessage = _RTVIBotStoppedSpeakingMessage
+from pipecat.processors.frameworks.rtvi.models import BotTTSAudioMessage as _RTVIBotTTSAudioMessage
+RTVIBotTTSAudioMessage = _RTVIBotTTSAudioMessage
+from pipecat.processors.frameworks.rtvi.models import BotTTSStartedMessage as _RTVIBotTTSStartedMessage
+RTVIBotTTSStartedMessage = _RTVIBotTTSStartedMessage
+from pipecat.processors.frameworks.rtvi.models import BotTTSStoppedMessage as _RTVIBotTTSStoppedMessage
+RTVIBotTTSStoppedMessage = _RTVIBotTTSStoppedMessage
+from pipecat.processors.frameworks.rtvi.models import BotTTSTextMessage as _RTVIBotTTSTextMessage
+RTVIBotTTSTextMessage = _RTVIBotTTSTextMessage
+from pipecat.processors.frameworks.rtvi.models import BotTranscriptionMessage as _RTVIBotTranscriptionMessage
+RTVIBotTranscriptionMessage = _RTVIBotTranscriptionMessage
+from pipecat.processors.frameworks.rtvi.models import ClientMessage as _RTVIClientMessage
+RTVIClientMessage = _RTVIClientMessage
+from pipecat.processors.frameworks.rtvi.models import ClientReadyData as _RTVIClientReadyData
+RTVIClientReadyData = _RTVIClientReadyData
+from pipecat.processors.frameworks.rtvi.models import Error as _RTVIError
+RTVIError = _RTVIError
+from pipecat.processors.frameworks.rtvi.models import ErrorData as _RTVIErrorData
+RTVIErrorData = _RTVIErrorData
+from pipecat.processors.frameworks.rtvi.models import ErrorResponse as _RTVIErrorResponse
+RTVIErrorResponse = _RTVIErrorResponse
+from pipecat.processors.frameworks.rtvi.models import ErrorResponseData as _RTVIErrorResponseData
+RTVIErrorResponseData = _RTVIErrorResponseData
+from pipecat.processors.frameworks.rtvi.models import LLMFunctionCallMessage as _RTVILLMFunctionCallMessage
+RTVILLMFunctionCallMessage = _RTVILLMFunctionCallMessage
+from pipecat.processors.frameworks.rtvi.models import LLMFunctionCallMessageData as _RTVILLMFunctionCallMessageData
+RTVILLMFunctionCallMessageData = _RTVILLMFunctionCallMessageData
+from pipecat.processors.frameworks.rtvi.models import LLMFunctionCallResultData as _RTVILLMFunctionCallResultData
+RTVILLMFunctionCallResultData = _RTVILLMFunctionCallResultData
+from pipecat.processors.frameworks.rtvi.models import LLMFunctionCallStartMessage as _RTVILLMFunctionCallStartMessage
+RTVILLMFunctionCallStartMessage = _RTVILLMFunctionCallStartMessage
+from pipecat.processors.frameworks.rtvi.models import LLMFunctionCallStartMessageData as _RTVILLMFunctionCallStartMessageData
+RTVILLMFunctionCallStartMessageData = _RTVILLMFunctionCallStartMessageData
+from pipecat.processors.frameworks.rtvi.models import Message as _RTVIMessage
+RTVIMessage = _RTVIMessage
+from pipecat.processors.frameworks.rtvi.models import MetricsMessage as _RTVIMetricsMessage
+RTVIMetricsMessage = _RTVIMetricsMessage
+from pipecat.processors.frameworks.rtvi.models import RawClientMessageData as _RTVIRawClientMessageData
+RTVIRawClientMessageData = _RTVIRawClientMessageData
+from pipecat.processors.frameworks.rtvi.models import RawServerResponseData as _RTVIRawServerResponseData
+RTVIRawServerResponseData = _RTVIRawServerResponseData
+from pipecat.processors.frameworks.rtvi.models import SendTextData as _RTVISendTextData
+RTVISendTextData = _RTVISendTextData
+from pipecat.processors.frameworks.rtvi.models import SendTextOptions as _RTVISendTextOptions
+RTVISendTextOptions = _RTVISendTextOptions
+from pipecat.processors.frameworks.rtvi.models import ServerMessage as _RTVIServerMessage
+RTVIServerMessage = _RTVIServerMessage
+from pipecat.processors.frameworks.rtvi.models import ServerResponse as _RTVIServerResponse
+RTVIServerResponse = _RTVIServerResponse
+from pipecat.processors.frameworks.rtvi.models import SystemLogMessage as _RTVISystemLogMessage
+RTVISystemLogMessage = _RTVISystemLogMessage
+from pipecat.processors.frameworks.rtvi.models import TextMessageData as _RTVITextMessageData
+RTVITextMessageData = _RTVITextMessageData
+from pipecat.processors.frameworks.rtvi.models import UserAudioLevelMessage as _RTVIUserAudioLevelMessage
+RTVIUserAudioLevelMessage = _RTVIUserAudioLevelMessage
+from pipecat.processors.frameworks.rtvi.models import UserLLMTextMessage as _RTVIUserLLMTextMessage
+RTVIUserLLMTextMessage = _RTVIUserLLMTextMessage
+from pipecat.processors.frameworks.rtvi.models import UserStartedSpeakingMessage as _RTVIUserStartedSpeakingMessage
+RTVIUserStartedSpeakingMessage = _RTVIUserStartedSpeakingMessage
+from pipecat.processors.frameworks.rtvi.models import UserStoppedSpeakingMessage as _RTVIUserStoppedSpeakingMessage
+RTVIUserStoppedSpeakingMessage = _RTVIUserStoppedSpeakingMessage
+from pipecat.processors.frameworks.rtvi.models import UserTranscriptionMessage as _RTVIUserTranscriptionMessage
+RTVIUserTranscriptionMessage = _RTVIUserTranscriptionMessage
+from pipecat.processors.frameworks.rtvi.models import UserTranscriptionMessageData as _RTVIUserTranscriptionMessageData
+RTVIUserTranscriptionMessageData = _RTVIUserTranscriptionMessageData

@@ -1,0 +1,4 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.serializers.base_serializer import *

@@ -1,0 +1,9 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.services.anthropic.llm import *
+from pipecat.services.anthropic import *
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,8 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.transports.whatsapp import *
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,4 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.turns.user_start.vad_user_turn_start_strategy import *

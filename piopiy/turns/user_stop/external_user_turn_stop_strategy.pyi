@@ -1,0 +1,4 @@
+# Written by scripts/write_stubs.py.
+# mypy: ignore-errors
+
+from pipecat.turns.user_stop.external_user_turn_stop_strategy import *
