@@ -1,6 +1,6 @@
 """The Silero VAD model as an ONNX file: it finds the file, and scores a batch of windows.
 
-One session serves all calls of a process, because each further one costs megabytes and tens of
+One model serves all calls of a process, because each further one costs megabytes and tens of
 milliseconds. So nothing of a call is kept here: its recurrent state and the samples that are prepended to
 its next window are passed in and returned. The `silero-vad` package is looked up but never imported:
 importing it requires torch.
@@ -14,13 +14,16 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from loguru import logger
+
+from piopiy_pipeline.processors.silero_graph import HIDDEN, chain_of
 
 __all__ = [
     "SAMPLE_RATES",
@@ -113,7 +116,7 @@ def find_model() -> Path:
 
 
 class SileroModel:
-    """Scores batches at either rate, with one onnxruntime session on one CPU thread.
+    """Scores batches at either rate, with an onnxruntime session for each on one CPU thread.
 
     `score` is a pure function of its arguments and may be called from any thread. A muted caller, many
     gateways and most of a simulation send digital silence. The model's answers to a run of silence from a
@@ -124,14 +127,10 @@ class SileroModel:
     """
 
     def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.inter_op_num_threads = 1
-        options.intra_op_num_threads = 1
         self.path = path
-        self._session = onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-        self._rates = {rate: np.array(rate, dtype=np.int64) for rate in SAMPLE_RATES}
+        model = path.read_bytes()
+        whole = _session(model)
+        self._runs = {rate: _run_of(model, whole, shape) for rate, shape in _SHAPES.items()}
         self._silence = {rate: _Silence(shape) for rate, shape in _SHAPES.items()}
         one_s, many_s = self._measured_s(1), self._measured_s(_MANY)
         self._window_s = max(0.0, many_s - one_s) / (_MANY - 1)
@@ -144,7 +143,7 @@ class SileroModel:
     def _measured_s(self, count: int) -> float:
         shape = _SHAPES[16000]
         audio = [bytes(shape.context_bytes), bytes(shape.window_bytes)] * count
-        states = np.zeros((2, count, 128), np.float32)
+        states = np.zeros((2, count, HIDDEN), np.float32)
         times = []
         for _ in range(4):
             began = time.thread_time()
@@ -155,7 +154,7 @@ class SileroModel:
     @staticmethod
     def fresh_state() -> FloatArray:
         """Return the recurrent state before any audio, `[2, 1, 128]`."""
-        return np.zeros((2, 1, 128), np.float32)
+        return np.zeros((2, 1, HIDDEN), np.float32)
 
     def score(
         self, shape: WindowShape, audio: Sequence[bytes], states: FloatArray
@@ -197,12 +196,58 @@ class SileroModel:
         """Score a batch with the model, without the memory of silence."""
         samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(-1, shape.context + shape.samples)
         signal = np.multiply(samples, _FULL_SCALE, dtype=np.float32)
-        scores, after = self._session.run(
-            None, {"input": signal, "state": states, "sr": self._rates[shape.sample_rate]}
-        )
+        scores, after = self._runs[shape.sample_rate](signal, states)
         window = signal[:, shape.context :]
         powers = np.vecdot(window, window) / shape.samples
         return scores[:, 0].tolist(), powers.tolist(), after
+
+
+_Run = Callable[[FloatArray, FloatArray], Sequence[FloatArray]]
+"""Takes n windows with their contexts, and the states before them. Returns n scores, and the states after them."""
+
+
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
+
+
+def _run_of(model: bytes, whole: onnxruntime.InferenceSession, shape: WindowShape) -> _Run:
+    """Return what scores windows of one rate: the short form of the model if its answers are those of the file, to the
+    bit, and else the file.
+    """
+    rate = np.array(shape.sample_rate, dtype=np.int64)
+
+    def run_whole(signal: FloatArray, states: FloatArray) -> Sequence[FloatArray]:
+        return whole.run(None, {"input": signal, "state": states, "sr": rate})  # type: ignore[no-any-return]
+
+    try:
+        chain = _session(chain_of(model, samples=shape.samples, context=shape.context))
+
+        def run_chain(signal: FloatArray, states: FloatArray) -> Sequence[FloatArray]:
+            return chain.run(None, {"input": signal, "state": states})  # type: ignore[no-any-return]
+
+        if _agree(run_whole, run_chain, shape):
+            return run_chain
+        logger.debug("the VAD's model has other answers at {} Hz than its short form", shape.sample_rate)
+    except Exception as error:  # noqa: BLE001  another model than the one that is known: it is used as it is
+        logger.debug("the VAD's model has no short form at {} Hz: {}", shape.sample_rate, error)
+    return run_whole
+
+
+def _agree(one: _Run, other: _Run, shape: WindowShape) -> bool:
+    """Return whether both have the same answers to some noise, soft and loud, to the bit."""
+    noise = np.random.default_rng(0)
+    for count in (1, 3):
+        states = np.zeros((2, count, HIDDEN), np.float32)
+        for scale in (1e-3, 0.03, 0.3):
+            signal = noise.normal(0, scale, (count, shape.context + shape.samples)).astype(np.float32)
+            answers, others = one(signal, states), other(signal, states)
+            if not all(np.array_equal(a, b) for a, b in zip(answers, others, strict=True)):
+                return False
+            states = answers[1]
+    return True
 
 
 _Answer = tuple[float, FloatArray]

@@ -8,15 +8,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
+from piopiy_pipeline.processors import silero
 from piopiy_pipeline.processors.silero import (
     ModelMissing,
     SileroModel,
+    WindowShape,
     find_model,
     load_model,
     window_shape,
 )
+from piopiy_pipeline.processors.silero_graph import chain_of
 
 
 def test_the_model_inside_pipecat_is_found_where_silero_vad_is_not_installed() -> None:
@@ -76,3 +80,67 @@ def test_what_is_remembered_of_silence_is_what_the_model_says(rate: int) -> None
         assert (quiet, loud, powers) == (first[n], expected, [0.0, power])
     assert np.array_equal(noisy, reference)
     assert np.array_equal(silent, state)
+
+
+def in_turn(shape: WindowShape, count: int) -> tuple[list[float], list[float]]:
+    """Return what our model and the file's own graph say to windows of streams that are as loud as lines are."""
+    model = SileroModel(find_model())
+    session = onnxruntime.InferenceSession(str(find_model()), providers=["CPUExecutionProvider"])
+    rate = np.array(shape.sample_rate, dtype=np.int64)
+    noise = np.random.default_rng(count)
+    states = whole = np.concatenate([SileroModel.fresh_state()] * count, axis=1)
+    ours: list[float] = []
+    files: list[float] = []
+    for _ in range(40):
+        loud = 10 ** noise.uniform(0, 4, (count, 1))
+        signal = (
+            noise.normal(0, loud, (count, shape.context + shape.samples)).clip(-32768, 32767).astype("<i2")
+        )
+        pieces = [
+            part.tobytes() for each in signal for part in (each[: shape.context], each[shape.context :])
+        ]
+        scores, _, states = model.score(shape, pieces, states)
+        heard = signal.astype(np.float32) / 32768
+        answers, whole = session.run(None, {"input": heard, "state": whole, "sr": rate})
+        ours += scores
+        files += answers[:, 0].tolist()
+    assert np.array_equal(states, whole)
+    return ours, files
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("count", [1, 2, 7, 20, 64])
+def test_the_short_form_of_the_model_says_what_the_file_says_to_the_bit(rate: int, count: int) -> None:
+    ours, files = in_turn(window_shape(rate), count)
+    assert ours == files
+
+
+def test_the_short_form_of_the_model_has_no_branch() -> None:
+    shape = window_shape(16000)
+    chain = chain_of(find_model().read_bytes(), samples=shape.samples, context=shape.context)
+    assert b"LSTM" in chain
+    assert b"then_branch" not in chain
+
+
+def changed(model: bytes, *, samples: int, context: int) -> bytes:
+    chain = chain_of(model, samples=samples, context=context)
+    assert b"reflect" in chain
+    return chain.replace(b"reflect", b"unknown")
+
+
+def louder(model: bytes, *, samples: int, context: int) -> bytes:
+    chain = chain_of(model, samples=samples, context=context)
+    return chain.replace(np.array(2, "<f4").tobytes(), np.array(2.01, "<f4").tobytes())
+
+
+def unknown(model: bytes, *, samples: int, context: int) -> bytes:
+    return chain_of(model, samples=samples + 2, context=context)
+
+
+@pytest.mark.parametrize("form", [changed, louder, unknown], ids=["does not load", "differs", "is not known"])
+def test_a_model_without_such_a_short_form_is_run_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, form: object
+) -> None:
+    monkeypatch.setattr(silero, "chain_of", form)
+    ours, files = in_turn(window_shape(16000), 3)
+    assert ours == files

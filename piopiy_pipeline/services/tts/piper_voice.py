@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from piper import PiperVoice
 from piper.config import PiperConfig
 
+from piopiy_pipeline.onnx_graph import OnnxGraph, encode_node
 from piopiy_pipeline.services.tts.encoded_sentence import EncodedSentence, PhonemeSentence
-from piopiy_pipeline.services.tts.onnx_graph import OnnxGraph, encode_node
 from piopiy_pipeline.services.tts.phoneme_words import word_positions
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles
 

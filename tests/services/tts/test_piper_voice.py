@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from piopiy_pipeline.onnx_graph import OnnxGraph
 from piopiy_pipeline.services.tts.encoded_sentence import EncodedSentence
-from piopiy_pipeline.services.tts.onnx_graph import OnnxGraph
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles, find_piper_voice
 from piopiy_pipeline.services.tts.piper_voice import LEVEL_DBFS, LoadedPiperVoice
 from piopiy_pipeline.services.tts.piper_worker import MAX_TEXT, PiperVoices
