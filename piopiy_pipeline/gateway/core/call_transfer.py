@@ -4,6 +4,8 @@
     cold:  the caller's own phone is sent there (REFER), where its leg can do that;
            else the caller hears it ring                           --> joined | back to the bot, told why
 
+Of a caller whose own network makes transfers (`Leg.transfer`), both are asked of that.
+
 A caller is never left alone: whatever fails, the bot is still there.
 """
 
@@ -23,6 +25,8 @@ __all__ = ["CallTransfer", "TransferOutcomeName"]
 
 TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
 SUMMARY_HEADER = "X-Call-Summary"
+NETWORK_S = 5.0
+"""How much longer than it may ring a caller's own network is waited for, in seconds."""
 _SUMMARY_CHARS = 500
 """A SIP message over UDP has to fit into a datagram."""
 
@@ -75,9 +79,11 @@ class CallTransfer:
         return self.deadline is not None
 
     def begin(self, now: float) -> None:
-        """Refer the caller's phone, or dial."""
+        """Ask the caller's network, refer the caller's phone, or dial."""
         self.deadline = now + self.request.ring_timeout_s
-        if self.request.warm or not self._call.leg.refer(self.request.to, self._referred):
+        if self._call.leg.transfer(self.request, self._transferred):
+            self.deadline += NETWORK_S
+        elif self.request.warm or not self._call.leg.refer(self.request.to, self._referred):
             self._dial(now)
 
     def tick(self, now: float) -> None:
@@ -119,6 +125,14 @@ class CallTransfer:
             self._report("bridged", detail, now)
         else:
             self._dial(now)  # the phone refused to be referred: its caller is connected from here
+
+    def _transferred(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
+        """Take what the caller's own network says of the transfer."""
+        if self._over:
+            return
+        self._over = True
+        self.deadline = None
+        self._report(outcome, detail, now)
 
     def _fail(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
         if self._over:

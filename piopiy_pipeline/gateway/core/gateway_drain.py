@@ -29,7 +29,7 @@ class GatewayDrain:
         """Whether no new calls are taken."""
         self.other_gateways: Callable[[], list[str]] = list
         """Returns the addresses of the gateways that new calls and agents can go to."""
-        self.on_change: Callable[[bool], None] = lambda on: None
+        self.on_change: list[Callable[[bool], None]] = []
         """Called when it begins or ends."""
         self._instances = instances
         self._looking = False
@@ -40,7 +40,8 @@ class GatewayDrain:
             return
         self.on = on
         logger.warning("the gateway {}", "drains: it takes no new calls" if on else "takes calls again")
-        self.on_change(on)
+        for tell in self.on_change:
+            tell(on)
         self.look_again()
 
     @property

@@ -10,10 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from piopiy_pipeline.call import CallKind, EndReason
-from piopiy_pipeline.signaling.messages import ConversationEvent
+from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
+from piopiy_pipeline.signaling.messages import ConversationEvent, Transfer
 
-__all__ = ["Leg", "LegListener"]
+__all__ = ["Leg", "LegListener", "TransferDone"]
+
+TransferDone = Callable[[TransferOutcomeName, str, float], None]
+"""Is told what became of a transfer, why in a sentence, and the time in seconds."""
 
 
 class LegListener(Protocol):
@@ -38,6 +41,11 @@ class Leg(ABC):
     kind: CallKind
     rate: int
     """The sample rate of both directions in Hz."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether the caller is there to hear the bot. Until then what the bot says waits, and counts as unheard."""
+        return True
 
     @property
     def frames_dropped(self) -> int:
@@ -91,6 +99,19 @@ class Leg(ABC):
 
         Returns:
             False if the device cannot do that: then `done` is not called.
+        """
+        return False
+
+    def transfer(self, request: Transfer, done: TransferDone) -> bool:
+        """Have the caller's own network hand the caller over, warm or cold: it dials, and connects the two. The call
+        ends here when that was done.
+
+        Args:
+            request: Whom to transfer to, and how.
+            done: Called once, later, unless the call ends before.
+
+        Returns:
+            False if the network cannot do that: then `done` is not called.
         """
         return False
 

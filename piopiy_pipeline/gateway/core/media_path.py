@@ -166,6 +166,10 @@ class MediaPath:
         """Send the caller what is due in these 20 ms. `media` is the agent's stream, None without an agent."""
         if media is not None or self.bridge is not None:
             self._alone_since = self._waiting_tone = None
+        if not self._leg.hears:
+            if media is not None:
+                media.pause()
+            return
         if self.bridge is not None:
             frame = self.bridge.on_frame_tick()
             if frame is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from websockets.frames import CloseCode
 
-from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.call import CallInfo, CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
 from piopiy_pipeline.signaling.caller import (
     Answered,
@@ -60,7 +61,7 @@ class StreamLeg(Leg):
         self,
         connection: DirectServerConnection,
         *,
-        place: Callable[[StreamLeg, CallStart], None],
+        place: Callable[[StreamLeg, CallStart], object],
         may_watch: bool = False,
     ) -> None:
         self.rate = 16000
@@ -78,6 +79,17 @@ class StreamLeg(Leg):
         self._stuck_since: float | None = None
         self._start_timer = self._loop.call_later(START_S, self._no_start)
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    def call_info(self, agent_id: str, start: CallStart) -> CallInfo:
+        """Return who calls whom, under a new id."""
+        return CallInfo(
+            agent_id=agent_id,
+            call_id=str(uuid.uuid4()),
+            from_number=start.from_number,
+            to_number=start.to_number,
+            metadata=start.metadata,
+            kind=self.kind,
+        )
 
     # ------------------------------------------------------------------ the call's side
 

@@ -10,6 +10,8 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
+from piopiy_pipeline.gateway.core.leg import TransferDone
+from piopiy_pipeline.gateway.core.media_path import MediaPath
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Move, Transfer, TransferResult
 from tests.support.switchboard import NotedAgent, NotedFarLeg, NotedLeg, NotedMedia, Room
@@ -368,6 +370,79 @@ def test_a_phone_that_does_not_let_itself_be_sent_is_connected_here(
     leg.done(False, "603 Decline", live.room.now)
     live.far.dialled.callee_answered(live.room.now)
     assert phase(live.call) is Phase.BRIDGED
+
+
+# ---------------------------------------------------------------------- by the caller's own network
+
+
+class NetworkLeg(NotedLeg):
+    """A caller whose network makes transfers, and who comes later than the bot."""
+
+    there = True
+
+    @property
+    def hears(self) -> bool:
+        return self.there
+
+    def transfer(self, request: Transfer, done: TransferDone) -> bool:
+        self.notes.append(f"transfer {request.to} {request.warm}")
+        self.done = done
+        return True
+
+
+@pytest.fixture
+def networked(live: Live) -> tuple[Live, NetworkLeg]:
+    leg = NetworkLeg()
+    live.call.state.leg = leg
+    return live, leg
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_callers_own_network_makes_the_transfer(networked: tuple[Live, NetworkLeg], warm: bool) -> None:
+    live, leg = networked
+    live.transfer(warm=warm)
+    assert leg.notes == [f"transfer 200 {warm}"]
+    leg.done("bridged", "", live.room.now)
+    assert live.results == [("bridged", "")]
+    assert live.room.ended().reason is EndReason.TRANSFERRED
+    assert live.room.dialler.legs == []
+
+
+def test_a_transfer_that_the_network_did_not_make_leaves_the_caller_with_the_bot(
+    networked: tuple[Live, NetworkLeg],
+) -> None:
+    live, leg = networked
+    live.transfer()
+    leg.done("busy", "engaged", live.room.now)
+    assert live.results == [("busy", "engaged")]
+    assert phase(live.call) is Phase.LIVE
+    live.transfer()
+    assert len(leg.notes) == 2, "another one can be asked for"
+
+
+def test_a_network_that_says_nothing_is_waited_for_a_bit_longer_than_it_rings(
+    networked: tuple[Live, NetworkLeg],
+) -> None:
+    live, leg = networked
+    live.transfer()
+    live.room.wait(15)
+    assert live.results == []
+    live.room.wait(6)
+    assert live.results == [("no_answer", "nobody answered within 15 s")]
+    leg.done("bridged", "", live.room.now)
+    assert len(live.results) == 1
+
+
+def test_the_bots_speech_waits_for_a_caller_who_is_not_there_yet() -> None:
+    leg = NetworkLeg()
+    path = MediaPath(leg)
+    media = NotedMedia()
+    leg.there = False
+    path.on_frame_tick(1.0, media)
+    assert (media.pauses, media.frame_ticks, leg.notes) == (1, 0, [])
+    leg.there = True
+    path.on_frame_tick(1.02, media)
+    assert (media.frame_ticks, leg.notes) == (1, ["frame"])
 
 
 # ---------------------------------------------------------------------- calls that go out
