@@ -29,6 +29,7 @@ from piopiy_pipeline.audio.sound_cleaner import PACKAGE_MISSING, CleanSound, is_
 from piopiy_pipeline.call import CallKind
 from piopiy_pipeline.fault_text import fault_key, fault_text
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
+from piopiy_pipeline.gateway.cloud.config import CloudConfig
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.port_numbers import PortNumbers
@@ -165,6 +166,8 @@ class GatewayConfig(BaseModel):
     carriers: CarriersConfig | None = None
     """Carriers' media streams: a table of its own, with one for each carrier. None: the gateway takes none."""
 
+    cloud: CloudConfig | None = None
+    """Piopiy's cloud: a table of its own. None: the gateway takes no calls from there."""
     cluster: ClusterConfig | None = None
     """Other gateways that share its agents: a table of its own. None: this gateway is alone."""
 
@@ -211,6 +214,12 @@ class GatewayConfig(BaseModel):
             raise ValueError(f"carriers: agent {unknown[0]!r} is none of agents")
         return self
 
+    @model_validator(mode="after")
+    def _cloud_has_its_agent(self) -> Self:
+        if self.cloud is not None and self.cloud.agent_id not in self.agents:
+            raise ValueError(f"cloud: agent {self.cloud.agent_id!r} is none of agents")
+        return self
+
     @property
     def known_origins(self) -> list[str]:
         """The origins whose pages may use this gateway: those that are configured, and the cluster's own pages."""
@@ -245,6 +254,7 @@ _TABLES: Mapping[tuple[int | str, ...], type[BaseModel]] = {
     ("carriers",): CarriersConfig,
     ("webhooks",): WebhookConfig,
     ("cluster",): ClusterConfig,
+    ("cloud",): CloudConfig,
 }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
@@ -53,12 +52,13 @@ from piopiy_pipeline.gateway.port.router import (
 )
 from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
 from piopiy_pipeline.gateway.startup import GatewayServices, make_carriers
-from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.websocket import CLOSE_S
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
+    from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
+    from piopiy_pipeline.gateway.cloud.config import CloudConfig
     from piopiy_pipeline.gateway.cluster.cluster import Cluster
     from piopiy_pipeline.gateway.phones.phones import Phones
     from piopiy_pipeline.gateway.sip.config import SipConfig
@@ -112,6 +112,7 @@ class Gateway:
         self._phones: Phones | None = None
         self._carriers: CarrierGateway | None = None
         self._cluster: Cluster | None = None
+        self._cloud: CloudWorker | None = None
         self._port = config.port
 
     # ------------------------------------------------------------------ life
@@ -175,6 +176,8 @@ class Gateway:
             await self._open_phones(self.config.sip)
         if self.config.cluster is not None:
             await self._join(services)
+        if self.config.cloud is not None:
+            self._open_cloud(self.config.cloud)
         self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
         on_listening()
         logger.info("gateway listening on {}", self.url)
@@ -190,7 +193,15 @@ class Gateway:
             await self.close()
             raise
         self._phones = self.switchboard.resources.dialler = phones
-        self.switchboard.drain.on_change = phones.drain
+        self.switchboard.drain.on_change.append(phones.drain)
+
+    def _open_cloud(self, config: CloudConfig) -> None:
+        """Imported only by a gateway that takes calls of Piopiy's cloud."""
+        from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
+
+        self._cloud = CloudWorker(config, self.switchboard, self._place_leg)
+        self._cloud.start()
+        self.switchboard.drain.on_change.append(self._cloud.drain)
 
     async def _join(self, services: GatewayServices) -> None:
         """Imported only by a gateway that is one of several."""
@@ -349,7 +360,7 @@ class Gateway:
             case CallerRoute(agent_id=agent_id):
                 StreamLeg(
                     connection,
-                    place=lambda leg, start: self._place(agent_id, leg, start),
+                    place=lambda leg, start: self._place_leg(leg.call_info(agent_id, start), leg),
                     may_watch=self.config.callers_may_watch,
                 )
             case CarrierRoute(opening=opening) if self._carriers is not None:
@@ -363,17 +374,6 @@ class Gateway:
                     ),
                 )
         await connection.wait_closed()
-
-    def _place(self, agent_id: str, leg: StreamLeg, start: CallStart) -> None:
-        info = CallInfo(
-            agent_id=agent_id,
-            call_id=str(uuid.uuid4()),
-            from_number=start.from_number,
-            to_number=start.to_number,
-            metadata=start.metadata,
-            kind=leg.kind,
-        )
-        self._place_leg(info, leg)
 
     def _place_leg(self, info: CallInfo, leg: Leg, options: CallOptions | None = None) -> GatewayCall:
         return self.switchboard.place(info, leg, asyncio.get_running_loop().time(), options)
@@ -421,6 +421,8 @@ class Gateway:
         self.switchboard.shutdown(asyncio.get_running_loop().time())
         self._connections.close_all()
         browsers = asyncio.create_task(self._services.close_calls())
+        if self._cloud is not None:
+            await self._cloud.close()
         try:
             async with asyncio.timeout(2 * CLOSE_S):
                 await self._connections.wait_closed()

@@ -111,10 +111,10 @@ def _exceptions(contracts: list[dict[str, object]], kinds: set[str]) -> set[str]
     return found
 
 
-def test_at_most_five_imports_point_up(contracts: list[dict[str, object]]) -> None:
+def test_at_most_six_imports_point_up(contracts: list[dict[str, object]]) -> None:
     """Those that stay are named in pyproject.toml with their reason: no list of exceptions grows in silence."""
     exceptions = _exceptions(contracts, {"layers", "forbidden"})
-    assert len(exceptions) <= 5, sorted(exceptions)
+    assert len(exceptions) <= 6, sorted(exceptions)
 
 
 def test_a_circle_is_allowed_for_types_alone(contracts: list[dict[str, object]]) -> None:

@@ -1,0 +1,142 @@
+"""`CloudActions`: what is asked of Piopiy's cloud about a call in progress, by its REST API: transfers, and the end.
+
+The client is piopiy-agent's `PiopiyCallControl`. What became of a transfer comes as a message in the room; the API is
+asked as well, in case it does not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import aiohttp
+from loguru import logger
+from piopiy_agent import PiopiyAPIError, PiopiyCallControl, TransferStatus, parse_transfer_status
+
+from piopiy_pipeline.call import EndReason, TransferOutcomeName
+from piopiy_pipeline.gateway.core.leg import TransferDone
+from piopiy_pipeline.signaling.messages import Transfer
+
+__all__ = ["CloudActions"]
+
+HANG_UP_S = 3.0
+"""How long the cloud may take to hang up, in seconds. The call is over here in any case."""
+POLL_S = 2.0
+STATUS_TOPIC = "transfer_status"
+NUMBER = re.compile(r"\+?[0-9]{3,20}")
+_SEPARATORS = str.maketrans("", "", " ()-./")
+_OUTCOMES: dict[str | None, TransferOutcomeName] = {
+    "busy": "busy",
+    "no_answer": "no_answer",
+    "rejected": "declined",
+    "invalid_number": "unreachable",
+    "unreachable": "unreachable",
+    "call_barred": "unreachable",
+    "network_error": "unreachable",
+}
+
+
+class CloudActions:
+    """The actions of one call.
+
+    Args:
+        call_uuid: The call, as the cloud knows it.
+        token: The agent's token.
+        api_url: The REST API.
+    """
+
+    def __init__(self, call_uuid: str, *, token: str, api_url: str) -> None:
+        self._control = PiopiyCallControl(call_uuid, token=token, api_url=api_url)
+        self._transfer: asyncio.Task[None] | None = None
+        self._settled: asyncio.Future[TransferStatus] | None = None
+        self._request_id = ""
+
+    def transfer(self, request: Transfer, done: TransferDone) -> None:
+        """Begin a transfer. One at a time.
+
+        Args:
+            request: Whom to hand the caller to.
+            done: Called once with what became of it, unless the call ends before.
+        """
+        self._settled = asyncio.get_running_loop().create_future()
+        self._transfer = asyncio.create_task(self._run(request, self._settled, done), name="cloud transfer")
+
+    def room_message(self, topic: str, data: bytes) -> None:
+        """Take a message of the cloud in the room."""
+        if topic != STATUS_TOPIC or (status := parse_transfer_status(data)) is None:
+            return
+        ours = status.request_id in ("", self._request_id)
+        if status.settled and ours and self._settled is not None and not self._settled.done():
+            self._settled.set_result(status)
+
+    async def hang_up(self, reason: EndReason, detail: str) -> None:
+        """Have the cloud hang up. What it answers is logged, and changes nothing."""
+        try:
+            async with asyncio.timeout(HANG_UP_S):
+                await self._control.hangup(reason=(detail or reason.value)[:200])
+        except PiopiyAPIError as error:
+            if error.status != 404:  # the call has ended there already
+                logger.warning("Piopiy's cloud did not hang up: {}", error)
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
+            logger.warning("Piopiy's cloud could not be told to hang up: {}", error or "no answer")
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self._transfer is not None:
+            self._transfer.cancel()
+            await asyncio.gather(self._transfer, return_exceptions=True)
+        await self._control.close()
+
+    async def _run(
+        self, request: Transfer, settled: asyncio.Future[TransferStatus], done: TransferDone
+    ) -> None:
+        outcome, detail = await self._outcome(request, settled)
+        done(outcome, detail, asyncio.get_running_loop().time())
+
+    async def _outcome(
+        self, request: Transfer, settled: asyncio.Future[TransferStatus]
+    ) -> tuple[TransferOutcomeName, str]:
+        try:
+            asked = await self._ask(request)
+            self._request_id = asked
+            if not request.warm:
+                return "bridged", ""  # the cloud hands the caller over at once
+            status = await self._wait(asked, settled)
+        except ValueError as error:
+            return "unreachable", str(error)
+        except PiopiyAPIError as error:
+            under_way = error.error == "transfer_in_progress"
+            return "refused" if under_way or error.status == 403 else "failed", f"Piopiy's cloud: {error}"
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
+            return "failed", f"Piopiy's cloud was not reached: {error or 'no answer'}"
+        if status.status == "completed":
+            return "bridged", ""
+        return _OUTCOMES.get(status.reason, "failed"), f"Piopiy's cloud: {status.reason or status.status}"
+
+    async def _ask(self, request: Transfer) -> str:
+        """Ask for the transfer. Returns its id there. Raises `ValueError` if the destination is none for the cloud."""
+        number = request.to.translate(_SEPARATORS)
+        is_sip = request.to.startswith(("sip:", "sips:"))
+        if not is_sip and not NUMBER.fullmatch(number):
+            raise ValueError(f"Piopiy's cloud calls numbers and SIP URIs, and {request.to!r} is neither")
+        if request.warm:
+            result = await self._control.warm_transfer(
+                to_number=None if is_sip else number.lstrip("+"),
+                sip_uri=request.to if is_sip else None,
+                timeout_sec=max(1, round(request.ring_timeout_s)),
+                transfer_summary=request.summary or None,
+            )
+        elif is_sip:
+            raise ValueError("Piopiy's cloud hands callers over to numbers; a SIP URI needs warm=True")
+        else:
+            result = await self._control.blind_transfer(to_number=number.lstrip("+"))
+        return str(result.request_id)
+
+    async def _wait(self, request_id: str, settled: asyncio.Future[TransferStatus]) -> TransferStatus:
+        while True:
+            await asyncio.wait((settled,), timeout=POLL_S)
+            if settled.done():
+                return settled.result()
+            status: TransferStatus = await self._control.transfer_status(request_id)
+            if status.settled:
+                return status

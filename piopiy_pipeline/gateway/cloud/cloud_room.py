@@ -1,0 +1,281 @@
+"""`CloudRoom`: one room of LiveKit, with the bot in it: sound in pieces, keys, and who is there.
+
+LiveKit's client is native code with threads of its own: it has the jitter buffer, the codecs and the connection, and
+comes back by itself after a network that was lost. This is the shell around it. What the bot says is paced by the
+gateway's frame clock; the client's own queue is short, so that little is in it that nobody has heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from livekit import rtc
+from livekit.rtc.participant import PublishDTMFError, PublishTrackError
+from loguru import logger
+
+from piopiy_pipeline.audio.frame import FRAME_MS
+
+__all__ = ["CloudRoom", "CloudRoomError", "CloudRoomListener"]
+
+QUEUE_MS = 60
+"""What LiveKit's client may have of the bot's speech, in milliseconds: enough for a late timer of its own."""
+WAITING_FRAMES = 15
+"""Frames of 20 ms that may wait for it: what a late frame clock sends at once, and a bit more."""
+CALLER_FRAMES = 100
+"""Frames of 20 ms of the caller's that may wait for this process."""
+LEAVE_S = 3.0
+"""How long leaving a room may take, in seconds."""
+SUBSCRIBED_S = 1.0
+"""A server that does not say within so many seconds that the caller has subscribed to the bot's track never does."""
+FINISH_S = 0.5
+"""How long leaving waits for the last of the bot's speech, in seconds."""
+_KEYS = "0123456789*#ABCD"  # a key's place is its code (RFC 4733 §3.2)
+_NO_CALLERS = (rtc.ParticipantKind.PARTICIPANT_KIND_AGENT, rtc.ParticipantKind.PARTICIPANT_KIND_EGRESS)
+
+
+class CloudRoomError(Exception):
+    """The room cannot be joined. The text says why."""
+
+
+class CloudRoomListener(Protocol):
+    """Receives what happens in a room, on the event loop. Sound is PCM16 little-endian mono at the room's rate."""
+
+    def room_caller(self) -> None:
+        """Handle that the caller is there: they hear and are heard from now on. Called once."""
+
+    def room_audio(self, pcm: bytes) -> None:
+        """Take 20 ms of what the caller said."""
+
+    def room_keys(self, digits: str) -> None:
+        """Take telephone keys that the caller pressed."""
+
+    def room_message(self, topic: str, data: bytes) -> None:
+        """Take a message that the cloud sent into the room."""
+
+    def room_left(self, detail: str) -> None:
+        """Handle that the caller has left, or that the room is gone. Called once."""
+
+
+class CloudRoom:
+    """One room. `join` it, and `leave` it in any case.
+
+    Args:
+        listener: Told what happens.
+        rate: The sample rate of both directions, in Hz.
+    """
+
+    def __init__(self, listener: CloudRoomListener, *, rate: int) -> None:
+        self.dropped = 0
+        """How many frames of the bot's were dropped, because the client did not take them in time."""
+        self._listener = listener
+        self._rate = rate
+        self._room = rtc.Room()
+        self._source: rtc.AudioSource | None = None
+        self._caller: str | None = None  # their identity
+        self._heard_of = False  # whether the caller's track was there
+        self._heard = False  # whether somebody has subscribed to the bot's
+        self._waits_for_server: asyncio.TimerHandle | None = None  # to say that the bot is heard
+        self._waiting: deque[bytes] = deque()
+        self._more = asyncio.Event()
+        self._idle = asyncio.Event()  # nothing waits
+        self._idle.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._joining: asyncio.Task[None] | None = None
+        self._over = False
+        on = self._room.on
+        on("track_subscribed", self._on_track)
+        on("local_track_subscribed", lambda track: self._on_heard())
+        on("participant_connected", self._on_came)
+        on("participant_disconnected", self._on_gone)
+        on("disconnected", lambda reason: self._left(f"the room was closed: {_reason_name(reason)}"))
+        on("reconnecting", lambda: logger.warning("the connection to the room is lost: trying again"))
+        on("reconnected", lambda: logger.info("the connection to the room is back"))
+        on("track_muted", self._on_muted)
+        on("track_unmuted", self._on_muted)
+        on("sip_dtmf_received", lambda keys: self._on_keys(keys.digit))
+        on("data_received", lambda packet: self._on_data(packet))
+
+    @property
+    def identity(self) -> str:
+        """Who the bot is in the room."""
+        return str(self._room.local_participant.identity)
+
+    async def join(self, url: str, token: str, timeout_s: float) -> None:
+        """Join, and publish the bot's track.
+
+        Args:
+            url: The address of LiveKit's server.
+            token: The access token for this room.
+            timeout_s: How long it may take, in seconds.
+
+        Raises:
+            CloudRoomError: It could not be joined in time, or at all.
+        """
+        # A connection that is being made cannot be called off: it is left when it has been made.
+        self._joining = asyncio.create_task(self._join(url, token), name="join the room")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._joining)
+        except TimeoutError:
+            raise CloudRoomError(f"not joined within {timeout_s * 1000:.0f} ms") from None
+        except (rtc.ConnectError, PublishTrackError) as error:
+            raise CloudRoomError(error.message) from None
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Say 20 ms after what waits."""
+        if len(self._waiting) >= WAITING_FRAMES:
+            self.dropped += 1
+            return
+        self._waiting.append(pcm)
+        self._idle.clear()
+        self._more.set()
+
+    def clear(self) -> None:
+        """Drop what waits and was not heard."""
+        self._waiting.clear()
+        if self._source is not None and not self._over:
+            self._source.clear_queue()
+
+    def press(self, digits: str) -> None:
+        """Press telephone keys towards the caller."""
+        self._start(self._press(digits), "keys")
+
+    async def finish_speech(self) -> None:
+        """Wait until the last of the bot's speech has left for the room, for a moment at most."""
+        if self._source is None or self._over:
+            return
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await self._idle.wait()
+                await self._source.wait_for_playout()
+        except TimeoutError:
+            logger.debug("the room did not take the last of the bot's speech in time")
+
+    async def leave(self) -> None:
+        """Leave, at once. Takes a bounded time, and may be called twice."""
+        if self._joining is not None:
+            await asyncio.wait((self._joining,), timeout=LEAVE_S)
+            self._joining.cancel()
+            await asyncio.gather(self._joining, return_exceptions=True)
+        self._over = True
+        if self._waits_for_server is not None:
+            self._waits_for_server.cancel()
+        for task in self._tasks:
+            task.cancel()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._room.disconnect()
+                if self._source is not None:
+                    await self._source.aclose()
+        except TimeoutError:
+            logger.warning("the room was not left within {:g} s", LEAVE_S)
+
+    async def _join(self, url: str, token: str) -> None:
+        await self._room.connect(url, token)
+        for who in self._room.remote_participants.values():
+            self._on_came(who)
+        self._source = rtc.AudioSource(self._rate, 1, queue_size_ms=QUEUE_MS)
+        track = rtc.LocalAudioTrack.create_audio_track("bot", self._source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False)
+        await self._room.local_participant.publish_track(track, options)
+        self._start(self._speak(self._source), "speech")
+
+    async def _speak(self, source: rtc.AudioSource) -> None:
+        while True:
+            if not self._waiting:
+                self._idle.set()
+                self._more.clear()
+                await self._more.wait()
+            pcm = self._waiting.popleft() if self._waiting else b""
+            if pcm:
+                await source.capture_frame(rtc.AudioFrame(pcm, self._rate, 1, len(pcm) // 2))
+
+    async def _press(self, digits: str) -> None:
+        try:
+            for digit in digits:
+                await self._room.local_participant.publish_dtmf(code=_KEYS.index(digit), digit=digit)
+        except PublishDTMFError as error:
+            logger.warning("keys were not sent to the caller: {}", error.message)
+
+    # ------------------------------------------------------------------ what happens in the room
+
+    def _on_came(self, who: rtc.RemoteParticipant) -> None:
+        """Take the first who comes for the caller, who may leave before they were heard."""
+        logger.debug("{} has come into the room", who.identity)
+        if self._caller is None and who.kind not in _NO_CALLERS:
+            self._caller = who.identity
+
+    def _on_track(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant
+    ) -> None:
+        if track.kind != rtc.TrackKind.KIND_AUDIO or who.kind in _NO_CALLERS:
+            return
+        if self._heard_of and self._caller != who.identity:
+            logger.info("{} is in the room, too: the bot hears {} alone", who.identity, self._caller)
+            return
+        first, self._heard_of, self._caller = not self._heard_of, True, who.identity
+        self._start(self._hear(track), "caller")
+        if first and self._heard:
+            self._listener.room_caller()
+        elif first:
+            self._waits_for_server = asyncio.get_running_loop().call_later(SUBSCRIBED_S, self._on_heard)
+
+    def _on_heard(self) -> None:
+        """Note that the bot is heard, or that the server does not say so."""
+        if self._waits_for_server is not None:
+            self._waits_for_server.cancel()
+        if not self._heard and not self._over:
+            self._heard = True
+            if self._heard_of:
+                self._listener.room_caller()
+
+    async def _hear(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(
+            track, capacity=CALLER_FRAMES, sample_rate=self._rate, num_channels=1, frame_size_ms=FRAME_MS
+        )
+        try:
+            async for event in stream:
+                self._listener.room_audio(bytes(event.frame.data))
+        finally:
+            await stream.aclose()
+
+    def _on_gone(self, who: rtc.RemoteParticipant) -> None:
+        if who.identity == self._caller:
+            self._left("")
+
+    def _on_muted(self, who: rtc.Participant, publication: rtc.TrackPublication) -> None:
+        if who.identity == self._caller:
+            logger.info("the caller's track is {}", "muted" if publication.muted else "not muted any more")
+
+    def _on_keys(self, digit: str) -> None:
+        if digit in _KEYS:
+            self._listener.room_keys(digit)
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        self._listener.room_message(packet.topic or "", packet.data)
+
+    def _left(self, detail: str) -> None:
+        if not self._over:
+            self._over = True
+            self._listener.room_left(detail)
+
+    # ------------------------------------------------------------------ tasks
+
+    def _start(self, what: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(what, name=f"room: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("{} failed", task.get_name())
+            if not self._over:
+                self._left(f"{task.get_name()} failed: {error}")
+
+
+def _reason_name(reason: rtc.DisconnectReason.ValueType) -> str:
+    return str(rtc.DisconnectReason.Name(reason)).lower()

@@ -1,0 +1,159 @@
+"""`CloudWorker`: the gateway as a worker of Piopiy's cloud. It takes jobs, and makes a call of each.
+
+Registration, heartbeats and new connections are piopiy-agent's. A job for which no instance has a place is turned down
+at once, so that the cloud asks another worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+from piopiy_agent import PiopiyWorker
+
+from piopiy_pipeline._version import __version__
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.compat.piopiy_agent import switch_drain
+from piopiy_pipeline.gateway.cloud.cloud_actions import CloudActions
+from piopiy_pipeline.gateway.cloud.config import CloudConfig
+from piopiy_pipeline.gateway.cloud.room_leg import RoomLeg
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall, PlaceCall
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from piopiy_agent import Job
+
+__all__ = ["CloudWorker"]
+
+CLOSE_S = 8.0
+"""How long jobs may take to leave their rooms when the gateway closes, in seconds."""
+SENT_S = 0.1
+"""How long the last messages may take to leave, in seconds."""
+MOST_METADATA = 64
+"""So many variables, and so many headers, of a call reach its bot."""
+MAX_ID = 64
+
+
+class CloudWorker:
+    """The worker. `start` it when the gateway listens, and `close` it when its calls have ended.
+
+    Args:
+        config: The settings.
+        switchboard: Who is in which call.
+        place: Places calls.
+    """
+
+    def __init__(self, config: CloudConfig, switchboard: Switchboard, place: PlaceCall) -> None:
+        self._config = config
+        self._switchboard = switchboard
+        self._place = place
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._running: asyncio.Task[None] | None = None
+        self._worker = PiopiyWorker(
+            agent_id=config.agent_id,
+            token=config.token,
+            register=config.address,
+            tls=config.tls,
+            max_sessions=config.max_calls,
+            runtime=f"piopiy_pipeline/{__version__}",
+        )
+        self._worker.on_job(self._on_job)
+
+    def start(self) -> None:
+        """Register, and take jobs from now on. Returns at once."""
+        logger.info(
+            "taking calls of Piopiy's cloud as {}, at {}", self._config.agent_id, self._config.address
+        )
+        self._running = asyncio.create_task(self._worker.run(), name="Piopiy's cloud")
+        self._running.add_done_callback(self._done)
+
+    def drain(self, on: bool) -> None:
+        """Take no more jobs, while calls in progress go on; or take jobs again."""
+        task = asyncio.create_task(switch_drain(self._worker, on=on), name="drain Piopiy's cloud")
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        if not on and self._running is not None and self._running.done():
+            self.start()
+
+    async def close(self) -> None:
+        """Leave all rooms, and the cloud. The calls have ended before."""
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=CLOSE_S)
+            await asyncio.sleep(SENT_S)
+        for job in self._jobs:
+            job.cancel()
+        if self._running is not None:
+            self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    def _done(self, running: asyncio.Task[None]) -> None:
+        if running.cancelled():
+            return
+        if (error := running.exception()) is not None:
+            logger.opt(exception=error).error("Piopiy's cloud is not served any more")
+        else:
+            logger.warning(
+                "Piopiy's cloud has drained this worker: it sends no calls until the gateway is started again"
+            )
+
+    async def _on_job(self, job: Job) -> None:
+        """Serve a job in a task of its own, which the worker's is there for."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._jobs.add(task)
+        try:
+            await self._serve(job)
+        finally:
+            self._jobs.discard(task)
+
+    async def _serve(self, job: Job) -> None:
+        call_id = job.call.call_uuid if 0 < len(job.call.call_uuid) <= MAX_ID else str(uuid.uuid4())
+        refusal = self._refusal(call_id)
+        if refusal is not None:
+            await job.reject(*refusal)
+            return
+        with logger.contextualize(call_id=call_id):
+            placed: list[GatewayCall] = []
+
+            def early() -> bool:
+                return any(call.phase in (Phase.SETUP, Phase.LIVE) for call in placed)
+
+            leg = RoomLeg(
+                job,
+                CloudActions(job.call.call_uuid, token=self._config.token, api_url=self._config.api_url),
+                early=early if self._config.accept == "joined" else None,
+            )
+            placed.append(self._place(self._info(job, call_id), leg))
+            await leg.serve()
+
+    def _refusal(self, call_id: str) -> tuple[str, str] | None:
+        """Return why a job is turned down, in the cloud's word and in a sentence; None if it is not."""
+        agent_id, board = self._config.agent_id, self._switchboard
+        if board.drain.on:
+            return "SHUTTING_DOWN", "the gateway drains"
+        if board.call(call_id) is not None:
+            return "CONFIG_ERROR", "this call is in progress here already"
+        if not (board.instances.any_free(agent_id) or board.resources.summoner.has_place(agent_id)):
+            return "AT_CAPACITY", "no instance of the agent is connected and free"
+        return None
+
+    def _info(self, job: Job, call_id: str) -> CallInfo:
+        call = job.call
+        metadata: dict[str, Any] = dict(list(call.variables.items())[:MOST_METADATA])
+        if call.sip_headers:
+            metadata["sip"] = dict(list(call.sip_headers.items())[:MOST_METADATA])
+        if call.direction:
+            metadata.setdefault("direction", call.direction)
+        return CallInfo(
+            agent_id=self._config.agent_id,
+            call_id=call_id,
+            from_number=call.from_number or None,
+            to_number=call.to_number or None,
+            metadata=metadata or None,
+            kind="phone",
+        )
