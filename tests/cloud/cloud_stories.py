@@ -298,6 +298,7 @@ async def drained() -> dict[str, Any]:
         refused = await cloud.wait("rejected", job="refused")
         await cloud.do("leave", job="again")
         await cloud.wait("completed", job="again")
+        await here.ended(2)
         return {
             "late": late["reason"],
             "went_on": went_on,

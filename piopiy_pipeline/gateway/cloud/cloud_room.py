@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from livekit import rtc
+import livekit.rtc as rtc
 from livekit.rtc.participant import PublishDTMFError, PublishTrackError
 from loguru import logger
 
