@@ -27,6 +27,7 @@ from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.context_turns import ContextTurns
@@ -171,7 +172,8 @@ class PipelineRun:
             idle=options.idle if not isinstance(options.idle, bool) else phrases.idle if options.idle else (),
             idle_timeout_s=options.idle_timeout_s,
             phrases=phrases,
-            has_voice=any(isinstance(service, TTSService) for service in services),
+            has_voice=(has_voice := any(isinstance(service, TTSService) for service in services)),
+            can_ask=has_voice or any(is_realtime(service) for service in services),
         )
         self._guard = monitor.guard
         self._eager: EagerAnswers | None = None

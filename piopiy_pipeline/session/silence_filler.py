@@ -79,6 +79,7 @@ class SilenceFiller:
         idle_timeout_s: The call ends when nobody has spoken for this long; None: never.
         phrases: What is said if the author has not said what.
         has_voice: Whether there is a TTS.
+        can_ask: Whether the caller can be asked: by a TTS, or by a model that speaks itself.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class SilenceFiller:
         idle_timeout_s: float | None,
         phrases: Phrases,
         has_voice: bool,
+        can_ask: bool,
     ) -> None:
         self._state = state
         self._monitor = monitor
@@ -108,7 +110,7 @@ class SilenceFiller:
             sentence=bool(self._says),
             sound=filler is not None and filler.sound,
         )
-        self._idle = IdleCaller(idle_timeout_s, idle if has_voice else ())
+        self._idle = IdleCaller(idle_timeout_s, idle if can_ask else ())
 
     async def prepare(self) -> None:
         """Read the author's recording, if there is one."""

@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+import pytest
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import (
-    Caller,
-    OpenAIRealtimeServer,
-    Replies,
-    SimulatedCall,
-    Transcripts,
-    simulate,
-)
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Stalls, Tool, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.difficult_callers import COUGH
-from tests.support.virtual import PEOPLE, YES, spoken_s, texts
+from tests.support.difficult_callers import COUGH, NO_WAIT
+from tests.support.realtime_calls import GREETING, LONG, Case
+from tests.support.services import ScriptedLLM, ScriptedSTT
+from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, spoken_s, texts
 
-GREETING = "Good evening, how can I help you today?"
-LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."
-
-
-class Case:
-    """A call to a bot whose model is at a server of the test's."""
-
-    def __init__(self, *replies: Any, ears: Transcripts | None = None, **options: Any) -> None:
-        self.server = OpenAIRealtimeServer(Replies(*replies), ears=ears, **options)
-        self.agent: VoiceAgent | None = None
-
-    def service(self, **options: Any) -> OpenAIRealtimeLLMService:
-        return OpenAIRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
-
-    def call(
-        self,
-        caller: Caller,
-        *,
-        agent: dict[str, Any] | None = None,
-        seed: int = 0,
-        watch: Callable[[VoiceAgent], None] = lambda _: None,
-        action: dict[str, Any] | None = None,
-        run: Callable[[VoiceAgent], Awaitable[Any]] | None = None,
-    ) -> SimulatedCall:
-        async def bot(call_id: str) -> None:
-            async with self.server:
-                self.agent = VoiceAgent(
-                    **{"instructions": "Be brief.", "greeting": GREETING, **(agent or {})}
-                )
-                watch(self.agent)
-                await self.agent.Action(llm=self.service(), **(action or {}))
-                await (run or VoiceAgent.start)(self.agent)
-
-        return simulate(bot, caller, seed=seed)
-
-    @property
-    def context(self) -> list[Any]:
-        assert self.agent is not None
-        assert self.agent.context is not None
-        return self.agent.context.get_messages()
+TWO = ["a table please", "yes"]
 
 
 def test_a_whole_call() -> None:
-    case = Case("A table for two.", "Goodbye.", ears=Transcripts(texts=["a table please", "yes"]))
+    case = Case("A table for two.", "Goodbye.", texts=TWO)
     call = case.call(Caller().say(PEOPLE).say(YES))
     call.assert_ended(EndReason.CALLER_HANGUP)
     said = [GREETING, "A table for two.", "Goodbye."]
@@ -82,7 +38,7 @@ def test_a_whole_call() -> None:
 
 
 def test_a_barge_in_is_told_the_provider_at_the_position_that_was_heard() -> None:
-    case = Case(LONG, "Bye.", ears=Transcripts(texts=["a table please", "goodbye then"]))
+    case = Case(LONG, "Bye.", texts=["a table please", "goodbye then"])
     call = case.call(Caller().say(PEOPLE).interrupt(YES, after=1.5))
     session = case.server.session
     (cut,) = session.truncations
@@ -104,7 +60,7 @@ def test_a_barge_in_is_told_the_provider_at_the_position_that_was_heard() -> Non
 
 
 def test_a_cough_over_the_answer_cuts_nothing() -> None:
-    case = Case(LONG, ears=Transcripts(texts=["a table please", ""]))
+    case = Case(LONG, texts=["a table please", ""])
     call = case.call(Caller().say(PEOPLE).interrupt(COUGH, after=1.5))
     assert texts(call, "bot") == [GREETING, LONG]
     assert call.of("hold")
@@ -112,3 +68,187 @@ def test_a_cough_over_the_answer_cuts_nothing() -> None:
     assert not call.of("interruption")
     assert case.server.session.truncations == []
     assert case.server.session.count("response.create") == 2
+
+
+# ---------------------------------------------------------------------- who decides on turns
+
+
+@pytest.mark.parametrize("turns", ["smart", 0.5])
+def test_our_own_turn_detection_ends_the_callers_turn(turns: str | float) -> None:
+    case = Case("A table for two.", "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), action={"turns": turns})
+    assert texts(call, "bot") == [GREETING, "A table for two.", "Goodbye."]
+    assert texts(call, "user") == ["a table please", "yes"]
+    session = case.server.session
+    assert session.config.turn_detection is None
+    assert session.count("input_audio_buffer.commit") == 2
+
+
+def test_with_our_own_turns_the_length_of_a_sound_decides_over_the_bots_speech() -> None:
+    case = Case(LONG, "Bye.", texts=["a table please", "no wait"])
+    call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5), action={"turns": "smart"})
+    said = texts(call, "bot")
+    assert LONG.startswith(said[1])
+    assert said[1] != LONG
+    assert said[2:] == ["Bye."]
+    (cut,) = case.server.session.truncations
+    begun = next(event.at for event in call.of("bot_audio") if event.at > 4)
+    assert abs(cut.audio_end_ms / 1000 - (call.of("hold")[0].at - begun)) <= 0.02
+
+
+def test_an_immediate_interruption_leaves_it_to_the_provider() -> None:
+    case = Case(LONG, "Bye.", texts=["a table please", "goodbye then"])
+    call = case.call(Caller().say(PEOPLE).interrupt(YES, after=1.5), action={"interruption": "immediate"})
+    session = case.server.session
+    assert texts(call, "bot")[2:] == ["Bye."]
+    (cut,) = session.truncations
+    begun = next(event.at for event in call.of("bot_audio") if event.at > 4)
+    assert abs(cut.audio_end_ms / 1000 - (call.of("interruption")[-1].at - begun)) < 0.021
+    assert session.count("response.create") == 1, "of the greeting"
+
+
+# ---------------------------------------------------------------------- tools
+
+
+def test_a_tool_is_used_and_its_result_is_answered() -> None:
+    booked = []
+
+    async def book(params: FunctionCallParams, people: int) -> None:
+        """Book a table.
+
+        Args:
+            people: For how many.
+        """
+        booked.append(people)
+        await params.result_callback({"booked": people})
+
+    case = Case([Tool("book", people=2), "It is booked."], "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
+    assert booked == [2]
+    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."]
+    call.assert_tool("book", people=2)
+    assert not call.of("error")
+    assert case.server.session.count("response.create") == 4
+
+
+# ---------------------------------------------------------------------- what the bot is told to say
+
+
+def test_the_bot_waits_for_the_caller_without_a_greeting() -> None:
+    case = Case("A table for two.", texts=["a table please"])
+    call = case.call(Caller().say(PEOPLE), agent={"greeting": None})
+    assert texts(call, "bot") == ["A table for two."]
+    assert case.server.session.config.body["instructions"] == "Be brief."
+
+
+def test_say_tells_whether_it_was_heard() -> None:
+    heard: list[bool] = []
+
+    def watch(agent: VoiceAgent) -> None:
+        async def say(_: object) -> None:
+            heard.append(await agent.say("One moment please, I have a look at that."))
+            heard.append(await agent.say(LONG))
+
+        agent.on("answered", say)
+
+    case = Case("Bye.", texts=["no wait"])
+    call = case.call(Caller().interrupt(NO_WAIT, after=5.0), agent={"greeting": None}, watch=watch)
+    assert heard == [True, False]
+    assert texts(call, "bot")[0].startswith("One moment please, I have a look at that.")
+
+
+def test_what_must_not_be_interrupted_is_heard_to_its_end() -> None:
+    heard: list[bool] = []
+
+    def watch(agent: VoiceAgent) -> None:
+        async def say(_: object) -> None:
+            heard.append(await agent.say(LONG, interruptible=False))
+
+        agent.on("answered", say)
+
+    case = Case("Bye.", "Bye.", texts=["no wait"])
+    call = case.call(Caller().interrupt(NO_WAIT, after=1.0), agent={"greeting": None}, watch=watch)
+    assert heard == [True]
+    assert texts(call, "bot")[0] == LONG
+    assert case.server.session.truncations == []
+
+
+def test_a_caller_who_says_nothing_is_asked_and_the_call_ends() -> None:
+    case = Case()
+    call = case.call(Caller().pause(60), agent={"idle_timeout_secs": 20})
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert len(texts(call, "bot")) == 4, "the greeting, two questions, and a goodbye"
+
+
+# ---------------------------------------------------------------------- when something fails
+
+
+def test_a_session_that_is_lost_is_opened_again_with_the_conversation() -> None:
+    faults = {2: Disconnects(0.5)}
+    case = Case("For how many?", LONG, texts=TWO, reply_faults=faults, voice=Voice(speed=2.0))
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert len(case.server.sessions) == 2
+    said = [one["content"] for one in case.server.session.conversation()]
+    assert "a table please" in said
+    assert "For how many?" in said
+    half, whole = texts(call, "bot")[2:]
+    assert LONG.startswith(half)
+    assert whole == LONG, "the answer that was lost is asked for once more"
+    (error,) = call.of("error")
+    assert "opened again" in error.data["message"]
+    assert case.said[-2:] == [half, LONG]
+
+
+def test_a_session_that_cannot_be_opened_again_ends_the_call_with_an_apology() -> None:
+    dropped, refused = {2: Disconnects(0.5)}, {number: Refused(503) for number in range(2, 20)}
+    case = Case("For how many?", LONG, texts=TWO, reply_faults=dropped, faults=refused)
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.ERROR)
+    assert recorded_apology_heard(call)
+    assert len(call.of("error")) == 1
+
+
+def test_an_answer_that_fails_is_apologised_for_and_asked_for_once_more() -> None:
+    case = Case("For how many?", "Goodbye.", texts=TWO, reply_faults={2: Refused(500)})
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    assert recorded_apology_heard(call)
+    assert texts(call, "bot")[-1] == "Goodbye."
+    assert len(call.of("error")) == 1
+
+
+def test_an_answer_that_does_not_come_is_given_up_and_asked_for_once_more() -> None:
+    case = Case("For how many?", "Goodbye.", texts=TWO, reply_faults={2: Stalls()})
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"reply_timeout_secs": 4})
+    assert recorded_apology_heard(call)
+    assert texts(call, "bot")[-1] == "Goodbye."
+
+
+@pytest.mark.parametrize("loss", [AgentLoss("user_turn", 0.3), AgentLoss("bot_turn", 0.3, 2)])
+def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(loss: AgentLoss) -> None:
+    case = Case("For how many?", "Certainly.", "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), losses=[loss])
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert len(case.server.sessions) == 2
+    assert texts(call, "bot").count(GREETING) == 1
+    assert len(texts(call, "user")) == 2
+    known = [one["content"] for one in case.server.session.conversation()]
+    assert "a table please" in known
+    assert known[-1] == texts(call, "bot")[-1]
+
+
+# ---------------------------------------------------------------------- what cannot work
+
+
+@pytest.mark.parametrize(
+    ("action", "error"),
+    [
+        ({"llm": ScriptedLLM(["Hello."])}, "llm alone is for a speech-to-speech service"),
+        ({"interruption": 2}, "words when they are over"),
+        ({"stt": ScriptedSTT([]), "turns": "provider"}, "tts is missing"),
+    ],
+)
+def test_what_cannot_work_is_a_sentence(action: dict[str, Any], error: str) -> None:
+    call = Case().call(Caller().pause(1), action=action)
+    call.assert_ended(EndReason.ERROR)
+    assert error in call.end_detail

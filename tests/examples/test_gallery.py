@@ -223,3 +223,14 @@ def test_a_visitor_of_the_page_talks_to_the_bot(tmp_path: Path, monkeypatch: pyt
                 await serving
 
     assert asyncio.run(scenario()) == "Hang up"
+
+
+# ---------------------------------------------------------------------- speech to speech
+
+
+def test_a_model_that_speaks_itself_takes_a_call_without_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    call_ = call("speech_to_speech", Caller().say(AUDIO / "booking/01-people.wav"))
+    call_.assert_ended(EndReason.CALLER_HANGUP)
+    printed = capsys.readouterr().out
+    assert "bot: Olive and Thyme, good day. How can I help you?" in printed
+    assert "bot: For how many people, and when?" in printed

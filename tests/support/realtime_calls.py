@@ -1,0 +1,78 @@
+"""Calls in virtual time to a bot whose model hears and speaks itself, at OpenAI's realtime server for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+
+from piopiy_pipeline.testing import (
+    AgentLoss,
+    OpenAIRealtimeServer,
+    Replies,
+    SimulatedCall,
+    Transcripts,
+    simulate,
+)
+from piopiy_pipeline.testing.scripted.faults import Fault
+from piopiy_pipeline.voice_agent import VoiceAgent
+
+__all__ = ["GREETING", "LONG", "Case"]
+
+GREETING = "Good evening, how can I help you today?"
+LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."
+
+
+class Case:
+    """A bot whose model is at a server of the test's, and a call to it."""
+
+    def __init__(
+        self,
+        *replies: Any,
+        texts: Sequence[str] | None = None,
+        reply_faults: Mapping[int, Fault] | None = None,
+        **options: Any,
+    ) -> None:
+        ears = Transcripts(texts=texts)
+        self.server = OpenAIRealtimeServer(Replies(*replies, faults=reply_faults), ears=ears, **options)
+        self.agents: list[VoiceAgent] = []
+        """One for each process that had the call."""
+
+    def call(
+        self,
+        caller: Any,
+        *,
+        agent: Mapping[str, Any] | None = None,
+        action: Mapping[str, Any] | None = None,
+        service: Mapping[str, Any] | None = None,
+        watch: Callable[[VoiceAgent], None] = lambda _: None,
+        run: Callable[[VoiceAgent], Awaitable[Any]] = VoiceAgent.start,
+        losses: Sequence[AgentLoss] = (),
+        seed: int = 0,
+    ) -> SimulatedCall:
+        """Have a caller call the bot."""
+
+        async def bot(call_id: str) -> None:
+            if not self.server.address:
+                await self.server.start()
+            made = VoiceAgent(**{"instructions": "Be brief.", "greeting": GREETING, **(agent or {})})
+            self.agents.append(made)
+            watch(made)
+            llm = OpenAIRealtimeLLMService(api_key="none", base_url=self.server.url, **(service or {}))
+            await made.Action(**{"llm": llm, **(action or {})})
+            await run(made)
+
+        return simulate(bot, caller, seed=seed, losses=losses)
+
+    @property
+    def context(self) -> list[Any]:
+        """The conversation, as the last process has it."""
+        context = self.agents[-1].context
+        assert context is not None
+        return context.get_messages()
+
+    @property
+    def said(self) -> list[Any]:
+        """The words of the conversation."""
+        return [message["content"] for message in self.context if message["role"] in ("user", "assistant")]
