@@ -14,8 +14,9 @@ from piopiy_pipeline.text import well_formed, well_formed_json
 
 __all__ = ["CallEnd", "CallInfo", "CallKind", "EndReason", "ToolUse", "TransferOutcomeName", "Turn"]
 
-CallKind = Literal["phone", "browser", "stream", "recorded"]
-"""How the caller is connected. ``stream`` is a WebSocket (``piopiy call``), ``recorded`` is a recording."""
+CallKind = Literal["phone", "browser", "stream", "recorded", "text"]
+"""How the caller is connected. ``stream`` is a WebSocket (``piopiy call``), ``recorded`` is a recording. ``text`` is a
+chat: nobody speaks, the caller types and reads."""
 
 TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
 """What became of a transfer, on the wire and in Python. The one list for the agent and the gateway."""

@@ -112,6 +112,8 @@ class CallPipeline:
         """Has answers begun ahead, in what `voice` has made."""
         self.realtime: RealtimeTurns | None = None
         """Who decides on turns, in what `speech_to_speech` has made."""
+        self.typed = False
+        """Whether the caller types, and is not heard."""
         for name, stage in stages:
             self._check_new(name, stage)
             self._stages[name] = stage
@@ -248,6 +250,8 @@ class CallPipeline:
             RuntimeError: Turns end by another strategy than the pipeline's own.
         """
         expected = ExpectedAnswer.of(answer)
+        if self.typed:
+            return  # a message is a whole turn, whatever was asked
         if self.turn_end is None:
             raise RuntimeError(
                 f"expect({str(expected)!r}): a strategy of pipecat's ends the turns of this pipeline, and does not "
@@ -275,6 +279,11 @@ class CallPipeline:
     def find(self, kind: type[FrameProcessor]) -> FrameProcessor | None:
         """Return the first stage of a class, or None."""
         return next((stage for stage in self._stages.values() if isinstance(stage, kind)), None)
+
+    def wants_audio(self, name: str) -> bool:
+        """Return whether a stage uses the caller's audio, as far as is known."""
+        stage = self[name]
+        return self._wants_audio.get(name, not _is_a(stage, _DEAF) or is_realtime(stage))
 
     # ------------------------------------------------------------------ changing
 
@@ -421,8 +430,7 @@ class CallPipeline:
         wanting = [
             i
             for i, (name, stage) in enumerate(stages)
-            if self._wants_audio.get(name, not _is_a(stage, _DEAF) or is_realtime(stage))
-            or isinstance(stage, BaseInputTransport)
+            if self.wants_audio(name) or isinstance(stage, BaseInputTransport)
         ]
         last = chain[wanting[-1]]
         if wanting[-1] + 1 < len(chain):

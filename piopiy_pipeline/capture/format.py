@@ -73,7 +73,7 @@ class CapturedCallInfo(_JsonLine):
     from_number: str | None = None
     to_number: str | None = None
     metadata: dict[str, Any] | None = None
-    kind: Literal["phone", "browser", "stream", "recorded"] = "stream"
+    kind: Literal["phone", "browser", "stream", "recorded", "text"] = "stream"
 
     def info(self) -> CallInfo:
         """Return it as the value that a session takes."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from piopiy_pipeline.cli.call import call as _call
+from piopiy_pipeline.cli.chat import chat as _chat
 from piopiy_pipeline.cli.check import check as _check
 from piopiy_pipeline.cli.dev import dev as _dev
 from piopiy_pipeline.cli.drain import drain as _drain
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (_dev, _call, _load, _start, _gateway, _drain, _check, _simulate, _replay):
+for _verb in (_dev, _call, _chat, _load, _start, _gateway, _drain, _check, _simulate, _replay):
     app.command()(_verb)
 
 

@@ -31,6 +31,7 @@ from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
 from piopiy_pipeline.session.providers.provider_failures import DEFAULT_ERROR_LINE
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.session.surviving_state import SurvivingState
+from piopiy_pipeline.session.text_chat import as_text_chat
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 
@@ -252,6 +253,8 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             limits,
             self._flow,
         )
+        if self.info.kind == "text":
+            options = as_text_chat(chain, options)
         if self._expected is not None:
             chain.expect(self._expected)
         self._chain = chain

@@ -65,6 +65,11 @@ class ClientApplication:
         """The version of RTVI that the client speaks; None if it speaks another protocol, or is no client."""
         return None if self._rtvi is None else self._rtvi.protocol
 
+    @property
+    def unread(self) -> bool:
+        """Whether words of a text chat are on their way to the client, and not sent yet."""
+        return self._state.info.kind == "text" and self._rtvi is not None and self._rtvi.unsent
+
     def on_message(self, data: dict[str, Any]) -> bool:
         """Handle a message of the client. Returns whether it was carried out, so that the pipeline need not
         see it.

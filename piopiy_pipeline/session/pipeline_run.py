@@ -133,6 +133,7 @@ class PipelineRun:
             state, pipeline, self._worker, transport, monitor, hang_up=self.hang_up
         )
         self._drain = SpeechDrain(state, monitor, output)
+        self._drain.unread = lambda: self.client.unread
         self._hangup = PendingHangup(state, self._worker, self._drain)
         services = services_of(pipeline)
         self._usage = UsageMeter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -41,6 +42,8 @@ class SpeechDrain:
         self._state = state
         self._monitor = monitor
         self._output = output
+        self.unread: Callable[[], bool] = lambda: False
+        """Returns whether words are on their way to who reads them."""
 
     async def wait_until_finished(
         self, drain_s: float, *, longest_s: float = LONGEST_GOODBYE_S, or_sentence: bool = False
@@ -117,7 +120,7 @@ class SpeechDrain:
 
     @property
     def _speaks(self) -> bool:
-        return (self._monitor.speaking or not self._output.settled) and self._progresses
+        return self.unread() or ((self._monitor.speaking or not self._output.settled) and self._progresses)
 
     @property
     def _progresses(self) -> bool:

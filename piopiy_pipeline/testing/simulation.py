@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -26,11 +26,13 @@ from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.signaling.messages import Control, Transfer
 from piopiy_pipeline.stuck import describe_tasks
-from piopiy_pipeline.testing.agent_loss import AgentLoss, check_losses
+from piopiy_pipeline.testing.agent_loss import AgentLoss
 from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.call_setting import Medium, Progress, Setting
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
 from piopiy_pipeline.testing.line.line import Line
+from piopiy_pipeline.testing.line.text_link import TextCallerLine, TextCallerLink
 from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.testing.report.latency import turns_of
 from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
@@ -50,8 +52,6 @@ __all__ = ["Bot", "CallStuck", "Progress", "Setting", "simulate", "simulate_many
 
 Bot = CreateSession | Path
 """An author's `create_session`, or the file of a bot."""
-Progress = Callable[[int, float], None]
-"""Called once in a second of a call, with the seed of the call and its seconds that are over."""
 SETUP_S = 10.0
 """How long the bot may take to answer, as at a gateway."""
 MARGIN_S = 60.0
@@ -60,31 +60,6 @@ MARGIN_S = 60.0
 
 class CallStuck(SimulationError):
     """A part of the bot holds the call up for ever. The message names that part."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """All arguments of `simulate` that belong to one call, but the bot and the caller."""
-
-    seed: int = 0
-    rate: int = 16000
-    line: Line = field(default_factory=Line)
-    info: CallInfo | None = None
-    providers: Providers | None = None
-    limit_s: float = 600.0
-    record: Path | None = None
-    progress: Progress | None = None
-    transfers: Transfers | None = None
-    losses: Sequence[AgentLoss] = ()
-
-    def __post_init__(self) -> None:
-        check_losses(self.losses)
-        if self.losses and self.record is not None:
-            raise ValueError("record: a recording is of one agent; leave it out, or losses")
-        if self.rate not in (8000, 16000):
-            raise ValueError(f"rate={self.rate}: a caller's line has 8000 or 16000 Hz")
-        if not self.limit_s > 0:
-            raise ValueError(f"limit_s={self.limit_s}: it must be more than 0")
 
 
 def simulate(
@@ -103,6 +78,7 @@ def simulate(
     progress: Progress | None = None,
     transfers: Transfers | None = None,
     losses: Sequence[AgentLoss] = (),
+    by: Medium = "voice",
 ) -> SimulatedCall:
     """Have a caller call a bot in virtual time, and return what happened.
 
@@ -126,6 +102,7 @@ def simulate(
             such as ``"no_answer"``, or an outcome and the seconds until then (``("bridged", 8)``). Everybody
             else is unreachable.
         losses: When the call loses its agent, as if that were killed, and another one goes on with it.
+        by: ``"voice"``, or ``"text"``: the same caller types what they would say, and reads the answers.
 
     Returns:
         The turns, the events and both voices, with assertions about them.
@@ -148,6 +125,7 @@ def simulate(
         progress=progress,
         transfers=transfers,
         losses=losses,
+        by=by,
     )
     return _run(bot, [(caller, setting)], clock, wall_limit_s)[0]
 
@@ -166,6 +144,7 @@ def simulate_many(
     progress: Progress | None = None,
     transfers: Transfers | None = None,
     losses: Sequence[AgentLoss] = (),
+    by: Medium = "voice",
 ) -> Calls:
     """Have several callers call at the same time, in one process, as the calls of an agent are.
 
@@ -184,6 +163,7 @@ def simulate_many(
         progress: Called with the seed of a call and its seconds that are over.
         transfers: What becomes of transfers.
         losses: When each call loses its agent.
+        by: ``"voice"`` or ``"text"``.
 
     Returns:
         The calls, in the order of their callers.
@@ -200,6 +180,7 @@ def simulate_many(
         progress=progress,
         transfers=transfers,
         losses=losses,
+        by=by,
     )
     calls = [(caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
     return _run(bot, calls, clock, wall_limit_s)
@@ -254,13 +235,16 @@ class _Simulation:
         self._loop = loop
         self._setting = setting
         self._caller = caller
-        self._info = setting.info or _info(setting.seed)
+        typed = setting.by == "text"
+        info = setting.info or _info(setting.seed)
+        self._info = replace(info, kind="text") if typed else info
         self._log = EventLog(loop.time)
         self._trace = StageTrace()
         self._answered = asyncio.Event()
         self._late: SimulationError | None = None
         self._ticks: asyncio.TimerHandle | None = None
-        self._link = CallerLink(
+        self._line: type[CallerLine] = TextCallerLine if typed else CallerLine
+        self._link = (TextCallerLink if typed else CallerLink)(
             setting.rate,
             self._log,
             seed=setting.seed,
@@ -328,7 +312,7 @@ class _Simulation:
         await self._answered.wait()
         providers = self._setting.providers
         needs_words = providers is not None and providers.stt is not None and providers.stt.texts is None
-        await self._caller(CallerLine(self._link, needs_words=needs_words))
+        await self._caller(self._line(self._link, needs_words=needs_words))
 
     # ------------------------------------------------------------------ called by the session and the link
 

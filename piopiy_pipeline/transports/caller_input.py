@@ -21,10 +21,12 @@ from pipecat.frames.frames import (
     InputTransportMessageFrame,
     StartFrame,
     StopFrame,
+    TranscriptionFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
+from pipecat.utils.time import time_now_iso8601
 
 from piopiy_pipeline.compat.pipecat import is_observed
 from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S, CallerAudioFrame, SampleSink
@@ -91,6 +93,10 @@ class CallerInput(BaseInputTransport):
     def message(self, data: dict[str, object]) -> None:
         """Take a message of the client's application."""
         self._queue(InputTransportMessageFrame(message=data))
+
+    def typed(self, text: str) -> None:
+        """Take what the caller has typed, as words of theirs that are final."""
+        self._queue(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
 
     def _queue(self, frame: Frame) -> None:
         if not self._frames.full():

@@ -29,6 +29,7 @@ from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.testing import Caller, Habits, SimulatedCall, simulate
 from tests.support.calls import AUDIO, CallLog, eventually
+from tests.support.scripted_bot import words_of
 from tests.support.virtual import texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -142,15 +143,15 @@ def told(example: str, caller: Caller, capsys: pytest.CaptureFixture[str]) -> tu
     return call, capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize(("rate", "by"), [(8000, "voice"), (16000, "voice"), (16000, "text")])
 def test_the_front_desk_takes_a_booking(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: Literal[8000, 16000]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: Literal[8000, 16000], by: Literal["voice", "text"]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     caller = Caller()
     for wav in BOOKING:
-        caller = caller.say(AUDIO / wav)
-    call = simulate(EXAMPLES / "front_desk.py", caller, rate=rate)
+        caller = caller.say(AUDIO / wav, text=words_of(AUDIO / wav))
+    call = simulate(EXAMPLES / "front_desk.py", caller, rate=rate, by=by)
     call.assert_tool("book_table", people=4, day="Friday", time="19:00")
     call.assert_said("booked")
     call.assert_ended(EndReason.AGENT_HANGUP)

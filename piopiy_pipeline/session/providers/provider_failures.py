@@ -306,7 +306,7 @@ class ProviderFailures:
             line = CLOSING_LINE
         elif culprit == "stt" and line == DEFAULT_ERROR_LINE:
             line = self._ask_again
-        speaks = any(isinstance(service, TTSService) for service in services_of(self._pipeline))
+        speaks = self._pipeline.typed or any(isinstance(s, TTSService) for s in services_of(self._pipeline))
         if culprit == "tts" or not speaks:  # the bot has no voice to apologise with
             await self._output.queue_frame(recorded_apology())
             return

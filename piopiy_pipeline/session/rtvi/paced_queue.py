@@ -24,14 +24,23 @@ LONGEST = 256
 
 _GROW = ("bot-llm-text", "llm-raw-text")
 """Pieces of a text: two in a row are joined."""
+_SHOWN = ("bot-tts-text", "tts-raw-text")
+"""In a text chat these are such pieces, too. Of a voice they are words, with no blanks between them."""
 _EXPENDABLE = (*_GROW, "metrics", "bot-tts-text", "tts-raw-text", "user-llm-text")
 """Dropped first when there are too many: another message says the same, or the client can do without."""
 
 
 class PacedQueue:
-    """Messages in order, as many as the rate allows. `now` is in seconds of one clock."""
+    """Messages in order, as many as the rate allows. `now` is in seconds of one clock.
 
-    def __init__(self, now: float) -> None:
+    Args:
+        now: The time.
+        shown: Whether what the bot says is shown as it is written, and not spoken word by word.
+    """
+
+    def __init__(self, now: float, *, shown: bool = False) -> None:
+        self._shown = shown
+        self._grows = (*_GROW, *_SHOWN) if shown else _GROW
         self._rate = TokenBucket(MESSAGES_PER_S, now)
         self._waiting: deque[Message] = deque()
         self.dropped = 0
@@ -41,10 +50,17 @@ class PacedQueue:
         """Whether messages wait. If so, call `take` again in ``1 / MESSAGES_PER_S`` seconds."""
         return bool(self._waiting)
 
+    def joins(self, message: Message) -> bool:
+        """Return whether this is a piece of a text that is shown, which the next piece may be joined with."""
+        return message["type"] in self._grows and self._shown
+
     def add(self, message: Message) -> None:
         """Queue a message. Text of the same turn is joined, and if too many messages wait, one is dropped."""
-        if self._waiting and _joined(self._waiting[-1], message):
-            return
+        for last in reversed(self._waiting):
+            if self._joined(last, message):
+                return
+            if last["type"] not in self._grows or message["type"] not in self._grows:
+                break  # pieces of one text may stand behind those of the other, and nothing else
         if len(self._waiting) >= LONGEST:
             self._drop_one()
         self._waiting.append(message)
@@ -56,6 +72,19 @@ class PacedQueue:
             messages.append(self._waiting.popleft())
         return messages
 
+    def _joined(self, last: Message, message: Message) -> bool:
+        """Join a message with one before it, if it continues or replaces that one. Returns whether it did."""
+        kind = message["type"]
+        if kind != last["type"]:
+            return False
+        if kind in self._grows:
+            last["data"] = {"text": last["data"]["text"] + message["data"]["text"]}
+            return True
+        if _interim(last):
+            last["data"] = message["data"]
+            return True
+        return False
+
     def _drop_one(self) -> None:
         self.dropped += 1
         for i, message in enumerate(self._waiting):
@@ -63,20 +92,6 @@ class PacedQueue:
                 del self._waiting[i]
                 return
         self._waiting.popleft()
-
-
-def _joined(last: Message, message: Message) -> bool:
-    """Join a message with the one before it, if it continues or replaces that one. Returns whether it did."""
-    kind = message["type"]
-    if kind != last["type"]:
-        return False
-    if kind in _GROW:
-        last["data"] = {"text": last["data"]["text"] + message["data"]["text"]}
-        return True
-    if _interim(last):
-        last["data"] = message["data"]
-        return True
-    return False
 
 
 def _interim(message: Message) -> bool:

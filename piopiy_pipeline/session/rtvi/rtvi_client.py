@@ -33,6 +33,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.rtvi.paced_queue import MESSAGES_PER_S, PacedQueue
+from piopiy_pipeline.signaling.chat import MAX_CHARACTERS
 from piopiy_pipeline.signaling.messages import DataMessage
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.transports.outgoing_events import event_of
@@ -41,6 +42,8 @@ __all__ = ["RtviClient", "speaks_rtvi"]
 
 MAX_TYPED = 8
 """How many texts of the client may wait for their turn."""
+TAKEN_S = 2.0
+"""How long a message of a chat may take to become a turn."""
 
 
 def speaks_rtvi(message: dict[str, Any]) -> bool:
@@ -74,7 +77,7 @@ class RtviClient:
         self._transport = transport
         self._output = transport.output()
         self._loop = asyncio.get_running_loop()
-        self._queue = PacedQueue(self._loop.time())
+        self._queue = PacedQueue(self._loop.time(), shown=state.info.kind == "text")
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.client_version = _version(protocol) or [0, 0, 0]
@@ -86,6 +89,7 @@ class RtviClient:
             "disconnect-bot": lambda message_id, data: hang_up(),
             "client-message": self._client_message,
             "send-text": self._send_text,
+            "interrupt-bot": lambda message_id, data: self._interrupt(),
             "dtmf": self._dtmf,
             "llm-function-call-result": self._function_call_result,
         }
@@ -100,6 +104,11 @@ class RtviClient:
     def on_frame(self, frame: Frame) -> None:
         """Take a frame at a place where it has a meaning in the protocol, for the first time."""
         self._translator.translate(frame, self._output)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether messages wait for their turn."""
+        return self._queue.waits
 
     def send_error(self, message: str) -> None:
         """Report that something went wrong in the call, and that the call goes on."""
@@ -135,7 +144,11 @@ class RtviClient:
         if self._closed:
             return
         self._queue.add(message)
-        if self._timer is None:
+        if self._timer is not None:
+            return
+        if self._queue.joins(message):  # more of it comes soon: the rate is for what is no piece of a text
+            self._timer = self._loop.call_later(1 / MESSAGES_PER_S, self._flush)
+        else:
             self._flush()
 
     def _flush(self) -> None:
@@ -204,15 +217,26 @@ class RtviClient:
 
     def _send_text(self, message_id: str, data: dict[str, Any]) -> None:
         sent = rtvi.SendTextData.model_validate(data)
+        if len(sent.content) > MAX_CHARACTERS or not sent.content.strip():
+            self._refuse(message_id, f"A text has 1 to {MAX_CHARACTERS} characters, not {len(sent.content)}")
+            return
         if self._typed >= MAX_TYPED:
             self._refuse(message_id, f"{MAX_TYPED} texts wait already")
             return
         self._typed += 1
         self._state.spawn(self._type(message_id, sent), "send_text")
 
+    def _interrupt(self) -> None:
+        """Cut off what the bot is saying, or about to, and wait for the client's next word."""
+        self._state.spawn(self._worker.interrupt_and_settle(), "interrupt_bot")
+
     async def _type(self, message_id: str, sent: rtvi.SendTextData) -> None:
         """Handle typed text, which is a turn of the caller. If it must be answered at once, it interrupts the bot."""
         options = sent.options or rtvi.SendTextOptions()
+        if self._state.info.kind == "text":
+            await self._chat(sent.content)
+            self.on_frame(RTVISendTextFrame(msg_id=message_id, text=sent.content))
+            return
         async with self._typing:
             self._typed -= 1
             if options.run_immediately:
@@ -229,6 +253,22 @@ class RtviClient:
                 frames = [silent, *frames, loud]
             await self._worker.queue_frames(frames)
         self.on_frame(RTVISendTextFrame(msg_id=message_id, text=sent.content))
+
+    async def _chat(self, text: str) -> None:
+        """Handle a message of a text chat: it is what the caller says, to every stage that takes words."""
+        async with self._typing:
+            self._typed -= 1
+            await self._worker.interrupt_and_settle()  # what was read goes into the context first
+            taken = asyncio.Event()
+            off = self._state.events.on("user_turn", lambda _: taken.set())
+            self._transport.input().typed(text)
+            try:
+                async with asyncio.timeout(TAKEN_S):  # the next message's interruption must not drop this one
+                    await taken.wait()
+            except TimeoutError:
+                logger.info("a stage has kept a message of the chat back")
+            finally:
+                off()
 
     def _dtmf(self, message_id: str, data: dict[str, Any]) -> None:
         keys = rtvi.DTMFInputData.model_validate(data)

@@ -1,0 +1,107 @@
+"""`piopiy chat`: the bot that takes calls answers as text chat, in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.options import choose_log_format, require_bot
+from piopiy_pipeline.log import import_pipecat, log_to_stderr
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.call import CallEnd
+
+__all__ = ["chat"]
+
+
+def chat(
+    bot: Annotated[Path, typer.Argument(metavar="BOT.py", help="The bot's file.", show_default=False)],
+    json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="JSON", help="A JSON object, handed to the bot's callback.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what the bot does, on stderr.")] = False,
+) -> None:
+    """Chat with a bot in the terminal: the callback, the tools and the context of its calls, without sound.
+
+    Type a message a line. Words appear as the model writes them, and so do tools and transfers. /keys 12# presses
+    keys, /quit ends, Ctrl-C stops an answer, and twice ends. Lines that are piped in are one turn each, sent when
+    the bot has answered the one before. No model of sound is loaded.
+
+    The exit status is 0 when either side has ended the chat, 1 when it failed, 2 when something typed is wrong.
+
+    Examples:
+
+      piopiy chat examples/front_desk.py
+
+      echo "When are you open?" | piopiy chat examples/front_desk.py --json
+    """
+    require_bot(bot)
+    given = _metadata(metadata)
+    choose_log_format(None)
+    log_to_stderr(quiet=not verbose)
+    import_pipecat()
+    from piopiy_pipeline.cli.chatting.lines import keeps_terminal
+    from piopiy_pipeline.cli.chatting.quiet_log import quiet_log
+    from piopiy_pipeline.cli.chatting.typed_conversation import failed
+
+    if not verbose:
+        quiet_log()
+    with keeps_terminal():
+        end = asyncio.run(_chat(bot, given, json_lines))
+    if failed(end):
+        raise Failed(_advice(end.detail or end.reason.value))
+
+
+async def _chat(bot: Path, metadata: dict[str, Any] | None, json_lines: bool) -> CallEnd:
+    from piopiy_pipeline.cli.chatting.bot_chat import BotChat
+    from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople, ChatForPrograms, ChatView
+    from piopiy_pipeline.cli.chatting.lines import LineSource
+    from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
+
+    lines = LineSource()
+    view: ChatView = (
+        ChatForPrograms(sys.stdout) if json_lines else ChatForPeople(over_prompt=lines.over_prompt)
+    )
+    conversation = TypedConversation(view, lines, title=f"chat with {bot.name}")
+    with contextlib.redirect_stdout(sys.stderr) if json_lines else contextlib.nullcontext():
+        try:
+            peer = BotChat(
+                bot,
+                metadata=metadata,
+                on_words=conversation.on_words,
+                on_message=conversation.on_message,
+                on_event=conversation.on_event,
+            )
+        except (ValueError, TypeError, SyntaxError, ImportError) as error:
+            raise BadInput(_advice(str(error))) from None
+        except Exception as error:  # noqa: BLE001  whatever the author's file raises
+            raise BadInput(_advice(f"{bot} cannot be imported: {type(error).__name__}: {error}")) from None
+        return await conversation.run(peer)
+
+
+def _advice(message: str) -> str:
+    """Return a message, with what to do about a key that the bot does not find."""
+    for word in message.replace("'", " ").replace('"', " ").replace("=", " ").split():
+        if word.endswith(("_API_KEY", "_TOKEN", "_SECRET")) and word.isupper():
+            return f"{message}: set {word} in the environment, for example {word}=... piopiy chat BOT.py"
+    return message
+
+
+def _metadata(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--metadata is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
+    return value

@@ -1,0 +1,116 @@
+"""A chat with a bot's file in this process: the session that an agent runs for a call, and no gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipecat.frames.frames import AggregatedTextFrame, AggregatedTextProgressFrame, TTSTextFrame
+
+from piopiy_pipeline.agent.callback import bind_callback
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
+from piopiy_pipeline.session import CallState, Session
+from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.signaling.chat import CLIENT_READY
+from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
+from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent, Transfer, TransferResult
+from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.transports.chat_link import ChatLink
+
+__all__ = ["BotChat"]
+
+Text = AggregatedTextFrame | AggregatedTextProgressFrame
+
+NO_LINE = "a text chat has no line that could be put through"
+
+
+class _ShownMonitor(CallMonitor):
+    """Tells of words when they are shown, in order with the events. The messages to a client keep a pace instead."""
+
+    def __init__(self, state: CallState, on_words: Callable[[str], None]) -> None:
+        super().__init__(state)
+        self._on_words = on_words
+
+    def text_heard(self, frame: Text) -> None:
+        if isinstance(frame, TTSTextFrame):
+            self._on_words(frame.text)
+        super().text_heard(frame)
+
+
+class BotChat:
+    """One chat.
+
+    Args:
+        bot: The bot's file.
+        metadata: What the callback gets as its metadata.
+        on_words: Called with words of the bot, with the blanks around them.
+        on_message: Called with each message for the client.
+        on_event: Called with the name and the data of each event of the conversation.
+
+    Raises:
+        ValueError: There is no callback in the file.
+        Exception: Whatever the import of the file raises.
+    """
+
+    def __init__(
+        self,
+        bot: Path,
+        *,
+        metadata: dict[str, Any] | None,
+        on_words: Callable[[str], None],
+        on_message: Callable[[dict[str, Any]], None],
+        on_event: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._callback = bind_callback(load_bot(bot))
+        self._on_event = on_event
+        self._info = CallInfo(
+            agent_id=bot.stem, call_id=str(uuid.uuid4()), metadata=metadata, kind="text", from_number="chat"
+        )
+        self.answered = asyncio.Event()
+        """Set when the bot is ready."""
+        self._link = ChatLink(on_message, self.answered.set)
+        make_monitor = partial(_ShownMonitor, on_words=on_words)
+        self._session = Session(self._info, self._link, post=self._posted, make_monitor=make_monitor)
+
+    async def run(self) -> CallEnd:
+        """Run the bot until the chat has ended."""
+        return await self._session.run(self._callback)
+
+    def begin(self) -> None:
+        """Tell the bot that somebody is there."""
+        self.send(CLIENT_READY)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Give the bot a message of the client."""
+        self._link.tell(DataMessage(data=message))
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        self._link.tell(Dtmf(digits=keys))
+
+    def leave(self) -> None:
+        """End the chat from this side."""
+        self._session.end(EndReason.CALLER_HANGUP, "the caller left", by_gateway=True)
+
+    def _posted(self, message: AgentMessage) -> None:
+        """Do what a gateway does with a message of an agent."""
+        match message:
+            case ConversationEvent(event=event, data=data):
+                self._on_event(event, data)
+            case Transfer():
+                asyncio.get_running_loop().call_soon(self._refuse, message)
+
+    def _refuse(self, request: Transfer) -> None:
+        result = TransferResult(
+            call_id=request.call_id,
+            request_id=request.request_id,
+            to=request.to,
+            outcome="refused",
+            detail=NO_LINE,
+        )
+        self._on_event("transfer", {"to": request.to, "outcome": "refused", "detail": NO_LINE})
+        self._session.on_transfer_result(result)

@@ -1,0 +1,81 @@
+"""Whose turn it is in a chat, by what the client is told. No I/O: times are seconds of one clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["ChatProgress"]
+
+QUIET_S = 0.25
+"""A bot that has said nothing for this long, and has nothing under way, has finished."""
+GREETING_S = 0.4
+"""How long a bot may take to begin by itself."""
+KEYS_S = 0.6
+"""The same after keys."""
+ERROR_S = 3.0
+"""After a failure the bot apologises and tries once more, or ends the chat."""
+UNANSWERED_S = 5.0
+"""A message of which nothing has come for so long is not going to be answered: another stage has kept it."""
+
+
+class ChatProgress:
+    """Follows one chat.
+
+    Args:
+        now: When the bot was ready.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._event_at = now
+        self._wait_s = GREETING_S
+        self._writes = False
+        self._tools: set[Any] = set()
+        self._trouble_until = float("-inf")
+
+    def sent(self, now: float) -> None:
+        """Note that the person has sent a message: the bot has to answer it."""
+        self._event_at, self._wait_s = now, UNANSWERED_S
+
+    def pressed(self, now: float) -> None:
+        """Note that keys were pressed: the bot may answer them."""
+        self._event_at, self._wait_s = now, KEYS_S
+
+    def words(self, now: float) -> None:
+        """Note words of the bot."""
+        self._lives(now)
+
+    def message(self, kind: str, now: float) -> None:
+        """Note an RTVI message of this type."""
+        if kind == "bot-llm-started":
+            self._writes = True
+        elif kind in ("bot-llm-stopped", "bot-interrupted"):
+            self._writes = False
+        else:
+            return
+        self._lives(now)
+
+    def event(self, name: str, data: dict[str, Any], now: float) -> None:
+        """Note an event of the conversation."""
+        if name == "tool":
+            self._tools.add(data.get("number"))
+        elif name == "tool_result":
+            self._tools.discard(data.get("number"))
+        elif name == "error":
+            self._writes = False
+            self._trouble_until = now + ERROR_S
+        elif name not in ("bot_turn", "transfer"):
+            return
+        self._lives(now)
+
+    def _lives(self, now: float) -> None:
+        self._event_at = now
+        self._wait_s = max(QUIET_S, self._trouble_until - now)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the bot writes, or a tool of it runs."""
+        return self._writes or bool(self._tools)
+
+    def due(self) -> float:
+        """Return when it is the person's turn, if nothing happens until then."""
+        return float("inf") if self.busy else self._event_at + self._wait_s

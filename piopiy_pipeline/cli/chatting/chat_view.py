@@ -1,0 +1,158 @@
+"""Shows a chat: a conversation for people, or one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from piopiy_pipeline.text import printable_line, well_formed
+
+__all__ = ["ChatForPeople", "ChatForPrograms", "ChatView"]
+
+MAX_RESULT = 200
+"""Characters of a tool's result that are shown."""
+
+
+class ChatView(Protocol):
+    """Shows what happens in a chat."""
+
+    def began(self, title: str) -> None:
+        """Show that the bot is ready."""
+
+    def user(self, text: str) -> None:
+        """Show what the person has sent."""
+
+    def words(self, text: str) -> None:
+        """Show words of the bot as they come."""
+
+    def event(self, name: str, data: dict[str, Any]) -> None:
+        """Show an event of the conversation."""
+
+    def note(self, text: str) -> None:
+        """Show a hint for the person."""
+
+    def their_turn(self) -> None:
+        """End what is being shown: it is the person's turn."""
+
+    def ended(self, reason: str, detail: str) -> None:
+        """Show how the chat has ended."""
+
+
+class ChatForPrograms:
+    """Prints one JSON object a line on stdout, flushed at once. The last one is ``ended``."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+
+    def began(self, title: str) -> None:
+        self._line(event="began", bot=title)
+
+    def user(self, text: str) -> None:
+        self._line(event="user", text=text)
+
+    def words(self, text: str) -> None:
+        self._line(event="words", text=text)
+
+    def event(self, name: str, data: dict[str, Any]) -> None:
+        if name in ("bot_turn", "tool", "tool_result", "transfer", "error"):
+            self._line(event="bot" if name == "bot_turn" else name, **data)
+
+    def note(self, text: str) -> None:
+        self._line(event="note", text=text)
+
+    def their_turn(self) -> None:
+        """Do nothing: every line was flushed."""
+
+    def ended(self, reason: str, detail: str) -> None:
+        self._line(event="ended", reason=reason, detail=detail)
+
+    def _line(self, **event: Any) -> None:
+        print(well_formed(json.dumps(event, ensure_ascii=False, default=str)), file=self._out, flush=True)
+
+
+class ChatForPeople:
+    """Prints the conversation, in colours if stdout is a terminal that has them.
+
+    Args:
+        console: Where to print.
+        over_prompt: Called before something is printed, to take away a prompt that stands there.
+    """
+
+    def __init__(
+        self, console: Console | None = None, *, over_prompt: Callable[[], None] = lambda: None
+    ) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True, markup=False)
+        self._over_prompt = over_prompt
+        self._in_line = False
+
+    def began(self, title: str) -> None:
+        self._print(f"{title}: /keys 12# presses keys, /quit ends, Ctrl-C stops an answer", "dim")
+
+    def user(self, text: str) -> None:
+        if not self.console.is_terminal:  # on a terminal it stands there already
+            self._print(f"you  {printable_line(text)}", "cyan")
+
+    def words(self, text: str) -> None:
+        if not self._in_line:
+            text = text.lstrip()
+            if not text:
+                return
+            self._over_prompt()
+            self.console.print(Text("bot  ", "bold green"), end="")
+            self._in_line = True
+        self.console.print(Text(_printable(text)), end="")
+        self.console.file.flush()
+
+    def event(self, name: str, data: dict[str, Any]) -> None:
+        match name:
+            case "bot_turn":
+                self.their_turn()
+                if data.get("interrupted"):
+                    self._print("     (stopped)", "dim")
+            case "tool":
+                arguments = data.get("arguments")
+                if isinstance(arguments, dict):
+                    arguments = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+                self._print(f"  ·  {data.get('name')}({printable_line(str(arguments))})", "magenta")
+            case "tool_result":
+                result = printable_line(json.dumps(data.get("result"), ensure_ascii=False, default=str))
+                if len(result) > MAX_RESULT:
+                    result = result[: MAX_RESULT - 1] + "…"
+                self._print(f"  ·  {data.get('name')} -> {result}", "magenta")
+            case "transfer":
+                said = f"transfer to {data.get('to')}: {data.get('outcome')}"
+                self._print(
+                    f"  ·  {printable_line(said)}" + (f" ({d})" if (d := data.get("detail")) else ""),
+                    "magenta",
+                )
+            case "error":
+                stage, message = data.get("stage"), str(data.get("message", ""))
+                self._print(f"  !  {stage}: {printable_line(message)}", "red")
+
+    def note(self, text: str) -> None:
+        self._print(f"     {text}", "dim")
+
+    def their_turn(self) -> None:
+        if self._in_line:
+            self.console.print()
+            self._in_line = False
+
+    def ended(self, reason: str, detail: str) -> None:
+        self._print(f"     ended: {reason}" + (f" ({printable_line(detail)})" if detail else ""), "bold")
+
+    def _print(self, line: str, style: str) -> None:
+        self.their_turn()
+        self._over_prompt()
+        self.console.print(Text(line, style))
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a terminal would interpret. Line breaks stay, and what follows is moved in."""
+    return "".join(
+        c if c.isprintable() else "\n     " if c == "\n" else " " if c.isspace() else "" for c in text
+    )

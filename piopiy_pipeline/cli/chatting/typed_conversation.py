@@ -1,0 +1,194 @@
+"""Carries a chat between a person's lines and a bot: who may write when, what a line means, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any, Protocol
+
+from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.cli.chatting.chat_progress import ChatProgress
+from piopiy_pipeline.cli.chatting.chat_view import ChatView
+from piopiy_pipeline.cli.chatting.lines import LineSource
+from piopiy_pipeline.signaling.chat import INTERRUPT, MAX_CHARACTERS, refusal_of, send_text
+
+__all__ = ["ChatPeer", "TypedConversation", "failed"]
+
+KEYS = frozenset("0123456789*#ABCD")
+GOODBYE_S = 1.0
+TWICE_S = 2.0
+"""A second Ctrl-C within so many seconds ends the chat."""
+HELP = "/keys 12# presses keys, /quit ends; a message that begins with a slash: //like this"
+
+
+class ChatPeer(Protocol):
+    """The bot at the other end, in this process or behind a gateway."""
+
+    answered: asyncio.Event
+
+    async def run(self) -> CallEnd: ...
+    def begin(self) -> None: ...
+    def send(self, message: dict[str, Any]) -> None: ...
+    def press(self, keys: str) -> None: ...
+    def leave(self) -> None: ...
+
+
+class TypedConversation:
+    """One chat, from the first line to the end.
+
+    Args:
+        view: Shows it.
+        lines: What the person writes.
+        title: What is written above it.
+    """
+
+    def __init__(self, view: ChatView, lines: LineSource, *, title: str) -> None:
+        self._view = view
+        self._lines = lines
+        self._title = title
+        self._loop = asyncio.get_running_loop()
+        self._progress = ChatProgress(self._loop.time())
+        self._moved = asyncio.Event()
+        self._number = 0
+        self._stopped_at = float("-inf")
+        self._peer: ChatPeer | None = None
+
+    # ------------------------------------------------------------------ from the bot
+
+    def on_words(self, words: str) -> None:
+        """Take words of the bot."""
+        self._view.words(words)
+        self._progress.words(self._loop.time())
+        self._moved.set()
+
+    def on_message(self, message: dict[str, Any]) -> None:
+        """Take a message of the bot for the client."""
+        if (refused := refusal_of(message)) is not None:
+            self._view.event("error", {"stage": "chat", "message": refused})
+        self._progress.message(str(message.get("type", "")), self._loop.time())
+        self._moved.set()
+
+    def on_event(self, name: str, data: dict[str, Any]) -> None:
+        """Take an event of the conversation."""
+        self._progress.event(name, data, self._loop.time())
+        self._view.event(name, data)
+        self._moved.set()
+
+    # ------------------------------------------------------------------ from the person
+
+    async def run(self, peer: ChatPeer) -> CallEnd:
+        """Carry the chat to its end, and return how it ended."""
+        self._peer = peer
+        running = asyncio.create_task(peer.run(), name="chat::bot")
+        writing = asyncio.create_task(self._write(peer), name="chat::lines")
+        self._loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        self._loop.add_signal_handler(signal.SIGTERM, peer.leave)
+        try:
+            await asyncio.wait({running, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done() and not running.done():
+                peer.leave()
+            end = await running
+            if writing.done():
+                writing.result()
+        finally:
+            self._loop.remove_signal_handler(signal.SIGINT)
+            self._loop.remove_signal_handler(signal.SIGTERM)
+            for task in (writing, running):
+                task.cancel()
+            await asyncio.gather(writing, running, return_exceptions=True)
+            self._lines.close()
+        self._view.their_turn()
+        self._view.ended(end.reason.value, end.detail)
+        return end
+
+    async def _write(self, peer: ChatPeer) -> None:
+        """Send what is written, line by line, until there is no more."""
+        await peer.answered.wait()
+        self._progress = ChatProgress(self._loop.time())
+        peer.begin()
+        self._view.began(self._title)
+        while True:
+            await self._bot_has_finished()
+            self._view.their_turn()
+            line = await self._next_line()
+            if line is None:
+                await asyncio.sleep(GOODBYE_S)  # a bot that has said goodbye hangs up by itself
+                return
+            if not self._take(peer, line.strip()):
+                return
+
+    async def _next_line(self) -> str | None:
+        """Return the next line. What the bot says meanwhile by itself is shown above the prompt."""
+        line = self._lines.ask()
+        while not line.done():
+            self._moved.clear()
+            moved = asyncio.create_task(self._moved.wait())
+            waits: set[asyncio.Future[Any]] = {line, moved}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if not moved.done():
+                moved.cancel()
+            elif not line.done():
+                await self._bot_has_finished()
+                self._view.their_turn()
+                self._lines.prompt_again()
+        return line.result()
+
+    async def _bot_has_finished(self) -> None:
+        """Wait until it is the person's turn."""
+        while (left_s := self._progress.due() - self._loop.time()) > 0:
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(None if left_s == float("inf") else left_s):
+                    await self._moved.wait()
+            except TimeoutError:
+                continue
+
+    def _take(self, peer: ChatPeer, line: str) -> bool:
+        """Do what a line says. Returns whether the chat goes on."""
+        if not line:
+            return True
+        if line.startswith("/") and not line.startswith("//"):
+            return self._command(peer, line)
+        text = line.removeprefix("/") if line.startswith("//") else line
+        if len(text) > MAX_CHARACTERS:
+            self._view.note(f"a message has at most {MAX_CHARACTERS} characters, not {len(text)}")
+            return True
+        self._number += 1
+        self._view.user(text)
+        self._progress.sent(self._loop.time())
+        peer.send(send_text(text, str(self._number)))
+        return True
+
+    def _command(self, peer: ChatPeer, line: str) -> bool:
+        name, _, rest = line.partition(" ")
+        keys = rest.strip()
+        if name == "/quit":
+            return False
+        if name == "/keys" and keys and not set(keys) - KEYS:
+            self._view.user(line)
+            peer.press(keys)
+            self._progress.pressed(self._loop.time())
+        elif name == "/keys":
+            self._view.note("/keys takes the keys of a telephone, such as /keys 12#")
+        else:
+            self._view.note(HELP if name == "/help" else f"there is no {name}: {HELP}")
+        return True
+
+    def _interrupted(self) -> None:
+        """Stop the answer at Ctrl-C; end the chat at the second one, or if there is nothing to stop."""
+        now = self._loop.time()
+        if self._peer is None or not self._peer.answered.is_set() or now - self._stopped_at < TWICE_S:
+            if self._peer is not None:
+                self._peer.leave()
+            return
+        self._stopped_at = now
+        if self._progress.busy or self._progress.due() > now:
+            self._peer.send(INTERRUPT)
+        else:
+            self._view.note("Ctrl-C again ends the chat")
+            self._lines.prompt_again()
+
+
+def failed(end: CallEnd) -> bool:
+    """Return whether a chat has ended because something went wrong."""
+    return end.reason not in (EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED)

@@ -1,0 +1,47 @@
+"""The messages of a text chat: those of RTVI (Pipecat's protocol for clients) that a chat needs, without pipecat.
+
+They travel as `DataMessage`s, in both directions, whatever carries the chat: within one process, or over a gateway. So
+a client of Pipecat's SDKs understands them, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["CLIENT_READY", "INTERRUPT", "MAX_CHARACTERS", "refusal_of", "send_text", "words_of"]
+
+_LABEL = "rtvi-ai"
+MAX_CHARACTERS = 8000
+"""The longest message that a bot takes in a chat."""
+
+CLIENT_READY: dict[str, Any] = {
+    "label": _LABEL,
+    "type": "client-ready",
+    "id": "ready",
+    "data": {"version": "2.1.0", "about": {"library": "piopiy-chat"}},
+}
+"""The first message of a client: from then on it is told what happens."""
+INTERRUPT: dict[str, Any] = {"label": _LABEL, "type": "interrupt-bot", "id": "stop", "data": {}}
+"""Stops the answer that is being written. Not part of RTVI."""
+
+
+def send_text(text: str, message_id: str) -> dict[str, Any]:
+    """Return the message with which somebody says `text`."""
+    return {"label": _LABEL, "type": "send-text", "id": message_id, "data": {"content": text}}
+
+
+def words_of(message: dict[str, Any]) -> str | None:
+    """Return the words that this message has the client show, with the blanks around them. None: it shows none."""
+    if message.get("label") != _LABEL or message.get("type") != "bot-tts-text":
+        return None
+    data = message.get("data")
+    text = data.get("text") if isinstance(data, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def refusal_of(message: dict[str, Any]) -> str | None:
+    """Return why a message of the client was refused, if this message says so."""
+    if message.get("label") != _LABEL or message.get("type") != "error-response":
+        return None
+    data = message.get("data")
+    return str(data.get("error", "refused")) if isinstance(data, dict) else "refused"

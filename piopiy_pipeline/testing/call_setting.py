@@ -1,0 +1,49 @@
+"""What belongs to one simulated call, beside the bot and the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.testing.agent_loss import AgentLoss, check_losses
+from piopiy_pipeline.testing.line.line import Line
+from piopiy_pipeline.testing.scripted.providers import Providers
+from piopiy_pipeline.testing.scripted.simulated_gateway import Transfers
+
+__all__ = ["Medium", "Progress", "Setting"]
+
+Medium = Literal["voice", "text"]
+"""Whether a simulated caller speaks and hears, or types and reads."""
+Progress = Callable[[int, float], None]
+"""Called once in a second of a call, with the seed of the call and its seconds that are over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """All arguments of `simulate` that belong to one call, but the bot and the caller."""
+
+    seed: int = 0
+    rate: int = 16000
+    line: Line = field(default_factory=Line)
+    info: CallInfo | None = None
+    providers: Providers | None = None
+    limit_s: float = 600.0
+    record: Path | None = None
+    progress: Progress | None = None
+    transfers: Transfers | None = None
+    losses: Sequence[AgentLoss] = ()
+    by: Medium = "voice"
+
+    def __post_init__(self) -> None:
+        check_losses(self.losses)
+        if self.by not in ("voice", "text"):
+            raise ValueError(f"by={self.by!r}: a caller comes by 'voice' or by 'text'")
+        if self.losses and self.record is not None:
+            raise ValueError("record: a recording is of one agent; leave it out, or losses")
+        if self.rate not in (8000, 16000):
+            raise ValueError(f"rate={self.rate}: a caller's line has 8000 or 16000 Hz")
+        if not self.limit_s > 0:
+            raise ValueError(f"limit_s={self.limit_s}: it must be more than 0")

@@ -1,0 +1,254 @@
+"""`piopiy chat`: lines that are piped in, a terminal with Ctrl-C, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.cli import main
+from piopiy_pipeline.cli.chatting.chat_progress import (
+    ERROR_S,
+    GREETING_S,
+    KEYS_S,
+    QUIET_S,
+    UNANSWERED_S,
+    ChatProgress,
+)
+
+ROOT = Path(__file__).parents[2]
+FRONT_DESK = ROOT / "examples" / "front_desk.py"
+PIOPIY = [sys.executable, "-m", "piopiy_pipeline.cli"]
+LONG_S = 60
+
+SLOW = """
+import asyncio
+from pipecat.frames.frames import LLMContextFrame, LLMFullResponseEndFrame, LLMFullResponseStartFrame, LLMTextFrame
+from pipecat.services.llm_service import LLMService
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.services import ScriptedSTT, ToneTTS
+
+class Slow(LLMService):
+    async def process_frame(self, frame, direction):
+        await super().process_frame(frame, direction)
+        if not isinstance(frame, LLMContextFrame):
+            await self.push_frame(frame, direction)
+            return
+        await self.push_frame(LLMFullResponseStartFrame())
+        for number in range(2000):
+            await asyncio.sleep(0.02)
+            await self.push_frame(LLMTextFrame(f"word{number} "))
+        await self.push_frame(LLMFullResponseEndFrame())
+
+async def create_session(call):
+    agent = VoiceAgent(instructions="Be long.", greeting="Hello!")
+    await agent.Action(stt=ScriptedSTT([]), llm=Slow(), tts=ToneTTS())
+    await agent.start()
+"""
+
+
+def chat(
+    *lines: str, options: tuple[str, ...] = (), bot: Path = FRONT_DESK, **environment: str
+) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [*PIOPIY, "chat", str(bot), *options],
+        input="".join(f"{line}\n" for line in lines),
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+BOOKING = ("A table for four on Friday at seven, please.", "Yes.", "Thank you, goodbye.")
+
+
+def test_piped_lines_are_a_turn_each_and_the_bots_tools_run(tmp_path: Path) -> None:
+    bookings = tmp_path / "bookings.jsonl"
+    status, out, err = chat(*BOOKING, BOOKINGS=str(bookings))
+    assert status == 0, err
+    lines = out.splitlines()
+    assert lines[1] == "bot  Olive and Thyme, good day. How can I help you?"
+    assert "you  Yes." in lines
+    assert any(re.match(r"  ·  book_table\(people=4, day='Friday', time='19:00'\)", line) for line in lines)
+    assert lines[-1] == "     ended: agent_hangup (the bot hung up)"
+    assert "\x1b" not in out, "colours only on a terminal"
+    assert json.loads(bookings.read_text())["people"] == 4
+
+
+def test_as_json_it_is_one_object_a_line_and_what_a_bot_prints_is_none(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        FRONT_DESK.read_text().replace("    voice_agent = ", '    print("hello")\n    voice_agent = ', 1)
+    )
+    (tmp_path / "front_desk.yaml").write_text(FRONT_DESK.with_suffix(".yaml").read_text())
+    status, out, err = chat(*BOOKING, options=("--json",), bot=bot, BOOKINGS=str(tmp_path / "b.jsonl"))
+    assert status == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert (kinds[0], kinds[-1]) == ("began", "ended")
+    assert [event["text"] for event in events if event["event"] == "user"] == list(BOOKING)
+    said = "".join(event["text"] for event in events if event["event"] == "words")
+    assert said.startswith("Olive and Thyme")
+    assert "is booked" in said
+    assert [event["name"] for event in events if event["event"] == "tool"] == ["book_table", "hang_up"]
+    assert "hello" in err
+
+
+def test_commands_press_keys_tell_what_there_is_and_end() -> None:
+    status, out, _ = chat("/keys 12#", "/keys 12a", "/dance", "//slash", "/quit", "never sent")
+    assert status == 0
+    assert "/keys takes the keys of a telephone" in out
+    assert "there is no /dance" in out
+    assert "you  /slash" in out
+    assert "never sent" not in out
+    assert "ended: caller_hangup" in out
+
+
+def test_the_metadata_reach_the_callback(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "async def create_session(call_id, metadata=None):\n    raise LookupError(metadata['name'])\n"
+    )
+    status, _, err = chat(options=("--metadata", '{"name": "Ann"}'), bot=bot)
+    assert status == 1
+    assert "piopiy: the callback failed: LookupError" in err
+    assert "Ann" in err
+
+
+def test_a_key_that_is_missing_is_one_line_that_says_which(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("import os\nasync def create_session(call):\n    os.environ['NO_SUCH_API_KEY']\n")
+    status, _, err = chat("hello", bot=bot)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("piopiy: the callback failed: KeyError")
+    assert "set NO_SUCH_API_KEY in the environment" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nobody.py"], "nobody.py: there is no such bot"),
+        ([str(FRONT_DESK), "--metadata", "[1]"], "--metadata must be a JSON object"),
+        ([str(ROOT / "examples" / "front_desk.yaml")], "not a Python file"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line_and_exit_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["chat", *arguments]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("piopiy: ")
+    assert message in last
+
+
+class Terminal:
+    """The command on a terminal of its own."""
+
+    def __init__(self, bot: Path, home: Path) -> None:
+        self.screen = ""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:  # pragma: no cover  the child
+            os.environ.update(PYTHONPATH=str(ROOT), TERM="xterm", XDG_STATE_HOME=str(home), HOME=str(home))
+            os.execv(PIOPIY[0], [*PIOPIY, "chat", str(bot)])
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def until(self, wanted: str) -> None:
+        """Read until this is new on the screen."""
+        ends = time.monotonic() + LONG_S
+        while wanted not in self.screen:
+            ready, _, _ = select.select([self.fd], [], [], 0.5)
+            if ready:
+                try:
+                    self.screen += os.read(self.fd, 4096).decode(errors="replace")
+                except OSError:
+                    break
+            assert time.monotonic() < ends, f"{wanted!r} is not in {self.screen!r}"
+        assert wanted in self.screen, self.screen
+        self.screen = self.screen.partition(wanted)[2]
+
+    def status(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.mark.realtime
+def test_on_a_terminal_ctrl_c_stops_the_answer_and_twice_ends(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(SLOW)
+    terminal = Terminal(bot, tmp_path)
+    terminal.until("Hello!")
+    terminal.until("you  ")
+    terminal.type("Go on\r")
+    terminal.until("word5 ")
+    terminal.type("\x03")
+    terminal.until("(stopped)")
+    terminal.until("you  ")
+    time.sleep(2.1)  # a second Ctrl-C soon after the first would end the chat
+    terminal.type("\x03")
+    terminal.until("Ctrl-C again ends the chat")
+    terminal.type("\x03")
+    terminal.until("ended: caller_hangup")
+    assert terminal.status() == 0
+
+
+@pytest.mark.realtime
+def test_the_history_is_there_the_next_time(tmp_path: Path) -> None:
+    for typed in ("Remember me\r", "\x1b[A\r"):
+        bot = tmp_path / "bot.py"
+        bot.write_text(SLOW.replace("range(2000)", "range(1)"))
+        terminal = Terminal(bot, tmp_path)
+        terminal.until("Hello!")
+        terminal.until("you  ")
+        terminal.type(typed)
+        terminal.until("Remember me")
+        terminal.until("word0")
+        terminal.until("you  ")
+        terminal.type("\x04")
+        terminal.until("ended")
+        assert terminal.status() == 0
+
+
+# ---------------------------------------------------------------------- whose turn it is
+
+
+def test_it_is_the_persons_turn_when_the_bot_has_been_quiet() -> None:
+    progress = ChatProgress(0.0)
+    assert progress.due() == GREETING_S
+    progress.message("bot-llm-started", 0.1)
+    assert progress.due() == float("inf")
+    progress.words(5.0)
+    progress.message("bot-llm-stopped", 6.0)
+    assert progress.due() == 6.0 + QUIET_S
+
+
+def test_it_is_not_while_a_tool_runs_or_a_message_waits_for_its_answer() -> None:
+    progress = ChatProgress(0.0)
+    progress.sent(1.0)
+    assert progress.due() == 1.0 + UNANSWERED_S
+    progress.event("tool", {"number": 1}, 2.0)
+    assert progress.busy
+    progress.event("tool_result", {"number": 1}, 9.0)
+    assert progress.due() == 9.0 + QUIET_S
+    progress.pressed(20.0)
+    assert progress.due() == 20.0 + KEYS_S
+
+
+def test_after_a_failure_the_bot_gets_time_for_its_second_try() -> None:
+    progress = ChatProgress(0.0)
+    progress.message("bot-llm-started", 1.0)
+    progress.event("error", {}, 2.0)
+    progress.event("bot_turn", {}, 2.5)
+    assert progress.due() == 2.0 + ERROR_S
