@@ -38,6 +38,7 @@ from piopiy_pipeline.processors.quiet_pipeline import QuietPipeline
 from piopiy_pipeline.processors.vad import VadStage, make_vad
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.transports.caller_input import CallerInput
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
@@ -65,18 +66,6 @@ _ORDER: tuple[tuple[str, type[FrameProcessor]], ...] = (
     ("the transport's output", BaseOutputTransport),
     ("the assistant's side of the context", LLMAssistantAggregator),
 )
-
-
-class StageError(ValueError):
-    """A pipeline that cannot work.
-
-    Attributes:
-        stage: The name of the stage at fault, or None if there is no such stage.
-    """
-
-    def __init__(self, message: str, stage: str | None = None) -> None:
-        super().__init__(message)
-        self.stage = stage
 
 
 class HasTransport(Protocol):

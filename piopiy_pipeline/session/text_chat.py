@@ -17,7 +17,7 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 
 from piopiy_pipeline.compat.turn_strategies import use_strategies
-from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.pipeline_run import RunOptions
@@ -41,8 +41,14 @@ def as_text_chat(chain: CallPipeline, options: RunOptions) -> RunOptions:
         How it is to run: nobody is asked whether they are still there, and no waiting is bridged by a sound.
 
     Raises:
-        StageError: The chain runs already.
+        StageError: The chain runs already, or its model speaks.
     """
+    if chain.realtime is not None:
+        raise StageError(
+            "a speech-to-speech model hears and speaks, and does not chat: give a text chat (call.info.kind is "
+            "'text') a model of text, with stt and tts as for a call",
+            "llm",
+        )
     passed_over = [name for name in _before_stt(chain) if name != "vad"]
     for name in passed_over:
         logger.info("a text chat has no sound: the stage {!r} is passed over", name)
