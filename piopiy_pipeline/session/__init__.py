@@ -8,6 +8,7 @@ from piopiy_pipeline.session.call import DEFAULT_ERROR_LINE, Call, PipelineHook,
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState, Post
 from piopiy_pipeline.session.events import CallError, ClientMessage
+from piopiy_pipeline.session.hand_off.persona import Persona
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
 from piopiy_pipeline.session.session import Callback, Session
@@ -21,6 +22,7 @@ __all__ = [
     "Callback",
     "ClientMessage",
     "Filler",
+    "Persona",
     "PipelineHook",
     "Post",
     "ResumableState",

@@ -73,6 +73,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
     ) -> None:
         super().__init__(state)
+        LedCall.__init__(self)
         self._pipeline_hook = pipeline_hook
         self._make_monitor = make_monitor
         self._monitor: CallMonitor | None = None
@@ -135,6 +136,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         | `dtmf` | `str` | the caller has pressed keys, of 0-9, A-D, * and # |
         | `message` | `ClientMessage` | the client's application has sent something |
         | `flow` | `FlowStep` | a node of the call's flow is entered |
+        | `hand_off` | `HandOff` | another persona has the call |
         | `transfer` | `TransferOutcome` | a transfer was answered, or it failed |
         | `error` | `CallError` | a provider failed |
         | `end` | `CallEnd` | the call is over |
@@ -252,6 +254,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             idle,
             limits,
             self._flow,
+            self._personas,
         )
         if self.info.kind == "text":
             options = as_text_chat(chain, options)

@@ -14,7 +14,7 @@ from typing import Any
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
 
-from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, HandOff, Turn
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
@@ -192,6 +192,12 @@ class CallState:
         """Report that a node of the call's flow was entered."""
         self.report_step("flow", {"node": step.node, "before": step.before, "function": step.function})
         self.events.emit("flow", step)
+
+    def add_hand_off(self, change: HandOff) -> None:
+        """Report that another persona has the call."""
+        data = {"agent": change.agent, "before": change.before, "context": change.context}
+        self.report_step("hand_off", data)
+        self.events.emit("hand_off", change)
 
     def transfer_finished(self, outcome: TransferOutcome) -> None:
         """Report the outcome of a transfer."""

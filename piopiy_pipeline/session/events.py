@@ -30,6 +30,7 @@ EVENTS = {
     "dtmf": "the caller has pressed keys; a string of 0-9, A-D, * and #",
     "message": "the client's application has sent something; a ClientMessage",
     "flow": "a node of the call's flow is entered; a FlowStep",
+    "hand_off": "another persona has the call; a HandOff",
     "transfer": "what became of a transfer; a TransferOutcome",
     "error": "a provider failed; a CallError",
     "end": "the call is over; the CallEnd",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from loguru import logger
@@ -34,6 +34,9 @@ from piopiy_pipeline.session.context_turns import ContextTurns
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
+from piopiy_pipeline.session.hand_off.hand_off_setup import hand_offs_of
+from piopiy_pipeline.session.hand_off.hand_offs import HandOffs
+from piopiy_pipeline.session.hand_off.persona import Persona
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.live_events import MODEL_WRITES
@@ -83,6 +86,7 @@ class RunOptions:
     idle: Sequence[str] | bool
     limits: StreamLimits
     flow: FlowSetup | None = None
+    personas: Mapping[str, Persona] = field(default_factory=dict)
 
 
 class PipelineRun:
@@ -199,6 +203,14 @@ class PipelineRun:
                 pipeline, state, worker=self._worker, speaker=self.speaker, hang_up=self.hang_up
             )
         )
+        self.hand_offs: HandOffs | None = hand_offs_of(
+            pipeline,
+            state,
+            worker=self._worker,
+            speaker=self.speaker,
+            drain=self._drain,
+            known=options.personas,
+        )
         self._watches = ProviderWatches(
             state, pipeline, failures=self._failures, monitor=monitor, output=output
         )
@@ -254,6 +266,8 @@ class PipelineRun:
             self._guard.call_began(self._state.now())
         if self.flow is not None:
             await self.flow.restore()
+        if self.hand_offs is not None:
+            await self.hand_offs.restore()
         self._state.checkpoints.answered()
         self._state.answer()
         repeat_tools(self._state, self._pipeline)

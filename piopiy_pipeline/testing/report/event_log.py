@@ -24,7 +24,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 
-from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, HandOff, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CANCELLED, CallMonitor, arguments_of
@@ -136,6 +136,7 @@ class AgentLog:
         call.on("backchannel", self._backchannel)
         call.on("bot_turn", self._bot_turn)
         call.on("flow", self._flow)
+        call.on("hand_off", self._hand_off)
         call.on("error", self._error)
         call.on("end", self._ended)
 
@@ -158,6 +159,9 @@ class AgentLog:
 
     def _flow(self, step: FlowStep) -> None:
         self.add("flow", node=step.node, before=step.before, function=step.function)
+
+    def _hand_off(self, change: HandOff) -> None:
+        self.add("hand_off", agent=change.agent, before=change.before, context=change.context)
 
     def _error(self, error: CallError) -> None:
         self.add("error", stage=error.stage, message=error.message)

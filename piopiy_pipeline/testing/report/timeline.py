@@ -73,6 +73,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
         "",
         f"the flow goes to {d['node']!r}" + (f" by {d['function']}" if d["function"] else ""),
     ),
+    "hand_off": lambda d: ("", f"{d['agent'] or 'the first one'} has the call now"),
     "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),
     "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
     "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),
