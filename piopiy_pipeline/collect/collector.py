@@ -131,6 +131,8 @@ class Collector(Generic[T]):
                     self._expect()
                     self._aside = ""
                     heard = await self._turns.say(act.text)
+                    if heard:
+                        self._no_hash_until = 0.0
                     if heard and self._aside:
                         self._on_turn(self._aside)
             act = await self._answer()

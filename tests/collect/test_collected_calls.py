@@ -1,4 +1,4 @@
-"""Values that are collected in whole calls, in virtual time: each kind right, wrong, corrected, interrupted, and lost."""
+"""Values that are collected in whole calls, in virtual time: each kind right, wrong, corrected, cut off, and lost."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from piopiy_pipeline.collect import (
     Address,
     Collected,
-    NoValueReason,
     NotCollected,
+    NoValueReason,
     as_tool,
     collect_address,
     collect_date,
@@ -306,7 +306,7 @@ def test_a_tool_asks_anew_when_it_is_used_again() -> None:
         return "Thank you."
 
     caller = says(Caller(), "hello", "one two three four", "again please", "five six seven eight")
-    outcomes, call = collected_in(lambda call: asyncio.sleep(0), caller, otherwise=model, tools=[tool])
+    _, call = collected_in(lambda call: asyncio.sleep(0), caller, otherwise=model, tools=[tool])
     values = [event.data["value"] for event in call.of("collection") if event.data["outcome"] == "collected"]
     assert values == ["1234", "5678"]
 
