@@ -164,6 +164,7 @@ class AgentLog:
 
     def _hand_off(self, change: HandOff) -> None:
         self.add("hand_off", agent=change.agent, before=change.before, context=change.context)
+
     def _collection(self, event: CollectionEvent) -> None:
         self.add("collection", **asdict(event))
 
