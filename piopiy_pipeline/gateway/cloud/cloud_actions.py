@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 import aiohttp
 from loguru import logger
@@ -50,14 +51,27 @@ class CloudActions:
         self._transfer: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[TransferStatus] | None = None
         self._request_id = ""
+        self._caller_id: str | None = None
+        self._sip_headers: dict[str, str] | None = None
 
-    def transfer(self, request: Transfer, done: TransferDone) -> None:
+    def transfer(
+        self,
+        request: Transfer,
+        done: TransferDone,
+        *,
+        from_number: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Begin a transfer. One at a time.
 
         Args:
             request: Whom to hand the caller to.
             done: Called once with what became of it, unless the call ends before.
+            from_number: The number that whoever is called sees, one of the account's. None: as the cloud does it.
+            headers: SIP headers, which the cloud sends to SIP URIs only.
         """
+        self._caller_id = from_number.translate(_SEPARATORS).lstrip("+") if from_number else None
+        self._sip_headers = dict(headers) if headers else None
         self._settled = asyncio.get_running_loop().create_future()
         self._transfer = asyncio.create_task(self._run(request, self._settled, done), name="cloud transfer")
 
@@ -125,11 +139,15 @@ class CloudActions:
                 sip_uri=request.to if is_sip else None,
                 timeout_sec=max(1, round(request.ring_timeout_s)),
                 transfer_summary=request.summary or None,
+                caller_id=self._caller_id,
+                sip_headers=self._sip_headers if is_sip else None,
             )
         elif is_sip:
             raise ValueError("Piopiy's cloud hands callers over to numbers; a SIP URI needs warm=True")
         else:
-            result = await self._control.blind_transfer(to_number=number.lstrip("+"))
+            result = await self._control.blind_transfer(
+                to_number=number.lstrip("+"), caller_id=self._caller_id
+            )
         return str(result.request_id)
 
     async def _wait(self, request_id: str, settled: asyncio.Future[TransferStatus]) -> TransferStatus:

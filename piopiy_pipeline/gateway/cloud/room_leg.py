@@ -8,7 +8,7 @@ bot says waits (`hears`), because what is said into an empty room nobody has hea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -127,8 +127,15 @@ class RoomLeg(Leg):
     def data(self, data: dict[str, Any]) -> None:
         """Do nothing: a telephone has no application."""
 
-    def transfer(self, request: Transfer, done: TransferDone) -> bool:
-        self._actions.transfer(request, done)
+    def transfer(
+        self,
+        request: Transfer,
+        done: TransferDone,
+        *,
+        from_number: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
+        self._actions.transfer(request, done, from_number=from_number, headers=headers)
         return True
 
     def end(self, reason: EndReason, detail: str) -> None:

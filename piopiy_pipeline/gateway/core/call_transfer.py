@@ -59,7 +59,7 @@ class CallTransfer:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.request = request
-        self.from_number = from_number or call.info.from_number
+        self.from_number = from_number
         self.headers = dict(headers or {})
         self.deadline: float | None = None
         self.far: Leg | None = None
@@ -81,7 +81,9 @@ class CallTransfer:
     def begin(self, now: float) -> None:
         """Ask the caller's network, refer the caller's phone, or dial."""
         self.deadline = now + self.request.ring_timeout_s
-        if self._call.leg.transfer(self.request, self._transferred):
+        if self._call.leg.transfer(
+            self.request, self._transferred, from_number=self.from_number, headers=self.headers
+        ):
             self.deadline += NETWORK_S
         elif self.request.warm or not self._call.leg.refer(self.request.to, self._referred):
             self._dial(now)
@@ -106,7 +108,12 @@ class CallTransfer:
             headers[SUMMARY_HEADER] = " ".join(self.request.summary.split())[:_SUMMARY_CHARS]
         try:
             leg = self._call.resources.dialler.dial(
-                DialRequest(self.request.to, self.from_number, headers, self.request.ring_timeout_s)
+                DialRequest(
+                    self.request.to,
+                    self.from_number or self._call.info.from_number,
+                    headers,
+                    self.request.ring_timeout_s,
+                )
             )
         except DialRefused as error:
             self._fail("unreachable", str(error), now)

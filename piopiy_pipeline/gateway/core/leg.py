@@ -7,7 +7,7 @@ A leg owns its connection, and nothing of the call. It tells its call what the c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
@@ -102,13 +102,22 @@ class Leg(ABC):
         """
         return False
 
-    def transfer(self, request: Transfer, done: TransferDone) -> bool:
+    def transfer(
+        self,
+        request: Transfer,
+        done: TransferDone,
+        *,
+        from_number: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
         """Have the caller's own network hand the caller over, warm or cold: it dials, and connects the two. The call
         ends here when that was done.
 
         Args:
             request: Whom to transfer to, and how.
             done: Called once, later, unless the call ends before.
+            from_number: The number that whoever is called is to see. None: as the network does it.
+            headers: SIP headers for whoever is called, where the network can send any.
 
         Returns:
             False if the network cannot do that: then `done` is not called.

@@ -18,6 +18,7 @@ from piopiy_pipeline.gateway.cluster import cluster_calls
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker, MemoryDirectory
 from tests.support.gateway_peers import AGENT_ID, Peer, agent, caller, config, until
+from tests.support.switchboard import NotedDialler
 from tests.support.web import API_KEY, client
 
 
@@ -308,3 +309,30 @@ def test_a_seal_is_good_once_for_one_request_and_not_for_long() -> None:
     assert key_of(good, number=6, sent_at=float("nan")) is None
     assert RequestSeal([], is_open=True).key_of("", b"", request_id="7", sent_at=0, unix_now=1) == ""
     assert RequestSeal(["one"], is_open=False).key_of("", b"", request_id="8", sent_at=0, unix_now=1) is None
+
+
+def test_a_client_of_piopiys_api_reaches_a_call_at_another_gateway() -> None:
+    async def story() -> None:
+        async with (
+            clustered(2, MemoryBroker()) as (here, there),
+            agent(there) as one,
+            client(here) as web,
+            caller(there) as line,
+        ):
+            dialler = there.switchboard.resources.dialler = NotedDialler()
+            call_id = str((await line.hear("ringing"))["call_id"])
+            await one.take()
+            await line.hear("answered")
+            assert (await web.get(f"/v3/calls/{call_id}")).json()["status"] == "live"
+            path = f"/v3/calls/{call_id}/actions/transfer"
+            begun = await web.post(path, json={"to_number": "917777777777"})
+            ticket = begun.json()["request_id"]
+            assert dialler.legs[0].request.to == "+917777777777"
+            assert (await web.get(f"/v3/transfers/{ticket}")).json()["status"] == "queued"
+            dialler.legs[0].dialled.callee_failed(asyncio.get_running_loop().time(), "busy", "486 Busy Here")
+            assert (await web.get(f"/v3/transfers/{ticket}")).json()["reason"] == "busy"
+            over = await web.post("/v3/voice/call/hangup", json={"call_id": call_id, "reason": "done"})
+            assert over.status_code == 200
+            assert (await line.hear("ended"))["reason"] == "agent_hangup"
+
+    asyncio.run(story())

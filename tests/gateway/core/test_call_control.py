@@ -384,7 +384,7 @@ class NetworkLeg(NotedLeg):
     def hears(self) -> bool:
         return self.there
 
-    def transfer(self, request: Transfer, done: TransferDone) -> bool:
+    def transfer(self, request: Transfer, done: TransferDone, **_: object) -> bool:
         self.notes.append(f"transfer {request.to} {request.warm}")
         self.done = done
         return True
