@@ -45,6 +45,7 @@ from piopiy_pipeline.gateway.port.router import (
     AgentRoute,
     CallerRoute,
     CarrierRoute,
+    ChatRoute,
     MediaRoute,
     RequestRefused,
     Router,
@@ -341,7 +342,7 @@ class Gateway:
                 return connection.respond(
                     HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already: close another page\n"
                 )
-        if not isinstance(route, WatcherRoute):  # its key is still to come
+        if not isinstance(route, WatcherRoute | ChatRoute):  # its key is still to come
             connection.connections.admit(connection.transport)
         connection.route = route
         return None
@@ -363,6 +364,8 @@ class Gateway:
                     place=lambda leg, start: self._place_leg(leg.call_info(agent_id, start), leg),
                     may_watch=self.config.callers_may_watch,
                 )
+            case ChatRoute(agent_id=agent_id) if self._services is not None:
+                self._services.chats.open(connection, agent_id)
             case CarrierRoute(opening=opening) if self._carriers is not None:
                 self._carriers.open(connection, opening)
             case WatcherRoute(header=header) if self._services is not None:

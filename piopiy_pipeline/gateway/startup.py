@@ -214,13 +214,18 @@ class GatewayServices:
         from piopiy_pipeline.gateway.api.app import build_app
         from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
         from piopiy_pipeline.gateway.api.http_server import HttpServer
+        from piopiy_pipeline.gateway.port.chat_callers import ChatCallers
 
+        tokens = ClientTokens(config.token_secret, config.agents, wall=switchboard.event_bus.wall)
+        self.chats = ChatCallers(
+            switchboard, caller_keys=tuple(config.caller_keys), tokens=tokens, failures=failures
+        )
         deps = ApiDependencies(
             config=config,
             switchboard=switchboard,
             access=access,
             failures=failures,
-            tokens=ClientTokens(config.token_secret, config.agents, wall=switchboard.event_bus.wall),
+            tokens=tokens,
             recent=self.recent,
             archive=self.recent if self._records is None else self._records,
             browser=self._browser,

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipecat.frames.frames import OutputTransportMessageUrgentFrame
 from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frameworks.rtvi.models import PROTOCOL_VERSION
 from pipecat.processors.frameworks.rtvi.processor import RTVIProcessor
 
 from piopiy_pipeline.pipeline import CallPipeline
@@ -59,6 +60,10 @@ class ClientApplication:
         self._has_own_processor = pipeline.find(RTVIProcessor) is not None
         if state.resumed is not None and state.resumed.rtvi is not None and not self._has_own_processor:
             self._serve_rtvi(state.resumed.rtvi)
+        elif state.info.kind == "text" and not self._has_own_processor:
+            self._serve_rtvi(
+                PROTOCOL_VERSION
+            )  # words travel so, whether the client says that it is ready or not
 
     @property
     def protocol(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CLIENT_READY", "INTERRUPT", "MAX_CHARACTERS", "refusal_of", "send_text", "words_of"]
+__all__ = ["CLIENT_READY", "INTERRUPT", "MAX_CHARACTERS", "refusal_of", "send_text", "words_of", "writing_of"]
 
 _LABEL = "rtvi-ai"
 MAX_CHARACTERS = 8000
@@ -45,3 +45,10 @@ def refusal_of(message: dict[str, Any]) -> str | None:
         return None
     data = message.get("data")
     return str(data.get("error", "refused")) if isinstance(data, dict) else "refused"
+
+
+def writing_of(message: dict[str, Any]) -> bool | None:
+    """Return whether the bot writes, if this message says that it has begun or stopped."""
+    if message.get("label") != _LABEL:
+        return None
+    return {"bot-llm-started": True, "bot-llm-stopped": False}.get(str(message.get("type")))

@@ -26,6 +26,7 @@ __all__ = [
     "AgentRoute",
     "CallerRoute",
     "CarrierRoute",
+    "ChatRoute",
     "MediaRoute",
     "RequestRefused",
     "Route",
@@ -74,6 +75,13 @@ class CallerRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatRoute:
+    """The route of somebody who chats with this agent, and sends a token as a message."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class WatcherRoute:
     """The route of somebody who wants the events of calls, and sends an API key as a message."""
 
@@ -87,7 +95,7 @@ class CarrierRoute:
     opening: CarrierOpening
 
 
-Route = AgentRoute | MediaRoute | CallerRoute | WatcherRoute | CarrierRoute
+Route = AgentRoute | MediaRoute | CallerRoute | ChatRoute | WatcherRoute | CarrierRoute
 
 
 class Router:
@@ -124,6 +132,8 @@ class Router:
                 return self._media(name, headers)
             case "call" if name:
                 return self._caller(name, headers)
+            case "chat" if name:
+                return self._chat(name, headers)
             case "carrier" if name:
                 return self._carrier(rest, target, headers)
             case "api" if name == "events":
@@ -131,7 +141,8 @@ class Router:
         return RequestRefused(
             HTTPStatus.NOT_FOUND,
             f"nothing is at {target!r:.200}:"
-            " there are /agent, /media/<call id>, /call/<agent id>, /carrier/<carrier>/<agent id>, /api/events\n",
+            " there are /agent, /media/<call id>, /call/<agent id>, /chat/<agent id>, /carrier/<carrier>/<agent id>,"
+            " /api/events\n",
         )
 
     def _agent(self, headers: Headers) -> AgentRoute | RequestRefused:
@@ -162,11 +173,22 @@ class Router:
             return token
         if not _matching(token, ((key, key) for key in self._caller_keys)):
             return _unauthorized("this bearer token is no caller key of this gateway", wrong_key=True)
+        return self._refusal(agent_id) or CallerRoute(agent_id)
+
+    def _chat(self, agent_id: str, headers: Headers) -> ChatRoute | RequestRefused:
+        try:
+            self._access.check_origin(header_of(list(headers.raw_items())))
+        except AccessError as error:
+            return RequestRefused(HTTPStatus(error.status), f"{error.text}\n")
+        return self._refusal(agent_id) or ChatRoute(agent_id)
+
+    def _refusal(self, agent_id: str) -> RequestRefused | None:
+        """Return why there are no calls to this agent."""
         if agent_id not in self._agents:
             return RequestRefused(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
         if self._switchboard.drain.on:
             return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"{self._switchboard.drain.refusal}\n")
-        return CallerRoute(agent_id)
+        return None
 
     def _carrier(self, rest: str, target: str, headers: Headers) -> CarrierRoute | RequestRefused:
         names = [unquote(name) for name in rest.split("/")]

@@ -7,7 +7,7 @@ import { clock, durationOf, exactly, goesBack, isFailure, isTalking, phaseInWord
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
 
-const KINDS = { browser: "Browser", phone: "Phone", stream: "Stream", recorded: "Recorded" };
+const KINDS = { browser: "Browser", phone: "Phone", stream: "Stream", recorded: "Recorded", text: "Chat" };
 /** The list keeps this many of the latest calls, until the user asks for older ones. */
 const KEPT = 200;
 
