@@ -7,7 +7,7 @@ the agent as messages of the caller's application, in the protocol that browser 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from websockets.frames import CloseCode
@@ -119,7 +119,14 @@ class ChatLeg(Leg):
     def dtmf(self, digits: str) -> None:
         self._post(Dtmf(digits=digits))
 
-    def transfer(self, request: Transfer, done: TransferDone) -> bool:
+    def transfer(
+        self,
+        request: Transfer,
+        done: TransferDone,
+        *,
+        from_number: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
         outcome: TransferOutcomeName = "refused"
         self._loop.call_soon(lambda: done(outcome, NO_LINE, self._loop.time()))
         return True
