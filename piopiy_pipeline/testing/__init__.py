@@ -36,7 +36,7 @@ _HOMES = {
     "Noise": "line.line",
     "OpenAIRealtimeServer": "realtime.openai_realtime",
     "Percentiles": "scripted.latency_profiles",
-    "Providers": "scripted.providers",
+    "Providers": "providers",
     "Refused": "scripted.faults",
     "Replay": "replaying.replay",
     "Replies": "scripted.scripted_llm",
@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern
     from piopiy_pipeline.testing.line.line import Line, Noise
     from piopiy_pipeline.testing.line.turn_taking import Habits
+    from piopiy_pipeline.testing.providers import Providers
     from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveServer
     from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
     from piopiy_pipeline.testing.realtime.scripted_model import Endless
@@ -149,7 +150,6 @@ if TYPE_CHECKING:
         TimesOut,
     )
     from piopiy_pipeline.testing.scripted.latency_profiles import ByTurn, Constant, Measured, Percentiles
-    from piopiy_pipeline.testing.scripted.providers import Providers
     from piopiy_pipeline.testing.scripted.reply_script import Tool
     from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
     from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts

@@ -10,7 +10,7 @@ from typing import Literal
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.testing.agent_loss import AgentLoss, check_losses
 from piopiy_pipeline.testing.line.line import Line
-from piopiy_pipeline.testing.scripted.providers import Providers
+from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.scripted.simulated_gateway import Transfers
 
 __all__ = ["Medium", "Progress", "Setting"]

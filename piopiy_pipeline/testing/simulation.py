@@ -33,10 +33,10 @@ from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.text_link import TextCallerLine, TextCallerLink
+from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.testing.report.latency import turns_of
 from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
-from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.scripted.simulated_gateway import SimulatedGateway, Transfers
 from piopiy_pipeline.testing.simulated_agents import SimulatedAgents
 from piopiy_pipeline.testing.stage.stage_trace import StageTrace
@@ -294,6 +294,8 @@ class _Simulation:
             self._gateway.close()
             await _cancelled(caller)
             await _cancelled(session)
+            if self._replace is not None:
+                await self._replace.close()
             if self._recorder:
                 await self._recorder.close()
         if self._gateway.error is not None:

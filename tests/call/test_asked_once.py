@@ -21,6 +21,8 @@ from tests.support.bots import LONG
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, info, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 GOODBYE = "Goodbye then."
 BOOKED = "The table is booked."
 SILENTLY = FunctionCallResultProperties(run_llm=False)
@@ -84,6 +86,7 @@ ASKS = Caller().say(PEOPLE).pause(20)
 
 @pytest.mark.parametrize("silently", [False, True])
 @pytest.mark.parametrize(("tool_s", "breaks_at_s"), [(0.0, 0.0), (1.0, 1.0), (3.0, 0.5), (3.0, 2.99)])
+@pytest.mark.three_services("the voice fails")
 def test_a_voice_that_fails_while_a_tool_runs_has_the_model_asked_once(
     tool_s: float, breaks_at_s: float, silently: bool
 ) -> None:
@@ -94,6 +97,7 @@ def test_a_voice_that_fails_while_a_tool_runs_has_the_model_asked_once(
     assert texts(call, "bot") == [BOOKED], call.timeline()
 
 
+@pytest.mark.speech_to_speech_fails("each respond() is an answer of its own")
 def test_the_author_and_the_turn_ask_for_one_answer() -> None:
     bot = Bot(BOOKED, otherwise="Again.", latency=1.0)
 
@@ -125,6 +129,7 @@ def test_a_bot_that_has_said_its_answer_can_be_asked_to_go_on() -> None:
 
 
 @pytest.mark.parametrize("seed", [1276])
+@pytest.mark.three_services("its services fail in ways of their own")
 def test_calls_in_which_an_answer_was_given_twice(seed: int) -> None:
     faults.check(*faults.run(seed))
 
@@ -159,6 +164,7 @@ def begins_over_the_caller(call: SimulatedCall) -> bool:
 
 @pytest.mark.parametrize("latency", [0.0, 1.0])
 @pytest.mark.parametrize("tool_s", [1.0, 3.0, 4.0, 4.6, 5.0, 5.2, 5.4, 6.0, 8.0, 11.0, 14.0, 20.0])
+@pytest.mark.three_services("test_realtime_calls.py has the case that speaks over the caller")
 def test_a_late_result_is_told_once_at_the_next_pause(tool_s: float, latency: float) -> None:
     """It comes while the caller speaks, while it is decided whose turn it is, while the model writes, and later."""
     bot = Bot(otherwise=answers, tool_s=tool_s, latency=latency)

@@ -19,6 +19,8 @@ from tests.support.calls import CallLog, eventually, house, tone
 from tests.support.switchboard import NotedDialler
 from tests.support.virtual import PEOPLE, YES, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 HUMAN = "+4930123456"
 
 
@@ -308,6 +310,7 @@ def test_a_clean_sound_that_is_asked_for_before_the_answer_is_asked_for_then(on:
 # ---------------------------------------------------------------------- keys
 
 
+@pytest.mark.speech_to_speech_fails("what is said comes from the model, and keys do not wait for it")
 def test_keys_are_pressed_behind_what_is_said_or_at_once_and_an_interruption_cuts_none_off() -> None:
     async def bot(call: Call) -> None:
         agent = await voice(call)

@@ -15,6 +15,8 @@ from tests.support.bots import ask, voice
 from tests.support.services import SECONDS_A_CHARACTER, Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, info, spoken_s, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 GREETING = "Good evening, how can I help you today?"
 LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."
 
@@ -114,6 +116,7 @@ def test_a_tool_that_raises_is_an_error_of_the_call_which_goes_on() -> None:
     assert ["the book is lost" in error.data["message"] for error in call.of("error")] == [True]
 
 
+@pytest.mark.speech_to_speech_fails("an LLMRunFrame of the author's asks for no answer")
 def test_a_goodbye_said_after_a_tool_hung_up_is_heard_in_full() -> None:
     goodbye = "Thank you for calling, and have a very nice evening."
     ends: list[CallEnd] = []

@@ -28,6 +28,8 @@ from tests.support.calls import house
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import YES, spoken_s, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 LINE = "Certainly, we have a table by the window and another one out on the terrace."
 
 
@@ -92,6 +94,7 @@ class MeteredTTS(ToneTTS):
 
 
 @pytest.mark.parametrize(("metrics", "usage"), [(False, False), (True, False), (True, True)])
+@pytest.mark.three_services("the stage that counts stands behind the TTS")
 def test_metrics_come_when_they_are_asked_for(metrics: bool, usage: bool) -> None:
     stage = SeesMetrics()
 
@@ -107,6 +110,7 @@ def test_metrics_come_when_they_are_asked_for(metrics: bool, usage: bool) -> Non
     assert ("TTSUsageMetricsData" in stage.kinds) is usage
 
 
+@pytest.mark.three_services("its stages are STT and TTS")
 def test_what_action_is_given_is_what_the_chain_has() -> None:
     seen: dict[str, Any] = {}
 
@@ -137,6 +141,7 @@ def test_what_action_is_given_is_what_the_chain_has() -> None:
     assert seen["tools"] == ["book", "from_mcp"], "they add to the others"
 
 
+@pytest.mark.three_services("its services are wrong on purpose")
 def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
     said: list[str] = []
 
@@ -202,6 +207,7 @@ class SlowTTS(ToneTTS):
 
 
 @pytest.mark.parametrize("by", ["say", "a frame"])
+@pytest.mark.three_services("the TTS is slow")
 def test_a_goodbye_that_is_slow_to_begin_is_heard_whole(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending_hangup, "END_S", 1.0)  # less than the goodbye lasts
     goodbye = "x" * 40  # 2.4 s
@@ -227,6 +233,7 @@ def test_a_goodbye_that_is_slow_to_begin_is_heard_whole(by: str, monkeypatch: py
     assert spoken_s(call) > 2.2
 
 
+@pytest.mark.speech_to_speech_fails("the end comes up to a tenth of a second later")
 def test_an_answer_that_does_not_begin_is_not_waited_for_longer_than_was_said() -> None:
     async def bot(call: Call) -> None:
         agent = await voice(call, replies=[None])
@@ -244,6 +251,7 @@ def test_an_answer_that_does_not_begin_is_not_waited_for_longer_than_was_said() 
     assert 0.6 < call.duration_s < 4
 
 
+@pytest.mark.three_services("there is one service")
 def test_what_a_tts_had_yet_to_say_when_another_took_over_was_not_heard() -> None:
     heard: list[bool] = []
 
@@ -279,6 +287,7 @@ class Fatal(ScriptedLLM):
         await self.push_error_frame(error)
 
 
+@pytest.mark.speech_to_speech_fails("the model answers once more before the fatal error ends the call")
 def test_a_fatal_error_is_heard_and_is_the_reason_of_the_end() -> None:
     ends: list[CallEnd] = []
 
@@ -454,6 +463,7 @@ def test_a_switch_of_voices_can_say_text_under_any_name() -> None:
     assert heard == [True]
 
 
+@pytest.mark.three_services("there is one service")
 def test_what_is_said_while_the_next_voice_starts_waits_for_it() -> None:
     heard: list[bool] = []
 

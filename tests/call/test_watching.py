@@ -19,6 +19,8 @@ from tests.support.scripted_bot import PROVIDERS, booking_caller, create_session
 from tests.support.services import Reply, ToneTTS
 from tests.support.virtual import PEOPLE, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."
 PARTS = ("silence_s", "stt_s", "turn_s", "llm_s", "tts_s", "playout_s")
 
@@ -47,6 +49,7 @@ class Watcher:
         return [each.at for each in self.told if each.event == event]
 
 
+@pytest.mark.three_services("the provider writes the words down behind the turn")
 def test_the_words_of_the_caller_are_told_while_they_are_spoken() -> None:
     watcher = Watcher(create_session)
     call = simulate(watcher, booking_caller(), providers=PROVIDERS)
@@ -60,6 +63,7 @@ def test_the_words_of_the_caller_are_told_while_they_are_spoken() -> None:
     assert [each["text"] for each in watcher.of("user_turn")] == texts(call, "user")
 
 
+@pytest.mark.three_services("the provider writes the words down behind the turn")
 def test_partial_words_come_four_times_a_second_at_most_and_never_twice_the_same() -> None:
     watcher = Watcher(create_session)
     simulate(watcher, booking_caller(), providers=PROVIDERS)
@@ -129,6 +133,7 @@ def test_a_tool_is_told_with_its_number_and_its_result_with_the_same() -> None:
     assert len(second["result"].encode()) <= 2000
 
 
+@pytest.mark.three_services("the provider's turn end has no waits to tell of")
 def test_the_latency_of_an_answer_is_told_when_it_begins_and_is_the_sum_of_its_parts() -> None:
     watcher = Watcher(create_session)
     call = simulate(watcher, booking_caller(), providers=PROVIDERS)

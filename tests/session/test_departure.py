@@ -14,7 +14,7 @@ from piopiy_pipeline.session import Call, Session
 from piopiy_pipeline.session.departure import AGAIN_S, FINISH_S, GOODBYE_S, POLL_S, QUIET_S
 from piopiy_pipeline.session.pipeline_worker import INTERRUPT_S
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, Control, Dtmf, Hangup, Move
-from piopiy_pipeline.testing.scripted.providers import Providers
+from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.scripted.reply_script import Tool
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies
 from piopiy_pipeline.testing.scripted.scripted_stt import Transcripts

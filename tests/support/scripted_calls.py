@@ -18,7 +18,7 @@ from piopiy_pipeline.session import Session
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.signaling.messages import AgentMessage
 from piopiy_pipeline.testing.line.spoken_words import SpokenWords
-from piopiy_pipeline.testing.scripted.providers import Providers
+from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.recorded_caller import RecordedLink
 

@@ -16,7 +16,7 @@ from piopiy_pipeline.testing.realtime.scripted_model import (
     ScriptedModel,
     verbatim,
 )
-from piopiy_pipeline.testing.scripted.faults import Disconnects, Fault, Garbage, Refused, Stalls, TimesOut
+from piopiy_pipeline.testing.scripted.faults import Disconnects, Fault, Garbage, Stalls, TimesOut
 from piopiy_pipeline.testing.scripted.reply_script import ScriptedResponse, ScriptOver, Tool
 
 __all__ = ["OpenAIResponse"]
@@ -67,7 +67,8 @@ class OpenAIResponse:
             return
         delay = fault.delay_s if fault is not None else 0.0
         await asyncio.sleep(delay if isinstance(fault, TimesOut) else self._model.latency(response) + delay)
-        if isinstance(fault, Refused | TimesOut):
+        if _refuses(fault):
+            assert fault is not None
             await self._failed(str(fault.error))
             return
         if response.text:
@@ -209,6 +210,16 @@ class OpenAIResponse:
                 "output_token_details": {"text_tokens": self._words, "audio_tokens": 0},
             }  # fmt: skip
         return body
+
+
+def _refuses(fault: Fault | None) -> bool:
+    """Return whether a fault leaves nothing of the answer but an error."""
+    return (
+        fault is not None
+        and fault.error is not None
+        and fault.share == 0
+        and not isinstance(fault, Disconnects | Garbage)
+    )
 
 
 def _last_instruction(messages: list[dict[str, Any]]) -> str | None:

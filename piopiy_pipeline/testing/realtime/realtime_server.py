@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -137,9 +138,10 @@ class RealtimeSession:
 
     async def send(self, kind: str, body: Mapping[str, Any], *, audio: bool = False) -> None:
         """Send the client a message. One that holds `audio` is logged without its body."""
+        text = json.dumps(body)
         if len(self.sent) < KEPT_MESSAGES:
-            self.sent.append(RealtimeMessage(self._loop.time(), kind, {} if audio else body))
-        await self._connection.send(json.dumps(body))
+            self.sent.append(RealtimeMessage(self._loop.time(), kind, {} if audio else json.loads(text)))
+        await self._connection.send(text)
 
     async def send_nonsense(self) -> None:
         """Send what is no message."""
@@ -201,7 +203,7 @@ class RealtimeServer(Generic[S]):
         """Host and port."""
         self._faults = dict(faults or {})
         self._asked = 0
-        self._server: Server | None = None
+        self._serving: asyncio.Task[Server] | None = None
 
     @property
     def url(self) -> str:
@@ -213,25 +215,38 @@ class RealtimeServer(Generic[S]):
         """The last session."""
         return self.sessions[-1]
 
-    async def start(self, host: str | None = None, port: int = 0) -> Self:
-        """Listen. None: within the loop where that is virtual, else on a free port of loopback."""
-        if host is None:
-            host = "127.0.0.1"
-            if isinstance(loop := asyncio.get_running_loop(), VirtualLoop):
-                host, port = f"{type(self).__name__.lower()}-{loop.new_number()}.test", 80
-        self._server = await serve(
-            self._serve, host, port, process_request=self._refuse, max_size=MAX_MESSAGE, ping_interval=None
-        )
-        if self._server.sockets:
-            port = self._server.sockets[0].getsockname()[1]
-        self.address = f"{host}:{port}"
+    def open(self) -> Self:
+        """Listen from now on, without waiting: `url` is known at once."""
+        loop = asyncio.get_running_loop()
+        place: dict[str, Any]
+        if isinstance(loop, VirtualLoop):
+            host = f"{type(self).__name__.lower()}-{loop.new_number()}.test"
+            self.address, place = f"{host}:80", {"host": host, "port": 80}
+        else:
+            sock = socket.create_server(("127.0.0.1", 0))
+            self.address, place = f"127.0.0.1:{sock.getsockname()[1]}", {"sock": sock}
+        self._serving = loop.create_task(self._listen(**place), name="realtime server")
+        return self
+
+    async def start(self) -> Self:
+        """Listen: within the loop where that is virtual, else on a free port of loopback."""
+        self.open()
+        assert self._serving is not None
+        await asyncio.shield(self._serving)
         return self
 
     async def stop(self) -> None:
         """Close all connections, and listen no more."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            server = await serving
+            server.close()
+            await server.wait_closed()
+
+    async def _listen(self, **place: Any) -> Server:
+        return await serve(
+            self._serve, process_request=self._refuse, max_size=MAX_MESSAGE, ping_interval=None, **place
+        )
 
     async def __aenter__(self) -> Self:
         return await self.start()

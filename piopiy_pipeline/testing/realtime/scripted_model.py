@@ -195,11 +195,17 @@ class ScriptedModel:
 
 
 def verbatim(instructions: str | None) -> str | None:
-    """Return what a model is told to say word for word: the text in double quotes, if there is one."""
-    found = re.search(r'"(.+)"', instructions or "", re.DOTALL) or re.search(
-        r"“(.+)”", instructions or "", re.DOTALL
+    """Return what a model is told to say word for word: the text in double quotes, or else what follows a colon.
+
+    None: the instructions are no such thing.
+    """
+    must_repeat = re.search(r"\b(?:exactly|word for word|verbatim)\b", instructions or "", re.IGNORECASE)
+    if instructions is None or must_repeat is None:
+        return None
+    found = re.search(r'["“](.+)["”]', instructions, re.DOTALL) or re.search(
+        r":\s*(.+)", instructions, re.DOTALL
     )
-    return found[1] if found else None
+    return found[1].strip() if found else None
 
 
 def packed_messages(text: str) -> list[dict[str, Any]] | None:

@@ -9,6 +9,7 @@ from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.scripted.faults import (
     Disconnects,
     Fault,
@@ -19,7 +20,6 @@ from piopiy_pipeline.testing.scripted.faults import (
     TimesOut,
 )
 from piopiy_pipeline.testing.scripted.latency_profiles import Percentiles
-from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.scripted.reply_script import Tool
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts

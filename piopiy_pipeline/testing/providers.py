@@ -9,6 +9,10 @@
 The bot's callback makes its services as always, with any keys. Before its chain runs they are replaced, also those
 in a list of services (`Action(stt=[a, b])`). What is None stays the bot's own. The scripted services have pipecat's
 own base classes, so that the rest of the chain, tool calls, interruptions and word times are as in production.
+
+A speech-to-speech service is not replaced: its own class talks to a server of OpenAI's protocol, which says what the
+LLM is to say, sounds as the TTS is to sound, and hears as the STT is to hear. So a test of a bot with three services
+is a test of a bot with one.
 """
 
 from __future__ import annotations
@@ -25,15 +29,16 @@ from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
-from piopiy_pipeline.session import PipelineHook
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.testing.line.spoken_words import Spoken
+from piopiy_pipeline.testing.realtime.redirected_service import RedirectedServices
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan
 from piopiy_pipeline.testing.scripted.reply_script import Reply, ReplyScript
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts
 from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS, Voice
 
-__all__ = ["Providers"]
+__all__ = ["BoundProviders", "Providers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,9 @@ class Providers:
         stt: How the caller is transcribed; None keeps the bot's own STT.
         llm: What the LLM says and does, as `Replies` or a list of replies; None keeps the bot's own LLM.
         tts: How the bot sounds; None keeps the bot's own TTS.
+
+    With a speech-to-speech service all three are about the server that its client talks to, unless the chain has an
+    STT or a TTS beside it. `llm` is needed then.
 
     Raises:
         TypeError: Something is of another type.
@@ -65,7 +73,7 @@ class Providers:
     def _replies(self) -> Replies | None:
         return self.llm if self.llm is None or isinstance(self.llm, Replies) else Replies(*self.llm)
 
-    def bind(self, *, spoken: Spoken, seed: int = 0) -> PipelineHook:
+    def bind(self, *, spoken: Spoken, seed: int = 0) -> BoundProviders:
         """Prepare one call.
 
         Args:
@@ -76,32 +84,53 @@ class Providers:
             What replaces the services in the call's chain, for its `Session` as `pipeline_hook`. It raises
             `StageError` if the chain has no service of a kind that is scripted.
         """
-        make: list[_Kind] = []
-        replies = self._replies()
-        if (stt := self.stt) is not None:
-            hears = partial(ScriptedSTT, stt, spoken=spoken)
-            make.append(_Kind("stt", STTService, hears, stt.faults))
-        script = None if replies is None else ReplyScript(replies.turns, replies.otherwise)
+        return BoundProviders(self, self._replies(), spoken, seed)
+
+
+class BoundProviders:
+    """The providers of one call, whichever agents serve it one after another. `Providers.bind` makes it."""
+
+    def __init__(self, providers: Providers, replies: Replies | None, spoken: Spoken, seed: int) -> None:
+        kinds: list[_Kind] = []
+        if (stt := providers.stt) is not None:
+            kinds.append(_Kind("stt", STTService, partial(ScriptedSTT, stt, spoken=spoken), stt.faults))
+        self._script = None if replies is None else ReplyScript(replies.turns, replies.otherwise)
         if replies is not None:
-            model = partial(ScriptedLLM, replies, replies=script)
-            make.append(_Kind("llm", LLMService, model, replies.faults))
-        if (tts := self.tts) is not None:
-            make.append(_Kind("tts", TTSService, partial(ScriptedTTS, tts), tts.faults))
+            model = partial(ScriptedLLM, replies, replies=self._script)
+            kinds.append(_Kind("llm", LLMService, model, replies.faults))
+        if (tts := providers.tts) is not None:
+            kinds.append(_Kind("tts", TTSService, partial(ScriptedTTS, tts), tts.faults))
+        self._kinds = kinds
+        self._plans = {kind.name: FaultPlan(kind.faults) for kind in kinds}
+        self._seed = seed
+        self._begun = False
+        self._redirected = None
+        if replies is not None:
+            self._redirected = RedirectedServices(
+                replies, voice=providers.tts, ears=providers.stt, spoken=spoken, seed=seed
+            )
 
-        plans = {kind.name: FaultPlan(kind.faults) for kind in make}
-        begun = False
+    def __call__(self, chain: CallPipeline) -> None:
+        """Put the scripted services into a chain. Raises `StageError` where it has none that they stand for."""
+        begun, self._begun = self._begun, True
+        if begun and self._script is not None:
+            self._script.resume()  # the chain of another agent: its providers go on where they were
+        own: set[str] = set()
+        if self._redirected is not None:
+            models = [stage for _, stage in _services(chain, LLMService) if is_realtime(stage)]
+            hears, speaks = (not _services(chain, kind) for kind in (STTService, TTSService))
+            for model in models:
+                self._redirected.redirect(model, hears=hears, speaks=speaks)
+            if models:
+                own = {"llm", *(("stt",) if hears else ()), *(("tts",) if speaks else ())}
+        for kind in self._kinds:
+            if kind.name not in own:
+                _put_in(chain, kind, self._seed, self._plans[kind.name])
 
-        def adapt(chain: CallPipeline) -> None:
-            nonlocal begun
-            if (
-                begun and script is not None
-            ):  # the chain of another agent: its providers go on where they were
-                script.resume()
-            begun = True
-            for kind in make:
-                _put_in(chain, kind, seed, plans[kind.name])
-
-        return adapt
+    async def close(self) -> None:
+        """End what serves the call's services."""
+        if self._redirected is not None:
+            await self._redirected.close()
 
 
 @dataclass(frozen=True, slots=True)

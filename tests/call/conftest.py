@@ -1,0 +1,37 @@
+"""Both kinds of bots for the tests of whole calls: a line at the top of a file has all of its tests run with both.
+
+    pytestmark = pytest.mark.usefixtures("either_bot")
+
+A test that is about one of three services says so with `three_services`, and why; one that shows a difference that is
+to be mended, with `speech_to_speech_fails`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.either_bot import speech_to_speech
+
+THREE, ONE = "three services", "speech to speech"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give tests with `either_bot` the bots that have a meaning there."""
+    if "either_bot" not in metafunc.fixturenames:
+        return
+    marks = {mark.name: mark for mark in metafunc.definition.iter_markers()}
+    bots: list[object] = [THREE]
+    if failing := marks.get("speech_to_speech_fails"):
+        bots.append(pytest.param(ONE, marks=pytest.mark.xfail(strict=True, reason=failing.args[0])))
+    elif "three_services" not in marks:
+        bots.append(ONE)
+    metafunc.parametrize("either_bot", bots, indirect=True)
+
+
+@pytest.fixture
+def either_bot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with bots of either kind. Returns which."""
+    if request.param == ONE:
+        monkeypatch.setattr(VoiceAgent, "Action", speech_to_speech(VoiceAgent.Action))
+    return str(request.param)
