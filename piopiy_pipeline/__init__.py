@@ -22,6 +22,8 @@ _HOMES = {
     "EndReason": "call",
     "Filler": "session",
     "FlowStep": "call",
+    "HandOff": "call",
+    "Persona": "session",
     "SpokenText": "spoken_text",
     "StageError": "pipeline",
     "StreamLimits": "session",
@@ -41,6 +43,8 @@ __all__ = [
     "EndReason",
     "Filler",
     "FlowStep",
+    "HandOff",
+    "Persona",
     "SpokenText",
     "StageError",
     "StreamLimits",
@@ -52,9 +56,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent import Agent, AuthenticationError
-    from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, Turn
+    from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, HandOff, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
-    from piopiy_pipeline.session import Call, ClientMessage, Filler, StreamLimits, TransferOutcome
+    from piopiy_pipeline.session import Call, ClientMessage, Filler, Persona, StreamLimits, TransferOutcome
     from piopiy_pipeline.spoken_text import SpokenText
     from piopiy_pipeline.voice_agent import VoiceAgent
 

@@ -135,6 +135,21 @@ class FlowStep:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOff:
+    """Another persona has the call.
+
+    Attributes:
+        agent: Who has it now; empty for the one that it began with.
+        before: Who had it before.
+        context: What of the conversation they know: ``keep``, ``summary`` or ``fresh``.
+    """
+
+    agent: str
+    before: str = ""
+    context: str = "keep"
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the conversation.
 

@@ -108,6 +108,11 @@ class ToolSet:
             raise ValueError(f"the timeout of {name!r} must be more than 0 seconds, not {timeout!r}")
         self._options[name] = timeout, keep_on_interruption
 
+    @property
+    def handlers(self) -> list[Any]:
+        """The handlers of the tools, as they were given."""
+        return list(self._handlers.values())
+
     def schema(self) -> ToolsSchema | None:
         """Return what the context advertises, or None without tools."""
         if not self._schemas and not self._custom:

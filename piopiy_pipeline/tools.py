@@ -20,12 +20,24 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.arguments import check_seconds, check_switches
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
 from piopiy_pipeline.session.call_control import failure_text
+from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
+from piopiy_pipeline.session.hand_off.hand_offs import HandOffError
+from piopiy_pipeline.session.hand_off.persona import Persona
 
-__all__ = ["ToolParams", "end_call", "press_keys", "tool", "transfer_call"]
+__all__ = [
+    "HandOffError",
+    "Persona",
+    "ToolParams",
+    "end_call",
+    "hand_off_call",
+    "press_keys",
+    "tool",
+    "transfer_call",
+]
 
 _NUMBER = re.compile(r"\+?[0-9*#]{2,32}")
 _SILENTLY = FunctionCallResultProperties(run_llm=False)
@@ -286,6 +298,68 @@ def end_call(
         description=f"End the call. Use it when {when}.",
         properties={},
         required=[],
+        handler=handler,
+    )
+
+
+def hand_off_call(
+    agents: Mapping[str, Persona | None],
+    *,
+    context: HandOffContext = "keep",
+    name: str = "hand_off_call",
+) -> FunctionSchema:
+    """Return a tool that hands the call over to another persona of the bot. See `Call.hand_over`.
+
+    Args:
+        agents: Personas by the names by which the model chooses one. None: the one that the call began with.
+        context: What the other one knows of the conversation: ``"keep"``, ``"summary"`` or ``"fresh"``.
+        name: The tool's name.
+
+    Returns:
+        The tool, for `VoiceAgent(tools=...)`, `LLMContext(tools=...)` or `Persona(tools=...)`.
+
+    Raises:
+        ValueError: There are no agents, or there is no such `context`.
+        TypeError: One of them is no `Persona`.
+
+    Example:
+        ```python
+        hand_off_call({"billing": Persona(name="billing", instructions="You answer questions about bills.")})
+        ```
+    """
+    if not agents:
+        raise ValueError("hand_off_call: agents is empty")
+    for key, persona in agents.items():
+        check_kind(f"hand_off_call: agents[{key!r}]", persona, (Persona, type(None)), "a Persona, or None")
+    if context not in ("keep", "summary", "fresh"):
+        raise ValueError(f"hand_off_call: context={context!r}: it is 'keep', 'summary' or 'fresh'")
+
+    @tool(idempotent=True)
+    async def handler(params: FunctionCallParams) -> None:
+        wanted = str(params.arguments.get("to") or "")
+        if wanted not in agents:
+            await params.result_callback({"error": f"there is no {wanted!r}, only {', '.join(agents)}"})
+            return
+        persona = agents[wanted]
+        try:
+            await _call().hand_over(persona, context=context)
+        except HandOffError as error:
+            await params.result_callback({"error": f"Not handed over: {error}."})
+            return
+        silent = context == "fresh" and persona is not None and persona.introduction is not None
+        result = {"handed_over": True, "you_are_now": wanted}
+        await params.result_callback(result, properties=_SILENTLY if silent else None)
+
+    handler.personas = [persona for persona in agents.values() if persona is not None]  # type: ignore[attr-defined]
+    cases = [
+        f"{key}: {persona.when}" for key, persona in agents.items() if persona is not None and persona.when
+    ]
+    hint = f" {'; '.join(cases)}." if cases else ""
+    return FunctionSchema(
+        name=name,
+        description=f"Hand the caller over to a colleague, who speaks with them from then on.{hint}",
+        properties={"to": {"type": "string", "enum": list(agents), "description": "Who takes over."}},
+        required=["to"],
         handler=handler,
     )
 

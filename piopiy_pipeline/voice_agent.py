@@ -39,6 +39,7 @@ from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
 from piopiy_pipeline.session.flow.flow_plan import FlowSource
+from piopiy_pipeline.session.hand_off.persona import personas_in
 from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.mcp_client import use_mcp_tools
@@ -396,6 +397,7 @@ class VoiceAgent(CallFacade):
             RuntimeError: `Action()` was not awaited before, or the call runs already.
         """
         pipeline = self.pipeline
+        self.call.add_personas(*personas_in(self._tools.handlers))
         if self.call.resumed and self._flow is None:
             self.call.on("answered", self._answer_resumed)
         elif self._greeting and not self.call.resumed:

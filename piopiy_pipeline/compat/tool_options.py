@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipecat.adapters.llm.schemas.direct_function import tool_options
@@ -11,7 +12,14 @@ from pipecat.services.llm_service import LLMService
 from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
-__all__ = ["check", "kept_by_decorator", "register_advertised", "timeout_by_decorator"]
+__all__ = [
+    "check",
+    "kept_by_decorator",
+    "put_functions",
+    "register_advertised",
+    "take_functions",
+    "timeout_by_decorator",
+]
 
 
 def kept_by_decorator(handler: object) -> bool | None:
@@ -31,6 +39,16 @@ def register_advertised(service: LLMService[Any], context: LLMContext) -> None:
     service._sync_registered_tool_handlers(context.tools)
 
 
+def take_functions(service: LLMService[Any], names: Collection[str]) -> dict[str, Any]:
+    """Take the handlers of these tools out of a service, so that no answer runs them, and return them."""
+    return {name: service._functions.pop(name) for name in names if name in service._functions}
+
+
+def put_functions(service: LLMService[Any], functions: Mapping[str, Any]) -> None:
+    """Put handlers back that `take_functions` has taken out."""
+    service._functions.update(functions)
+
+
 def check() -> None:
     """Check that the decorator keeps what it is told where this module looks.
 
@@ -43,7 +61,7 @@ def check() -> None:
     marked: object = tool_options(cancel_on_interruption=False, timeout_secs=1)(tool)
     names = ("_pipecat_cancel_on_interruption", "_pipecat_timeout_secs")
     check_attributes("pipecat-ai", [(marked, name) for name in names], written_for=PIPECAT, used_in=__name__)
-    used = [(LLMService, "_sync_registered_tool_handlers")]
+    used = [(LLMService, "_sync_registered_tool_handlers"), (LLMService, "_functions")]
     check_attributes("pipecat-ai", used, written_for=PIPECAT, used_in=__name__)
 
 

@@ -7,12 +7,16 @@ below it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
 
 from pipecat.services.llm_service import FunctionCallParams
 
-__all__ = ["ToolParams", "ToolPermit", "ToolRecord", "is_idempotent", "mark_idempotent"]
+__all__ = ["ToolParams", "ToolPermit", "ToolRecord", "current_tool_run", "is_idempotent", "mark_idempotent"]
+
+current_tool_run: ContextVar[str] = ContextVar("piopiy_tool_run", default="")
+"""The idempotency key of the tool's run in which this code runs; empty outside of tools."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MARK = "_piopiy_idempotent"

@@ -43,7 +43,13 @@ from piopiy_pipeline.compat.tool_outcome import (
     result_of,
     speakable,
 )
-from piopiy_pipeline.compat.tool_permits import ToolParams, ToolPermit, ToolRecord, is_idempotent
+from piopiy_pipeline.compat.tool_permits import (
+    ToolParams,
+    ToolPermit,
+    ToolRecord,
+    current_tool_run,
+    is_idempotent,
+)
 from piopiy_pipeline.error_text import error_text
 
 __all__ = [
@@ -185,6 +191,7 @@ class _Guard:
                 await report(permit.instead)
                 return
             guarded = replace(ToolParams.of(params, permit.key), result_callback=report.result_callback())
+            current_tool_run.set(permit.key)  # pipecat runs each call of a tool in a task of its own
             running = asyncio.create_task(
                 _to_its_end(partial(tool.call, args, guarded), report), name=f"tool::{params.function_name}"
             )

@@ -98,6 +98,8 @@ class KeysToText(FrameProcessor):
         self._prefix = prefix
         self._interrupts = interrupts
         self._waiter: asyncio.Task[None] | None = None
+        self.suspended = False
+        """Set while keys are no turns, because something else reads them."""
 
     @property
     def typing(self) -> bool:
@@ -110,7 +112,11 @@ class KeysToText(FrameProcessor):
         if isinstance(frame, (EndFrame, CancelFrame)):
             await self._halt()
         await self.push_frame(frame, direction)
-        if isinstance(frame, InputDTMFFrame) and direction is FrameDirection.DOWNSTREAM:
+        if (
+            isinstance(frame, InputDTMFFrame)
+            and not self.suspended
+            and direction is FrameDirection.DOWNSTREAM
+        ):
             await self._press(frame.button.value)
 
     async def cleanup(self) -> None:

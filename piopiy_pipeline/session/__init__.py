@@ -7,7 +7,8 @@ import warnings
 from piopiy_pipeline.session.call import DEFAULT_ERROR_LINE, Call, PipelineHook, current_call
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState, Post
-from piopiy_pipeline.session.events import CallError, ClientMessage
+from piopiy_pipeline.session.events import CallError, ClientMessage, CollectionEvent
+from piopiy_pipeline.session.hand_off.persona import Persona
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
 from piopiy_pipeline.session.session import Callback, Session
@@ -20,7 +21,9 @@ __all__ = [
     "CallState",
     "Callback",
     "ClientMessage",
+    "CollectionEvent",
     "Filler",
+    "Persona",
     "PipelineHook",
     "Post",
     "ResumableState",

@@ -20,9 +20,11 @@ from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.caller_turns import CallerTurns
 from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.gateway_switches import GatewaySwitches
+from piopiy_pipeline.session.held_turns import TurnListener
 from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.led_call import LedCall
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
@@ -73,6 +75,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
     ) -> None:
         super().__init__(state)
+        LedCall.__init__(self)
         self._pipeline_hook = pipeline_hook
         self._make_monitor = make_monitor
         self._monitor: CallMonitor | None = None
@@ -135,6 +138,8 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         | `dtmf` | `str` | the caller has pressed keys, of 0-9, A-D, * and # |
         | `message` | `ClientMessage` | the client's application has sent something |
         | `flow` | `FlowStep` | a node of the call's flow is entered |
+        | `hand_off` | `HandOff` | another persona has the call |
+        | `collection` | `CollectionEvent` | a value is asked for, was collected, or was not |
         | `transfer` | `TransferOutcome` | a transfer was answered, or it failed |
         | `error` | `CallError` | a provider failed |
         | `end` | `CallEnd` | the call is over |
@@ -252,6 +257,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             idle,
             limits,
             self._flow,
+            self._personas,
         )
         if self.info.kind == "text":
             options = as_text_chat(chain, options)
@@ -335,6 +341,14 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         self._expected = ExpectedAnswer.of(answer)
         if self._chain is not None:
             self._chain.expect(self._expected)
+
+    def hold_turns(self, listener: TurnListener, *, redact: bool = False) -> CallerTurns:
+        """Give the caller's turns to `listener` and not to the model, within a ``with``. `collect` is made of it.
+
+        Raises:
+            RuntimeError: The call is not answered yet, or, at ``with``, somebody else has the turns.
+        """
+        return self._answered_run().hold_turns(listener, redact=redact)
 
     async def send_message(self, data: Any) -> None:
         """Send the application at the caller's end a message. A caller on a telephone gets none.

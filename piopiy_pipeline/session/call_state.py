@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
 
-from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, HandOff, Turn
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
 from piopiy_pipeline.session.call_outlet import CallOutlet
 from piopiy_pipeline.session.checkpoints import Checkpoints
-from piopiy_pipeline.session.events import CallError, Emitter
+from piopiy_pipeline.session.collected_values import CollectedValues
+from piopiy_pipeline.session.events import CallError, CollectionEvent, Emitter
 from piopiy_pipeline.session.failure_recovery import FailureRecovery
+from piopiy_pipeline.session.held_turns import HeldTurns
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.utterances import PendingUtterances
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent
@@ -92,6 +95,8 @@ class CallState:
         """When the call was answered, by the loop's clock in seconds."""
         self.clean_sound: bool | None = None
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
+        self.held_turns: HeldTurns | None = None
+        """Set while the caller's turns are given to code in the place of the model."""
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self.abandoned = False
         """Whether everything of the call was cancelled at once, and nothing can end in order any more."""
@@ -122,6 +127,8 @@ class CallState:
             confirmed=self._confirmed,
             on_fault=self._unsaved,
         )
+        self.collected = CollectedValues(self.checkpoints.kept_part("collected"))
+        self.checkpoints.parts["collected"] = self.collected.to_json
 
     def _unsaved(self, fault: str) -> None:
         """Put on record that another instance would go on with an older state than there is."""
@@ -193,6 +200,12 @@ class CallState:
         self.report_step("flow", {"node": step.node, "before": step.before, "function": step.function})
         self.events.emit("flow", step)
 
+    def add_hand_off(self, change: HandOff) -> None:
+        """Report that another persona has the call."""
+        data = {"agent": change.agent, "before": change.before, "context": change.context}
+        self.report_step("hand_off", data)
+        self.events.emit("hand_off", change)
+
     def transfer_finished(self, outcome: TransferOutcome) -> None:
         """Report the outcome of a transfer."""
         detail = f" ({outcome.detail})" if outcome.detail else ""
@@ -221,6 +234,8 @@ class CallState:
 
     def report(self, event: str, data: dict[str, Any]) -> None:
         """Send the gateway an event of the conversation, for whoever watches the call."""
+        if self.held_turns is not None:
+            data = self.held_turns.redacted(event, data)
         data = {name: _cut(value) for name, value in well_formed_json(data).items()}
         COUNTS.conversation(self.info.agent_id, event, data)
         message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
@@ -235,6 +250,13 @@ class CallState:
         """Tell the gateway what leads the conversation from now on, if it takes that."""
         if self._steps() and not self.ended:
             self.report(event, data)
+
+    def report_collection(self, event: CollectionEvent) -> None:
+        """Tell the author's handlers of a value that is collected, and the gateway, if it takes that."""
+        self.report_step(
+            "collection", {name: value for name, value in asdict(event).items() if value is not None}
+        )
+        self.events.emit("collection", event)
 
     def report_live(self, event: str, data: dict[str, Any]) -> None:
         """Do as `report` does, for events that have a meaning only while the call goes on."""

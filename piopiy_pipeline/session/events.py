@@ -16,7 +16,7 @@ from loguru import logger
 from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.error_text import error_text
 
-__all__ = ["EVENTS", "CallError", "ClientMessage", "Emitter", "Handler"]
+__all__ = ["EVENTS", "CallError", "ClientMessage", "CollectionEvent", "Emitter", "Handler"]
 
 Handler = Callable[[Any], Any]
 """A function or a coroutine function of one argument; its result is ignored."""
@@ -30,6 +30,8 @@ EVENTS = {
     "dtmf": "the caller has pressed keys; a string of 0-9, A-D, * and #",
     "message": "the client's application has sent something; a ClientMessage",
     "flow": "a node of the call's flow is entered; a FlowStep",
+    "hand_off": "another persona has the call; a HandOff",
+    "collection": "a value is asked for, was collected, or was not; a CollectionEvent",
     "transfer": "what became of a transfer; a TransferOutcome",
     "error": "a provider failed; a CallError",
     "end": "the call is over; the CallEnd",
@@ -47,6 +49,28 @@ class CallError:
 
     stage: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionEvent:
+    """How the collection of one value stands (docs/collecting.md).
+
+    Attributes:
+        name: The author's name of the value, or its kind.
+        kind: What is collected: ``digits``, ``phone_number``, ``email``, ``date``, ``address`` or ``confirm``.
+        outcome: ``begun``; ``collected``; or why not: ``refused``, ``attempts``, ``silence``, ``timeout``,
+            ``hangup`` or ``cancelled``.
+        attempts: How many answers of the caller were no such value, or were a wrong one.
+        how: How it was given: ``speech``, ``keys`` or ``both``; empty if it was not.
+        value: The value as JSON; None if there is none, or if it is redacted.
+    """
+
+    name: str
+    kind: str
+    outcome: str
+    attempts: int = 0
+    how: str = ""
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True)

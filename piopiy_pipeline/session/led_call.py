@@ -1,12 +1,17 @@
-"""What leads a call's conversation: a flow of nodes. `Call` is made of it."""
+"""What leads a call's conversation: a flow of nodes, and the persona that has the call. `Call` is made of it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from piopiy_pipeline.arguments import check_kind
+from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan, FlowSource, author_of
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
+from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
+from piopiy_pipeline.session.hand_off.persona import Persona
 
 if TYPE_CHECKING:
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -19,7 +24,11 @@ class LedCall:
     """The part of one call that says what leads the conversation."""
 
     _run: PipelineRun | None
+    _state: CallState
     _flow: FlowSetup | None = None
+
+    def __init__(self) -> None:
+        self._personas: dict[str, Persona] = {}
 
     def flow(
         self,
@@ -67,3 +76,58 @@ class LedCall:
     def flow_graph(self) -> FlowGraph | None:
         """The nodes and edges of the flow. None without one, and of a flow that functions make node by node."""
         return None if self._flow is None else self._flow.plan.graph
+
+    # ------------------------------------------------------------------ hand-off
+
+    @property
+    def persona(self) -> Persona | None:
+        """Who has the call. None: the one that it began with."""
+        hands = None if self._run is None else self._run.hand_offs
+        return None if hands is None else hands.persona
+
+    def add_personas(self, *personas: Persona) -> None:
+        """Say to whom `hand_over` may hand the call, so that after a loss the next agent finds them by their names.
+
+        Those of `hand_off_call` among the tools of a `VoiceAgent` or of the context are known already.
+        """
+        for persona in personas:
+            check_kind("add_personas", persona, Persona, "a Persona")
+            self._personas[persona.name] = persona
+
+    async def hand_over(self, to: Persona | None, *, context: HandOffContext = "keep") -> None:
+        """Hand the call over to another persona: with its instructions, tools, voice and language.
+
+        What the bot is saying is heard first. Then everything changes at once: the other one introduces itself, and
+        answers if the caller waits for an answer; within a tool, it answers the tool's result. The flow of the call
+        waits in its node until the call comes back.
+
+        Args:
+            to: Who has the call from now on. None: the one that it began with.
+            context: What the other one knows of the conversation: ``"keep"`` (all of it), ``"summary"`` (a summary that
+                the model writes; without one, all of it), or ``"fresh"`` (nothing).
+
+        Raises:
+            HandOffError: (a `RuntimeError`) They have the call already, it is being handed over, or it was handed over
+                three times without a word of the caller, or thirty times in all.
+            ValueError: There is no such `context`, or the persona's voice is a service that the chain does not have.
+            TypeError: It is no `Persona`.
+            RuntimeError: The call is not answered yet, or its chain has no model of text with a context.
+
+        Example:
+            ```python
+            billing = Persona(name="billing", instructions="You answer questions about bills.", voice="amy")
+            await call.hand_over(billing, context="summary")
+            ```
+        """
+        check_kind("hand_over: to", to, (Persona, type(None)), "a Persona, or None for the first one")
+        if context not in ("keep", "summary", "fresh"):
+            raise ValueError(f"context={context!r}: it is 'keep', 'summary' or 'fresh'")
+        self._state.require_answered()
+        hands = None if self._run is None else self._run.hand_offs
+        if hands is None:
+            raise RuntimeError("this chain cannot be handed over: it has no model of text with a context")
+        if to is not None:
+            self._personas.setdefault(to.name, to)
+        hands.check(to)
+        # a tool that waits for it may be cancelled by an interruption, and the hand-off goes on
+        await asyncio.shield(self._state.spawn(hands.hand_over(to, context), "hand_over"))

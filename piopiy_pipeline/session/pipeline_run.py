@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from loguru import logger
@@ -29,11 +29,16 @@ from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.caller_turns import CallerTurns
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.context_turns import ContextTurns
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
+from piopiy_pipeline.session.hand_off.hand_off_setup import hand_offs_of
+from piopiy_pipeline.session.hand_off.hand_offs import HandOffs
+from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.held_turns import TurnListener
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.live_events import MODEL_WRITES
@@ -83,6 +88,7 @@ class RunOptions:
     idle: Sequence[str] | bool
     limits: StreamLimits
     flow: FlowSetup | None = None
+    personas: Mapping[str, Persona] = field(default_factory=dict)
 
 
 class PipelineRun:
@@ -199,6 +205,14 @@ class PipelineRun:
                 pipeline, state, worker=self._worker, speaker=self.speaker, hang_up=self.hang_up
             )
         )
+        self.hand_offs: HandOffs | None = hand_offs_of(
+            pipeline,
+            state,
+            worker=self._worker,
+            speaker=self.speaker,
+            drain=self._drain,
+            known=options.personas,
+        )
         self._watches = ProviderWatches(
             state, pipeline, failures=self._failures, monitor=monitor, output=output
         )
@@ -254,6 +268,8 @@ class PipelineRun:
             self._guard.call_began(self._state.now())
         if self.flow is not None:
             await self.flow.restore()
+        if self.hand_offs is not None:
+            await self.hand_offs.restore()
         self._state.checkpoints.answered()
         self._state.answer()
         repeat_tools(self._state, self._pipeline)
@@ -278,6 +294,19 @@ class PipelineRun:
     async def wait_until_spoken(self) -> None:
         """Wait until what the bot is saying was heard, in bounded time."""
         await self._drain.wait_until_spoken()
+
+    def hold_turns(self, listener: TurnListener, *, redact: bool) -> CallerTurns:
+        """Give the caller's turns to a listener. See `Call.hold_turns`."""
+        return CallerTurns(
+            self._state,
+            self._pipeline,
+            self.speaker,
+            self._monitor,
+            interrupt=self._worker.interrupt,
+            is_free=self._has_nothing_to_do,
+            listener=listener,
+            redact=redact,
+        )
 
     async def _watch(self) -> None:
         control = self._state.control
@@ -351,7 +380,8 @@ class PipelineRun:
 
     def _is_free(self) -> bool:
         """Whether the bot could answer at once."""
-        return not self._state.control.on_hold and self._has_nothing_to_do()
+        state = self._state
+        return state.held_turns is None and not state.control.on_hold and self._has_nothing_to_do()
 
     def _has_nothing_to_do(self) -> bool:
         """Whether the bot says nothing, and nobody waits for it to; on hold as well, if no speech waits there."""

@@ -15,7 +15,7 @@ from pipecat.processors.aggregators import async_tool_messages
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.tool_journal import ToolRun, unknown_result
 
-__all__ = ["CUT_SHORT", "conversation_of", "tool_calls_with_results"]
+__all__ = ["CUT_SHORT", "conversation_of", "is_about", "tool_calls_with_results"]
 
 CUT_SHORT = (
     "The line was interrupted for a moment. Your last words were cut off where they end above. "
@@ -31,7 +31,7 @@ def conversation_of(resumed: ResumableState) -> list[dict[str, Any]]:
     of the bot's turn that was heard comes last, with a note that it was cut off.
     """
     repeated = {run.tool_call_id for run in resumed.tools if run.is_repeated}
-    messages = [message for message in resumed.messages if not _is_about(message, repeated)]
+    messages = [message for message in resumed.messages if not is_about(message, repeated)]
     done = tool_calls_with_results(messages)
     names = _names(messages)
     for run in resumed.tools:
@@ -81,7 +81,7 @@ def _with_result(messages: list[dict[str, Any]], run: ToolRun, content: str) -> 
     return [*messages, {"role": "assistant", "tool_calls": [call]}, result]
 
 
-def _is_about(message: dict[str, Any], calls: set[str]) -> bool:
+def is_about(message: dict[str, Any], calls: set[str]) -> bool:
     """Whether this is one of these tool calls, or what came of it. pipecat writes each call as a message of its own."""
     ids = {str(call.get("id")) for call in message.get("tool_calls") or () if isinstance(call, dict)}
     if message.get("role") in ("tool", "developer"):

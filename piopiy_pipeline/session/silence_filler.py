@@ -131,7 +131,8 @@ class SilenceFiller:
         if self._state.answered_at is None:
             return
         control = self._state.control
-        away = control.on_hold or control.transferring
+        held = self._state.held_turns is not None and self._state.held_turns.waits_for_caller
+        away = control.on_hold or control.transferring or held
         recovering = self._state.recovery.is_recovering
         unheard = self._monitor.unheard_words or self._monitor.owed_final
         owes = self._answers or self._ready or recovering or unheard
@@ -141,7 +142,8 @@ class SilenceFiller:
             self._fill_with_sentence()
         elif filling is Filling.SOUND:
             self._play(working_sound(self._state.link.bot_rate), interruptible=False)
-        self._ask_idle(now, busy=self._state.recovery.busy or self._ready or away)
+        if not held:  # whoever holds the turns asks again themselves, in bounded time
+            self._ask_idle(now, busy=self._state.recovery.busy or self._ready or away)
 
     @property
     def _answers(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.checkpoints import SAVE_S
+from piopiy_pipeline.session.collected_values import CollectedValues
 from piopiy_pipeline.session.saves import PAUSE_S
 
 __all__ = ["SurvivingState"]
@@ -50,6 +51,11 @@ class SurvivingState:
         return self._state.checkpoints.conversation
 
     @property
+    def collected(self) -> CollectedValues:
+        """What was collected of the caller. It is `collect`'s to use."""
+        return self._state.collected
+
+    @property
     def waits_for_answer(self) -> bool:
         """Whether the conversation in `resumed` ends with what the model has to answer: have it `respond()`.
 
@@ -58,6 +64,17 @@ class SurvivingState:
         if not self.resumed or self._state.checkpoints.journal.repeated:
             return False
         return self.resumed[-1].get("role") in ("user", "tool", "developer")
+
+    async def until_answered(self) -> None:
+        """Return when the call is answered, or over."""
+        answered = asyncio.Event()
+        off = [self._state.events.on(event, lambda _: answered.set()) for event in ("answered", "end")]
+        try:
+            if self._state.answered_at is None and not self._state.ended:
+                await answered.wait()
+        finally:
+            for remove in off:
+                remove()
 
     async def save(self, *, timeout_s: float = SAVE_S) -> bool:
         """Save `state` and the conversation now, and wait until the gateway has them. Saves at the same time share one

@@ -36,7 +36,8 @@ SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming,
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
 have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
 call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`,
-``usage`` is the event ``usage`` of a `ConversationEvent`, ``steps`` are its events ``flow`` and ``hand_off``.
+``usage`` is the event ``usage`` of a `ConversationEvent`, ``steps`` are its events ``flow``, ``hand_off``
+and ``collection``.
 """
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""

@@ -119,6 +119,7 @@ ConversationEventName = Literal[
     "latency",
     "eager_dropped",
     "error",
+    "collection",
     "transfer",
     "usage",
     "flow",
@@ -192,6 +193,8 @@ class ConversationEvent(Message):
       went, sent when its first sample was played; the parts sum to the total;
     * ``eager_dropped`` (reason, wasted): an answer that was begun ahead is dropped, the `wasted`th of the call;
     * ``error`` (stage, message);
+    * ``collection`` (name, kind, outcome, attempts, how, value): the bot's code asks for a value (``begun``), has it
+      (``collected``), or does not get it;
     * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it;
     * ``usage`` (service, provider, model, and requests, input_tokens, output_tokens, cached_tokens; or seconds; or
       characters): what a model, an STT or a voice was given, and has written, since the last one: they are to be added;
@@ -200,7 +203,7 @@ class ConversationEvent(Message):
 
     Partial ones come a few times a second at most, and are not kept on the record. An agent sends
     ``user_backchannel``, ``barge_in`` and ``eager_dropped`` to gateways that can hold speech, ``usage`` to those that
-    count it, ``flow`` and ``hand_off`` to those that take steps.
+    count it, ``flow``, ``hand_off`` and ``collection`` to those that take steps.
     """
 
     type: Literal["event"] = "event"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -155,3 +156,11 @@ def test_a_sample_that_cannot_run_says_what_to_do(name: str) -> None:
     with pytest.raises(ImportError) as raised:
         load_bot(SAMPLES / f"{name}.py")
     assert SAY_WHAT_TO_DO[name] in str(raised.value)
+
+
+def test_the_table_of_samples_is_as_these_lists_have_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/samples_table.py", "--check"],
+        cwd=SAMPLES.parents[2], capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

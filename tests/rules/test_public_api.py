@@ -25,18 +25,24 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
         "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage", "EndReason",
-        "Filler", "FlowStep", "SpokenText", "StageError", "StreamLimits", "TransferOutcome", "Turn", "VoiceAgent",
-        "__version__",
+        "Filler", "FlowStep", "HandOff", "Persona", "SpokenText", "StageError", "StreamLimits",
+        "TransferOutcome", "Turn", "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
     "piopiy_pipeline.cli": ["app", "main"],
+    "piopiy_pipeline.collect": [
+        "Address", "CollectPhrases", "Collected", "NoValueReason", "NotCollected", "Reading", "ValueReader", "as_tool",
+        "collect_address", "collect_date", "collect_digits", "collect_email", "collect_phone_number", "collect_value",
+        "confirm",
+    ],
     "piopiy_pipeline.compat": ["CompatError", "check_attributes", "check_parameters"],
     "piopiy_pipeline.gateway": ["Gateway", "GatewayConfig", "GatewayError"],
     "piopiy_pipeline.session": [
-        "Call", "CallError", "CallState", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "Filler", "PipelineHook",
-        "Post",
-        "ResumableState", "Session", "StreamLimits", "TransferOutcome", "current_call", "resumable_from",
+        "Call", "CallError", "CallState", "Callback", "ClientMessage", "CollectionEvent",
+        "DEFAULT_ERROR_LINE", "Filler", "Persona",
+        "PipelineHook", "Post", "ResumableState", "Session", "StreamLimits", "TransferOutcome", "current_call",
+        "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],
     "piopiy_pipeline.testing": sorted([

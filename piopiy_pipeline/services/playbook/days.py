@@ -7,12 +7,13 @@ conversation cannot replay. Each way of saying a day has one name here, so that 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import islice
 
 from piopiy_pipeline.services.playbook.values import Value
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, number_words, ordinal_words
 
-__all__ = ["find_days", "same_day"]
+__all__ = ["day_matches", "find_days", "same_day"]
 
 _FEASTS = {
     "christmas eve": "Christmas Eve",
@@ -69,10 +70,15 @@ _FAR = re.compile(r"(?:the )?day after tomorrow")
 _NOW = {"tonite": "tonight", "this evening": "tonight", "this afternoon": "today", "this morning": "today"}
 
 
+def day_matches(words: Words) -> Iterator[re.Match[str]]:
+    """Find the same as `find_days` does, as matches whose groups say what a day is made of."""
+    return islice(_DAY.finditer(words.text), _MOST)
+
+
 def find_days(words: Words) -> list[Value]:
     """Find weekdays, words such as "tomorrow", dates of the year, and feasts."""
     found = []
-    for match in islice(_DAY.finditer(words.text), _MOST):
+    for match in day_matches(words):
         if (spoken := _spoken(match)) is not None:
             doubtful = words.is_repaired(match.start(), match.end())
             doubtful = doubtful or bool(

@@ -135,6 +135,10 @@ class ModelRequests:
             return True
         if not isinstance(frame, LLMContextFrame) or frame.context is not self._context or frame.speculation:
             return True
+        if (held := self._state.held_turns) is not None and not held.model_may_answer(self._is_callers()):
+            if direction is FrameDirection.UPSTREAM and self._news_at is None:
+                self._news_at = self._state.now()  # told when the turns are the model's again
+            return False
         asks = _digests(self._context)
         if self._asked is not None and (
             asks == self._asked
@@ -158,7 +162,15 @@ class ModelRequests:
         messages: list[Any] = self._context.get_messages()
         return bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "developer"
 
+    def _is_callers(self) -> bool:
+        """Whether what came last is the caller's."""
+        messages: list[Any] = self._context.get_messages()
+        return bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "user"
+
     def _must_wait(self, since: float) -> bool:
+        held = self._state.held_turns
+        if held is not None and not held.model_may_answer(self._is_callers()):
+            return True
         guard, recovery = self._monitor.guard, self._state.recovery
         if self._users_turn or self._monitor.unheard_words or (guard is not None and guard.caller_speaks):
             return True

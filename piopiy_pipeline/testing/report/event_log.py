@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -24,9 +25,9 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 
-from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, HandOff, Turn
 from piopiy_pipeline.session import Call, CallState
-from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.session.events import CallError, CollectionEvent
 from piopiy_pipeline.session.monitor import CANCELLED, CallMonitor, arguments_of
 from piopiy_pipeline.testing.report.call_events import Event
 
@@ -57,7 +58,7 @@ class EventLog:
         self._places += 1
         return self._places
 
-    def add(self, kind: str, at: float | None = None, place: int | None = None, **data: Any) -> None:
+    def add(self, kind: str, /, at: float | None = None, place: int | None = None, **data: Any) -> None:
         """Add an event.
 
         Args:
@@ -118,7 +119,7 @@ class AgentLog:
         self._log = log
         self._tools: dict[str, int] = {}  # a provider's ids differ from run to run: they are counted
 
-    def add(self, kind: str, **data: Any) -> None:
+    def add(self, kind: str, /, **data: Any) -> None:
         """Add an event, unless the agent is lost."""
         if not self.lost:
             self._log.add(kind, **data)
@@ -136,6 +137,8 @@ class AgentLog:
         call.on("backchannel", self._backchannel)
         call.on("bot_turn", self._bot_turn)
         call.on("flow", self._flow)
+        call.on("hand_off", self._hand_off)
+        call.on("collection", self._collection)
         call.on("error", self._error)
         call.on("end", self._ended)
 
@@ -158,6 +161,12 @@ class AgentLog:
 
     def _flow(self, step: FlowStep) -> None:
         self.add("flow", node=step.node, before=step.before, function=step.function)
+
+    def _hand_off(self, change: HandOff) -> None:
+        self.add("hand_off", agent=change.agent, before=change.before, context=change.context)
+
+    def _collection(self, event: CollectionEvent) -> None:
+        self.add("collection", **asdict(event))
 
     def _error(self, error: CallError) -> None:
         self.add("error", stage=error.stage, message=error.message)

@@ -73,7 +73,9 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
         "",
         f"the flow goes to {d['node']!r}" + (f" by {d['function']}" if d["function"] else ""),
     ),
+    "hand_off": lambda d: ("", f"{d['agent'] or 'the first one'} has the call now"),
     "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),
+    "collection": lambda d: ("bot", f"collects {d['name']}: {d['outcome']}{_value(d.get('value'))}"),
     "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
     "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),
     "dtmf": lambda d: (str(d["direction"]), f"presses {d['digits']}"),
@@ -85,6 +87,10 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "control": lambda d: ("bot", f"{d['what']} {'on' if d['on'] else 'off'}"),
     "end": lambda d: ("", f"the call ends: {d['reason']}" + (f" ({d['detail']})" if d.get("detail") else "")),
 }
+
+
+def _value(value: Any) -> str:
+    return "" if value is None else f" {value!r}"
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:

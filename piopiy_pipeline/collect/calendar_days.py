@@ -1,0 +1,258 @@
+"""Finds the date in what a caller says of a day: "next Friday", "the fifth of May", "12.3.84".
+
+English is read as playbooks read it (`services/playbook/days.py`), and put onto the calendar here. Other languages are
+read by dateparser (the extra ``dates``), part by part of the sentence, and only where day and month are plain: left to
+itself it makes the 29th of May of a "May", if today is a 29th. Without I/O and without a clock: `today` is given.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import importlib.util
+import re
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from babel.core import UnknownLocaleError
+from babel.dates import get_day_names
+from text_to_num import alpha2digit
+
+from piopiy_pipeline.services.playbook.days import day_matches
+from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, read_words
+from piopiy_pipeline.turns.caller_words import language_code
+
+__all__ = ["day_of_keys", "find_date", "needs_dateparser"]
+
+MAX_CHARACTERS = 300
+MAX_PARTS = 60
+"""So many parts of a sentence are given to dateparser, the longest first."""
+_YEAR = re.compile(r"^,? ?(?:(?P<year>(?:19|20)\d\d)|(?P<century>19|20) (?P<rest>\d\d))(?!\d)")
+_WITH_YEAR = re.compile(
+    rf"\b(?P<month>{'|'.join(MONTHS)}) (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?"
+    r"(?:(?P<year>(?:19|20)\d\d)|(?P<century>19|20) (?P<rest>\d\d))(?!\d)"
+)
+_YEAR_SHORT = re.compile(r"^,? ?(?P<rest>\d\d)(?!\d|:)")
+_ISO = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)-(?P<m>\d{1,2})-(?P<d>\d{1,2})(?!\d)")
+_NUMERIC = re.compile(
+    r"(?<!\d)(?P<a>\d{1,2})\s?(?P<mark>[./-])\s?(?P<b>\d{1,2})\s?(?P=mark)?\s?(?P<y>\d{4}|\d{2})?(?!\d)"
+)
+_FEASTS = {
+    "christmas eve": (12, 24), "christmas day": (12, 25), "christmas": (12, 25), "boxing day": (12, 26),
+    "new years eve": (12, 31), "new year's eve": (12, 31), "new years day": (1, 1), "new year's day": (1, 1),
+    "valentines day": (2, 14), "valentine's day": (2, 14), "valentine's": (2, 14), "halloween": (10, 31),
+}  # fmt: skip
+_PLAIN = re.compile(r"[^\W\d_]+|\d+\.?|[./-]")
+_RELATIVE = {
+    "de": {"heute": 0, "morgen": 1, "übermorgen": 2},
+}
+_NEXT = {"de": re.compile(r"\bnächste[nrs]? woche\b")}
+
+
+def needs_dateparser(language: str) -> bool:
+    """Return whether dates of this language can only be read with dateparser, and it is not installed."""
+    return language_code(language) != "en" and importlib.util.find_spec("dateparser") is None
+
+
+def find_date(
+    text: str, language: str, *, today: date, past: bool = False, day_first: bool = True
+) -> date | None:
+    """Return the date that a text names.
+
+    Args:
+        text: What was said.
+        language: Its language, by its code.
+        today: The day of the call, where the caller is.
+        past: Whether a date without a year has been, such as a birthday; else it is to come.
+        day_first: Whether 3/4 is the third of April.
+    """
+    text = text[:MAX_CHARACTERS].lower()
+    if (found := _written(text, today, past=past, day_first=day_first)) is not None:
+        return found
+    if language_code(language) == "en":
+        return _english(text, today, past=past)
+    return _parsed(text, language_code(language), today, past=past)
+
+
+def day_of_keys(keys: str, *, today: date, past: bool, day_first: bool) -> date | None:
+    """Return the date of keys: day and month, with a year of two digits or four, or without one."""
+    if len(keys) not in (4, 6, 8) or not keys.isdecimal():
+        return None
+    first, second, year = int(keys[:2]), int(keys[2:4]), keys[4:]
+    day, month = (first, second) if day_first else (second, first)
+    return _date(day, month, _full_year(year, today, past=past), today, past=past)
+
+
+# ---------------------------------------------------------------------- the calendar
+
+
+def _date(day: int, month: int, year: int | None, today: date, *, past: bool) -> date | None:
+    """Return a date; without a year, the next one or the last one."""
+    if year is not None:
+        return _exact(day, month, year)
+    for step in range(9):  # the 29th of February comes every four years, or eight
+        found = _exact(day, month, today.year - step if past else today.year + step)
+        if found is not None and (found <= today if past else found >= today):
+            return found
+    return None
+
+
+def _exact(day: int, month: int, year: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _full_year(year: str, today: date, *, past: bool) -> int | None:
+    if not year:
+        return None
+    if len(year) == 4:
+        return int(year)
+    near = today.year // 100 * 100 + int(year)
+    if past:
+        return near if near <= today.year else near - 100
+    return near if near >= today.year else near + 100
+
+
+def _written(text: str, today: date, *, past: bool, day_first: bool) -> date | None:
+    if (found := _ISO.search(text)) is not None:
+        return _exact(int(found["d"]), int(found["m"]), int(found["y"]))
+    if (found := _NUMERIC.search(text)) is not None and (found["mark"] != "-" or found["y"]):
+        a, b = int(found["a"]), int(found["b"])
+        first = day_first or found["mark"] == "."
+        day, month = (a, b) if (first or a > 12) and b <= 12 else (b, a)
+        return _date(day, month, _full_year(found["y"] or "", today, past=past), today, past=past)
+    return None
+
+
+def _weekday(number: int, today: date, *, past: bool = False) -> date:
+    """Return the next such weekday, which is not today, or the last one."""
+    if past:
+        return today - timedelta(days=(today.weekday() - number) % 7 or 7)
+    return today + timedelta(days=(number - today.weekday()) % 7 or 7)
+
+
+# ---------------------------------------------------------------------- English
+
+
+def _english(text: str, today: date, *, past: bool) -> date | None:
+    words = read_words(text).text
+    if (whole := _WITH_YEAR.search(words)) is not None:
+        year = int(whole["year"] or whole["century"] + whole["rest"])
+        return _exact(int(whole["day"]), MONTHS.index(whole["month"]) + 1, year)
+    found: date | None = None
+    for match in day_matches(read_words(text)):
+        before = words[: match.start()]
+        if re.search(r"\b(?:not|instead of|rather than)(?: on| the)? $", before):
+            continue
+        day = _resolved(match, words[match.end() :], today, past=past)
+        found = day or found  # the last one counts: "no, the sixth"
+    return found
+
+
+def _resolved(match: re.Match[str], after: str, today: date, *, past: bool) -> date | None:
+    if match["feast"]:
+        fixed = _FEASTS.get(match["feast"])
+        return (
+            None
+            if fixed is None
+            else _date(fixed[1], fixed[0], _year_behind(after, today, past=past), today, past=past)
+        )
+    if match["far"]:
+        return today + timedelta(days=2)
+    if match["week"] or match["later"]:
+        name = match["from"] or match["later"]
+        base = {"today": today, "tomorrow": today + timedelta(days=1)}.get(name)
+        return (base or _weekday(WEEKDAYS.index(name), today)) + timedelta(days=7)
+    if match["many"]:
+        many = match["many"]
+        count = 2 if many.startswith("a couple") else 1 if many.startswith("a") else int(many)
+        return today + timedelta(days=count * (7 if match["unit"].startswith("week") else 1))
+    if match["day"]:
+        weekday = WEEKDAYS.index(match["day"])
+        if match["th"]:
+            return _day_of_month(int(match["th"][:-2]), today, past=past, weekday=weekday)
+        return _weekday(weekday, today, past=past)
+    if match["now"]:
+        return today + timedelta(days=match["now"] == "tomorrow")
+    if match["alone"]:
+        return _day_of_month(int(match["alone"][:-2]), today, past=past)
+    month = MONTHS.index(match["month"] or match["month2"]) + 1
+    day_number = int(match["nth"] or match["nth2"])
+    return _date(day_number, month, _year_behind(after, today, past=past), today, past=past)
+
+
+def _year_behind(after: str, today: date, *, past: bool) -> int | None:
+    if (found := _YEAR.match(after)) is not None:
+        return int(found["year"] or found["century"] + found["rest"])
+    if past and (found := _YEAR_SHORT.match(after)) is not None:
+        return _full_year(found["rest"], today, past=True)
+    return None
+
+
+def _day_of_month(day: int, today: date, *, past: bool, weekday: int | None = None) -> date | None:
+    """Return the next such day of a month, or the last one; one that is such a weekday."""
+    year, month = today.year, today.month
+    for _ in range(36):
+        if day <= calendar.monthrange(year, month)[1]:
+            found = date(year, month, day)
+            if (found <= today if past else found >= today) and weekday in (None, found.weekday()):
+                return found
+        month += -1 if past else 1
+        year, month = (year - 1, 12) if month == 0 else (year + 1, 1) if month == 13 else (year, month)
+    return None
+
+
+# ---------------------------------------------------------------------- other languages
+
+
+@lru_cache(maxsize=32)
+def _weekdays(code: str) -> tuple[str, ...]:
+    """Return the names of the weekdays, from Monday on, as CLDR has them; none for a language that it has not."""
+    try:
+        names = get_day_names("wide", locale=code)
+    except UnknownLocaleError:
+        return ()
+    return tuple(names[day].lower() for day in range(7))
+
+
+def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
+    """Return the date of the longest part of a text that dateparser reads as a whole."""
+    import dateparser  # of an extra, and 0.1 s to import
+
+    with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
+        text = alpha2digit(text, code, threshold=0.0)
+    for name, days in _RELATIVE.get(code, {}).items():
+        if re.search(rf"\b{name}\b(?! (?:früh|abend|mittag))", text) and not re.search(
+            r"\bguten morgen\b", text
+        ):
+            return today + timedelta(days=days)
+    weekdays = _weekdays(code)
+    if weekdays and (day := re.search(rf"\b({'|'.join(map(re.escape, weekdays))})\b", text)) is not None:
+        if not re.search(r"\d", text):
+            found = _weekday(weekdays.index(day[1]), today, past=past)
+            is_this_week = found.isocalendar()[1] == today.isocalendar()[1]
+            later = code in _NEXT and _NEXT[code].search(text) is not None and is_this_week
+            return found + timedelta(days=7) if later else found
+        text = text.replace(day[1], " ")
+    tokens = _PLAIN.findall(text)
+    base = datetime(today.year, today.month, today.day)
+    settings = {
+        "RELATIVE_BASE": base,
+        "PREFER_DATES_FROM": "past" if past else "future",
+        "RETURN_AS_TIMEZONE_AWARE": False,
+        "REQUIRE_PARTS": ["day", "month"],
+        "DATE_ORDER": "DMY",
+    }
+    tried = 0
+    for size in range(min(len(tokens), 8), 0, -1):
+        for at in range(len(tokens) - size + 1):
+            tried += 1
+            if tried > MAX_PARTS:
+                return None
+            part = " ".join(tokens[at : at + size])
+            parsed = dateparser.parse(part, languages=[code], settings=settings)
+            if parsed is not None:
+                return date(parsed.year, parsed.month, parsed.day)
+    return None

@@ -1,0 +1,55 @@
+"""What comes of a collection: a value and how it was given, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from piopiy_pipeline.collect.collection import NoValueReason
+
+__all__ = ["Collected", "NotCollected"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Collected(Generic[T]):
+    """A value that the caller has given.
+
+    Attributes:
+        value: The value.
+        how: ``speech``, ``keys`` or ``both``.
+        attempts: How many answers before it were no such value, or were a wrong one.
+        spoken: The value as it is read back.
+    """
+
+    value: T
+    how: str
+    attempts: int = 0
+    spoken: str = ""
+
+
+class NotCollected(Exception):
+    """The caller has not given the value.
+
+    Attributes:
+        name: The author's name of the value, or its kind.
+        why: ``refused``, ``attempts``, ``silence``, ``timeout`` or ``hangup``.
+        attempts: How many answers were no such value, or were a wrong one.
+    """
+
+    def __init__(self, name: str, why: NoValueReason, attempts: int = 0) -> None:
+        super().__init__(f"{name} was not collected: {_WHY[why]}")
+        self.name = name
+        self.why = why
+        self.attempts = attempts
+
+
+_WHY = {
+    NoValueReason.REFUSED: "the caller does not want to give it",
+    NoValueReason.ATTEMPTS: "too many answers were no such value",
+    NoValueReason.SILENCE: "the caller has said nothing",
+    NoValueReason.TIMEOUT: "it took too long",
+    NoValueReason.HANGUP: "the call has ended",
+    NoValueReason.CANCELLED: "the code that waited for it was cancelled",
+}

@@ -1,0 +1,334 @@
+"""`Collection`: asks for one value until it is there, as a state machine without I/O and without a clock.
+
+It is told what the caller says, presses or leaves unsaid, and returns what to do next. All of its state is small JSON
+that every checkpoint has, so another instance of the agent goes on in the same step.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from piopiy_pipeline.collect.phrases import CollectPhrases
+from piopiy_pipeline.collect.value_reader import Reading, ValueReader
+from piopiy_pipeline.collect.yes_no import says_yes
+from piopiy_pipeline.services.playbook.sentence_kinds import is_question
+from piopiy_pipeline.turns.caller_words import language_code, words_of
+
+__all__ = ["Collection", "Doing", "NextStep", "NoValueReason"]
+
+T = TypeVar("T")
+
+MAX_TURNS = 40
+"""So many answers are read, whatever comes of them."""
+CORRECTION_TURNS = 3
+"""A correction counts as so many of them."""
+MAX_QUESTIONS = 5
+"""So many questions in between go to the model; more of them count as attempts."""
+_LONG = 6
+"""So many words in which nothing of the value is are for the model."""
+_REPEAT = {
+    "en": re.compile(
+        r"\b(?:what was that|what did you say|say (?:that|it) again|(?:can|could) you repeat|repeat (?:that|it|please)"
+        r"|pardon|come again|i (?:didn't|did not) (?:hear|catch|get) (?:that|you|it)|excuse me)\b"
+        r"|^(?:what|sorry|huh|repeat)$"
+    ),
+    "de": re.compile(
+        r"\b(?:wie bitte|was haben sie gesagt|noch ?mal bitte|können sie (?:das )?wiederholen|wiederholen sie"
+        r"|(?:habe?|hab) (?:sie |das )?nicht (?:verstanden|gehört)|bitte wiederholen)\b|^(?:was|wie|hä)$"
+    ),
+}
+_REFUSES = {
+    "en": re.compile(
+        r"\b(?:never ?mind|forget (?:it|about it|that)|i (?:don't|do not) (?:want to|wanna|have (?:one|it|any|that))"
+        r"|i'd rather not|i would rather not|i won't (?:tell|say|give)|none of your business|skip (?:it|that|this)"
+        r"|i (?:give up|changed my mind)|cancel (?:it|that|this)|stop asking|no idea"
+        r"|i (?:don't|do not) know)\b|^cancel$"
+    ),
+    "de": re.compile(
+        r"\b(?:vergessen sie (?:es|das)|vergiss (?:es|das)"
+        r"|(?:ich )?(?:will|möchte) (?:ich )?(?:das )?nicht (?:sagen|angeben)"
+        r"|ich (?:habe|hab) keine|das geht sie nichts an|überspringen|ich gebe auf|abbrechen|egal|keine ahnung"
+        r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht)\b"
+    ),
+}
+_RESTART = re.compile(
+    r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
+)
+_GERMAN_QUESTION = re.compile(
+    r"^(?:und |aber |ähm? )*(?:was|wer|wie|wo|wann|warum|wieso|welche\w*|haben sie|gibt es|kann ich|ist das|sind sie)\b"
+)
+
+
+class Doing(StrEnum):
+    """What is done next."""
+
+    SAY = "say"
+    ASK_MODEL = "ask_model"
+    """The model answers what the caller has said, and the question is asked again."""
+    FINISH = "finish"
+    FAIL = "fail"
+
+
+class NoValueReason(StrEnum):
+    """Why a value was not collected."""
+
+    REFUSED = "refused"
+    """The caller does not want to give it, or does not have it."""
+    ATTEMPTS = "attempts"
+    """Too many answers were no such value."""
+    SILENCE = "silence"
+    """The caller has said nothing, again and again."""
+    TIMEOUT = "timeout"
+    """It took too long."""
+    HANGUP = "hangup"
+    """The call has ended."""
+    CANCELLED = "cancelled"
+    """The code that waited for it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What is done next: what to say, or why it has failed."""
+
+    doing: Doing
+    text: str = ""
+    why: NoValueReason | None = None
+
+
+class Collection(Generic[T]):
+    """The collection of one value.
+
+    Args:
+        reader: Reads the value.
+        prompt: The question.
+        phrases: What is said beside it.
+        read_back: Whether the value is read back, and counts when the caller says yes.
+        attempts: So many answers may be no such value, or a wrong one.
+        silences: So many times the caller may say nothing.
+        retry: The question after an answer that was none; None: the prompt again.
+    """
+
+    def __init__(
+        self,
+        reader: ValueReader[T],
+        *,
+        prompt: str,
+        phrases: CollectPhrases,
+        read_back: bool,
+        attempts: int = 3,
+        silences: int = 3,
+        retry: str | None = None,
+    ) -> None:
+        self.reader = reader
+        self.attempts = 0
+        """How many answers were no such value, or were a wrong one."""
+        self._prompt = prompt
+        self._retry = retry or prompt
+        self._phrases = phrases
+        self._read_back = read_back
+        self._most_attempts = attempts
+        self._most_silences = silences
+        self._silences = self._turns = self._questions = 0
+        self._checking = False
+        self._partial = False  # there is a part of the value, and the rest was asked for
+        self._by: set[str] = set()
+        self._last = prompt
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def checking(self) -> bool:
+        """Whether the value was read back, and the caller is to say whether it is right."""
+        return self._checking
+
+    @property
+    def expects(self) -> str:
+        """What the next answer is made of: see `Call.expect`."""
+        return "open" if self._checking else self.reader.expects
+
+    @property
+    def how(self) -> str:
+        """How the value was given: ``speech``, ``keys``, ``both``, or nothing yet."""
+        return "both" if len(self._by) > 1 else next(iter(self._by), "")
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it as JSON."""
+        return {
+            "value": self.reader.state(),
+            "checking": self._checking,
+            "partial": self._partial,
+            "by": sorted(self._by),
+            "counts": [self.attempts, self._silences, self._turns, self._questions],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with what `state` has returned at another instance."""
+        self.reader.restore(state["value"])
+        self._checking, self._partial = bool(state["checking"]), bool(state["partial"])
+        self._by = set(state["by"])
+        self.attempts, self._silences, self._turns, self._questions = state["counts"]
+
+    # ------------------------------------------------------------------ what happens
+
+    def begin(self) -> NextStep:
+        """Ask, or ask again where another instance had asked."""
+        if self._checking:
+            return self._check()
+        if self._partial:
+            return self._say(self.reader.missing(self._word))
+        return self._say(self._prompt)
+
+    def hear(self, text: str) -> NextStep:
+        """Take a turn of the caller."""
+        self._silences = 0
+        self._turns += 1
+        code = language_code(self.reader.language)
+        plain = " ".join(words_of(text))
+        if self._turns > MAX_TURNS:
+            return self._fail(NoValueReason.ATTEMPTS)
+        if (found := _REPEAT.get(code)) and found.search(plain):
+            return self._say(self._last)
+        if (found := _REFUSES.get(code)) and found.search(plain) and self.reader.kind != "confirm":
+            return self._fail(NoValueReason.REFUSED)
+        if _RESTART.search(plain):
+            self._start_over()
+            return self._say(self._retry)
+        if self._checking:
+            return self._answer_to_check(text, plain)
+        reading = self.reader.hear(text)
+        if reading is not Reading.NOTHING:
+            self._by.add("speech")
+        return self._after(reading, text, plain)
+
+    def press(self, keys: str) -> NextStep:
+        """Take keys that were pressed, without the key that ends them; none if that was pressed alone."""
+        self._silences = 0
+        self._turns += 1
+        if self._turns > MAX_TURNS:
+            return self._fail(NoValueReason.ATTEMPTS)
+        if self._checking:
+            if keys in ("", "1"):
+                return NextStep(Doing.FINISH)
+            if keys in ("2", "*"):
+                return self._denied()
+        reading = self.reader.press(keys, checking=self._checking)
+        if reading is not Reading.NOTHING:
+            if self._checking:
+                self._by.clear()
+            self._by.add("keys")
+        self._checking = False
+        return self._after(reading, "", "")
+
+    def silence(self) -> NextStep:
+        """Take note that the caller has said nothing for a while."""
+        self._silences += 1
+        if self._silences > self._most_silences:
+            return self._fail(NoValueReason.SILENCE)
+        if self._checking:
+            return self._check()
+        if self._partial:
+            return self._say(self.reader.missing(self._word))
+        return self._say(f"{self._phrases.silence} {self._retry}")
+
+    def resume(self) -> NextStep:
+        """Ask again, because the model has answered something in between."""
+        if self._checking:
+            return self._check()
+        return self._say(self.reader.missing(self._word) if self._partial else self._retry)
+
+    # ------------------------------------------------------------------ deciding
+
+    def _after(self, reading: Reading, text: str, plain: str) -> NextStep:
+        if reading is not Reading.NOTHING:
+            self._partial = reading is Reading.PART
+        match reading:
+            case Reading.WHOLE:
+                if not self._read_back:
+                    return NextStep(Doing.FINISH)
+                self._checking = True
+                return self._check()
+            case Reading.PART:
+                return self._say(self.reader.missing(self._word))
+            case Reading.INVALID:
+                return self._again(self.reader.fault(self._word))
+            case _:
+                if plain and self._is_for_model(text, plain):
+                    return NextStep(Doing.ASK_MODEL)
+                hint = f" {self._phrases.key_hint}" if self.attempts and self._has_keys else ""
+                return self._again(f"{self._phrases.not_understood}{hint}")
+
+    @property
+    def _has_keys(self) -> bool:
+        return type(self.reader).press is not ValueReader.press
+
+    def _answer_to_check(self, text: str, plain: str) -> NextStep:
+        reading = self.reader.hear(text, checking=True)
+        if reading is not Reading.NOTHING:
+            if reading is Reading.WHOLE:
+                return self._corrected()
+            self._checking = False
+            return self._after(reading, text, plain)
+        answer = says_yes(text, self.reader.language)
+        if answer:
+            return NextStep(Doing.FINISH)
+        if answer is False:
+            return self._denied(unclear=len(words_of(text)) > 2)
+        if self._is_for_model(text, plain):
+            return NextStep(Doing.ASK_MODEL)
+        self.attempts += 1
+        if self.attempts >= self._most_attempts:
+            return self._fail(NoValueReason.ATTEMPTS)
+        return self._check()
+
+    def _corrected(self) -> NextStep:
+        """Read the value back once more, after a correction."""
+        self._turns += CORRECTION_TURNS - 1
+        self._by.add("speech")
+        return self._check()
+
+    def _denied(self, *, unclear: bool = False) -> NextStep:
+        self._start_over()
+        return self._again(self._phrases.what_is_wrong if unclear else self._phrases.again, retry=not unclear)
+
+    def _start_over(self) -> None:
+        self._checking = self._partial = False
+        self._by.clear()
+        self.reader.clear()
+
+    def _is_for_model(self, text: str, plain: str) -> bool:
+        if self._questions >= MAX_QUESTIONS:
+            return False
+        german = language_code(self.reader.language) == "de"
+        asks = text.rstrip().endswith("?") or (
+            _GERMAN_QUESTION.match(plain) is not None if german else is_question(plain)
+        )
+        if asks or len(plain.split()) >= _LONG:
+            self._questions += 1
+            return True
+        return False
+
+    # ------------------------------------------------------------------ acting
+
+    def _again(self, why: str, *, retry: bool = True) -> NextStep:
+        self.attempts += 1
+        if self.attempts >= self._most_attempts:
+            return self._fail(NoValueReason.ATTEMPTS)
+        return self._say(f"{why} {self._retry}" if retry else why)
+
+    def _check(self) -> NextStep:
+        return self._say(self._phrases.check.replace("{value}", self.reader.spoken()))
+
+    def _say(self, text: str) -> NextStep:
+        self._last = text
+        return NextStep(Doing.SAY, text)
+
+    @staticmethod
+    def _fail(why: NoValueReason) -> NextStep:
+        return NextStep(Doing.FAIL, why=why)
+
+    def _word(self, name: str) -> str:
+        text: str = getattr(self._phrases, name)
+        return text

@@ -1,0 +1,262 @@
+"""Carries out what a `Collection` decides, on a call: the asyncio side of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from piopiy_pipeline.collect.collected import Collected, NotCollected
+from piopiy_pipeline.collect.collection import Collection, Doing, NextStep, NoValueReason
+from piopiy_pipeline.collect.value_reader import ValueReader
+from piopiy_pipeline.collect.yes_no import says_yes
+from piopiy_pipeline.compat.tool_permits import current_tool_run
+from piopiy_pipeline.processors.keys import KeyEntry
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.events import CollectionEvent
+from piopiy_pipeline.session.held_turns import TurnListener
+
+__all__ = ["Collector"]
+
+T = TypeVar("T")
+
+KEYS_END_S = 3.0
+"""Keys that end with no ``#`` end after so many seconds without one."""
+MAX_WAITING = 16
+"""So many acts wait to be carried out. Of more, the oldest has been overtaken."""
+LOOK_S = 0.25
+"""How often it is looked whether the caller is still speaking, in seconds."""
+NOTE = (
+    "The system is asking the caller for this: {kind}. They have just said something else. Answer that in one or two "
+    "short sentences. Do not ask for the value yourself: the system asks for it again right after you."
+)
+
+
+class Collector(Generic[T]):
+    """Collects one value on one call.
+
+    Args:
+        call: The call.
+        name: What the value is called in events, and by which another instance finds it again.
+        redact: Whether it is kept out of the record and of the conversation.
+        silence_s: The caller is asked again after so many seconds of silence.
+        timeout_s: All of it takes so many seconds at most.
+    """
+
+    def __init__(self, call: Call, *, name: str, redact: bool, silence_s: float, timeout_s: float) -> None:
+        self._call = call
+        self._name = name
+        self._redact = redact
+        self._silence_s = silence_s
+        self._timeout_s = timeout_s
+        self._acts: deque[NextStep] = deque(maxlen=MAX_WAITING)
+        self._there = asyncio.Event()
+        self._entry = KeyEntry(terminator="#", timeout_s=KEYS_END_S)
+        self._keys = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._no_hash_until = 0.0
+        self._aside = ""  # what the caller said while the bot spoke on
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def collect(self, prepare: Callable[[str], Collection[T]]) -> Collected[T]:
+        """Collect it.
+
+        Args:
+            prepare: Makes the collection for the language of the call.
+
+        Raises:
+            NotCollected: The caller has not given it.
+            RuntimeError: Something else is being collected in this call.
+        """
+        call = self._call
+        await call.until_answered()
+        if call.ended:
+            raise NotCollected(self._name, NoValueReason.HANGUP)
+        turns = call.hold_turns(
+            TurnListener(self._on_turn, self._on_aside, self._on_keys), redact=self._redact
+        )
+        self._turns = turns
+        self._collection = collection = prepare(turns.language)
+        self._key = call.collected.key_of(self._name, current_tool_run.get())
+        if (done := call.collected.done(self._key)) is not None:
+            return self._as_before(done)
+        saved = call.collected.progress(self._key)
+        if saved is not None:
+            collection.restore(saved)
+        why: NoValueReason | None = NoValueReason.CANCELLED
+        with turns:
+            try:
+                self._note()
+                self._report("begun")
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        why = await self._run(collection.begin())
+                except TimeoutError:
+                    why = NoValueReason.TIMEOUT
+            finally:
+                self._close()
+                self._finish(why)
+        if why is not None:
+            raise NotCollected(self._name, why, collection.attempts)
+        reader = collection.reader
+        return Collected(reader.value, collection.how, collection.attempts, reader.spoken())
+
+    def _as_before(self, done: dict[str, Any]) -> Collected[T]:
+        reader: ValueReader[T] = self._collection.reader
+        if done.get("why"):
+            raise NotCollected(self._name, NoValueReason(done["why"]), done["attempts"])
+        return Collected(reader.from_json(done["value"]), done["how"], done["attempts"], done["spoken"])
+
+    # ------------------------------------------------------------------ acting
+
+    async def _run(self, act: NextStep) -> NoValueReason | None:
+        while True:
+            if self._call.ended:
+                return NoValueReason.HANGUP
+            match act.doing:
+                case Doing.FINISH:
+                    return None
+                case Doing.FAIL:
+                    return act.why
+                case Doing.ASK_MODEL if self._turns.has_model:
+                    note = NOTE.format(kind=self._collection.reader.kind.replace("_", " "))
+                    await self._turns.ask_model(note, until=self._there.is_set)
+                    act = self._next() or self._collection.resume()
+                    continue
+                case Doing.ASK_MODEL:
+                    act = self._collection.resume()
+                    continue
+                case Doing.SAY:
+                    self._expect()
+                    self._aside = ""
+                    heard = await self._turns.say(act.text)
+                    if heard:
+                        self._no_hash_until = 0.0
+                    if heard and self._aside:
+                        self._on_turn(self._aside)
+            act = await self._answer()
+
+    def _expect(self) -> None:
+        try:
+            self._call.expect(self._collection.expects)
+        except RuntimeError:  # another strategy ends the turns, and heeds no such thing
+            return
+
+    async def _answer(self) -> NextStep:
+        """Return what comes next: of what the caller does, or of their silence."""
+        loop = asyncio.get_running_loop()
+        quiet_since = loop.time()
+        while True:
+            if (act := self._next()) is not None:
+                return act
+            if self._call.ended:
+                return NextStep(Doing.FAIL, why=NoValueReason.HANGUP)
+            if self._turns.caller_speaks or self._entry.begun:
+                quiet_since = loop.time()
+            elif loop.time() - quiet_since >= self._silence_s:
+                act = self._collection.silence()
+                self._note()
+                return act
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._there.wait()
+            except TimeoutError:
+                continue
+
+    def _next(self) -> NextStep | None:
+        """Return the act that was decided last: those before it were overtaken by what the caller has done since."""
+        act = self._acts[-1] if self._acts else None
+        self._acts.clear()
+        self._there.clear()
+        return act
+
+    # ------------------------------------------------------------------ what the caller does: nothing here waits
+
+    def _on_turn(self, text: str) -> None:
+        self._decided(self._collection.hear(text))
+
+    def _on_aside(self, text: str) -> None:
+        if self._collection.checking or self._collection.reader.kind == "confirm":
+            self._aside = text if says_yes(text, self._turns.language) is not None else self._aside
+
+    def _on_keys(self, keys: str) -> None:
+        if keys == "#" and self._call_now() < self._no_hash_until:
+            return  # it ends keys that have ended by themselves
+        if not self._entry.begun:
+            self._stopping = asyncio.ensure_future(self._turns.stop_speaking())
+        for key in keys:
+            self._press(key)
+
+    def _press(self, key: str) -> None:
+        now = self._call_now()
+        if key == "#" and not self._entry.begun:
+            self._entered("")
+            return
+        if (entry := self._entry.press(key, now)) is not None:
+            self._entered(entry)
+            return
+        self._keys += key
+        quick = self._collection.checking and self._keys in ("1", "2", "*")
+        if not self._collection.checking and self._collection.reader.keys_suffice(self._keys):
+            self._no_hash_until = now + KEYS_END_S
+            self._entered(self._entry.take())
+        elif not quick or self._timer is None:
+            self._await_more()
+
+    @staticmethod
+    def _call_now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _await_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        after_s = 1.0 if self._collection.checking and len(self._keys) == 1 else KEYS_END_S
+        self._timer = asyncio.get_running_loop().call_later(after_s, self._keys_over)
+
+    def _keys_over(self) -> None:
+        if entry := self._entry.take():
+            self._entered(entry)
+
+    def _entered(self, keys: str) -> None:
+        self._keys = ""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._decided(self._collection.press(keys))
+        self._turns.checkpoint()
+
+    def _decided(self, act: NextStep) -> None:
+        self._acts.append(act)
+        self._note()
+        self._there.set()
+
+    # ------------------------------------------------------------------ what is kept
+
+    def _note(self) -> None:
+        self._call.collected.note(self._key, self._collection.state())
+
+    def _finish(self, why: NoValueReason | None) -> None:
+        collection, reader = self._collection, self._collection.reader
+        value = None if why else reader.to_json(reader.value)
+        if why is NoValueReason.CANCELLED or self._call.ended:
+            self._call.collected.drop(self._key)
+        else:
+            outcome = {"value": value, "how": collection.how, "attempts": collection.attempts}
+            outcome |= {"why": why.value} if why else {"spoken": reader.spoken()}
+            self._call.collected.finish(self._key, outcome)
+            self._turns.checkpoint()
+        self._report(why.value if why else "collected", value)
+
+    def _report(self, outcome: str, value: Any = None) -> None:
+        collection = self._collection
+        how = collection.how if outcome == "collected" else ""
+        shown = None if self._redact else value
+        kind = collection.reader.kind
+        self._turns.report(CollectionEvent(self._name, kind, outcome, collection.attempts, how, shown))
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._stopping is not None:
+            self._stopping.cancel()

@@ -1,0 +1,243 @@
+"""E-mail addresses: said ("john dot smith at gmail dot com"), spelled, or both, in English and in German.
+
+What an STT has written as an address is taken as it is. The rest is put together from words, letters and the names of
+marks. An address is always read back, its first half letter by letter: nobody can write a name from hearing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from piopiy_pipeline.collect.digits import in_groups
+from piopiy_pipeline.collect.spoken_digits import read_digits
+from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.collect.yes_no import says_yes
+from piopiy_pipeline.turns.caller_words import language_code
+
+__all__ = ["EmailReader", "is_email"]
+
+MAX_CHARACTERS = 254
+"""RFC 5321, section 4.5.3.1.3: the longest path, less its brackets."""
+_LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_EMAIL = re.compile(rf"{_LOCAL}@(?:{_LABEL}\.)+[a-z]{{2,63}}")
+_WRITTEN = re.compile(rf"(?<![\w.@+-])[\w.+%-]{{1,64}}@(?:{_LABEL}\.)+[a-z]{{2,63}}(?![\w@-])")
+_MARKS = {
+    "en": {"dot": ".", "point": ".", "period": ".", "underscore": "_", "dash": "-", "hyphen": "-", "minus": "-",
+           "plus": "+", "at": "@"},
+    "de": {"punkt": ".", "dot": ".", "unterstrich": "_", "bindestrich": "-", "strich": "-", "minus": "-", "plus": "+",
+           "at": "@", "ät": "@", "klammeraffe": "@", "affenschwanz": "@"},
+}  # fmt: skip
+_SAID = {
+    "en": {".": "dot", "_": "underscore", "-": "dash", "+": "plus"},
+    "de": {".": "Punkt", "_": "Unterstrich", "-": "Bindestrich", "+": "Plus"},
+}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_ALPHABET = _words(
+    "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo "
+    "sierra tango uniform victor whiskey xray yankee zulu"
+)
+_LETTERS = {
+    "en": {word: word[0] for word in _ALPHABET}
+    | {"alfa": "a", "juliet": "j", "see": "c", "are": "r", "you": "u", "why": "y", "tea": "t", "bee": "b", "zee": "z",
+       "zed": "z", "ess": "s", "em": "m", "en": "n", "jay": "j", "kay": "k", "ex": "x"},
+    "de": {"anton": "a", "berta": "b", "cäsar": "c", "dora": "d", "emil": "e", "friedrich": "f", "gustav": "g",
+           "heinrich": "h", "ida": "i", "julius": "j", "kaufmann": "k", "ludwig": "l", "martha": "m", "nordpol": "n",
+           "otto": "o", "paula": "p", "quelle": "q", "richard": "r", "samuel": "s", "siegfried": "s", "theodor": "t",
+           "ulrich": "u", "viktor": "v", "wilhelm": "w", "xanthippe": "x", "ypsilon": "y", "zacharias": "z"},
+}  # fmt: skip
+"""Words for letters. They count only beside other letters: "mike dot smith" has the name Mike."""
+_AS_IN = re.compile(r"\b([a-z]) (?:as in|like|for|wie(?: in)?) [^\W\d_]+")
+_LEAD_IN = re.compile(
+    r"^.*?\b(?:(?:e-?mail|mail|address|adresse)(?: address| adresse)? (?:is|ist|lautet|would be)"
+    r"|(?:it|that)(?:'s| is| would be)"
+    r"|(?:das|sie|es) (?:ist|wäre|lautet))\b"
+)
+_AROUND = _words(
+    "um uh er so okay ok yes yeah sure well no nope please then and thanks thank actually all lowercase it's its it is "
+    "my the that's sorry äh ähm ja nein also bitte und dann gerne meine alles klein kleingeschrieben zusammen danke"
+)
+_NOT = re.compile(r"\b([\w.@+-]+),? (?:and |und )?(?:not|nicht|instead of|statt) (?:an? )?([\w.@+-]+)")
+_KNOWN = _words(
+    "gmail googlemail outlook hotmail yahoo icloud example proton protonmail live msn aol gmx web posteo "
+    "mailbox"
+)
+"""Names of hosts that people know by the word."""
+_TOP = _words("com org net de io co uk at ch fr eu info edu in")
+_NO = re.compile(r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b")
+
+
+def is_email(text: str) -> bool:
+    """Return whether a text is an e-mail address that can be written to, in small letters."""
+    local, _, _ = text.partition("@")
+    return len(text) <= MAX_CHARACTERS and len(local) <= 64 and _EMAIL.fullmatch(text) is not None
+
+
+class EmailReader(ValueReader[str]):
+    """Reads an e-mail address, in one answer or its halves in two.
+
+    Args:
+        language: The caller's language.
+    """
+
+    kind = "email"
+    expects = "dictation"
+
+    def __init__(self, language: str) -> None:
+        super().__init__(language)
+        self._code = "de" if language_code(language) == "de" else "en"
+        self._entry = ""
+        self._over = False
+
+    def hear(self, text: str, *, checking: bool = False) -> Reading:
+        plain = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip()
+        denies = _NO.match(plain) is not None
+        if (written := _WRITTEN.search(plain)) is not None:
+            self._entry, self._over = written[0], False
+            return self._reading()
+        if self._entry and _NOT.search(plain) is not None:
+            if (fixed := self._corrected(plain)) is None:
+                return Reading.NOTHING  # of which letter?
+            self._entry, self._over = fixed, False
+            return self._reading()
+        said = self._joined(plain)
+        whole = "@" in said and not said.startswith("@")
+        if not self._is_address(plain, said, checking=checking or denies):
+            return Reading.NOTHING
+        if whole or self._over or not self._entry:
+            self._entry = said
+        elif said.startswith(("@", ".")) or not denies:
+            self._entry += said
+        else:
+            return Reading.NOTHING
+        self._entry, self._over = self._entry[: 2 * MAX_CHARACTERS], False
+        return self._reading()
+
+    def _is_address(self, plain: str, said: str, *, checking: bool) -> bool:
+        """Whether it is an address or a half of one, and no sentence about something else."""
+        marks = _MARKS[self._code]
+        has_mark = any(word in marks for word in plain.replace("?", "").split())
+        if checking:
+            return "@" in said and "." in said.partition("@")[2]
+        if not said.strip(".@_-+"):
+            return False
+        words = [word for word in re.findall(r"[\w@]+", plain) if word not in _AROUND]
+        spelled = sum(len(word) == 1 for word in words) >= 2
+        if has_mark or spelled:
+            return True
+        return 0 < len(words) <= 2 and not plain.endswith("?") and says_yes(plain, self.language) is None
+
+    def _corrected(self, plain: str) -> str | None:
+        """Return the address with a part in the place of another: "gmail, not hotmail", "n not m"."""
+        if (found := _NOT.search(plain)) is None:
+            return None
+        new, old = (self._joined(found[n]) for n in (1, 2))
+        local = self._entry.partition("@")[0]
+        if not new or not old:
+            return None
+        if len(old) == 1:
+            return self._entry.replace(old, new, 1) if local.count(old) == 1 else None
+        return self._entry.replace(old, new) if self._entry.count(old) == 1 else None
+
+    def _joined(self, plain: str) -> str:
+        """Return words, letters and names of marks as they are written together."""
+        marks, letters = _MARKS[self._code], _LETTERS[self._code]
+        plain = _AS_IN.sub(r"\1", plain)
+        plain = re.sub(r"\bdouble (?:you|u)\b", "w", plain)
+        plain = re.sub(r"\b(?:double|doppel) ?([a-z])\b", r"\1\1", plain)
+        plain = re.sub(r"\b(?:at sign|at-zeichen)\b", "at", plain)
+        if (lead := _LEAD_IN.match(plain)) is not None and lead.end() < len(plain):
+            plain = plain[lead.end() :]
+        tokens = re.findall(r"[^\W_]+(?:'[^\W_]+)*|[.@_+-](?=\w)", plain)
+        while tokens and tokens[0] in _AROUND:
+            tokens = tokens[1:]
+        while tokens and tokens[-1] in _AROUND:
+            tokens = tokens[:-1]
+        digits = {token: read_digits(token, self.language).digits for token in tokens if len(token) > 1}
+        singles = [len(token) == 1 or bool(digits.get(token)) for token in tokens]
+        out: list[str] = []
+        for n, token in enumerate(tokens):
+            beside = any(singles[i] for i in (n - 1, n + 1) if 0 <= i < len(tokens))
+            in_alphabet = token in letters and any(
+                i != n and 0 <= i < len(tokens) and tokens[i] in letters for i in (n - 1, n + 1)
+            )
+            if token in marks:
+                out.append(marks[token])
+            elif digits.get(token):
+                tens = not token.isdecimal() and n and re.fullmatch(r"[2-9]0", digits.get(tokens[n - 1], ""))
+                if tens and out[-1].endswith("0") and len(digits[token]) == 1:
+                    out[-1] = out[-1][:-1]  # "ninety nine"
+                out.append(digits[token])
+            elif token in letters and (in_alphabet or beside) and "@" not in out:
+                out.append(letters[token])
+            elif token in ("ä", "ö", "ü", "ß"):
+                out.append({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}[token])
+            else:
+                out.append(token)
+        return "".join(out).strip("'")
+
+    def _reading(self) -> Reading:
+        if is_email(self._entry):
+            return Reading.WHOLE
+        _, at, domain = self._entry.partition("@")
+        if not at or not domain or ("." not in domain and re.fullmatch(_LABEL, domain)):
+            return Reading.PART
+        if len(self._entry) <= MAX_CHARACTERS and domain.endswith("."):
+            return Reading.PART
+        self._over = True
+        return Reading.INVALID
+
+    @property
+    def value(self) -> str:
+        return self._entry
+
+    def spoken(self) -> str:
+        local, at, domain = self._entry.partition("@")
+        spelled = self._spelled(local)
+        if not at:
+            return spelled
+        labels = domain.split(".")
+        named = [
+            label if label in _KNOWN or (n and label in _TOP) else self._spelled(label)
+            for n, label in enumerate(labels)
+        ]
+        dot = _SAID[self._code]["."]
+        return f"{spelled}, at {f' {dot} '.join(named)}"
+
+    def _spelled(self, text: str) -> str:
+        """Return a text letter by letter, in groups, with its marks by their names."""
+        said = _SAID[self._code]
+        parts: list[str] = []
+        for run in re.findall(r"[^\W_]+|[\W_]", text):
+            if run in said:
+                parts.append(said[run])
+            else:
+                parts.append(in_groups(run.upper()))
+        return ", ".join(parts)
+
+    def missing(self, words: Wording) -> str:
+        return words("email_rest").replace("{value}", self.spoken().removesuffix(", at "))
+
+    def fault(self, words: Wording) -> str:
+        return words("email_wrong")
+
+    def clear(self) -> None:
+        self._entry, self._over = "", False
+
+    def state(self) -> Any:
+        return [self._entry, self._over]
+
+    def restore(self, state: Any) -> None:
+        self._entry, self._over = str(state[0]), bool(state[1])
+
+    def to_json(self, value: str) -> Any:
+        return value
+
+    def from_json(self, value: Any) -> str:
+        return str(value)

@@ -1,0 +1,182 @@
+"""Postal addresses: dictated in one answer or several, kept as they were said, and read back.
+
+Numbers in words become digits. Street, postal code and town are told apart where the order of the country leaves no
+doubt; what is certain is the `text`, to which the caller has said yes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from text_to_num import alpha2digit
+
+from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.turns.caller_words import language_code, words_of
+
+__all__ = ["POSTAL_CODES", "Address", "AddressReader"]
+
+MAX_CHARACTERS = 400
+POSTAL_CODES = {
+    "AT": r"\d{4}", "AU": r"\d{4}", "BE": r"\d{4}", "BR": r"\d{5}-?\d{3}", "CA": r"[a-z]\d[a-z] ?\d[a-z]\d",
+    "CH": r"\d{4}",
+    "CZ": r"\d{3} ?\d{2}", "DE": r"\d{5}", "DK": r"\d{4}", "ES": r"\d{5}", "FI": r"\d{5}", "FR": r"\d{5}",
+    "GB": r"[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}", "IN": r"\d{3} ?\d{3}", "IT": r"\d{5}", "MX": r"\d{5}",
+    "NL": r"\d{4} ?[a-z]{2}", "NO": r"\d{4}", "PL": r"\d{2}-?\d{3}", "PT": r"\d{4}-?\d{3}", "SE": r"\d{3} ?\d{2}",
+    "SG": r"\d{6}", "US": r"\d{5}(?:-\d{4})?",
+}  # fmt: skip
+"""The postal codes of countries (CLDR's, shortened to what is said)."""
+_LEAD_IN = re.compile(
+    r"^\W*(?:(?:um+|uh+|so|okay|ok|yes|well|no|sorry|ja|nein|also|ähm?)\b\W*)*"
+    r"(?:(?:my|the|meine|die)? ?(?:address|adresse|anschrift) (?:is|ist|lautet)|(?:it's|it is|that's|that is"
+    r"|i live (?:at|in|on)|we live (?:at|in|on)|ich wohne (?:in der|in|am|im)|das ist|es ist))\b\W*",
+    re.IGNORECASE,
+)
+_NO = re.compile(r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b[\s,.!]*", re.IGNORECASE)
+_NOT = re.compile(
+    r"^(?P<new>.+?),? (?:and |und )?(?:not|nicht|instead of|statt) (?P<old>.+?)[.!]?$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address.
+
+    Attributes:
+        text: All of it, as it was said and agreed to.
+        street: Street and house number; empty if they cannot be told apart from the rest.
+        postal_code: The postal code; empty if there is none.
+        town: The town; empty if it cannot be told apart from the rest.
+    """
+
+    text: str
+    street: str = ""
+    postal_code: str = ""
+    town: str = ""
+
+
+class AddressReader(ValueReader[Address]):
+    """Reads a postal address.
+
+    Args:
+        language: The caller's language.
+        region: The country of the address, such as ``DE``: it says what a postal code is.
+    """
+
+    kind = "address"
+    expects = "dictation"
+
+    def __init__(self, language: str, *, region: str) -> None:
+        super().__init__(language)
+        self._code = POSTAL_CODES.get(region)
+        self._region = region
+        self._entry = ""
+
+    def hear(self, text: str, *, checking: bool = False) -> Reading:
+        said = self._plain(text)
+        denied = _NO.match(text.strip()) is not None
+        if self._entry and (found := _NOT.match(_NO.sub("", said))) is not None:
+            new, old = found["new"].strip(), found["old"].strip()
+            at = self._entry.lower().find(old.lower())
+            if at < 0:
+                return Reading.NOTHING
+            self._entry = self._entry[:at] + new + self._entry[at + len(old) :]
+            return self._reading()
+        if text.rstrip().endswith("?") or not self._is_part(said, checking=checking or denied):
+            return Reading.NOTHING
+        said = _NO.sub("", said)
+        if checking or denied or not self._entry:
+            self._entry = said
+        else:
+            is_house_number = re.fullmatch(r"\d{1,4} ?[a-z]?", said, re.IGNORECASE) and not re.search(
+                r"\d", self._entry
+            )
+            self._entry = f"{self._entry}{' ' if is_house_number else ', '}{said}"
+        self._entry = self._entry[:MAX_CHARACTERS]
+        return self._reading()
+
+    def _is_part(self, said: str, *, checking: bool) -> bool:
+        words = [word for word in words_of(_NO.sub("", said)) if not word.isdigit()]
+        has_number = bool(re.search(r"\d", said))
+        if checking:
+            return has_number and bool(words)
+        return has_number or (bool(self._entry) and bool(words)) or 1 <= len(words) <= 6
+
+    def _plain(self, text: str) -> str:
+        said = _LEAD_IN.sub("", re.sub(r"\s+", " ", text.replace("’", "'")).strip()).strip(" .,!")
+        code = language_code(self.language)
+        with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
+            said = alpha2digit(said, code, threshold=0.0)
+        said = re.sub(r"(?<=\d)-(?=(?:st|nd|rd|th)\b)", "", said)
+        return re.sub(r"(?<!\S)(\d{1,5})((?: \d{1,5}){1,6})(?!\S)", self._joined, said)
+
+    def _joined(self, match: re.Match[str]) -> str:
+        """Join digits that were said one by one, if they are a postal code then."""
+        digits = re.sub(" ", "", match[0])
+        return digits if self._code and re.fullmatch(self._code, digits) else match[0]
+
+    def _reading(self) -> Reading:
+        rest = self._entry
+        if self._code and (code := self._postal_code()):
+            rest = rest.replace(code, " ")
+        if not re.search(r"\d", rest) or len(words_of(rest)) < 2:
+            return Reading.PART
+        if self._code and not self._postal_code():
+            return Reading.PART
+        return Reading.WHOLE
+
+    def _postal_code(self) -> str:
+        found = (
+            re.findall(rf"(?<![\w-])(?:{self._code})(?![\w-])", self._entry, re.IGNORECASE)
+            if self._code
+            else []
+        )
+        first = re.match(r"\d+", self._entry)
+        if (
+            found
+            and first
+            and found[0] == first[0]
+            and len(found) == 1
+            and self._region in ("US", "AU", "IN")
+        ):
+            return ""  # a house number of five digits
+        return str(found[-1]) if found else ""
+
+    @property
+    def value(self) -> Address:
+        code = self._postal_code()
+        if not code:
+            return Address(self._entry)
+        before, _, after = self._entry.rpartition(code)
+        before, after = before.strip(" ,."), after.strip(" ,.")
+        if after and before:  # 10115 Berlin
+            return Address(self._entry, re.sub(r"(?:,| in)$", "", before).strip(), code, after)
+        parts = [part.strip() for part in before.split(",") if part.strip()]
+        if len(parts) > 1:  # Portland, Oregon 97201
+            return Address(self._entry, parts[0], code, ", ".join(parts[1:]))
+        return Address(self._entry, "", code, "")
+
+    def spoken(self) -> str:
+        return self._entry
+
+    def missing(self, words: Wording) -> str:
+        code = self._postal_code()
+        rest = self._entry.replace(code, " ") if code else self._entry
+        return words("address_town" if re.search(r"\d", rest) else "address_number")
+
+    def clear(self) -> None:
+        self._entry = ""
+
+    def state(self) -> Any:
+        return self._entry
+
+    def restore(self, state: Any) -> None:
+        self._entry = str(state)
+
+    def to_json(self, value: Address) -> Any:
+        return asdict(value)
+
+    def from_json(self, value: Any) -> Address:
+        return Address(**value)

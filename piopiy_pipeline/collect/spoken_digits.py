@@ -1,0 +1,203 @@
+"""Reads digits from what an STT has written, and corrections of digits: "no, seven not eleven", "the last digit is 5".
+
+English and German are read word by word, because callers say digits and not numbers: "eight hundred five five" is
+8 0 0 5 5. In the other languages that text2num knows, whole numbers are read. Without I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from text_to_num import alpha2digit
+
+from piopiy_pipeline.turns.caller_words import language_code
+
+__all__ = ["SpokenDigits", "corrected", "read_digits"]
+
+MAX_CHARACTERS = 500
+"""As much of a turn is read."""
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_EN = _words(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety")
+_ENGLISH = {word: str(n) for n, word in enumerate(_EN)} | {
+    word: str(20 + 10 * n) for n, word in enumerate(_TENS)
+}
+_ENGLISH |= {"nought": "0", "niner": "9", "tree": "3", "fife": "5"}
+_GERMAN = {"zwo": "2", "eins": "1", "ein": "1"}
+_TIMES = {"double": 2, "triple": 3, "treble": 3, "doppel": 2, "doppelt": 2, "zweimal": 2, "dreimal": 3}
+_MANY = {"hundred": "00", "thousand": "000", "hundert": "00", "tausend": "000"}
+_SOUNDS = {"to": "2", "too": "2", "for": "4", "ate": "8", "won": "1", "oh": "0", "o": "0"}
+"""Words that digits were heard as. They are digits where nothing but digits stands."""
+_LANGUAGES = frozenset({"en", "fr", "es", "pt", "de", "ca", "it", "nl"})
+"""What text2num reads."""
+_TOKEN = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|\+|[^\W\d_]+(?:'[^\W\d_]+)*")
+_ORDINALS = {
+    "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5,
+    "sixth": 6, "6th": 6, "seventh": 7, "7th": 7, "eighth": 8, "8th": 8, "ninth": 9, "9th": 9, "tenth": 10,
+    "10th": 10, "erste": 1, "ersten": 1, "zweite": 2, "zweiten": 2, "dritte": 3, "dritten": 3, "vierte": 4,
+    "vierten": 4, "fünfte": 5, "fünften": 5, "sechste": 6, "sechsten": 6, "siebte": 7, "siebten": 7, "achte": 8,
+    "achten": 8, "neunte": 9, "neunten": 9, "zehnte": 10, "zehnten": 10,
+}  # fmt: skip
+_NUMBER = r"\d(?:[\d ]*\d)?"
+_NOT = re.compile(
+    rf"(?P<new>{_NUMBER}) (?:and |und )?(?:not|nicht|instead of|statt|rather than) (?:an? |die |eine )?"
+    rf"(?P<old>{_NUMBER})"
+)
+_NOT_FIRST = re.compile(
+    rf"(?:not|nicht) (?:an? |die |eine )?(?P<old>{_NUMBER}) (?:but |sondern |it's |it is |its |es ist )+"
+    rf"(?:an? |die |eine )?(?P<new>{_NUMBER})"
+)
+_PLACE = re.compile(
+    rf"(?P<which>last|letzten?|{'|'.join(_ORDINALS)})(?: (?P<many>\d{{1,2}}))? "
+    r"(?:(?P<plural>digits|numbers|figures|ziffern|zahlen|stellen)|digit|number|figure|1|ziffer|zahl|stelle) "
+    r"(?:(?:is|are|was|were|should be|must be|ist|sind|lautet|lauten|wäre|muss) )?(?:an? |eine )?"
+    rf"(?P<new>{_NUMBER})"
+)
+_NO = frozenset({"no", "nope", "nah", "nein", "nee", "wrong", "incorrect", "falsch"})
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenDigits:
+    """What was said, as words with digits.
+
+    Attributes:
+        words: The words in lower case; what was digits is digits, and stands together if it was said together.
+        digits: All digits, in order.
+        denies: Whether it begins with a no.
+        only: Whether there is nothing but digits, a plus, and what people say around them.
+    """
+
+    words: str
+    digits: str
+    denies: bool
+    only: bool
+
+
+_AROUND = frozenset(
+    _words(
+        "it's its it is my the a number code pin um uh er so okay ok yes yeah sure and please then that's that no nope "
+        "plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein also dann "
+        "strich ich habe"
+    )
+)
+
+
+@lru_cache(maxsize=512)
+def read_digits(text: str, language: str) -> SpokenDigits:
+    """Read the digits of a text.
+
+    Args:
+        text: What was said. Only the first 500 characters are read.
+        language: Its language, by its code.
+    """
+    code = language_code(language)
+    plain = text[:MAX_CHARACTERS].lower().replace("’", "'")
+    plain = re.sub(r"^\W*o+h[,.!]", " ", plain)  # that one is no zero
+    if code not in ("en", "de") and code in _LANGUAGES:
+        plain = alpha2digit(plain, code, threshold=0.0)
+    tokens = _TOKEN.findall(plain)
+    found = [_digits_of(token, code) for token in tokens]
+    as_digits = sum(bool(digits) or token in _SOUNDS for token, digits in zip(tokens, found, strict=True))
+    if code == "en" and any(found) and as_digits * 2 >= len(tokens):
+        for n, token in enumerate(tokens):
+            beside = bool((n and found[n - 1]) or (n + 1 < len(tokens) and found[n + 1]))
+            if beside and token in _SOUNDS and _between_digits(tokens, found, n):
+                found[n] = _SOUNDS[token]
+    parts: list[tuple[str, bool]] = []
+    n = 0
+    while n < len(tokens):
+        token, digits = tokens[n], found[n]
+        following = found[n + 1] if n + 1 < len(tokens) else ""
+        if token in _TIMES and following:
+            parts.append((following[0] * _TIMES[token] + following[1:], True))
+            n += 2
+        elif token in _MANY and parts and parts[-1][1]:
+            parts[-1] = (parts[-1][0] + _MANY[token], True)
+            n += 1
+        elif (
+            code == "en"
+            and token in _TENS
+            and len(following) == 1
+            and following != "0"
+            and not tokens[n + 1].isdigit()
+        ):
+            parts.append((digits[0] + following, True))
+            n += 2
+        else:
+            parts.append((digits or token, bool(digits)))
+            n += 1
+    words = " ".join(part for part, _ in parts)
+    return SpokenDigits(
+        words=words,
+        digits="".join(part for part, is_digits in parts if is_digits),
+        denies=bool(parts) and parts[0][0] in _NO,
+        only=all(is_digits or part in _AROUND or part == "+" for part, is_digits in parts),
+    )
+
+
+def _between_digits(tokens: list[str], found: list[str], n: int) -> bool:
+    """Whether nothing but digits stands from the first digit to this word or on from it to the last one."""
+    before = next((i for i, digits in enumerate(found) if digits), n)
+    after = next((i for i in range(len(found) - 1, -1, -1) if found[i]), n)
+    span = range(min(before, n), max(after, n) + 1)
+    return all(found[i] or tokens[i] in _SOUNDS or tokens[i] in _TIMES for i in span)
+
+
+@lru_cache(maxsize=2048)
+def _digits_of(token: str, code: str) -> str:
+    """Return the digits that one word says, or nothing."""
+    if token.isdecimal():
+        return token
+    if code == "en":
+        return _ENGLISH.get(token, "")
+    if code != "de" or token in ("eine", "einen", "einer"):
+        return ""
+    if token in _GERMAN:
+        return _GERMAN[token]
+    if token in _MANY or token in _ORDINALS:
+        return ""
+    read = alpha2digit(token, "de", threshold=0.0)
+    return read if read.isdecimal() else ""
+
+
+def corrected(entry: str, spoken: SpokenDigits) -> str | None:
+    """Return an entry with a correction of a part of it.
+
+    Args:
+        entry: The digits so far.
+        spoken: What the caller says.
+
+    Returns:
+        The entry as it is then; None if it is no correction, or not clear of what.
+    """
+    for pattern in (_NOT, _NOT_FIRST):
+        if (found := pattern.search(spoken.words)) is not None:
+            old, new = found["old"].replace(" ", ""), found["new"].replace(" ", "")
+            if entry.count(old) == 1:
+                return entry.replace(old, new)
+            return None
+    if (found := _PLACE.search(spoken.words)) is None:
+        return None
+    new = found["new"].replace(" ", "")
+    many = int(found["many"]) if found["many"] else 1
+    if found["which"].startswith(("last", "letzt")):
+        many = len(new) if found["plural"] and not found["many"] else many
+        if len(new) != many or many > len(entry):
+            return None
+        return entry[:-many] + new
+    at = _ORDINALS[found["which"]] - 1
+    if found["which"] in ("first", "ersten", "1st") and found["many"]:
+        at = 0
+    if len(new) != many or at + many > len(entry):
+        return None
+    return entry[:at] + new + entry[at + many :]

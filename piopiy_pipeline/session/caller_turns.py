@@ -1,0 +1,183 @@
+"""`CallerTurns`: what code can do in a call while it has the caller's turns, in the place of the model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.call import Turn
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.processors.keys import KeysToText
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.default_lines import language_of
+from piopiy_pipeline.session.events import CollectionEvent
+from piopiy_pipeline.session.held_turns import REDACTED, HeldTurns, TurnListener
+from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.providers.stage_errors import services_of
+from piopiy_pipeline.session.speaker import Speaker
+
+__all__ = ["CallerTurns"]
+
+ANSWER_S = 30.0
+"""How long an answer of the model to a question in between is waited for, in seconds."""
+KEYS_S = 1.0
+"""So long after the turns were held, keys are no turns yet, in seconds."""
+LOOK_S = 0.1
+"""How often it is looked whether the answer is over, in seconds."""
+BEGINS_S = 5.0
+"""An answer that has not begun after so many seconds is not waited for, in seconds."""
+
+
+class CallerTurns:
+    """The turns of one call, held. `Call.hold_turns` returns it, to be used as a context manager.
+
+    Args:
+        state: The call.
+        pipeline: Its stages.
+        speaker: Says texts.
+        monitor: Knows who is heard.
+        interrupt: Cuts off what the bot says.
+        is_free: Whether nobody waits for the bot to say something.
+        listener: Is told of the caller.
+        redact: Whether what both sides say meanwhile is kept out of record and conversation.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        pipeline: CallPipeline,
+        speaker: Speaker,
+        monitor: CallMonitor,
+        *,
+        interrupt: Callable[[], Awaitable[None]],
+        is_free: Callable[[], bool],
+        listener: TurnListener,
+        redact: bool,
+    ) -> None:
+        self._state = state
+        self._pipeline = pipeline
+        self._speaker = speaker
+        self._monitor = monitor
+        self._interrupt = interrupt
+        self._is_free = is_free
+        self._held = HeldTurns(listener, redact=redact)
+        self._off: list[Callable[[], None]] = []
+        self._bot_turns = 0
+
+    @property
+    def language(self) -> str:
+        """The language of the voice, else of the STT, else ``en``."""
+        return language_of(services_of(self._pipeline))
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a model that could answer a question in between."""
+        return any(self._pipeline.find(kind) is not None for kind in (LLMService, ModelSwitch))
+
+    @property
+    def caller_speaks(self) -> bool:
+        """Whether the caller is speaking, or words of theirs are on their way."""
+        guard = self._monitor.guard
+        return bool((guard is not None and guard.caller_speaks) or self._monitor.unheard_words)
+
+    def __enter__(self) -> Self:
+        if self._state.held_turns is not None:
+            raise RuntimeError("something else is being collected in this call: one value after the other")
+        events = self._state.events
+        self._state.held_turns = self._held
+        self._off = [
+            events.on("user_turn", self._user_turn),
+            events.on("backchannel", lambda turn: self._held.listener.on_backchannel(turn.text)),
+            events.on("dtmf", self._held.listener.on_keys),
+            events.on("bot_turn", self._bot_turn),
+        ]
+        self._keys_to_text(suspended=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for off in self._off:
+            off()
+        # The stage sees a key later than the listener, and behind the last one a "#" may come.
+        asyncio.get_running_loop().call_later(KEYS_S, self._resume_keys)
+        if self._state.held_turns is self._held:
+            self._state.held_turns = None
+
+    def _resume_keys(self) -> None:
+        if self._state.held_turns is None:
+            self._keys_to_text(suspended=False)
+
+    def _keys_to_text(self, *, suspended: bool) -> None:
+        stage = self._pipeline.find(KeysToText)
+        if isinstance(stage, KeysToText):
+            stage.suspended = suspended
+
+    def _user_turn(self, turn: Turn) -> None:
+        if self._held.redact:
+            self._redact_last()
+        self._held.listener.on_turn(turn.text)
+
+    def _redact_last(self) -> None:
+        user = self._pipeline.find(LLMUserAggregator)
+        if not isinstance(user, LLMUserAggregator):
+            return
+        messages: list[Any] = user.context.get_messages()
+        for message in reversed(messages):
+            if isinstance(message, dict) and message.get("role") == "user":
+                message["content"] = REDACTED
+                return
+
+    def _bot_turn(self, _: Turn) -> None:
+        self._bot_turns += 1
+
+    # ------------------------------------------------------------------ acting
+
+    async def say(self, text: str) -> bool:
+        """Say a text; the caller can cut it off. Return whether it was heard in full."""
+        return await self._speaker.say(text, into_context=not self._held.redact)
+
+    async def stop_speaking(self) -> None:
+        """Cut off what the bot is saying, because a key was pressed."""
+        if not self._is_free():
+            await self._interrupt()
+
+    async def ask_model(self, note: str, *, until: Callable[[], bool]) -> None:
+        """Have the model answer what the caller has just said, and wait until that was heard.
+
+        Args:
+            note: Goes into the conversation first, as a message that is not the caller's.
+            until: Nothing is waited for any more as soon as this is true.
+        """
+        self._held.let_model_answer(True)
+        try:
+            before, asked_at = self._bot_turns, self._state.now()
+            await self._speaker.respond(note)
+            while not (self._state.ended or until()):
+                waited_s = self._state.now() - asked_at
+                answered = self._bot_turns > before
+                if waited_s > ANSWER_S or (self._is_idle() and (answered or waited_s > BEGINS_S)):
+                    return
+                await asyncio.sleep(LOOK_S)
+        finally:
+            self._held.let_model_answer(False)
+
+    def _is_idle(self) -> bool:
+        recovery = self._state.recovery
+        return not (recovery.answer_open or recovery.sentence_announced or self._monitor.speaking)
+
+    # ------------------------------------------------------------------ telling
+
+    def checkpoint(self) -> None:
+        """Have the gateway know how far it has come."""
+        self._state.checkpoints.part_changed()
+
+    def report(self, event: CollectionEvent) -> None:
+        """Tell the author's handlers and the record."""
+        self._state.report_collection(event)

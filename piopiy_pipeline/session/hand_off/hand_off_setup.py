@@ -1,0 +1,47 @@
+"""Makes the `HandOffs` of a pipeline that is about to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.hand_off.hand_offs import HandOffMouth, HandOffs
+from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.hand_off.voice_change import VoiceChange
+from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.providers.stage_errors import services_of
+from piopiy_pipeline.session.speaker import Speaker
+from piopiy_pipeline.session.speech_drain import SpeechDrain
+
+__all__ = ["hand_offs_of"]
+
+
+def hand_offs_of(
+    pipeline: CallPipeline,
+    state: CallState,
+    *,
+    worker: CallWorker,
+    speaker: Speaker,
+    drain: SpeechDrain,
+    known: Mapping[str, Persona],
+) -> HandOffs | None:
+    """Return who hands over the call of this pipeline. None if nobody can: it has no context or no model of text."""
+    user = pipeline.find(LLMUserAggregator)
+    models = [service for service in services_of(pipeline) if isinstance(service, LLMService)]
+    if not isinstance(user, LLMUserAggregator) or not models or pipeline.realtime:
+        return None
+    recovery, utterances = state.recovery, state.utterances
+    mouth = HandOffMouth(
+        wait_until_spoken=drain.wait_until_spoken,
+        cut_off=worker.interrupt_and_settle,
+        speaks=lambda: drain.is_heard or recovery.answer_open or utterances.pending,
+        say=speaker.say,
+        respond=speaker.respond,
+    )
+    return HandOffs(
+        state, context=user.context, models=models, voice=VoiceChange(pipeline), mouth=mouth, known=known
+    )

@@ -1,0 +1,61 @@
+"""`HeldTurns`: the caller's turns and keys, given to code in the place of the model.
+
+While they are held, what the caller says goes into the conversation as ever, and the model is not asked about it. What
+tools return meanwhile waits. `ModelRequests` asks this object at each request, so that there is no stage for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["REDACTED", "HeldTurns", "TurnListener"]
+
+REDACTED = "[redacted]"
+"""What stands in the record and in the conversation for words that may hold a secret."""
+_TEXTS = frozenset({"user_turn", "user_partial", "user_backchannel", "bot_turn", "bot_partial"})
+
+
+@dataclass(frozen=True, slots=True)
+class TurnListener:
+    """What is told of the caller while their turns are held. Nothing in it waits.
+
+    Attributes:
+        on_turn: Called with the words of a turn, before the checkpoint of its end.
+        on_backchannel: Called with what was said while the bot spoke on.
+        on_keys: Called with keys, of 0-9, A-D, * and #.
+    """
+
+    on_turn: Callable[[str], None]
+    on_backchannel: Callable[[str], None]
+    on_keys: Callable[[str], None]
+
+
+class HeldTurns:
+    """Who has the turns of one call, and what the model may do meanwhile.
+
+    Args:
+        listener: Is told of the caller.
+        redact: Whether what both sides say is kept out of the record and of the conversation.
+    """
+
+    def __init__(self, listener: TurnListener, *, redact: bool = False) -> None:
+        self.listener = listener
+        self.redact = redact
+        self.waits_for_caller = True
+        """Whether it is the caller's turn to speak, and nobody else is waited for."""
+        self._asked = False
+
+    def let_model_answer(self, may: bool) -> None:
+        """Let the model answer what it is asked from now on, but no turn of the caller's; or no more."""
+        self._asked = may
+        self.waits_for_caller = not may
+
+    def model_may_answer(self, is_callers: bool) -> bool:
+        """Return whether the model may be asked now. `is_callers`: about a turn of the caller."""
+        return self._asked and not is_callers
+
+    def redacted(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what is reported of an event of the conversation."""
+        return {**data, "text": REDACTED} if self.redact and event in _TEXTS else data

@@ -1,0 +1,394 @@
+"""Values that are collected in whole calls, in virtual time: each kind right, wrong, corrected, cut off, and lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, cast
+
+import pytest
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from piopiy_pipeline.collect import (
+    Address,
+    Collected,
+    NotCollected,
+    NoValueReason,
+    as_tool,
+    collect_address,
+    collect_date,
+    collect_digits,
+    collect_email,
+    collect_phone_number,
+    confirm,
+)
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, Tool
+from tests.support.collecting import VOICE, Form, collected_in, say, says, value_of
+
+TODAY = date(2026, 11, 29)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of value, and what callers say for it."""
+
+    form: Form
+    value: Any
+    right: Sequence[str]
+    wrong: str
+    """What is no such value: it is asked for again."""
+    corrected: Sequence[str]
+    """First something else, and then a correction to `value`."""
+    prompt: str
+
+
+KINDS = {
+    "digits": Kind(
+        lambda call: collect_digits(call, prompt="What is your code?", length=4, read_back=True),
+        "4157",
+        ["four one five seven", "yes"],
+        "one two three four five six seven",
+        ["four one five six", "no, seven not six", "yes"],
+        "What is your code",
+    ),
+    "phone_number": Kind(
+        lambda call: collect_phone_number(call, prompt="What is your number?", region="DE"),
+        "+4930123456",
+        ["zero three zero one two three four five six", "that's right"],
+        "nine nine nine nine nine nine nine nine nine nine nine nine nine nine nine",
+        ["zero three zero one two three four five five", "the last digit is six", "yes"],
+        "What is your number",
+    ),
+    "email": Kind(
+        lambda call: collect_email(call, prompt="What is your mail address?"),
+        "anna.smith@gmail.com",
+        ["anna dot smith at gmail dot com", "yes correct"],
+        "anna dot smith at gmail dot",
+        ["anna dot smith at hotmail dot com", "no, gmail not hotmail", "yes"],
+        "What is your mail address",
+    ),
+    "date": Kind(
+        lambda call: collect_date(call, prompt="On which day?", today=TODAY, earliest=TODAY),
+        date(2026, 12, 4),
+        ["next Friday", "yes"],
+        "the fifth of May nineteen eighty four",
+        ["on Thursday", "no, Friday", "yes"],
+        "On which day",
+    ),
+    "address": Kind(
+        lambda call: collect_address(call, prompt="What is your address?", region="US"),
+        Address("23 Main Street, Portland, Oregon 97201", "23 Main Street", "97201", "Portland, Oregon"),
+        ["twenty three Main Street", "Portland, Oregon nine seven two zero one", "yes"],
+        "no",
+        ["23 Maine Street, Portland, Oregon 97201", "no, Main not Maine", "yes"],
+        "What is your address",
+    ),
+    "confirm": Kind(
+        lambda call: confirm(call, "Shall I book it?"),
+        True,
+        ["yes"],
+        "maybe",
+        ["maybe", "yes please"],
+        "Shall I book",
+    ),
+}
+EACH = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+# ---------------------------------------------------------------------- by voice
+
+
+@EACH
+def test_a_right_answer_is_the_value(kind: Kind) -> None:
+    outcomes, call = collected_in(kind.form, say(*kind.right))
+    assert value_of(outcomes) == kind.value
+    assert outcomes[0].how == "speech"
+    assert outcomes[0].attempts == 0
+    assert [event.data["outcome"] for event in call.of("collection")] == ["begun", "collected"]
+
+
+@EACH
+def test_a_wrong_answer_is_asked_for_again(kind: Kind) -> None:
+    outcomes, call = collected_in(kind.form, say(kind.wrong, *kind.right))
+    assert value_of(outcomes) == kind.value
+    assert call.said.count(kind.prompt) >= 1 + (kind.wrong != "anna dot smith at gmail dot")
+
+
+@EACH
+def test_a_correction_counts(kind: Kind) -> None:
+    outcomes, _ = collected_in(kind.form, say(*kind.corrected))
+    assert value_of(outcomes) == kind.value
+
+
+@EACH
+def test_a_prompt_may_be_cut_off_and_repeated_and_nothing_said(kind: Kind) -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.speech(after=0.3)
+        await line.say(VOICE, text="what was that?")  # over the prompt
+        await line.my_turn()
+        await line.pause(10)  # and then nothing
+        await line.my_turn()
+        for text in kind.right:
+            await line.my_turn()
+            await line.say(VOICE, text=text)
+        await line.my_turn()
+        await line.pause(3)
+
+    outcomes, call = collected_in(kind.form, caller)
+    assert value_of(outcomes) == kind.value
+    call.assert_said("I did not hear anything")
+    assert outcomes[0].attempts == 0
+
+
+@EACH
+def test_who_does_not_want_to_say_it_is_left_alone(kind: Kind) -> None:
+    if kind is KINDS["confirm"]:
+        return  # "never mind" is no clear yes, and no clear no
+    outcomes, call = collected_in(kind.form, say("never mind"))
+    assert outcomes[0].why is NoValueReason.REFUSED
+    assert call.of("collection")[-1].data["outcome"] == "refused"
+
+
+@EACH
+def test_three_wrong_answers_are_enough(kind: Kind) -> None:
+    wrong = "no no no" if kind is not KINDS["confirm"] else "blue"
+    outcomes, _ = collected_in(kind.form, say(wrong, wrong, wrong, wrong))
+    assert isinstance(outcomes[0], NotCollected)
+    assert outcomes[0].why is NoValueReason.ATTEMPTS
+
+
+@EACH
+def test_who_says_nothing_is_asked_three_times(kind: Kind) -> None:
+    outcomes, call = collected_in(kind.form, Caller().pause(60))
+    assert outcomes[0].why is NoValueReason.SILENCE
+    assert call.said.count(kind.prompt) == 4
+
+
+@EACH
+def test_a_hang_up_ends_it(kind: Kind) -> None:
+    outcomes, call = collected_in(kind.form, Caller().until(kind.prompt).hangup())
+    call.assert_ended("caller_hangup")
+    assert not outcomes or outcomes[0].why is NoValueReason.HANGUP
+
+
+@EACH
+def test_another_question_goes_to_the_model_and_then_it_goes_on(kind: Kind) -> None:
+    asked: list[Any] = []
+
+    def model(context: LLMContext) -> str:
+        asked.append(context.get_messages()[-1])
+        return "We are open from nine to five."
+
+    outcomes, call = collected_in(kind.form, say("When are you open?", *kind.right), otherwise=model)
+    assert value_of(outcomes) == kind.value
+    call.assert_said("from nine to five")
+    assert len(asked) == 1  # and about nothing else
+    assert call.said.count(kind.prompt) == 2
+
+
+@EACH
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_lost_agent_goes_on_in_the_same_step(kind: Kind, number: int) -> None:
+    async def form(call: Call) -> tuple[Any, Any]:
+        first = await collect_digits(call, prompt="What is your PIN?", length=4)
+        return first.value, (await kind.form(call)).value
+
+    turns = 1 + len(kind.right)
+    outcomes, call = collected_in(
+        form,
+        say("one two three four", *kind.right),
+        losses=[AgentLoss("user_turn", 0.05, number=min(number, turns))],
+    )
+    assert outcomes[-1] == ("1234", kind.value)
+    assert call.of("agent_lost")
+    assert call.said.count("What is your PIN") == 1  # what was there is not asked for again
+
+
+@EACH
+def test_an_agent_that_is_lost_while_it_speaks_asks_again(kind: Kind) -> None:
+    outcomes, call = collected_in(kind.form, say(*kind.right), losses=[AgentLoss("bot_audio", 0.4)])
+    assert value_of(outcomes) == kind.value
+    assert call.of("agent_lost")
+
+
+# ---------------------------------------------------------------------- by keys
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [("digits", "4157#"), ("phone_number", "030123456#"), ("date", "04122026"), ("confirm", "1")],
+)
+def test_by_keys(name: str, keys: str) -> None:
+    kind = KINDS[name]
+    agrees = [] if name == "confirm" else ["#1"]
+    caller = says(Caller().until(kind.prompt), f"#{keys}")
+    caller = caller.until("Is that right") if agrees else caller
+    outcomes, _ = collected_in(kind.form, says(caller.pause(1), *agrees).pause(4))
+    assert value_of(outcomes) == kind.value
+    assert outcomes[0].how == "keys"
+
+
+@pytest.mark.parametrize("name", ["digits", "phone_number"])
+def test_half_is_said_and_half_is_pressed(name: str) -> None:
+    said, pressed = {"digits": ("four one", "57"), "phone_number": ("zero three zero one two", "3456#")}[name]
+    caller = says(Caller(), said).until("so far|Is that right").pause(1)
+    caller = says(caller, f"#{pressed}").until("Is that right").pause(1)
+    outcomes, _ = collected_in(KINDS[name].form, says(caller, "yes"))
+    assert value_of(outcomes) == KINDS[name].value
+    assert outcomes[0].how == "both"
+
+
+def test_wrong_keys_are_taken_back_with_a_star_or_denied_with_a_two() -> None:
+    kind = KINDS["digits"]
+    caller = Caller().until(kind.prompt).press("99*4156").until("Is that right").press("2").pause(3)
+    caller = caller.until(kind.prompt).press("4157").until("Is that right").press("#").pause(4)
+    outcomes, _ = collected_in(kind.form, caller)
+    assert value_of(outcomes) == "4157"
+    assert outcomes[0].attempts == 1
+
+
+def test_the_first_key_cuts_the_prompt_off() -> None:
+    long = "Please tell me the code that we have sent to you, which has four digits, or press the keys."
+
+    async def caller(line: CallerLine) -> None:
+        await line.speech(after=0.5)
+        await line.press("4157")
+        await line.pause(6)
+
+    outcomes, call = collected_in(lambda call: collect_digits(call, prompt=long, length=4), caller)
+    assert value_of(outcomes) == "4157"
+    assert "press the keys" not in call.said
+
+
+def test_keys_that_are_turns_elsewhere_are_no_turns_here() -> None:
+    caller = Caller().until("code").press("41").pause(5).press("57").pause(5)
+    outcomes, call = collected_in(
+        lambda call: collect_digits(call, prompt="What is your code?", length=4), caller, dtmf="text"
+    )
+    assert value_of(outcomes) == "4157"
+    assert not call.of("user_turn")
+
+
+# ---------------------------------------------------------------------- by the model, in German, and in secret
+
+
+def test_the_model_has_a_number_collected_by_a_tool_and_the_tool_survives_a_loss() -> None:
+    tool = as_tool(collect_phone_number, when="you need a number", region="DE")
+
+    def model(context: LLMContext) -> str | Tool:
+        done = any("+4930123456" in str(message) for message in context.get_messages())
+        return "We will call you back." if done else Tool("collect_phone_number")
+
+    caller = say("please call me back", "zero three zero one two three", "four five six", "yes")
+    for losses in ([], [AgentLoss("user_turn", 0.05, number=3)]):
+        _, call = collected_in(
+            lambda call: asyncio.sleep(0), caller, otherwise=model, tools=[tool], losses=losses
+        )
+        call.assert_said("We will call you back")
+        assert call.said.count("What is your telephone number") == 1
+        assert call.said.count("call you back") == 1
+        assert bool(call.of("agent_lost")) == bool(losses)
+
+
+def test_a_tool_asks_anew_when_it_is_used_again() -> None:
+    tool = as_tool(collect_digits, when="you need a code", length=4, prompt="The code?")
+    uses = 0
+
+    def model(context: LLMContext) -> str | Tool:
+        nonlocal uses
+        last = str(context.get_messages()[-1])
+        if "again" in last or not uses:
+            uses += 1
+            return Tool("collect_digits")
+        return "Thank you."
+
+    caller = says(Caller(), "hello", "one two three four", "again please", "five six seven eight")
+    _, call = collected_in(lambda call: asyncio.sleep(0), caller, otherwise=model, tools=[tool])
+    values = [event.data["value"] for event in call.of("collection") if event.data["outcome"] == "collected"]
+    assert values == ["1234", "5678"]
+
+
+def test_german() -> None:
+    async def form(call: Call) -> Any:
+        number = await collect_phone_number(call, region="DE")
+        day = await collect_date(call, today=TODAY)
+        return number.value, day.value
+
+    pytest.importorskip("dateparser")
+    caller = say(
+        "null drei null eins zwei drei vier fünf fünf",
+        "nein, die letzte Ziffer ist sechs",
+        "ja, genau",
+        "wie bitte?",
+        "nächsten Freitag",
+        "ja",
+    )
+    outcomes, call = collected_in(form, caller, language="de")
+    assert outcomes == [("+4930123456", date(2026, 12, 4))]
+    assert call.said.count("An welchem Tag") == 2
+    call.assert_said("Freitag, 4. Dezember 2026")
+
+
+def test_a_secret_is_kept_out_of_the_conversation_and_the_events() -> None:
+    seen: list[str] = []
+
+    def model(context: LLMContext) -> str:
+        seen.append(str(context.get_messages()))
+        return "Thank you."
+
+    async def form(call: Call) -> Collected[str]:
+        pin = await collect_digits(call, prompt="What is your PIN?", length=4, read_back=True, redact=True)
+        await call.respond()
+        return pin
+
+    outcomes, call = collected_in(form, say("four one five seven", "yes"), otherwise=model)
+    assert value_of(outcomes) == "4157"
+    assert seen
+    assert "four one five" not in seen[-1]
+    assert "4 1 5" not in seen[-1]
+    assert "[redacted]" in seen[-1]
+    assert all(event.data["value"] is None for event in call.of("collection"))
+
+
+def test_two_values_at_a_time_are_an_error() -> None:
+    async def form(call: Call) -> Any:
+        first = asyncio.ensure_future(collect_digits(call, length=4))
+        await asyncio.sleep(0.1)
+        with pytest.raises(RuntimeError, match="one value after the other"):
+            await confirm(call, "Really?")
+        return await first
+
+    outcomes, _ = collected_in(form, say("four one five seven"))
+    assert value_of(outcomes) == "4157"
+
+
+@pytest.mark.parametrize(
+    ("form", "error", "says"),
+    [
+        (lambda call: collect_digits(call, length=0), ValueError, "length"),
+        (lambda call: collect_digits(call, length=(5, 4)), ValueError, "at least and at most"),
+        (lambda call: collect_digits(call, checksum=cast(Any, "mod11")), TypeError, "luhn"),
+        (lambda call: collect_phone_number(call, region="XX"), ValueError, "code of a country"),
+        (lambda call: collect_date(call, time_zone="Mars/Olympus"), ValueError, "no such zone"),
+        (
+            lambda call: collect_date(call, earliest=TODAY, latest=date(2026, 1, 1)),
+            ValueError,
+            "later than latest",
+        ),
+        (lambda call: collect_digits(call, attempts=0), ValueError, "attempts"),
+        (lambda call: confirm(call, cast(Any, None)), TypeError, "prompt"),
+        (lambda call: confirm(cast(Any, "call"), "Really?"), TypeError, "call"),
+    ],
+)
+def test_wrong_use_is_told_in_a_sentence(form: Form, error: type[Exception], says: str) -> None:
+    outcomes, _ = collected_in(form, Caller().pause(1))
+    assert isinstance(outcomes[0], error)
+    assert says in str(outcomes[0])
+
+
+def test_a_tool_with_a_wrong_argument_is_refused_when_it_is_made() -> None:
+    with pytest.raises(TypeError, match="region"):
+        as_tool(collect_phone_number, when="you need it")

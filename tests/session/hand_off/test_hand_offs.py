@@ -1,0 +1,388 @@
+"""A call that is handed over: instructions, tools and voice change at once, and a loss of the agent changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+import pytest
+from pipecat.flows import FlowManager, NodeConfig
+from pipecat.frames.frames import Frame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.settings import TTSSettings
+
+from piopiy_pipeline.session import Call, current_call
+from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
+from piopiy_pipeline.testing import (
+    AgentLoss,
+    CallerLine,
+    Providers,
+    Replies,
+    ScriptedLLM,
+    ScriptedSTT,
+    ScriptedTTS,
+    SimulatedCall,
+    Tool,
+    Transcripts,
+    simulate,
+)
+from piopiy_pipeline.tools import HandOffError, Persona, hand_off_call
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.flow_calls import RECORDING, tools_of
+
+
+class Voices(ScriptedTTS):
+    """Notes in which voice each sentence is spoken."""
+
+    def __init__(self, spoken: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.spoken = spoken
+        self._settings = TTSSettings(model=None, voice="desk voice", language="en")
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        self.spoken.append((str(self.settings.voice), text))  # type: ignore[attr-defined]
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+class Model(ScriptedLLM):
+    """Sums up, too."""
+
+    summary: str | None = "Ada wants her bill."
+
+    async def run_inference(self, context: LLMContext, *_: Any, **__: Any) -> str | None:
+        if self.summary is None:
+            raise OSError("no answer")
+        return self.summary
+
+
+def who(context: LLMContext) -> str | Tool:
+    """Who answers, and what they know; or the tool that the caller names, with what follows as whom to call."""
+    messages: list[Any] = [message for message in context.get_messages() if isinstance(message, dict)]
+    said = [str(one["content"]) for one in messages if one["role"] == "user"]
+    if messages[-1]["role"] == "user" and said[-1].startswith("use "):
+        _, tool, *to = said[-1].split()
+        return Tool(tool, to=" ".join(to)) if to else Tool(tool)
+    return f"{messages[0]['content']} here, knowing {len(said)} turns."
+
+
+def billing_with(**more: Any) -> Persona:
+    options: dict[str, Any] = {"instructions": "Billing", "voice": "amy", "introduction": "Billing speaking."}
+    return Persona(name="billing", **(options | more))
+
+
+class Desk:
+    """A bot with a tool that hands over to billing, and what happened in it."""
+
+    def __init__(
+        self, *, context: HandOffContext = "keep", model: type[ScriptedLLM] = Model, **billing: Any
+    ) -> None:
+        self.spoken: list[tuple[str, str]] = []
+        self.seen: list[tuple[set[str], list[str]]] = []
+        self.used: list[str] = []
+        self.refused: list[str] = []
+        self._context = context
+        self._model = model
+        self._billing = billing
+        self.during: Callable[[Call], Any] | None = None
+
+    async def bot(self, call: Call) -> None:
+        async def look_up(params: FunctionCallParams) -> str:
+            """Look up a bill."""
+            self.used.append("look_up")
+            return "nine dollars"
+
+        async def open_hours(params: FunctionCallParams) -> str:
+            """Say when it is open."""
+            self.used.append("open_hours")
+            return "always"
+
+        back = hand_off_call({"desk": None}, context=self._context)
+        billing = billing_with(tools=[look_up, back], **self._billing)
+        agent = VoiceAgent(
+            instructions="Desk",
+            greeting="Desk speaking.",
+            tools=[open_hours, hand_off_call({"billing": billing}, context=self._context)],
+            call=call,
+        )
+        if self.during is not None:
+            self.during(call)
+        await agent.Action(
+            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
+            llm=self._model(Replies(otherwise=self._answer, latency=0.3)),
+            tts=Voices(self.spoken),
+        )
+        await agent.start()
+
+    def _answer(self, context: LLMContext) -> str | Tool:
+        messages: list[Any] = [message for message in context.get_messages() if isinstance(message, dict)]
+        self.seen.append((tools_of(context), [f"{one['role']}: {one.get('content')}" for one in messages]))
+        return who(context)
+
+    def call(self, words: Sequence[str], **more: Any) -> SimulatedCall:
+        async def caller(line: CallerLine) -> None:
+            for text in words:
+                await line.my_turn()
+                await line.say(RECORDING, text=text)
+            await line.my_turn()
+
+        return simulate(
+            self.bot, caller, providers=Providers(stt=Transcripts(latency=0.2)), limit_s=120, **more
+        )
+
+
+TO_BILLING = "use hand_off_call billing"
+BACK = "use hand_off_call desk"
+
+
+def test_instructions_tools_and_voice_change_together_and_back() -> None:
+    desk = Desk()
+    call = desk.call([TO_BILLING, "use look_up", BACK, "hello"])
+    call.assert_no_error()
+    assert [event.data["agent"] for event in call.of("hand_off")] == ["billing", ""]
+    call.assert_said("Billing speaking.")
+    call.assert_said("Billing here, knowing 1 turns.")
+    call.assert_said("Desk here, knowing 4 turns.")
+    assert desk.used == ["look_up"]
+    assert {frozenset(tools) for tools, _ in desk.seen} == {
+        frozenset({"open_hours", "hand_off_call"}),
+        frozenset({"look_up", "hand_off_call"}),
+    }
+    for tools, messages in desk.seen:
+        assert ("look_up" in tools) == (messages[0] == "system: Billing")
+
+
+def test_no_word_of_the_old_voice_comes_behind_the_new_one() -> None:
+    desk = Desk()
+    call = desk.call([TO_BILLING, "hello", BACK, "hello"])
+    voices = [voice for voice, _ in desk.spoken]
+    assert (
+        voices
+        == sorted(voices, key=["desk voice", "amy"].index)[: voices.index("amy")]
+        + voices[voices.index("amy") :]
+    )
+    changes = [voice for n, voice in enumerate(voices) if not n or voices[n - 1] != voice]
+    assert changes == ["desk voice", "amy", "desk voice"]
+    for voice, text in desk.spoken:
+        assert (voice == "amy") == text.startswith("Billing"), desk.spoken
+    call.assert_no_error()
+
+
+def test_who_speaks_over_the_hand_off_gets_one_answer_by_the_new_one() -> None:
+    """The old one is cut off: what it had to say is not said in the new voice, and not behind it."""
+    desk = Desk()
+
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(RECORDING, text=TO_BILLING)
+        await line.pause(0.9)
+        await line.say(RECORDING, text="hello")
+        await line.my_turn()
+
+    call = simulate(desk.bot, caller, providers=Providers(stt=Transcripts(latency=0.2)), limit_s=60)
+    voices = [voice for voice, _ in desk.spoken]
+    assert "desk voice" not in voices[voices.index("amy") :], desk.spoken
+    assert call.turns[-1].bot.startswith("Billing"), call.timeline()
+
+
+def test_the_other_one_may_know_nothing() -> None:
+    desk = Desk(context="fresh")
+    call = desk.call([TO_BILLING, "hello"])
+    call.assert_no_error()
+    messages = desk.seen[-1][1]
+    assert messages[0] == "system: Billing"
+    assert not any(TO_BILLING in message for message in messages)
+    call.assert_said("Billing here, knowing 1 turns.")
+
+
+def test_the_other_one_may_know_a_summary() -> None:
+    desk = Desk(context="summary")
+    call = desk.call([TO_BILLING, "hello"])
+    call.assert_no_error()
+    messages = desk.seen[-1][1]
+    assert "What was said before: Ada wants her bill." in messages[1]
+    assert not any(TO_BILLING in message for message in messages if message.startswith("user"))
+
+
+def test_without_a_summary_the_conversation_is_kept_and_the_record_says_so() -> None:
+    class Mute(Model):
+        summary = None
+
+    desk = Desk(context="summary", model=Mute)
+    call = desk.call([TO_BILLING, "hello"])
+    assert "no summary (OSError" in call.of("error")[0].data["message"]
+    call.assert_said("Billing here, knowing 2 turns.")
+    assert call.of("hand_off")[0].data["context"] == "keep"
+
+
+def test_a_tool_of_the_one_before_does_not_run() -> None:
+    desk = Desk()
+    call = desk.call([TO_BILLING, "use open_hours"])
+    assert desk.used == []
+    assert any("There is no tool open_hours" in event.data["message"] for event in call.of("error"))
+
+
+@pytest.mark.parametrize(
+    ("event", "number", "after_s"),
+    [
+        ("hand_off", 1, 0.0),
+        ("hand_off", 1, 0.5),
+        ("tool", 1, 0.1),
+        ("tool_result", 1, 0.0),
+        ("user_turn", 2, 0.1),
+        ("bot_turn", 3, 0.2),
+    ],
+)
+def test_who_has_the_call_has_it_after_a_loss(event: str, number: int, after_s: float) -> None:
+    desk = Desk()
+    call = desk.call(
+        [TO_BILLING, "use look_up", "hello", BACK, "hello"], losses=[AgentLoss(event, after_s, number)]
+    )
+    assert len(call.of("agent_lost")) == 1
+    call.assert_said("Billing here")
+    assert desk.used == ["look_up"], call.timeline()
+    assert call.turns[-1].bot.startswith("Desk here"), call.timeline()
+    for voice, text in desk.spoken:
+        if text.startswith(("Billing", "Desk")):
+            assert (voice == "amy") == text.startswith("Billing"), desk.spoken
+    call.assert_no_error()
+
+
+def test_code_hands_over_and_the_other_one_speaks() -> None:
+    desk = Desk(introduction=None)
+    persona = billing_with(introduction=None)
+
+    def during(call: Call) -> None:
+        call.add_personas(persona)
+
+        async def on_key(digits: str) -> None:
+            try:
+                await call.hand_over(persona if digits == "1" else None)
+            except HandOffError as error:
+                desk.refused.append(str(error))
+            else:
+                desk.used.append(call.persona.name if call.persona else "desk")
+
+        call.on("dtmf", on_key)
+
+    desk.during = during
+
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        for key in "110":
+            await line.press(key)
+            await line.my_turn()
+            await line.pause(4)
+
+    call = simulate(desk.bot, caller, limit_s=60)
+    assert desk.used == ["billing", "desk"]
+    assert desk.refused == ["billing has the call already"]
+    call.assert_said("Billing here, knowing 0 turns.")
+    call.assert_said("Desk here, knowing 0 turns.")
+
+
+def test_two_that_hand_the_call_to_each_other_come_to_an_end() -> None:
+    desk = Desk()
+
+    def ping_pong(context: LLMContext) -> str | Tool:
+        messages: list[Any] = context.get_messages()
+        if not any(one["role"] == "user" for one in messages):
+            return "Hello."
+        if "Not handed over" in str(messages[-1].get("content")):
+            return "I help you myself."
+        return Tool("hand_off_call", to="desk" if messages[0]["content"] == "Billing" else "billing")
+
+    desk._answer = ping_pong  # type: ignore[method-assign]
+    call = desk.call(["hello", "hello"])
+    assert len(call.of("hand_off")) == 6  # three for each turn of the caller
+    call.assert_said("I help you myself.")
+
+
+def test_wrong_use_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="name is empty"):
+        Persona(name=" ", instructions="x")
+    with pytest.raises(ValueError, match="there is no language 'klingonisch'"):
+        Persona(name="a", instructions="x", language="klingonisch")
+    with pytest.raises(TypeError, match="must be 'async def'"):
+        Persona(name="a", instructions="x", tools=[lambda: None])
+    with pytest.raises(ValueError, match="agents is empty"):
+        hand_off_call({})
+    with pytest.raises(ValueError, match="'keep', 'summary' or 'fresh'"):
+        hand_off_call({"desk": None}, context="all")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a Persona"):
+        hand_off_call({"desk": "desk"})  # type: ignore[dict-item]
+
+
+def test_language_and_voice_reach_the_services_and_the_first_ones_come_back() -> None:
+    desk = Desk(language="de", voice=None)
+    settings: list[tuple[str, str]] = []
+
+    def during(call: Call) -> None:
+        def note(_: object) -> None:
+            stt, tts = chain["all"]["stt"], chain["all"]["tts"]
+            settings.append((str(stt.settings.language), str(tts.settings.language)))
+
+        call.on("bot_turn", note)
+
+    desk.during = during
+    chain: dict[str, Any] = {}
+    made = VoiceAgent.Action
+
+    async def action(self: VoiceAgent, **given: Any) -> Any:
+        pipeline = await made(self, **given)
+        chain["all"] = pipeline
+        return pipeline
+
+    VoiceAgent.Action = action  # type: ignore[method-assign]
+    try:
+        call = desk.call([TO_BILLING, BACK, "hello"])
+    finally:
+        VoiceAgent.Action = made  # type: ignore[method-assign]
+    call.assert_no_error()
+    assert settings[0] == ("None", "en")
+    assert ("de", "de") in settings
+    assert settings[-1] == ("None", "en")
+
+
+@pytest.mark.parametrize("losses", [[], [AgentLoss("hand_off", 0.4, 1)], [AgentLoss("hand_off", 0.4, 2)]])
+def test_a_flow_waits_in_its_node_until_the_call_comes_back(losses: list[AgentLoss]) -> None:
+    desk = Desk()
+
+    async def ask_billing(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Ask billing."""
+        call = current_call.get()
+        assert call is not None
+        flow_manager.state["asked"] = True
+        await call.hand_over(billing_with(tools=[hand_off_call({"desk": None})]))
+        return {"asked": True}, None
+
+    async def go_on(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Go on."""
+        return flow_manager.state, last
+
+    last: NodeConfig = {"name": "last", "task_messages": [{"role": "developer", "content": "Bye."}]}
+    first: NodeConfig = {
+        "name": "first",
+        "role_message": "Flow",
+        "task_messages": [{"role": "developer", "content": "Ask."}],
+        "functions": [ask_billing, go_on],
+    }
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Desk", flow=[first, last], call=call)
+        call.add_personas(billing_with(tools=[hand_off_call({"desk": None})]))
+        await agent.Action(
+            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
+            llm=Model(Replies(otherwise=desk._answer, latency=0.3)),
+            tts=Voices(desk.spoken),
+        )
+        await agent.start()
+
+    desk.bot = bot  # type: ignore[method-assign]
+    call = desk.call(["use ask_billing", BACK, "use go_on", "hello"], losses=losses)
+    call.assert_no_error()
+    call.assert_said("Billing here")
+    assert [event.data["node"] for event in call.of("flow")] == ["first", "last"], call.timeline()
+    assert [messages[0] for _, messages in desk.seen][-1] == "system: Flow"
+    assert desk.seen[-1][0] == set()
