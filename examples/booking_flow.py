@@ -4,6 +4,7 @@ The file says which step follows which, the functions do the work, and a model (
 finds the words. An agent that is killed leaves the caller in the same step, with everything that was collected.
 
     OPENAI_API_KEY=... piopiy dev examples/booking_flow.py
+    piopiy flow examples/booking_flow.yaml --bot examples/booking_flow.py     # its steps
 """
 
 import asyncio

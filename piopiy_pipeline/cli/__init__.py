@@ -18,6 +18,7 @@ from piopiy_pipeline.cli.check import check as _check
 from piopiy_pipeline.cli.dev import dev as _dev
 from piopiy_pipeline.cli.drain import drain as _drain
 from piopiy_pipeline.cli.errors import CliError
+from piopiy_pipeline.cli.flow import flow as _flow
 from piopiy_pipeline.cli.gateway import gateway as _gateway
 from piopiy_pipeline.cli.load import load as _load
 from piopiy_pipeline.cli.replay import replay as _replay
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (_dev, _call, _chat, _load, _start, _gateway, _drain, _check, _simulate, _replay):
+for _verb in (_dev, _call, _chat, _load, _start, _gateway, _drain, _check, _flow, _simulate, _replay):
     app.command()(_verb)
 
 

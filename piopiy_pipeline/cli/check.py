@@ -18,6 +18,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.finding import Finding
+from piopiy_pipeline.cli.flow_findings import flow_findings
 from piopiy_pipeline.cli.nats_findings import gateway_findings
 from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption, choose_log_format
 from piopiy_pipeline.cli.speech_findings import speech_findings
@@ -78,6 +79,10 @@ def check(
             show_default=False,
         ),
     ] = None,
+    flow: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file of a flow: see also `piopiy flow`.", show_default=False),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at the installation, the environment, and the gateway; never shows a secret.
@@ -93,7 +98,12 @@ def check(
     log_to_stderr(quiet=True)
     address = gateway_url(url)
     required = bool(url or os.environ.get("PIOPIY_URL"))
-    found = [*findings(), *gateway_findings(config), *_gateway(address, agent, key, required=required)]
+    found = [
+        *findings(),
+        *flow_findings(flow),
+        *gateway_findings(config),
+        *_gateway(address, agent, key, required=required),
+    ]
     if json_output:
         print(
             json.dumps({"ok": not _bad(found), "checks": [finding._asdict() for finding in found]}, indent=2)

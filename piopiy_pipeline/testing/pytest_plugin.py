@@ -7,7 +7,8 @@ report.
 
 - `simulate` and `simulate_many` do what those of `piopiy_pipeline.testing` do; their calls are in the report.
 - ``@pytest.mark.realtime`` runs the calls of a test on the real clock, so they take their time.
-- ``--call-report=FILE.html`` writes one page about all calls of the session.
+- ``--call-report=FILE.html`` writes one page about all calls of the session, and says which edges of flows no call has
+  walked.
 
 The plugin is loaded in every test session of everybody who has the package, so it imports nothing before a
 test
@@ -171,6 +172,7 @@ class _Reporter(_Collector):
         super().__init__(Path(tempfile.mkdtemp(prefix="piopiy-call-report-")), prefix="main")
         self.target = target
         self._outcome = ""
+        self._flows: list[str] = []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -179,9 +181,11 @@ class _Reporter(_Collector):
 
     @pytest.hookimpl(trylast=True)  # behind xdist, which waits for its workers here
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        from piopiy_pipeline.testing.report.flow_walks import walks_of
         from piopiy_pipeline.testing.report.html_report import write_report
 
         sections = list(self.sections())
+        self._flows = [line for walks in walks_of(each.flow for each in sections) for line in walks.lines()]
         try:
             write_report(self.target, sections)
         except OSError as error:
@@ -192,7 +196,8 @@ class _Reporter(_Collector):
             self._outcome = f"call report: {self.target} ({calls})"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        terminalreporter.write_line(self._outcome)
+        for line in (self._outcome, *self._flows):
+            terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

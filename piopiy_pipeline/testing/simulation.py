@@ -379,6 +379,7 @@ class _Simulation:
             seed=self._setting.seed,
             duration_s=round(duration, 6),
             wall_s=real_monotonic() - self._began,
+            flow=self._log.flow,
         )
 
     def _raise_if_stuck(self, call: SimulatedCall) -> None:

@@ -179,3 +179,25 @@ def test_a_report_that_cannot_be_written_is_an_error_before_any_test_runs(sessio
         result = session.runpytest_subprocess(f"--call-report={target}")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"*--call-report: *{says}*"])
+
+
+def test_the_session_ends_with_the_edges_of_flows_that_no_call_has_walked(session: pytest.Pytester) -> None:
+    session.makepyfile(
+        test_desk="""
+        from piopiy_pipeline.session.flow.flow_graph import FlowEdge, FlowGraph
+        from piopiy_pipeline.testing.report.call_events import Event
+
+        def test_flow(simulate):
+            call = simulate("bot")
+            call.flow = FlowGraph("desk", "a", ("a", "b"), (FlowEdge("a", "go", "b"), FlowEdge("b", "back", "a")))
+            call.events.append(Event(1.0, "flow", {"before": "a", "function": "go", "node": "b"}))
+
+        def test_again(simulate):
+            test_flow(simulate)
+        """
+    )
+    result = session.runpytest_subprocess("--call-report=calls.html", "-n", "2")
+    result.stdout.fnmatch_lines(
+        ["flow desk: 2 calls, 1 of 2 nodes, 1 of 2 edges walked", "  never walked: b --back--> a"]
+    )
+    assert "never walked: b --back--" in (session.path / "calls.html").read_text()

@@ -28,6 +28,7 @@ from pipecat.frames.frames import (
 from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, HandOff, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError, CollectionEvent
+from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.session.monitor import CANCELLED, CallMonitor, arguments_of
 from piopiy_pipeline.testing.report.call_events import Event
 
@@ -49,6 +50,8 @@ class EventLog:
         self.user_turn_at = float("-inf")
         """When the caller's last turn was over."""
         self._entries: list[tuple[float, int, str, dict[str, Any]]] = []
+        self.flow: FlowGraph | None = None
+        """The flow that leads the call, as soon as it has begun."""
         self._places = 0
         self._tools = 0
         self._hears: list[Callable[[str, dict[str, Any]], None]] = []
@@ -136,7 +139,7 @@ class AgentLog:
         call.on("user_turn", self._user_turn)
         call.on("backchannel", self._backchannel)
         call.on("bot_turn", self._bot_turn)
-        call.on("flow", self._flow)
+        call.on("flow", lambda step: self._flow(call, step))
         call.on("hand_off", self._hand_off)
         call.on("collection", self._collection)
         call.on("error", self._error)
@@ -159,7 +162,8 @@ class AgentLog:
     def _bot_turn(self, turn: Turn) -> None:
         self.add("bot_turn", text=turn.text, interrupted=turn.interrupted)
 
-    def _flow(self, step: FlowStep) -> None:
+    def _flow(self, call: Call, step: FlowStep) -> None:
+        self._log.flow = call.flow_graph
         self.add("flow", node=step.node, before=step.before, function=step.function)
 
     def _hand_off(self, change: HandOff) -> None:

@@ -26,6 +26,8 @@ import soundfile
 import soxr
 
 from piopiy_pipeline.testing.report.figure import figure, milliseconds, parts_bar
+from piopiy_pipeline.testing.report.flow_picture import flow_svg
+from piopiy_pipeline.testing.report.flow_walks import walk_of, walks_of
 from piopiy_pipeline.testing.report.simulated_call import PARTS, SimulatedCall, TurnResult
 
 __all__ = ["Outcome", "Section", "page", "section", "write_report"]
@@ -61,6 +63,8 @@ class Section:
     """The HTML without the audio; `page` decides whether there is room for that."""
     sound: str = field(default="", repr=False)
     """A WAV file in base64, or an empty text."""
+    flow: dict[str, Any] | None = None
+    """The flow that led the call and its steps, as `walk_of` makes it."""
 
     def to_json(self) -> str:
         """Return the section as JSON text, which another process reads with `from_json`."""
@@ -95,6 +99,7 @@ def section(
         latencies=[_latencies(turn) for turn in call.turns if turn.voice_to_voice is not None],
         html=_call(call, name, outcome, failure, lost),
         sound=_wav(call) if sound else "",
+        flow=walk_of(call),
     )
 
 
@@ -123,7 +128,7 @@ def page(sections: Sequence[Section], *, title: str = "Simulated calls") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_resource('report.css')}</style></head><body><main>"
         f"<header><h1>{escape(title)}</h1><p class='lead'>{_summary(sections)}</p></header>"
-        f"{_overview(sections)}{''.join(articles)}"
+        f"{_overview(sections)}{_flows(sections)}{''.join(articles)}"
         f"</main><script>{_resource('report.js')}</script></body></html>\n"
     )
 
@@ -220,6 +225,19 @@ def _answers(sections: Sequence[Section]) -> str:
         '<table><thead><tr><th>Part</th><th class="right">Median</th><th class="right">p95</th>'
         f'<th class="right">Slowest</th></tr></thead><tbody>{rows}</tbody></table></div>{_legend()}</section>'
     )
+
+
+def _flows(sections: Sequence[Section]) -> str:
+    """Draw each flow with what the calls have walked of it."""
+    cards = []
+    for walks in walks_of(each.flow for each in sections):
+        head, *missing = walks.lines()
+        rows = "".join(f"<li>{escape(line.strip())}</li>" for line in missing)
+        cards.append(
+            f'<section class="card flow"><h2>{escape(head[0].upper() + head[1:])}</h2>'
+            f'<div class="scroll">{flow_svg(walks.graph, walks)}</div>{f"<ul>{rows}</ul>" if rows else ""}</section>'
+        )
+    return "".join(cards)
 
 
 def _rule(value: float, scale: float, label: str, row: str) -> str:

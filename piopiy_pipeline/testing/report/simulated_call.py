@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import PARTS, LatencyParts
+from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 from piopiy_pipeline.testing.report.timeline import timeline_of
 from piopiy_pipeline.text import printable_line
@@ -40,6 +41,7 @@ class SimulatedCall:
         duration_s: The length of the call by its own clock, in seconds since the answer.
         wall_s: How long the simulation took, in real seconds.
         name: Its name in a report.
+        flow: The nodes and edges of the flow that led it; None without one.
     """
 
     turns: list[TurnResult]
@@ -53,6 +55,7 @@ class SimulatedCall:
     duration_s: float
     wall_s: float
     name: str = ""
+    flow: FlowGraph | None = None
 
     # ------------------------------------------------------------------ looking
 

@@ -1,0 +1,57 @@
+"""`piopiy flow`: a flow is checked, shown and drawn; each mistake is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.cli import main
+from tests.support.flow_calls import FLOW
+
+BOT = FLOW.with_suffix(".py")
+
+
+def test_a_flow_is_shown_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flow", str(FLOW), "--bot", str(BOT), "--svg", str(tmp_path / "flow.svg")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("welcome (first)\n  wants_to_book -> people\n")
+    assert "set_time [otherwise] -> time" in shown
+    assert "goodbye (ends the call)" in shown
+    assert (tmp_path / "flow.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.yaml"], "nothing.yaml: cannot be read"),
+        ([str(FLOW), "--bot", "nothing.py"], "nothing.py: cannot be read"),
+        ([str(FLOW), "--svg", "/no/folder/flow.svg"], "--svg /no/folder/flow.svg"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flow", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_function_that_the_bot_lacks_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(BOT.read_text().replace("async def set_people", "async def set_persons"))
+    assert main(["flow", str(FLOW), "--bot", str(bot)]) == 2
+    error = capsys.readouterr().err
+    line = next(n for n, text in enumerate(FLOW.read_text().splitlines(), 1) if "name: set_people" in text)
+    assert f"booking_flow.yaml:{line}: " in error
+    assert "'set_people', and there is no such function" in error
+
+
+def test_check_knows_flows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    main(["check", "--flow", str(FLOW)])
+    assert "6 nodes, 10 edges" in capsys.readouterr().out
+    broken = tmp_path / "flow.yaml"
+    broken.write_text("nodes: [")
+    assert main(["check", "--flow", str(broken)]) == 1
+    assert f"{broken}:1: expected YAML" in capsys.readouterr().out
