@@ -28,7 +28,8 @@ def test_calls_of_a_session_are_added_up_and_what_none_walked_is_named() -> None
     assert "never walked: human --nothing_else" in html
     rest = walk(WAYS["comes with many"])
     (walks,) = walks_of(map(walk_of, [*calls, rest]))
-    assert walks.edges_never_walked == walks.nodes_never_walked == []
+    assert not walks.edges_never_walked
+    assert not walks.nodes_never_walked
 
 
 def test_the_picture_has_each_node_and_each_edge_and_dashes_what_was_never_walked() -> None:
