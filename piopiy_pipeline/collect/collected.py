@@ -18,7 +18,7 @@ class Collected(Generic[T]):
 
     Attributes:
         value: The value.
-        how: ``speech``, ``keys`` or ``both``.
+        how: ``speech``, ``keys`` or ``both``; ``text`` in a text chat.
         attempts: How many answers before it were no such value, or were a wrong one.
         spoken: The value as it is read back.
     """

@@ -109,6 +109,7 @@ class Collection(Generic[T]):
         attempts: So many answers may be no such value, or a wrong one.
         silences: So many times the caller may say nothing.
         retry: The question after an answer that was none; None: the prompt again.
+        typed: Whether the caller types and reads: a text chat.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Collection(Generic[T]):
         attempts: int = 3,
         silences: int = 3,
         retry: str | None = None,
+        typed: bool = False,
     ) -> None:
         self.reader = reader
         self.attempts = 0
@@ -129,6 +131,7 @@ class Collection(Generic[T]):
         self._retry = retry or prompt
         self._phrases = phrases
         self._read_back = read_back
+        self._typed = typed
         self._most_attempts = attempts
         self._most_silences = silences
         self._silences = self._turns = self._questions = 0
@@ -151,7 +154,7 @@ class Collection(Generic[T]):
 
     @property
     def how(self) -> str:
-        """How the value was given: ``speech``, ``keys``, ``both``, or nothing yet."""
+        """How the value was given: ``speech``, ``text``, ``keys``, ``both``, or nothing yet."""
         return "both" if len(self._by) > 1 else next(iter(self._by), "")
 
     def state(self) -> dict[str, Any]:
@@ -178,7 +181,7 @@ class Collection(Generic[T]):
         if self._checking:
             return self._check()
         if self._partial:
-            return self._say(self.reader.missing(self._word))
+            return self._say(self._with_value(self.reader.missing(self._word)))
         return self._say(self._prompt)
 
     def hear(self, text: str) -> NextStep:
@@ -200,7 +203,7 @@ class Collection(Generic[T]):
             return self._answer_to_check(text, plain)
         reading = self.reader.hear(text)
         if reading is not Reading.NOTHING:
-            self._by.add("speech")
+            self._by.add("text" if self._typed else "speech")
         return self._after(reading, text, plain)
 
     def press(self, keys: str) -> NextStep:
@@ -230,14 +233,14 @@ class Collection(Generic[T]):
         if self._checking:
             return self._check()
         if self._partial:
-            return self._say(self.reader.missing(self._word))
+            return self._say(self._with_value(self.reader.missing(self._word)))
         return self._say(f"{self._phrases.silence} {self._retry}")
 
     def resume(self) -> NextStep:
         """Ask again, because the model has answered something in between."""
         if self._checking:
             return self._check()
-        return self._say(self.reader.missing(self._word) if self._partial else self._retry)
+        return self._say(self._with_value(self.reader.missing(self._word)) if self._partial else self._retry)
 
     # ------------------------------------------------------------------ deciding
 
@@ -251,9 +254,9 @@ class Collection(Generic[T]):
                 self._checking = True
                 return self._check()
             case Reading.PART:
-                return self._say(self.reader.missing(self._word))
+                return self._say(self._with_value(self.reader.missing(self._word)))
             case Reading.INVALID:
-                return self._again(self.reader.fault(self._word))
+                return self._again(self._with_value(self.reader.fault(self._word)))
             case _:
                 if plain and self._is_for_model(text, plain):
                     return NextStep(Doing.ASK_MODEL)
@@ -286,7 +289,7 @@ class Collection(Generic[T]):
     def _corrected(self) -> NextStep:
         """Read the value back once more, after a correction."""
         self._turns += CORRECTION_TURNS - 1
-        self._by.add("speech")
+        self._by.add("text" if self._typed else "speech")
         return self._check()
 
     def _denied(self, *, unclear: bool = False) -> NextStep:
@@ -319,7 +322,10 @@ class Collection(Generic[T]):
         return self._say(f"{why} {self._retry}" if retry else why)
 
     def _check(self) -> NextStep:
-        return self._say(self._phrases.check.replace("{value}", self.reader.spoken()))
+        return self._say(self._with_value(self._phrases.check))
+
+    def _with_value(self, text: str) -> str:
+        return text.replace("{value}", self.reader.written() if self._typed else self.reader.spoken())
 
     def _say(self, text: str) -> NextStep:
         self._last = text

@@ -91,7 +91,7 @@ class DateReader(ValueReader[date]):
         if self._found is None:
             return words("date_wrong")
         early = self._earliest is not None and self._found < self._earliest
-        return words("date_too_early" if early else "date_too_late").replace("{value}", self.spoken())
+        return words("date_too_early" if early else "date_too_late")
 
     def clear(self) -> None:
         self._found = None

@@ -111,8 +111,11 @@ class DigitsReader(ValueReader[str]):
     def spoken(self) -> str:
         return in_groups(self._entry)
 
+    def written(self) -> str:
+        return self._entry
+
     def missing(self, words: Wording) -> str:
-        return words("digits_so_far").replace("{value}", self.spoken())
+        return words("digits_so_far")
 
     def fault(self, words: Wording) -> str:
         return words("digits_too_many" if len(self._entry) > self._most else "digits_wrong")

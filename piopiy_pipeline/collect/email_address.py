@@ -208,7 +208,7 @@ class EmailReader(ValueReader[str]):
             for n, label in enumerate(labels)
         ]
         dot = _SAID[self._code]["."]
-        return f"{spelled}, at {f' {dot} '.join(named)}"
+        return f"{spelled}, at {f' {dot} '.join(named)}".removesuffix(", at ")
 
     def _spelled(self, text: str) -> str:
         """Return a text letter by letter, in groups, with its marks by their names."""
@@ -221,8 +221,11 @@ class EmailReader(ValueReader[str]):
                 parts.append(in_groups(run.upper()))
         return ", ".join(parts)
 
+    def written(self) -> str:
+        return self._entry
+
     def missing(self, words: Wording) -> str:
-        return words("email_rest").replace("{value}", self.spoken().removesuffix(", at "))
+        return words("email_rest")
 
     def fault(self, words: Wording) -> str:
         return words("email_wrong")

@@ -102,6 +102,7 @@ async def collect_value(
             read_back=made.reads_back if read_back is None else read_back,
             attempts=attempts,
             retry=retry,
+            typed=call.info.kind == "text",
         )
 
     collector: Collector[T] = Collector(

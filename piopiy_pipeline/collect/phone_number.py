@@ -129,8 +129,14 @@ class PhoneNumberReader(ValueReader[str]):
         said = ", ".join(in_groups(group) for group in groups)
         return f"plus {said}" if abroad else said
 
+    def written(self) -> str:
+        number = self._parsed(self._entry)
+        if number is None or not phonenumbers.is_valid_number(number):
+            return self._entry
+        return str(phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL))
+
     def missing(self, words: Wording) -> str:
-        return words("digits_so_far").replace("{value}", self.spoken())
+        return words("digits_so_far")
 
     def fault(self, words: Wording) -> str:
         return words("phone_wrong")

@@ -72,12 +72,16 @@ class ValueReader(ABC, Generic[T]):
     def spoken(self) -> str:
         """Return the value, or what there is of it, as it is read back."""
 
+    def written(self) -> str:
+        """Return the same as it is written, for a caller who reads."""
+        return self.spoken()
+
     def missing(self, words: Wording) -> str:
-        """Return what is said when there is a part of the value: it asks for the rest."""
+        """Return what is said when there is a part of the value, ``{value}`` in it: it asks for the rest."""
         return words("go_on")
 
     def fault(self, words: Wording) -> str:
-        """Return what is said when what was given cannot be right."""
+        """Return what is said when what was given, ``{value}``, cannot be right."""
         return words("invalid")
 
     @abstractmethod

@@ -11,7 +11,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMUserAggrega
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.call import Turn
-from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
@@ -87,6 +87,11 @@ class CallerTurns:
         return bool((guard is not None and guard.caller_speaks) or self._monitor.unheard_words)
 
     def __enter__(self) -> Self:
+        if self._pipeline.realtime is not None:
+            raise StageError(
+                "a model that hears the caller itself answers each turn: values are collected in a chain with an STT",
+                "llm",
+            )
         if self._state.held_turns is not None:
             raise RuntimeError("something else is being collected in this call: one value after the other")
         events = self._state.events

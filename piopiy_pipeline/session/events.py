@@ -61,7 +61,7 @@ class CollectionEvent:
         outcome: ``begun``; ``collected``; or why not: ``refused``, ``attempts``, ``silence``, ``timeout``,
             ``hangup`` or ``cancelled``.
         attempts: How many answers of the caller were no such value, or were a wrong one.
-        how: How it was given: ``speech``, ``keys`` or ``both``; empty if it was not.
+        how: How it was given: ``speech``, ``text``, ``keys`` or ``both``; empty if it was not.
         value: The value as JSON; None if there is none, or if it is redacted.
     """
 

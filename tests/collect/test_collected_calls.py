@@ -392,3 +392,15 @@ def test_wrong_use_is_told_in_a_sentence(form: Form, error: type[Exception], say
 def test_a_tool_with_a_wrong_argument_is_refused_when_it_is_made() -> None:
     with pytest.raises(TypeError, match="region"):
         as_tool(collect_phone_number, when="you need it")
+
+
+# ---------------------------------------------------------------------- in a text chat
+
+
+@EACH
+def test_a_value_is_typed_in_a_text_chat(kind: Kind) -> None:
+    outcomes, call = collected_in(kind.form, say(*kind.corrected), by="text")
+    assert value_of(outcomes) == kind.value
+    assert outcomes[0].how == "text"
+    if kind is KINDS["email"]:
+        call.assert_said("I have anna.smith@gmail.com. Is that right?")

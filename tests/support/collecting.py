@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from piopiy_pipeline.collect import Collected, NotCollected
 from piopiy_pipeline.session import Call
@@ -56,6 +56,7 @@ def collected_in(
     tools: Sequence[Any] = (),
     dtmf: Any = "event",
     latency: float = 0.1,
+    by: Literal["voice", "text"] = "voice",
 ) -> tuple[list[Any], SimulatedCall]:
     """Have a caller fill in a form. Returns what `form` has returned or raised, by instance, and the call."""
     outcomes: list[Any] = []
@@ -86,7 +87,7 @@ def collected_in(
         llm=Replies(*replies, otherwise=otherwise, latency=0.3),
         tts=Voice(latency=0.1),
     )
-    call = simulate(bot, caller, providers=providers, losses=losses, limit_s=400)
+    call = simulate(bot, caller, providers=providers, losses=losses, limit_s=400, by=by)
     return outcomes, call
 
 
