@@ -71,7 +71,15 @@ def test_whoever_does_not_answer_is_told_of_and_the_caller_goes_on_talking() -> 
 
 def test_a_number_is_pressed_a_day_is_said_and_no_mail_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     yes = AUDIO / "booking/03-yes.wav"
-    caller = Caller().until("reach you on").pause(0.5).press("4152718293#").until("Is that right").pause(0.5).press("1")
+    caller = (
+        Caller()
+        .until("reach you on")
+        .pause(0.5)
+        .press("4152718293#")
+        .until("Is that right")
+        .pause(0.5)
+        .press("1")
+    )
     caller = caller.until("which day").pause(0.5).press("24122030").until("Is that right").say(yes)
     call_ = call("call_back", caller.until("e-mail").pause(0.5).press("2").pause(10))
     assert "call +14152718293 on 2030-12-24, None" in capsys.readouterr().out
