@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -361,3 +362,71 @@ def test_numbers_get_their_plus_and_names_of_the_gateway_stay() -> None:
     assert number_of("917777777777", known) == "+917777777777"
     for as_it_is in ("918888888888", "kitchen", "+49301234567", "sip:desk@pbx.example", "0301234567", "200"):
         assert number_of(as_it_is, known) == as_it_is
+
+
+ODD: list[Any] = [
+    None,
+    "",
+    0,
+    -1,
+    1e9,
+    "x" * 300,
+    [],
+    {},
+    [1],
+    True,
+    "sip:a@b",
+    "\0",
+    "a/b",
+    1.5,
+    {"action": "connect"},
+]
+PIPELINES: list[Any] = [
+    [{"action": "connect", "endpoints": [{"type": "pstn"}]}],
+    [{"action": "connect", "endpoints": [{"type": "agent"}]}],
+    [{"action": "param", "data": {"a": "b"}}],
+    [{"action": "record"}, {"action": "hangup"}],
+    [{"action": "play"}],
+    [connect(PHONE), connect(PHONE)],
+]
+FIELDS = (
+    "caller_id",
+    "to_number",
+    "agent_id",
+    "options",
+    "variables",
+    "pipeline",
+    "call_id",
+    "cause",
+    "sip_uri",
+    "confirm",
+)
+
+
+def test_no_body_makes_it_fail() -> None:
+    async def story() -> None:
+        chance = random.Random(7)
+        async with place(dials_per_minute=6000) as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            paths = (
+                "/voice/ai/call",
+                "/voice/pcmo/call",
+                "/voice/pcmo/transfer",
+                "/voice/call/hangup",
+                "/voice/flow/call",
+                "/calls/%2e%2e/actions/hold",
+                f"/calls/{call_id}/actions/transfer",
+            )
+            statuses = set()
+            for _ in range(500):
+                body: Any = dict(chance.choice([AI_CALL, PCMO, {}]))
+                for _ in range(chance.randint(0, 3)):
+                    body[chance.choice(FIELDS)] = chance.choice(ODD + PIPELINES)
+                sent = chance.choice([body, body, body, chance.choice(ODD)])
+                answer = await here.web.post(f"/v3{chance.choice(paths)}", json=sent)
+                statuses.add(answer.status_code)
+                assert answer.status_code < 500, f"{sent}: {answer.text}"
+                assert answer.status_code == 200 or {"error", "message"} <= answer.json().keys()
+            assert {200, 404, 422} <= statuses
+
+    asyncio.run(story())
