@@ -33,12 +33,13 @@ from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
 from piopiy_pipeline.agent.metrics_choice import choose_metrics
+from piopiy_pipeline.agent.own_gateway import CloudError, OwnGateway
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.agent.roaming_connections import RoamingConnections
 from piopiy_pipeline.agent.served_calls import ServedCalls
 from piopiy_pipeline.agent.signaling_connection import GatewayListener, SignalingConnection
+from piopiy_pipeline.agent.worker_face import WorkerFace
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
-from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import Redaction
 from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.log import log_to_stderr
@@ -48,7 +49,6 @@ from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import (
     GatewayMessage,
-    InstanceDied,
     Offer,
     Registered,
     Roam,
@@ -57,10 +57,10 @@ from piopiy_pipeline.signaling.messages import (
 )
 from piopiy_pipeline.text import counted
 
-__all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]
+__all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError", "CloudError"]
 
 
-class Agent:
+class Agent(WorkerFace):
     """One instance of an agent, in this process. Instances with the same `agent_id` share its calls.
 
     Args:
@@ -93,6 +93,8 @@ class Agent:
         drain_s: After so many seconds the bot says goodbye. By default ``PIOPIY_DRAIN_S``, else never.
         metrics_port: Where Prometheus reads what the agent counts: PORT, or HOST:PORT for others than this machine
             (docs/metrics.md). By default ``PIOPIY_METRICS_PORT``, else nowhere.
+        cloud: Whether to serve Piopiy's cloud, with the id and the token of its dashboard: the agent starts a gateway
+            of its own for that (docs/cloud.md). By default ``PIOPIY_CLOUD``, else not.
 
     Raises:
         TypeError: `create_session` cannot be called with what a call has, or an argument is of another kind.
@@ -134,6 +136,7 @@ class Agent:
         drain: DrainMode | None = None,
         drain_s: float | None = None,
         metrics_port: int | str | None = None,
+        cloud: bool | None = None,
     ) -> None:
         agent_id, agent_token = check_arguments(
             agent_id=agent_id,
@@ -161,7 +164,12 @@ class Agent:
             self._calls.shut_down,
             self._calls.exits,
         )
-        self._connection = GatewayConnection(choose_urls(signaling_url), agent_token, agent_id, listener)
+        admission = AdmissionPlan.choose(capacity, load_threshold)
+        self._own_gateway = OwnGateway.choose(
+            cloud, signaling_url, agent_id=agent_id, token=agent_token, capacity=admission.capacity
+        )
+        urls = choose_urls(signaling_url if self._own_gateway is None else self._own_gateway.url)
+        self._connection = GatewayConnection(urls, agent_token, agent_id, listener)
         self._roaming = RoamingConnections(listener, calls_of=self._calls.of, settle=self._settle_roaming)
         self._drained = Draining(
             DrainPlan.choose(drain, drain_s),
@@ -171,7 +179,6 @@ class Agent:
         )
         self._drains = False
         self._closing: asyncio.Event | None = None
-        admission = AdmissionPlan.choose(capacity, load_threshold)
         plan = Isolation.choose(
             isolation, capacity=admission.capacity, workers=workers, warm=warm, memory_mb=memory_mb
         )
@@ -216,6 +223,7 @@ class Agent:
 
         Raises:
             AuthenticationError: The gateway refuses the token or the id.
+            CloudError: The gateway for Piopiy's cloud cannot be started.
             RuntimeError: It was called before; or, with ``isolation="process"``, no call worker can serve.
         """
         if self._closing is not None:
@@ -228,6 +236,8 @@ class Agent:
         heap: FrozenHeap | None = None
         watchdog: LoopWatchdog | None = None
         try:
+            if self._own_gateway is not None:
+                await self._own_gateway.start()
             if self._isolated is not None:
                 await self._isolated.serve(
                     self._closing, on_template=partial(self._start_metrics, "supervisor")
@@ -277,6 +287,8 @@ class Agent:
         self._drains = True
         level = "INFO" if self._supervisor is None else "DEBUG"  # the supervisor of a call worker says it
         logger.log(level, "draining: {} in progress, no new ones", counted(self.active, "call"))
+        if self._own_gateway is not None:
+            self._own_gateway.drain()
         if self._isolated is not None:
             self._admission.closed = True
             self._isolated.drain()
@@ -291,40 +303,6 @@ class Agent:
             self._admission.closed = True
             self._report_status()
             self._maybe_done()
-
-    def move_calls(self) -> None:
-        """Have the calls move to other instances in their next pauses when this one drains, whatever `drain` says.
-
-        Only a `ForkedWorker` calls it.
-        """
-        self._drained.move_all()
-
-    def become_worker(
-        self, instance_id: str, kind: WorkerKind, capacity: int, supervisor: SupervisorLink
-    ) -> None:
-        """Serve in this process, which is a call worker. Only a `ForkedWorker` calls it, in place of an author.
-
-        Args:
-            instance_id: The instance's id.
-            kind: What kind of call worker it is.
-            capacity: How many calls it takes at once.
-            supervisor: Told when it has registered, when a call has begun or ended, and why it is killed.
-        """
-        self.instance_id = instance_id
-        self._worker = kind
-        self._admission.capacity = capacity
-        self._isolated = None
-        self._supervisor = supervisor
-        self._closing = None
-
-    def tell_of_death(self, death: InstanceDied) -> None:
-        """Tell the gateway that another call worker has died, so that it knows which calls may have done it."""
-        self._connection.tell_of_death(death)
-
-    def end_calls(self, detail: str) -> None:
-        """End the calls in progress in this process as failed, with this on the record of each."""
-        for session in self._calls.sessions:
-            session.end(EndReason.ERROR, detail)
 
     def _watch_loop(self) -> LoopWatchdog:
         return LoopWatchdog(
@@ -444,3 +422,5 @@ class Agent:
         self._drained.close()
         await self._roaming.close()
         await self._calls.close()
+        if self._own_gateway is not None:
+            await self._own_gateway.close()

@@ -23,7 +23,7 @@ OPTIONS = {
     "PIOPIY_DRAIN": "--drain",
     "PIOPIY_METRICS_PORT": "--metrics-port",
 }
-_VARIABLES = (*OPTIONS, "PIOPIY_WARM", "PIOPIY_RECORD")  # and PIOPIY_URL, which `gateway_url` checks
+_VARIABLES = (*OPTIONS, "PIOPIY_WARM", "PIOPIY_RECORD", "PIOPIY_CLOUD")  # and PIOPIY_URL, which `gateway_url` checks
 
 
 def apply_options(given: Mapping[str, object]) -> None:
@@ -65,6 +65,7 @@ def check_environment() -> None:
     from piopiy_pipeline.agent.draining import DrainPlan
     from piopiy_pipeline.agent.isolation import check_variables
     from piopiy_pipeline.agent.metrics_choice import metrics_address
+    from piopiy_pipeline.agent.own_gateway import wants_cloud
 
     try:
         AdmissionPlan.choose(None, None)
@@ -72,5 +73,6 @@ def check_environment() -> None:
         DrainPlan.choose(None, None)
         metrics_address(None)
         captures_folder(None)
+        wants_cloud(None)
     except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None

@@ -19,7 +19,7 @@ from piopiy_pipeline.cli.agent_settings import check_environment
 from piopiy_pipeline.cli.errors import BadInput, CliError, Failed
 from piopiy_pipeline.log import log_to_stderr
 
-__all__ = ["run_bot"]
+__all__ = ["end_with", "run_bot"]
 
 ORPHAN_S = 3.0
 """What a bot whose `piopiy dev` is gone has after each of two SIGTERMs, before its process group is killed."""
@@ -27,6 +27,7 @@ ORPHAN_S = 3.0
 _WORDS_ARE_ENOUGH = (
     ("piopiy_pipeline.agent.agent", "AuthenticationError"),
     ("piopiy_pipeline.agent.agent_metrics", "MetricsError"),
+    ("piopiy_pipeline.agent.own_gateway", "CloudError"),
     ("piopiy_pipeline.services.providers", "ProviderError"),
     ("piopiy_pipeline.services.playbook.model", "PlaybookError"),
 )
@@ -59,7 +60,7 @@ def _loaded() -> list[type[Exception]]:
     return [getattr(module, name) for module, name in modules if module is not None]
 
 
-def _end_with(pipe: int) -> None:
+def end_with(pipe: int) -> None:
     """Wait until the other end of a pipe is closed, and end this process and what it has started."""
     while os.read(pipe, 1):
         pass
@@ -75,7 +76,7 @@ def _main() -> int:
     bot = Path(sys.argv[1])
     if len(sys.argv) == 3:
         pipe = int(sys.argv[2])
-        threading.Thread(target=_end_with, args=(pipe,), name="piopiy dev is there", daemon=True).start()
+        threading.Thread(target=end_with, args=(pipe,), name="piopiy dev is there", daemon=True).start()
     log_to_stderr()  # what is said before the bot makes its Agent is to be seen, too: which models it loads
     try:
         check_environment()

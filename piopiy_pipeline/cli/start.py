@@ -103,6 +103,14 @@ def start(
             show_default=False,
         ),
     ] = None,
+    cloud: Annotated[
+        bool | None,
+        typer.Option(
+            "--cloud",
+            help="Serve Piopiy's cloud, over a gateway that is started for it. [PIOPIY_CLOUD, else not]",
+            show_default=False,
+        ),
+    ] = None,
     log_format: LogFormatOption = None,
 ) -> None:
     """Run a bot against a gateway. SIGTERM lets it finish its calls and take no more.
@@ -110,6 +118,9 @@ def start(
     The agent's token is taken from AGENT_TOKEN, never from the command line, which others can see.
     The file is run as it is, with AGENT_ID and PIOPIY_URL in its environment. With --isolation process, its calls
     run in processes of their own; what its Agent(...) says itself goes first.
+
+    With --cloud it takes the calls of Piopiy's cloud: AGENT_ID and AGENT_TOKEN are those of Piopiy's dashboard
+    (docs/cloud.md).
 
     Example:
 
@@ -123,6 +134,10 @@ def start(
     if not (agent_token := read_first(TOKEN_VARIABLES)):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
     os.environ.update(identity_variables(agent_id, agent_token))
+    if cloud and url:
+        raise BadInput(
+            "--cloud starts a gateway of its own: leave --url out, or set [cloud] at the gateway there"
+        )
     os.environ["PIOPIY_URL"] = ",".join(_addresses(url))
     log_to_stderr()  # before anything loads pipecat, which greets then
     apply_options(
@@ -135,6 +150,7 @@ def start(
             "PIOPIY_DRAIN": drain,
             "PIOPIY_DRAIN_S": drain_s,
             "PIOPIY_METRICS_PORT": metrics_port,
+            "PIOPIY_CLOUD": "1" if cloud else None,
         }
     )
     from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run

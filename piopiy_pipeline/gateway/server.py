@@ -201,7 +201,7 @@ class Gateway:
         from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
 
         self._cloud = CloudWorker(config, self.switchboard, self._place_leg)
-        self._cloud.start()
+        self._cloud.look_again()
         self.switchboard.drain.on_change.append(self._cloud.drain)
 
     async def _join(self, services: GatewayServices) -> None:
@@ -388,6 +388,8 @@ class Gateway:
             return
         self._changed.set()
         self.switchboard.drain.look_again()
+        if self._cloud is not None:
+            self._cloud.look_again()
         if self.switchboard.playing or (self._phones is not None and self._phones.active):
             self._frame_clock.start()
         else:

@@ -26,6 +26,7 @@ WRONG = [
     ("PIOPIY_DRAIN_S", "-3", "{} must be 0 seconds or more (None: for as long as calls go on), not -3.0"),
     ("PIOPIY_DRAIN_S", "inf", "{} must be 0 seconds or more (None: for as long as calls go on), not inf"),
     ("PIOPIY_METRICS_PORT", "x", "{}: 'x' is no port for metrics"),
+    ("PIOPIY_CLOUD", "maybe", "{} must be 1 or 0, not 'maybe'"),
     ("PIOPIY_URL", "ws://one,two", "{}: two: not a gateway's address; it looks like ws://127.0.0.1:7860"),
     ("PIOPIY_RECORD", "calls.zip", "{}='calls.zip': an agent takes many calls, so this must be a folder"),
 ]

@@ -60,6 +60,16 @@ def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
         (["start", __file__], {"AGENT_ID": "a"}, "set AGENT_TOKEN"),
         (["start", __file__, "--url", "x"], {"AGENT_ID": "a", "AGENT_TOKEN": "t"}, "not a gateway's address"),
         (
+            ["start", __file__, "--url", "ws://host", "--cloud"],
+            {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
+            "--cloud starts a gateway of its own: leave --url out",
+        ),
+        (
+            ["start", __file__],
+            {"AGENT_ID": "a", "AGENT_TOKEN": "t", "PIOPIY_CLOUD": "maybe"},
+            "PIOPIY_CLOUD must be 1 or 0, not 'maybe'",
+        ),
+        (
             ["start", __file__, "--url", "ws://127.0.0.1:7860,ws://bad host"],
             {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
             "'ws://bad host' is no address: there is a space in it",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -101,7 +103,8 @@ async def place(*, agent: bool = True, **settings: Any) -> AsyncIterator[Place]:
             try:
                 if agent:
                     await gateway.wait_for_agent(AGENT_ID, STARTS_S)
-                await cloud.wait("register")
+                if agent:
+                    await cloud.wait("register")
                 yield here
             finally:
                 if running is not None:
@@ -242,6 +245,7 @@ async def lost_and_found() -> dict[str, Any]:
         second: AgentProcess | None = None
         try:
             await gateway.wait_for_agent(AGENT_ID, STARTS_S)
+            await cloud.wait("register")
             await here.takes("long", bot="talks")
             await cloud.heard_until("long", 0.5)
             await cloud.do("restart")
@@ -308,8 +312,84 @@ async def drained() -> dict[str, Any]:
         }
 
 
+async def own_gateway(isolation: str = "task") -> dict[str, Any]:
+    """`piopiy start --cloud`: its gateway is killed, then it is told to end, and another one is killed itself."""
+    async with CloudPeer.start(ADDRESS) as cloud:
+        variables = {
+            "AGENT_TOKEN": CLOUD_TOKEN,
+            "PIOPIY_REGISTER": cloud.ready["register"],
+            "PIOPIY_TLS": "false",
+            "PIOPIY_API_URL": cloud.ready["api"],
+            "PIOPIY_GATEWAY_RECORDS": "false",
+            "PIOPIY_ISOLATION": isolation,
+        }
+        start = (
+            "-m",
+            "piopiy_pipeline.cli",
+            "start",
+            str(Path(__file__).with_name("cloud_bot.py")),
+            "--cloud",
+        )
+        agent = await AgentProcess.start("", arguments=start, environment=variables)
+        last: AgentProcess | None = None
+        try:
+            await cloud.wait("register")
+            await cloud.do("offer", job="killed", deadline_ms=PATIENT_MS)
+            await cloud.wait("accepted", job="killed")
+            os.kill(_gateway_of(agent.process.pid), signal.SIGKILL)
+            await cloud.wait("register", times=2)
+            await cloud.do("offer", job="goes_on", deadline_ms=PATIENT_MS)
+            await cloud.wait("accepted", job="goes_on")
+            await cloud.heard_until("goes_on", 0.3)
+            agent.process.terminate()
+            await cloud.wait("status", state="DRAINING")
+            heard = await cloud.heard_until("goes_on", 1.0)
+            await cloud.do("offer", job="late")
+            late = await cloud.wait("rejected", job="late")
+            await cloud.do("leave", job="goes_on")
+            status = await agent.process.wait()
+            gone = len(cloud.of("gone"))
+            last = await AgentProcess.start("", arguments=start, environment=variables)
+            await cloud.wait("register", times=3)
+            last.process.kill()
+            await cloud.wait("gone", times=gone + 1)
+            return {
+                "heard_s": heard["loud_s"],
+                "late": late["reason"],
+                "status": status,
+                "log": agent.log,
+            }
+        finally:
+            for process in (agent, last):
+                if process is not None:
+                    with suppress(ProcessLookupError):
+                        process.process.kill()
+                    await process.process.wait()
+
+
+async def own_gateway_isolated() -> dict[str, Any]:
+    """The same with call workers, which are forked from the agent when it has started its gateway."""
+    return await own_gateway("process")
+
+
+def _gateway_of(pid: int) -> int:
+    """Return the process that an agent has started for its gateway, among others that it may have forked."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return next(int(one) for one in children if b"bound_gateway" in Path(f"/proc/{one}/cmdline").read_bytes())
+
+
 STORIES: dict[str, Callable[[], Coroutine[Any, Any, dict[str, Any]]]] = {
-    story.__name__: story for story in (whole_call, bot_acts, offers, accepted_early, lost_and_found, drained)
+    story.__name__: story
+    for story in (
+        whole_call,
+        bot_acts,
+        offers,
+        accepted_early,
+        lost_and_found,
+        drained,
+        own_gateway,
+        own_gateway_isolated,
+    )
 }
 
 

@@ -70,6 +70,7 @@ class FakeDispatcher(pb_grpc.AgentGatewayServicer):
                 yield await self._outbox.get()
         finally:
             reading.cancel()
+            tell("gone")
 
     async def _read(self, requests: AsyncIterator[Any]) -> None:
         async for message in requests:

@@ -98,6 +98,15 @@ def test_a_restarted_register_and_a_killed_agent_end_no_call() -> None:
     assert seen["left"] == 0
 
 
+@pytest.mark.parametrize("name", ["own_gateway", "own_gateway_isolated"])
+def test_piopiy_start_cloud_serves_calls_and_its_gateway_ends_with_it(name: str) -> None:
+    seen = story(name)
+    assert seen["heard_s"] >= 1.0
+    assert seen["late"] == "SHUTTING_DOWN"
+    assert seen["status"] == 0
+    assert "has ended (-9): starting it again" in seen["log"]
+
+
 def test_a_gateway_that_drains_takes_no_jobs_and_finishes_its_calls() -> None:
     seen = story("drained")
     assert seen["late"] == "SHUTTING_DOWN"

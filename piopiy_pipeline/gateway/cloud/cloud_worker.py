@@ -39,7 +39,7 @@ MAX_ID = 64
 
 
 class CloudWorker:
-    """The worker. `start` it when the gateway listens, and `close` it when its calls have ended.
+    """The worker. Let it `look_again` whenever instances have changed, and `close` it when its calls have ended.
 
     Args:
         config: The settings.
@@ -63,8 +63,12 @@ class CloudWorker:
         )
         self._worker.on_job(self._on_job)
 
-    def start(self) -> None:
-        """Register, and take jobs from now on. Returns at once."""
+    def look_again(self) -> None:
+        """Register as soon as an instance of the agent is there: before that, each job would be turned down."""
+        if self._running is None and not self._switchboard.drain.on and self._has_place():
+            self._start()
+
+    def _start(self) -> None:
         logger.info(
             "taking calls of Piopiy's cloud as {}, at {}", self._config.agent_id, self._config.address
         )
@@ -77,7 +81,7 @@ class CloudWorker:
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
         if not on and self._running is not None and self._running.done():
-            self.start()
+            self._start()
 
     async def close(self) -> None:
         """Leave all rooms, and the cloud. The calls have ended before."""
@@ -133,14 +137,19 @@ class CloudWorker:
 
     def _refusal(self, call_id: str) -> tuple[str, str] | None:
         """Return why a job is turned down, in the cloud's word and in a sentence; None if it is not."""
-        agent_id, board = self._config.agent_id, self._switchboard
+        board = self._switchboard
         if board.drain.on:
             return "SHUTTING_DOWN", "the gateway drains"
         if board.call(call_id) is not None:
             return "CONFIG_ERROR", "this call is in progress here already"
-        if not (board.instances.any_free(agent_id) or board.resources.summoner.has_place(agent_id)):
+        if not self._has_place():
             return "AT_CAPACITY", "no instance of the agent is connected and free"
         return None
+
+    def _has_place(self) -> bool:
+        """Return whether an instance of the agent is free, here or at another gateway."""
+        agent_id, board = self._config.agent_id, self._switchboard
+        return board.instances.any_free(agent_id) or board.resources.summoner.has_place(agent_id)
 
     def _info(self, job: Job, call_id: str) -> CallInfo:
         call = job.call
