@@ -23,7 +23,12 @@ OPTIONS = {
     "PIOPIY_DRAIN": "--drain",
     "PIOPIY_METRICS_PORT": "--metrics-port",
 }
-_VARIABLES = (*OPTIONS, "PIOPIY_WARM", "PIOPIY_RECORD", "PIOPIY_CLOUD")  # and PIOPIY_URL, which `gateway_url` checks
+_VARIABLES = (
+    *OPTIONS,
+    "PIOPIY_WARM",
+    "PIOPIY_RECORD",
+    "PIOPIY_CLOUD",
+)  # and PIOPIY_URL, which `gateway_url` checks
 
 
 def apply_options(given: Mapping[str, object]) -> None:

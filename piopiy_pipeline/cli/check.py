@@ -44,6 +44,7 @@ _EXTRAS = {
     "silero-vad": {"silero-vad": "silero_vad"},
     "clean": {"pywebrtc-audio": "pywebrtc_audio"},
     "cluster": {"nats-py": "nats", "nkeys": "nkeys"},
+    "cloud": {"piopiy-agent": "piopiy_agent", "livekit": "livekit.rtc"},
     "postgres": {"psycopg": "psycopg"},
     "tracing": {"opentelemetry-sdk": "opentelemetry.sdk"},
     "deepgram": {"deepgram-sdk": "deepgram"},
