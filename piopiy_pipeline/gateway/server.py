@@ -201,8 +201,6 @@ class Gateway:
         from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
 
         self._cloud = CloudWorker(config, self.switchboard, self._place_leg)
-        self._cloud.look_again()
-        self.switchboard.drain.on_change.append(self._cloud.drain)
 
     async def _join(self, services: GatewayServices) -> None:
         """Imported only by a gateway that is one of several."""

@@ -62,6 +62,8 @@ class CloudWorker:
             runtime=f"piopiy_pipeline/{__version__}",
         )
         self._worker.on_job(self._on_job)
+        switchboard.drain.on_change.append(self._drain)
+        self.look_again()
 
     def look_again(self) -> None:
         """Register as soon as an instance of the agent is there: before that, each job would be turned down."""
@@ -75,7 +77,7 @@ class CloudWorker:
         self._running = asyncio.create_task(self._worker.run(), name="Piopiy's cloud")
         self._running.add_done_callback(self._done)
 
-    def drain(self, on: bool) -> None:
+    def _drain(self, on: bool) -> None:
         """Take no more jobs, while calls in progress go on; or take jobs again."""
         task = asyncio.create_task(switch_drain(self._worker, on=on), name="drain Piopiy's cloud")
         self._jobs.add(task)
