@@ -19,6 +19,7 @@ _HOMES = {
     "CallInfo": "call",
     "CallPipeline": "pipeline",
     "ClientMessage": "session",
+    "ContextSummary": "call",
     "EndReason": "call",
     "Filler": "session",
     "FlowStep": "call",
@@ -27,6 +28,7 @@ _HOMES = {
     "SpokenText": "spoken_text",
     "StageError": "pipeline",
     "StreamLimits": "session",
+    "Summaries": "session",
     "TransferOutcome": "session",
     "Turn": "call",
     "VoiceAgent": "voice_agent",
@@ -40,6 +42,7 @@ __all__ = [
     "CallInfo",
     "CallPipeline",
     "ClientMessage",
+    "ContextSummary",
     "EndReason",
     "Filler",
     "FlowStep",
@@ -48,6 +51,7 @@ __all__ = [
     "SpokenText",
     "StageError",
     "StreamLimits",
+    "Summaries",
     "TransferOutcome",
     "Turn",
     "VoiceAgent",
@@ -56,9 +60,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent import Agent, AuthenticationError
-    from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, HandOff, Turn
+    from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, EndReason, FlowStep, HandOff, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
-    from piopiy_pipeline.session import Call, ClientMessage, Filler, Persona, StreamLimits, TransferOutcome
+    from piopiy_pipeline.session import (
+        Call,
+        ClientMessage,
+        Filler,
+        Persona,
+        StreamLimits,
+        Summaries,
+        TransferOutcome,
+    )
     from piopiy_pipeline.spoken_text import SpokenText
     from piopiy_pipeline.voice_agent import VoiceAgent
 

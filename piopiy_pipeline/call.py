@@ -12,7 +12,16 @@ from typing import Any, Literal
 
 from piopiy_pipeline.text import well_formed, well_formed_json
 
-__all__ = ["CallEnd", "CallInfo", "CallKind", "EndReason", "ToolUse", "TransferOutcomeName", "Turn"]
+__all__ = [
+    "CallEnd",
+    "CallInfo",
+    "CallKind",
+    "ContextSummary",
+    "EndReason",
+    "ToolUse",
+    "TransferOutcomeName",
+    "Turn",
+]
 
 CallKind = Literal["phone", "browser", "stream", "recorded", "text"]
 """How the caller is connected. ``stream`` is a WebSocket (``piopiy call``), ``recorded`` is a recording. ``text`` is a
@@ -147,6 +156,23 @@ class HandOff:
     agent: str
     before: str = ""
     context: str = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSummary:
+    """A summary that has taken the place of a part of the conversation.
+
+    Attributes:
+        text: The summary.
+        messages: So many messages it stands for.
+        tokens_before: How long the conversation was, by an estimate.
+        tokens_after: How long it is now.
+    """
+
+    text: str
+    messages: int
+    tokens_before: int
+    tokens_after: int
 
 
 @dataclass(frozen=True, slots=True)

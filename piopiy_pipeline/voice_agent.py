@@ -44,6 +44,7 @@ from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.mcp_client import use_mcp_tools
 from piopiy_pipeline.session.model.initial_messages import checked_messages
+from piopiy_pipeline.session.model.summaries import Summaries
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet
@@ -88,6 +89,8 @@ class VoiceAgent(CallFacade):
         flow: Leads the conversation from node to node: a file, or another flow of pipecat's. See `Call.flow`. Functions
             that a file names are looked up where the `VoiceAgent` is made. `tools` can be used in every node.
         flow_state: The flow's state at its beginning, for ``{{ key }}`` in the texts of nodes.
+        summarise_after: A conversation of more tokens than this is summarised, between two turns. `Summaries` says how;
+            True: from 8000 tokens on. None: never.
 
     Raises:
         ValueError: An argument cannot work.
@@ -126,6 +129,7 @@ class VoiceAgent(CallFacade):
         limits: StreamLimits = StreamLimits(),  # noqa: B008  a value
         flow: FlowSource | None = None,
         flow_state: Mapping[str, Any] | None = None,
+        summarise_after: Summaries | int | bool | None = None,
     ) -> None:
         if initial_messages and context is not None:
             raise ValueError("give either context or initial_messages: a context has its own messages")
@@ -162,6 +166,7 @@ class VoiceAgent(CallFacade):
         self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
         self._spoken_text = SpokenText.of(spoken_text)
         self._tools = ToolSet()
+        self._summaries = Summaries.of(summarise_after)
         self._pipeline: CallPipeline | None = None
         self._metrics = (False, False)
         self._tools.add(tools)
@@ -398,6 +403,8 @@ class VoiceAgent(CallFacade):
         """
         pipeline = self.pipeline
         self.call.add_personas(*personas_in(self._tools.handlers))
+        if self._summaries is not None and self.context is not None and (models := self._models()):
+            self.call.summarise(self.context, models[0], self._summaries)
         if self.call.resumed and self._flow is None:
             self.call.on("answered", self._answer_resumed)
         elif self._greeting and not self.call.resumed:

@@ -10,6 +10,7 @@ from piopiy_pipeline.session.call_state import CallState, Post
 from piopiy_pipeline.session.events import CallError, ClientMessage, CollectionEvent
 from piopiy_pipeline.session.hand_off.persona import Persona
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
+from piopiy_pipeline.session.model.summaries import Summaries
 from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
 from piopiy_pipeline.session.session import Callback, Session
 from piopiy_pipeline.session.silence_filler import Filler
@@ -29,6 +30,7 @@ __all__ = [
     "ResumableState",
     "Session",
     "StreamLimits",
+    "Summaries",
     "TransferOutcome",
     "current_call",
     "resumable_from",

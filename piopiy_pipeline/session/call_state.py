@@ -15,7 +15,7 @@ from typing import Any
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
 
-from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, FlowStep, HandOff, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, EndReason, FlowStep, HandOff, Turn
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
@@ -205,6 +205,13 @@ class CallState:
         data = {"agent": change.agent, "before": change.before, "context": change.context}
         self.report_step("hand_off", data)
         self.events.emit("hand_off", change)
+
+    def add_summary(self, summary: ContextSummary) -> None:
+        """Report that a summary has taken the place of a part of the conversation."""
+        data = {"messages": summary.messages, "tokens_before": summary.tokens_before}
+        self.report_step("summary", data | {"tokens_after": summary.tokens_after})
+        self.checkpoints.part_changed()
+        self.events.emit("summary", summary)
 
     def transfer_finished(self, outcome: TransferOutcome) -> None:
         """Report the outcome of a transfer."""

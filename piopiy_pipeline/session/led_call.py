@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import LLMService
+
 from piopiy_pipeline.arguments import check_kind
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan, FlowSource, author_of
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.model.summaries import ContextSummaries, Summaries
 
 if TYPE_CHECKING:
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -76,6 +80,30 @@ class LedCall:
     def flow_graph(self) -> FlowGraph | None:
         """The nodes and edges of the flow. None without one, and of a flow that functions make node by node."""
         return None if self._flow is None else self._flow.plan.graph
+
+    # ------------------------------------------------------------------ a long conversation
+
+    @property
+    def between_turns(self) -> bool:
+        """Whether neither side has a turn under way, and no tool runs."""
+        return self._run is not None and self._run.between_turns
+
+    def summarise(
+        self, context: LLMContext, model: LLMService[Any], how: Summaries | int | bool = True
+    ) -> None:
+        """Have the conversation summarised when it is long. Say it before `run`.
+
+        Args:
+            context: The conversation that the model sees.
+            model: Who writes summaries, if `how` names no other model.
+            how: A number of tokens, `Summaries`, or True for the defaults.
+
+        Raises:
+            TypeError: It is none of these.
+            ValueError: The number cannot work.
+        """
+        if (summaries := Summaries.of(how)) is not None:
+            ContextSummaries(self._state, context, model, summaries, between_turns=lambda: self.between_turns)
 
     # ------------------------------------------------------------------ hand-off
 

@@ -383,6 +383,11 @@ class PipelineRun:
         state = self._state
         return state.held_turns is None and not state.control.on_hold and self._has_nothing_to_do()
 
+    @property
+    def between_turns(self) -> bool:
+        """Whether neither side has a turn under way."""
+        return self._has_nothing_to_do() and not (self._monitor.users_turn or self._monitor.speaking)
+
     def _has_nothing_to_do(self) -> bool:
         """Whether the bot says nothing, and nobody waits for it to; on hold as well, if no speech waits there."""
         state, output = self._state, self._transport.output()

@@ -124,6 +124,8 @@ ConversationEventName = Literal[
     "usage",
     "flow",
     "hand_off",
+    "summary",
+    "language",
 ]
 """What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]

@@ -24,8 +24,9 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
-        "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage", "EndReason",
-        "Filler", "FlowStep", "HandOff", "Persona", "SpokenText", "StageError", "StreamLimits",
+        "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage", "ContextSummary",
+        "EndReason",
+        "Filler", "FlowStep", "HandOff", "Persona", "SpokenText", "StageError", "StreamLimits", "Summaries",
         "TransferOutcome", "Turn", "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
@@ -41,7 +42,8 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.session": [
         "Call", "CallError", "CallState", "Callback", "ClientMessage", "CollectionEvent",
         "DEFAULT_ERROR_LINE", "Filler", "Persona",
-        "PipelineHook", "Post", "ResumableState", "Session", "StreamLimits", "TransferOutcome", "current_call",
+        "PipelineHook", "Post", "ResumableState", "Session", "StreamLimits", "Summaries", "TransferOutcome",
+        "current_call",
         "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],

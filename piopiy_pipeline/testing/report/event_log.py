@@ -25,7 +25,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 
-from piopiy_pipeline.call import CallEnd, CallInfo, FlowStep, HandOff, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, FlowStep, HandOff, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError, CollectionEvent
 from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -141,6 +141,7 @@ class AgentLog:
         call.on("bot_turn", self._bot_turn)
         call.on("flow", lambda step: self._flow(call, step))
         call.on("hand_off", self._hand_off)
+        call.on("summary", self._summary)
         call.on("collection", self._collection)
         call.on("error", self._error)
         call.on("end", self._ended)
@@ -165,6 +166,9 @@ class AgentLog:
     def _flow(self, call: Call, step: FlowStep) -> None:
         self._log.flow = call.flow_graph
         self.add("flow", node=step.node, before=step.before, function=step.function)
+
+    def _summary(self, summary: ContextSummary) -> None:
+        self.add("summary", messages=summary.messages, text=summary.text)
 
     def _hand_off(self, change: HandOff) -> None:
         self.add("hand_off", agent=change.agent, before=change.before, context=change.context)
