@@ -25,8 +25,8 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
         "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage",
-        "ContextSummary", "EndReason", "Filler", "FlowStep", "HandOff", "Persona", "SpokenText", "StageError", "StreamLimits", "Summaries",
-        "TransferOutcome", "Turn", "VoiceAgent", "__version__",
+        "ContextSummary", "EndReason", "Filler", "FlowStep", "HandOff", "Persona", "SpokenText", "StageError",
+        "StreamLimits", "Summaries", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
