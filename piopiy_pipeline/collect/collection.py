@@ -66,6 +66,8 @@ class Doing(StrEnum):
     """What is done next."""
 
     SAY = "say"
+    READ = "read"
+    """The model reads the `text` of the caller for the value: `Collection.read` is told what it wrote."""
     ASK_MODEL = "ask_model"
     """The model answers what the caller has said, and the question is asked again."""
     FINISH = "finish"
@@ -110,6 +112,7 @@ class Collection(Generic[T]):
         silences: So many times the caller may say nothing.
         retry: The question after an answer that was none; None: the prompt again.
         typed: Whether the caller types and reads: a text chat.
+        model_reads: Whether the model reads answers in which nothing of the value was found; that is read back.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Collection(Generic[T]):
         silences: int = 3,
         retry: str | None = None,
         typed: bool = False,
+        model_reads: bool = False,
     ) -> None:
         self.reader = reader
         self.attempts = 0
@@ -132,6 +136,7 @@ class Collection(Generic[T]):
         self._phrases = phrases
         self._read_back = read_back
         self._typed = typed
+        self._model_reads = model_reads and bool(reader.model_task)
         self._most_attempts = attempts
         self._most_silences = silences
         self._silences = self._turns = self._questions = 0
@@ -163,6 +168,7 @@ class Collection(Generic[T]):
             "value": self.reader.state(),
             "checking": self._checking,
             "partial": self._partial,
+            "read_back": self._read_back,
             "by": sorted(self._by),
             "counts": [self.attempts, self._silences, self._turns, self._questions],
         }
@@ -171,6 +177,7 @@ class Collection(Generic[T]):
         """Go on with what `state` has returned at another instance."""
         self.reader.restore(state["value"])
         self._checking, self._partial = bool(state["checking"]), bool(state["partial"])
+        self._read_back = bool(state["read_back"])
         self._by = set(state["by"])
         self.attempts, self._silences, self._turns, self._questions = state["counts"]
 
@@ -258,18 +265,34 @@ class Collection(Generic[T]):
             case Reading.INVALID:
                 return self._again(self._with_value(self.reader.fault(self._word)))
             case _:
-                if plain and self._is_for_model(text, plain):
-                    return NextStep(Doing.ASK_MODEL)
-                hint = f" {self._phrases.key_hint}" if self.attempts and self._has_keys else ""
-                return self._again(f"{self._phrases.not_understood}{hint}")
+                if plain and self._model_reads and not self._asks(text, plain):
+                    return NextStep(Doing.READ, text)
+                return self._not_found(text, plain)
+
+    def read(self, text: str, by_model: str) -> NextStep:
+        """Take what the model has read in an answer: the value in the form of `ValueReader.model_task`, or nothing."""
+        reading = self.reader.hear(by_model) if by_model else Reading.NOTHING
+        if reading is Reading.NOTHING:
+            return self._not_found(text, " ".join(words_of(text)))
+        self._read_back = True
+        self._by.add("text" if self._typed else "speech")
+        return self._after(reading, "", "")
+
+    def _not_found(self, text: str, plain: str) -> NextStep:
+        if plain and self._is_for_model(text, plain):
+            return NextStep(Doing.ASK_MODEL)
+        hint = f" {self._phrases.key_hint}" if self.attempts and self._has_keys else ""
+        return self._again(f"{self._phrases.not_understood}{hint}")
 
     @property
     def _has_keys(self) -> bool:
         return type(self.reader).press is not ValueReader.press
 
     def _answer_to_check(self, text: str, plain: str) -> NextStep:
-        reading = self.reader.hear(text, checking=True)
+        before, reading = self.reader.state(), self.reader.hear(text, checking=True)
         if reading is not Reading.NOTHING:
+            if self.reader.state() == before and says_yes(text, self.reader.language):
+                return NextStep(Doing.FINISH)  # "yes, Friday"
             if reading is Reading.WHOLE:
                 return self._corrected()
             self._checking = False
@@ -301,14 +324,15 @@ class Collection(Generic[T]):
         self._by.clear()
         self.reader.clear()
 
+    def _asks(self, text: str, plain: str) -> bool:
+        if language_code(self.reader.language) == "de" and _GERMAN_QUESTION.match(plain) is not None:
+            return True
+        return text.rstrip().endswith("?") or is_question(plain)
+
     def _is_for_model(self, text: str, plain: str) -> bool:
         if self._questions >= MAX_QUESTIONS:
             return False
-        german = language_code(self.reader.language) == "de"
-        asks = text.rstrip().endswith("?") or (
-            _GERMAN_QUESTION.match(plain) is not None if german else is_question(plain)
-        )
-        if asks or len(plain.split()) >= _LONG:
+        if self._asks(text, plain) or len(plain.split()) >= _LONG:
             self._questions += 1
             return True
         return False

@@ -32,6 +32,11 @@ NOTE = (
     "short sentences. Do not ask for the value yourself: the system asks for it again right after you."
 )
 
+READ = (
+    "Somebody on the telephone was asked for this: {kind}. You get what a speech recogniser has made of the answer. "
+    "Reply with {form}, or with none if the answer does not have it. Add nothing, and make nothing up."
+)
+
 
 class Collector(Generic[T]):
     """Collects one value on one call.
@@ -119,6 +124,9 @@ class Collector(Generic[T]):
                     return None
                 case Doing.FAIL:
                     return act.why
+                case Doing.READ:
+                    act = await self._read(act.text)
+                    continue
                 case Doing.ASK_MODEL if self._turns.has_model:
                     note = NOTE.format(kind=self._collection.reader.kind.replace("_", " "))
                     await self._turns.ask_model(note, until=self._there.is_set)
@@ -136,6 +144,18 @@ class Collector(Generic[T]):
                     if heard and self._aside:
                         self._on_turn(self._aside)
             act = await self._answer()
+
+    async def _read(self, text: str) -> NextStep:
+        """Have the model read an answer, and return what comes next."""
+        task = READ.format(
+            kind=self._collection.reader.kind.replace("_", " "), form=self._collection.reader.model_task
+        )
+        written = await self._turns.read_by_model(task, text)
+        if (act := self._next()) is not None:  # the caller has gone on meanwhile
+            return act
+        act = self._collection.read(text, "" if written.lower().strip(" .") == "none" else written)
+        self._note()
+        return act
 
     def _expect(self) -> None:
         try:

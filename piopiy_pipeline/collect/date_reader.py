@@ -87,6 +87,11 @@ class DateReader(ValueReader[date]):
             locale = Locale("en")
         return str(format_date(self._found, "full", locale=locale))
 
+    @property
+    def model_task(self) -> str:
+        today = self._today()
+        return f"the date as YYYY-MM-DD (today is {today:%A}, {today.isoformat()})"
+
     def fault(self, words: Wording) -> str:
         if self._found is None:
             return words("date_wrong")

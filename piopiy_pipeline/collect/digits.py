@@ -114,6 +114,10 @@ class DigitsReader(ValueReader[str]):
     def written(self) -> str:
         return self._entry
 
+    @property
+    def model_task(self) -> str:
+        return "the digits and nothing else"
+
     def missing(self, words: Wording) -> str:
         return words("digits_so_far")
 

@@ -224,6 +224,10 @@ class EmailReader(ValueReader[str]):
     def written(self) -> str:
         return self._entry
 
+    @property
+    def model_task(self) -> str:
+        return "the e-mail address in small letters"
+
     def missing(self, words: Wording) -> str:
         return words("email_rest")
 

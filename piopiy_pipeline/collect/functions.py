@@ -51,6 +51,7 @@ async def collect_value(
     timeout_s: float = 180.0,
     redact: bool = False,
     phrases: CollectPhrases | None = None,
+    model_reads: bool = True,
 ) -> Collected[T]:
     """Ask the caller for a value of any kind, and return it. The other functions are made of this one.
 
@@ -72,6 +73,8 @@ async def collect_value(
         redact: Whether the value, and what both sides say meanwhile, is kept out of the record and of the conversation
             that the model sees. The call's recording has the sound all the same, and a checkpoint the value.
         phrases: What is said beside the prompt. None: in the language of the voice, English or German.
+        model_reads: Whether the model is asked to read an answer in which the code has found nothing, such as "the
+            first Monday in March". What it reads is checked and read back. Of a redacted value it reads nothing.
 
     Returns:
         The value, and how it was given.
@@ -103,6 +106,7 @@ async def collect_value(
             attempts=attempts,
             retry=retry,
             typed=call.info.kind == "text",
+            model_reads=model_reads and not redact,
         )
 
     collector: Collector[T] = Collector(

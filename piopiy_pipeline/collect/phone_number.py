@@ -135,6 +135,10 @@ class PhoneNumberReader(ValueReader[str]):
             return self._entry
         return str(phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL))
 
+    @property
+    def model_task(self) -> str:
+        return "the telephone number in digits, with a plus before them if there is a country code"
+
     def missing(self, words: Wording) -> str:
         return words("digits_so_far")
 

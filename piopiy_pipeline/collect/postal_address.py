@@ -14,6 +14,7 @@ from typing import Any
 from text_to_num import alpha2digit
 
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.collect.yes_no import says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
 
 __all__ = ["POSTAL_CODES", "Address", "AddressReader"]
@@ -101,7 +102,7 @@ class AddressReader(ValueReader[Address]):
         words = [word for word in words_of(_NO.sub("", said)) if not word.isdigit()]
         has_number = bool(re.search(r"\d", said))
         if checking:
-            return has_number and bool(words)
+            return has_number and bool(words) and not says_yes(said, self.language)
         return has_number or (bool(self._entry) and bool(words)) or 1 <= len(words) <= 6
 
     def _plain(self, text: str) -> str:
@@ -160,6 +161,10 @@ class AddressReader(ValueReader[Address]):
 
     def spoken(self) -> str:
         return self._entry
+
+    @property
+    def model_task(self) -> str:
+        return "the postal address in one line, in the order of its country"
 
     def missing(self, words: Wording) -> str:
         code = self._postal_code()

@@ -76,6 +76,14 @@ class ValueReader(ABC, Generic[T]):
         """Return the same as it is written, for a caller who reads."""
         return self.spoken()
 
+    @property
+    def model_task(self) -> str:
+        """In which form a model writes such a value, if it is to read an answer that this cannot; empty: it is not.
+
+        `hear` takes what it writes, and the value is read back.
+        """
+        return ""
+
     def missing(self, words: Wording) -> str:
         """Return what is said when there is a part of the value, ``{value}`` in it: it asks for the rest."""
         return words("go_on")

@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
+from loguru import logger
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.call import Turn
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
@@ -28,6 +31,9 @@ ANSWER_S = 30.0
 """How long an answer of the model to a question in between is waited for, in seconds."""
 KEYS_S = 1.0
 """So long after the turns were held, keys are no turns yet, in seconds."""
+READ_S = 4.0
+"""How long the model may take to read an answer, in seconds."""
+MAX_READ_TOKENS = 100
 LOOK_S = 0.1
 """How often it is looked whether the answer is over, in seconds."""
 BEGINS_S = 5.0
@@ -172,6 +178,32 @@ class CallerTurns:
                 await asyncio.sleep(LOOK_S)
         finally:
             self._held.let_model_answer(False)
+
+    async def read_by_model(self, task: str, text: str) -> str:
+        """Have the model do a task with a text, beside the conversation. Return what it writes; nothing if it cannot.
+
+        Args:
+            task: What to do.
+            text: What to do it with.
+        """
+        stage = next(
+            (found for kind in (LLMService, ModelSwitch) if (found := self._pipeline.find(kind)) is not None),
+            None,
+        )
+        service = stage.active if isinstance(stage, ModelSwitch) else stage
+        if not isinstance(service, LLMService):
+            return ""
+        messages: list[Any] = [{"role": "system", "content": task}, {"role": "user", "content": text}]
+        try:
+            async with asyncio.timeout(READ_S):
+                return (
+                    await service.run_inference(LLMContext(messages), max_tokens=MAX_READ_TOKENS) or ""
+                ).strip()
+        except NotImplementedError:
+            return ""
+        except Exception as error:  # noqa: BLE001  of any provider's client: the caller is asked again
+            logger.warning("the model has not read an answer: {}", error_text(error))
+            return ""
 
     def _is_idle(self) -> bool:
         recovery = self._state.recovery

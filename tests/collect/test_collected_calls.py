@@ -25,7 +25,7 @@ from piopiy_pipeline.collect import (
     confirm,
 )
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, Tool
+from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, ScriptedLLM, Tool
 from tests.support.collecting import VOICE, Form, collected_in, say, says, value_of
 
 TODAY = date(2026, 11, 29)
@@ -309,6 +309,29 @@ def test_a_tool_asks_anew_when_it_is_used_again() -> None:
     _, call = collected_in(lambda call: asyncio.sleep(0), caller, otherwise=model, tools=[tool])
     values = [event.data["value"] for event in call.of("collection") if event.data["outcome"] == "collected"]
     assert values == ["1234", "5678"]
+
+
+def test_the_model_reads_what_the_code_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def run_inference(self: ScriptedLLM, context: LLMContext, **options: Any) -> str:
+        asked.extend(str(message) for message in context.get_messages())
+        return "2027-03-01"
+
+    monkeypatch.setattr(ScriptedLLM, "run_inference", run_inference)
+    form: Form = lambda call: collect_date(call, prompt="On which day?", today=TODAY)  # noqa: E731
+    outcomes, call = collected_in(form, say("the first Monday in March", "yes"))
+    assert value_of(outcomes) == date(2027, 3, 1)
+    call.assert_said("I have Monday, March 1, 2027")
+    assert "today is Sunday, 2026-11-29" in asked[0]
+    assert len(asked) == 2
+
+    outcomes, call = collected_in(
+        lambda call: collect_date(call, prompt="On which day?", today=TODAY, redact=True),
+        say("the first Monday", "next Friday", "yes"),
+    )
+    assert value_of(outcomes) == date(2026, 12, 4)
+    assert len(asked) == 2  # a secret is not for the model
 
 
 def test_german() -> None:
