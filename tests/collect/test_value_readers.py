@@ -207,7 +207,12 @@ def test_a_date_is_read(language: str, text: str, to_come: str, has_been: str) -
 
 @pytest.mark.parametrize(
     "text",
-    ["the first Monday in March", "the last Friday of November", "a week after Christmas", "the Friday after next"],
+    [
+        "the first Monday in March",
+        "the last Friday of November",
+        "a week after Christmas",
+        "the Friday after next",
+    ],
 )
 def test_a_day_from_which_another_is_counted_is_not_taken_for_it(text: str) -> None:
     assert find_date(text, "en", today=TODAY) is None
