@@ -11,6 +11,8 @@ from piopiy_pipeline.call import Turn
 from piopiy_pipeline.session.call import Call
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.events import Handler
+from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
+from piopiy_pipeline.session.hand_off.persona import Persona
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 
 __all__ = ["CallFacade"]
@@ -43,6 +45,10 @@ class CallFacade:
     ) -> TransferOutcome:
         """Hand the caller over to somebody else, and wait for the outcome. See `Call.transfer`."""
         return await self.call.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
+
+    async def hand_over(self, to: Persona | None, *, context: HandOffContext = "keep") -> None:
+        """Hand the call over to another persona of the bot. See `Call.hand_over`."""
+        await self.call.hand_over(to, context=context)
 
     def hold(self, on: bool = True) -> None:
         """Put the caller on hold, or take them off it. See `Call.hold`."""

@@ -81,7 +81,7 @@ class CallFlow:
         state: The call.
         context: The conversation. The tools that it has stay in every node.
         worker: The pipeline's worker.
-        llm: The stage of the model.
+        llm: The model that sums up where a node asks for a summary.
         sides: The user's and the assistant's side of the context.
         mouth: How it speaks.
         first_state: The flow's state at its beginning.

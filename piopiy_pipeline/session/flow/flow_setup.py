@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
+from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan
+from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.speaker import Speaker
 
 if TYPE_CHECKING:
@@ -60,8 +62,9 @@ class FlowSetup:
             raise StageError(
                 "a flow needs a chain with an STT, a model of text and a TTS, not a realtime service", "llm"
             )
-        if "llm" not in pipeline:
-            raise StageError("a flow needs a stage named llm in the chain", "llm")
+        models = [service for service in services_of(pipeline) if isinstance(service, LLMService)]
+        if not models:
+            raise StageError("a flow needs a language model in the chain", "llm")
 
         async def say(text: str) -> bool:
             return await speaker.say(text)
@@ -71,7 +74,7 @@ class FlowSetup:
             state,
             context=user.context,
             worker=worker,
-            llm=pipeline["llm"],
+            llm=models[0],
             sides=(user, assistant),
             mouth=FlowMouth(speaker.say_behind, say, speaker.respond, hang_up),
             first_state=self.first_state,

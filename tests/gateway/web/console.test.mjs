@@ -104,6 +104,20 @@ test("what became of a transfer stands where it was told", () => {
   assert.equal(outcomeInWords(outcome), "the line was busy");
 });
 
+test("a flow's steps and hand-offs stand where they happened", () => {
+  const conversation = new Conversation();
+  conversation.add([
+    { number: 1, at: 0, event: "flow", data: { node: "welcome", before: "", function: "" } },
+    { number: 2, at: 3, event: "flow", data: { node: "people", before: "welcome", function: "wants_to_book" } },
+    { number: 3, at: 5, event: "hand_off", data: { agent: "billing", before: "", context: "keep" } },
+    { number: 4, at: 9, event: "hand_off", data: { agent: "", before: "billing", context: "keep" } },
+  ]);
+  assert.deepEqual(
+    conversation.items.map(({ speaker, words, at }) => [speaker, words, at]),
+    [["Flow", "welcome", 0], ["Flow", "welcome → people (wants_to_book)", 3], ["Hand-off", "To billing", 5], ["Hand-off", "To the first agent", 9]],
+  );
+});
+
 test("an event that this page does not know changes nothing", () => {
   const conversation = new Conversation();
   conversation.add([{ number: 1, at: 0, event: "weather", data: {} }]);

@@ -10,7 +10,8 @@ from examples import booking_flow
 from piopiy_pipeline.session.flow.flow_file import read_flow
 from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, ScriptedTTS
-from tests.support.flow_calls import FLOW, WAYS, walk, walked
+from piopiy_pipeline.testing.replaying.replay import replay
+from tests.support.flow_calls import FLOW, WAYS, booking_bot, walk, walked
 
 GRAPH = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
 
@@ -62,3 +63,16 @@ def test_the_example_finds_its_file_and_its_functions(
     call = walk(WAYS["knows a number"], bot=booking_flow.on_new_session)
     call.assert_no_error()
     call.assert_ended("agent_hangup")
+
+
+def test_a_recorded_walk_is_replayed_without_a_difference(tmp_path: Path) -> None:
+    walk(WAYS["knows a number"], record=tmp_path / "call.zip")
+    again = replay(tmp_path / "call.zip", booking_bot)
+    assert again.differences == []
+
+
+def test_a_caller_who_types_walks_the_flow_as_well() -> None:
+    call = walk(WAYS["changes their mind"], by="text")
+    call.assert_no_error()
+    call.assert_ended("agent_hangup")
+    assert len(walked(call)) == 9

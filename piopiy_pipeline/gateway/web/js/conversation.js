@@ -35,7 +35,8 @@ export const LINE = { part: "line", label: "Your line", says: "to the gateway, b
 /** @typedef {{kind: "tool", call: any, name: string, arguments: any, result: any, done: boolean, at: number, version: number}} ToolItem */
 /** @typedef {{kind: "error", stage: string, message: string, at: number, version: number}} ErrorItem */
 /** @typedef {{kind: "transfer", to: string, outcome: string, detail: string, at: number, version: number}} TransferItem */
-/** @typedef {TurnItem|ToolItem|ErrorItem|TransferItem} Item */
+/** @typedef {{kind: "step", speaker: string, words: string, at: number, version: number}} StepItem what leads the conversation from here on */
+/** @typedef {TurnItem|ToolItem|ErrorItem|TransferItem|StepItem} Item */
 
 export class Conversation {
   /** @type {Map<number, CallEvent>} */ #events = new Map();
@@ -151,12 +152,23 @@ export class Conversation {
       case "error":
         this.items.push({ kind: "error", stage: data.stage ?? "", message: data.message ?? "", at, version: 0 });
         break;
+      case "flow":
+        this.#step("Flow", `${data.before ? `${data.before} → ` : ""}${data.node ?? ""}${data.function ? ` (${data.function})` : ""}`, at);
+        break;
+      case "hand_off":
+        this.#step("Hand-off", `To ${data.agent || "the first agent"}`, at);
+        break;
       case "transfer":
         this.items.push({ kind: "transfer", to: data.to ?? "", outcome: data.outcome ?? "", detail: data.detail ?? "", at, version: 0 });
         break;
       default:
         break; // a newer gateway may send other events
     }
+  }
+
+  /** @param {string} speaker @param {string} words @param {number} at */
+  #step(speaker, words, at) {
+    this.items.push({ kind: "step", speaker, words, at, version: 0 });
   }
 
   /** @param {"user"|"bot"} role @param {number} at @returns {TurnItem} the turn of this side that is under way */

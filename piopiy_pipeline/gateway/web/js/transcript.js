@@ -96,6 +96,8 @@ export class TranscriptView {
         return this.#tool(item);
       case "transfer":
         return this.#transfer(item);
+      case "step":
+        return this.#step(item);
       default:
         return this.#error(item);
     }
@@ -184,6 +186,18 @@ export class TranscriptView {
       { class: "row transfer", "data-testid": "transfer", "data-outcome": item.outcome },
       time.node,
       el("div", { class: "body" }, el("span", { class: "speaker" }, "Transfer"), el("p", { class: "words" }, words)),
+    );
+    return { node, update: () => time.set(item.at) };
+  }
+
+  /** @param {import("./conversation.js").StepItem} item */
+  #step(item) {
+    const time = this.#time(item);
+    const node = el(
+      "li",
+      { class: "row step", "data-testid": "step" },
+      time.node,
+      el("div", { class: "body" }, el("span", { class: "speaker" }, item.speaker), el("p", { class: "words" }, item.words)),
     );
     return { node, update: () => time.set(item.at) };
   }
