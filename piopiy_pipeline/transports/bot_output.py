@@ -238,9 +238,9 @@ class BotOutput(BaseOutputTransport):
         self._may_say.set()
         self.text.interrupted()
         estimate = self._ledger.estimate(self._now())
-        epoch = self._ledger.interrupt()
-        if epoch is None:
-            self.text.cut(0, 0)  # nothing of the sentences was heard
+        if (epoch := self._ledger.interrupt()) is None:
+            for heard in self.text.cut(self._ledger.queued, self._ledger.queued):  # all that there is
+                await self._release(heard)
             self._state.cleared()
             await self.push_frame(frame)
             await self._bot_speaks(False)

@@ -34,7 +34,7 @@ class ProviderTurnStart(ExternalUserTurnStartStrategy):
     """Begins a turn when the provider hears the caller begin.
 
     Args:
-        is_spared: Whether another strategy decides now: the bot speaks, and its speech can be held.
+        is_spared: Whether nothing begins a turn now, or another strategy does: the bot speaks.
     """
 
     def __init__(self, is_spared: Callable[[], bool], *, enable_interruptions: bool = True) -> None:
@@ -57,10 +57,15 @@ class ProviderSpeech:
 
 
 class ProviderTurnEnd(BaseUserTurnStopStrategy):
-    """Ends the turn when the provider hears the caller stop, or at once if it has heard that before it was a turn."""
+    """Ends the turn when the provider hears the caller stop, or at once if it has heard that before it was a turn.
 
-    def __init__(self) -> None:
+    Args:
+        unclaimed_s: So long before it was a turn, in seconds.
+    """
+
+    def __init__(self, *, unclaimed_s: float = UNCLAIMED_S) -> None:
         super().__init__()
+        self._unclaimed_s = unclaimed_s
         self._in_turn = False
         self._speaking = False
         self._stopped_at = float("-inf")  # of speech that has not ended a turn yet
@@ -75,7 +80,9 @@ class ProviderTurnEnd(BaseUserTurnStopStrategy):
 
     async def handle_user_turn_started(self) -> None:
         self._in_turn = True
-        if not self._speaking and self._now() - self._stopped_at < UNCLAIMED_S:  # behind the turn's beginning
+        if (
+            not self._speaking and self._now() - self._stopped_at < self._unclaimed_s
+        ):  # behind the turn's beginning
             self.speech.claimed = True
             self._ending = self.task_manager.create_task(self._end_soon(), f"{self}::turn_end")
 

@@ -32,6 +32,8 @@ WITH_WORDS = BargeInPolicy(speech_s=1.0, words_s=1.2)
 """The provider's words of a sound over the bot's speech come behind the provider's own pause."""
 BY_SOUND = BargeInPolicy(speech_s=0.6, words_s=0.25, latest_s=1.5)
 """Nobody writes down a sound over the bot's speech: its length decides."""
+KEPT_S = 30.0
+"""What a caller who may not interrupt says over the bot's speech is kept so long for its end, in seconds."""
 
 
 @dataclass(slots=True)
@@ -96,9 +98,11 @@ def realtime_turns(
         found.asks = may_leave_answers(service) and (
             interruption == "never" or (can_hold and interruption != "immediate")
         )
-        found.provider_end = ProviderTurnEnd()
+        end = found.provider_end = (
+            ProviderTurnEnd(unclaimed_s=KEPT_S) if interruption == "never" else ProviderTurnEnd()
+        )
         found.strategies = UserTurnStrategies(
-            start=_provider_starts(interruption, output, vad, asks=found.asks), stop=[found.provider_end]
+            start=_provider_starts(interruption, output, vad, asks=found.asks), stop=[end]
         )
     strategies: list[Any] = [*(found.strategies.start or []), *(found.strategies.stop or [])]
     for strategy in strategies:
@@ -112,7 +116,8 @@ def _provider_starts(
     if not asks or not isinstance(output, BotOutput):
         return [ProviderTurnStart(lambda: False)]
     if interruption == "never":
-        return [ProviderTurnStart(lambda: output.has_floor, enable_interruptions=False)]
+        kept = turns_for("never", output, vad).start or []
+        return [*kept, ProviderTurnStart(lambda: output.has_floor, enable_interruptions=False)]
     if isinstance(interruption, BaseUserTurnStartStrategy):
         return [ProviderTurnStart(lambda: output.has_floor), interruption]
     policy = interruption if isinstance(interruption, BargeInPolicy) else WITH_WORDS

@@ -107,6 +107,27 @@ def test_an_immediate_interruption_leaves_it_to_the_provider() -> None:
     assert session.count("response.create") == 1, "of the greeting"
 
 
+def test_who_may_not_interrupt_is_answered_when_the_bot_has_finished() -> None:
+    case = Case(LONG, "Bye.", texts=["a table please", "no wait"])
+    call = case.call(
+        Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.0), action={"allow_interruptions": False}
+    )
+    assert texts(call, "bot") == [GREETING, LONG, "Bye."]
+    assert case.server.session.truncations == []
+    assert case.said == [GREETING, "a table please", LONG, "no wait", "Bye."]
+
+
+def test_of_an_answer_that_comes_slowly_what_was_heard_is_kept() -> None:
+    case = Case(LONG, "Bye.", texts=["a table please", "no wait"], voice=Voice(speed=0.8))
+    call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5))
+    said = texts(call, "bot")
+    assert said[1]
+    assert LONG.startswith(said[1])
+    assert said[2:] == ["Bye."]
+    (cut,) = case.server.session.truncations
+    assert 1 < cut.audio_end_ms / 1000 < 3
+
+
 # ---------------------------------------------------------------------- tools
 
 

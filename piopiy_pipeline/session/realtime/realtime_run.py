@@ -242,8 +242,10 @@ class RealtimeRun:
             self._wanted.append(_Wanted())
             self._state.spawn(self._ask(), "realtime_turn")
 
-    async def _words(self, user: LLMUserAggregator, _frame: Frame) -> None:
+    async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
+        if not self._is_old(frame):
+            return  # over the bot's speech: it waits for its turn
         if self._output.has_unheard or not self._output.settled:  # an interruption is on its way, perhaps
             self._state.spawn(self._write_behind_cut(user), "realtime_words")
         else:
@@ -274,8 +276,13 @@ class RealtimeRun:
     async def _cut(self, _service: Any, _frame: Frame) -> None:
         """Have the provider give up the answer that was interrupted."""
         self._wanted = deque(wanted for wanted in self._wanted if wanted.mark and not wanted.mark[1])
+        item, self._answer.cut_item = self._answer.cut_item, None
         if self._output.has_unheard:
             self._truncated.clear()
+        elif item is not None:  # all that has come was heard, and the provider may have more
+            await self._truncate(
+                {item: round(self._answer.received_ms[item] * self._state.link.bot_rate / 1000)}
+            )
         if realtime.answers(self._service):
             await self._gate.send(ClientEvent(CANCEL))
 

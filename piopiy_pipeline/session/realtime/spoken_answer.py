@@ -66,6 +66,8 @@ class SpokenAnswer:
         """The number of what is said in this answer, and whether it may be interrupted."""
         self.items: dict[str, int] = {}
         """The latest items with audio, and the part of each that is audio."""
+        self.cut_item: str | None = None
+        """The item that was being said when the last interruption came."""
         self.received_ms: dict[str, float] = {}
         """How much audio of them has come."""
         service.push_frame = self.push_frame
@@ -194,6 +196,7 @@ class SpokenAnswer:
         if self.is_spared:
             return
         self._drops = realtime.answers(self._service)
+        self.cut_item = next(reversed(self.items), None) if self._drops and self._speaks else None
         self._sentence, self.mark, self._speaks = None, None, False
         if self._open:
             self._open = False
