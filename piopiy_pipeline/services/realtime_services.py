@@ -7,7 +7,7 @@ from typing import Any
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-__all__ = ["detects_turns", "is_realtime", "leave_turns_to_us", "may_leave_answers"]
+__all__ = ["detects_turns", "is_gemini_live", "is_realtime", "leave_turns_to_us", "may_leave_answers"]
 
 
 def is_realtime(stage: object) -> bool:
@@ -27,7 +27,17 @@ def may_leave_answers(service: FrameProcessor) -> bool:
     OpenAI documents `create_response` and `interrupt_response` for it, and Azure has the same protocol. Of others it is
     not known.
     """
-    return any(kind.__name__ == "OpenAIRealtimeLLMService" for kind in type(service).__mro__)
+    return _is_a(service, "OpenAIRealtimeLLMService")
+
+
+def is_gemini_live(service: FrameProcessor) -> bool:
+    """Return whether this is pipecat's service for Google's Gemini Live, or for the same at Vertex AI."""
+    return _is_a(service, "GeminiLiveLLMService")
+
+
+def _is_a(service: FrameProcessor, name: str) -> bool:
+    """Return whether a service is of a class, which is not imported for it: that takes a provider's package."""
+    return any(kind.__name__ == name for kind in type(service).__mro__)
 
 
 def leave_turns_to_us(service: FrameProcessor) -> None:
@@ -36,6 +46,11 @@ def leave_turns_to_us(service: FrameProcessor) -> None:
     Raises:
         ValueError: It is not known how, for this service.
     """
+    if is_gemini_live(service):
+        from piopiy_pipeline.compat.gemini_session import leave_turns
+
+        leave_turns(service)  # type: ignore[arg-type]
+        return
     properties: Any = getattr(getattr(service, "settings", None), "session_properties", None)
     if properties is not None and "turn_detection" in type(properties).model_fields:
         properties.turn_detection = None

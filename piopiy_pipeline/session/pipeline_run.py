@@ -322,6 +322,8 @@ class PipelineRun:
                 self._monitor.spoke_at = now  # caller and bot wait for somebody: that is not idle
             self._failures.check_overdue(now)
             self._silence.check(now)
+            if self._realtime is not None:
+                self._realtime.check()
             if self._requests is not None:
                 await self._requests.tell_news()
 

@@ -94,6 +94,8 @@ def realtime_turns(
         found.strategies = turns_for(held, output, vad)
         found.strategies.stop = [turn_end_for(turns, vad, service, context)]
         found.policy_end = policy_end_of(found.strategies)
+        if found.policy_end is not None:
+            found.policy_end.policy.needs_words = False
     else:
         found.asks = may_leave_answers(service) and (
             interruption == "never" or (can_hold and interruption != "immediate")

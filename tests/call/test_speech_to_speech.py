@@ -82,6 +82,7 @@ def test_our_own_turn_detection_ends_the_callers_turn(turns: str | float) -> Non
     session = case.server.session
     assert session.config.turn_detection is None
     assert session.count("input_audio_buffer.commit") == 2
+    call.assert_latency(below=1.2)
 
 
 def test_with_our_own_turns_the_length_of_a_sound_decides_over_the_bots_speech() -> None:

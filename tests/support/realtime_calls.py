@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.testing import (
@@ -15,6 +16,7 @@ from piopiy_pipeline.testing import (
     Transcripts,
     simulate,
 )
+from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer
 from piopiy_pipeline.testing.scripted.faults import Fault
 from piopiy_pipeline.voice_agent import VoiceAgent
 
@@ -27,6 +29,8 @@ LONG = "Certainly, we have a table by the window and another one out on the terr
 class Case:
     """A bot whose model is at a server of the test's, and a call to it."""
 
+    make_server: type[RealtimeServer[Any]] = OpenAIRealtimeServer
+
     def __init__(
         self,
         *replies: Any,
@@ -35,7 +39,7 @@ class Case:
         **options: Any,
     ) -> None:
         ears = Transcripts(texts=texts)
-        self.server = OpenAIRealtimeServer(Replies(*replies, faults=reply_faults), ears=ears, **options)
+        self.server: Any = self.make_server(Replies(*replies, faults=reply_faults), ears=ears, **options)
         self.agents: list[VoiceAgent] = []
         """One for each process that had the call."""
 
@@ -59,11 +63,15 @@ class Case:
             made = VoiceAgent(**{"instructions": "Be brief.", "greeting": GREETING, **(agent or {})})
             self.agents.append(made)
             watch(made)
-            llm = OpenAIRealtimeLLMService(api_key="none", base_url=self.server.url, **(service or {}))
+            llm = self.make_service(**(service or {}))
             await made.Action(**{"llm": llm, **(action or {})})
             await run(made)
 
         return simulate(bot, caller, seed=seed, losses=losses)
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        """Make the provider's service of pipecat's."""
+        return OpenAIRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
 
     @property
     def context(self) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
@@ -10,12 +11,13 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
     from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
 __all__ = ["realtime_run_of"]
@@ -38,12 +40,30 @@ def realtime_run_of(
     user = pipeline.find(LLMUserAggregator)
     if not isinstance(service, LLMService) or not isinstance(user, LLMUserAggregator):
         return None
-    from piopiy_pipeline.compat.realtime import takes_client_events
+    if pipeline.find(TTSService) is not None or (make := _maker_for(service)) is None:
+        return None
     from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
-    if not takes_client_events(service) or pipeline.find(TTSService) is not None:
-        return None
     monitor.live.by_sound()
     return RealtimeRun(
-        state, service, user=user, output=output, turns=pipeline.realtime, asked=asked, report=report
+        state,
+        service,
+        user=user,
+        output=output,
+        turns=pipeline.realtime,
+        make_provider=make,
+        asked=asked,
+        report=report,
     )
+
+
+def _maker_for(service: LLMService[Any]) -> Callable[..., RealtimeProvider] | None:
+    """Return what makes the provider's side of a session, for its protocol; None for one that is not known."""
+    if is_gemini_live(service):
+        from piopiy_pipeline.session.realtime.gemini_provider import GeminiProvider
+
+        return partial(GeminiProvider, service)
+    from piopiy_pipeline.compat.realtime import takes_client_events
+    from piopiy_pipeline.session.realtime.openai_provider import OpenAIProvider
+
+    return partial(OpenAIProvider, service) if takes_client_events(service) else None

@@ -27,10 +27,9 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat import realtime
 from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.realtime.client_events import CANCEL, TRUNCATE, ClientEvent, EventGate
+from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
 from piopiy_pipeline.session.utterances import Utterance
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -73,6 +72,7 @@ class RealtimeRun:
         output: The stage that speaks.
         turns: Who decides on turns; None: strategies of the author's.
         asked: Called when the provider is asked for an answer.
+        make_provider: Makes what speaks the provider's protocol; takes `asked` and `lost`.
         report: Takes the service and what was wrong with it, and was mended.
     """
 
@@ -84,6 +84,7 @@ class RealtimeRun:
         user: LLMUserAggregator,
         output: BotOutput,
         turns: RealtimeTurns | None,
+        make_provider: Callable[..., RealtimeProvider],
         asked: Callable[[], None],
         report: Callable[[LLMService[Any], str], None],
     ) -> None:
@@ -95,17 +96,20 @@ class RealtimeRun:
         self._report = report
         self._wanted: deque[_Wanted] = deque()
         self._set_up = False
+        self._session_key: object = None
         self._reopens = False
         self._asks = False
+        self._words_timer: asyncio.TimerHandle | None = None
         self._truncated = asyncio.Event()  # how much was heard of what the last interruption has cut off
         self._truncated.set()
-        self._gate = EventGate(service, asked=asked, lost=self._lost)
-        self._answer = SpokenAnswer(service, opens_only=lambda: self._gate.opens_only, done=self._done)
+        self._provider = make_provider(asked=asked, lost=self._lost)
+        self._answer = SpokenAnswer(service, self._provider, done=self._done)
         self._speech: dict[str, ProviderSpeech] = {}
         if turns is not None:
-            self._gate.session = turns.in_session
+            self._provider.session = turns.in_session
             turns.is_old = self._is_old
-            service.add_event_handler("on_conversation_item_created", self._item_created)
+            if turns.provider_end is not None:
+                service.add_event_handler("on_conversation_item_created", self._item_created)
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._cut, InterruptionFrame)
@@ -116,26 +120,51 @@ class RealtimeRun:
 
     async def begin(self) -> None:
         """Tell the provider the conversation so far; nothing is said."""
-        await self._open()
+        if not await self._open():
+            self._lost()
 
     async def _open(self) -> bool:
         if not await self._ready():
             return False
-        self._gate.opens_only = True
-        await realtime.ask(self._service, self._user.context)
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await self._provider.begin(self._user.context)
+        except TimeoutError:
+            return False
         await self._service.stop_all_metrics()
         self._set_up = True
+        self._session_key = self._provider.session_key
         await self._ask()
         return True
 
     async def _ready(self) -> bool:
         try:
             async with asyncio.timeout(OPEN_S):
-                while not realtime.is_ready(self._service):  # noqa: ASYNC110  pipecat tells nobody
+                while not self._provider.ready:  # noqa: ASYNC110  pipecat tells nobody
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             return False
         return True
+
+    def check(self) -> None:
+        """See to it that there is a session. Call this from time to time."""
+        if not self._set_up or self._reopens or self._state.ended:
+            return
+        if not self._provider.connected:
+            self._lost()
+        elif (key := self._provider.session_key) is not None and key is not self._session_key:
+            self._session_key = key
+            self._state.spawn(self._goes_on(), "realtime_session")
+
+    async def _goes_on(self) -> None:
+        """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
+        self._report(self._service, "the session was lost, and was opened again")
+        if self._answer.open or self._provider.answers:
+            self._provider.answer_lost()
+            await self._answer.lost()
+            await self._all_heard()
+            self._wanted.append(_Wanted())
+        await self._ask()
 
     def _lost(self) -> None:
         if not self._reopens and not self._state.ended and self._state.answered_at is not None:
@@ -145,7 +174,7 @@ class RealtimeRun:
     async def _reopen(self) -> None:
         """Open the session again, with the conversation as the caller has heard it."""
         logger.warning("{}: the session was lost", self._service)
-        owed = realtime.answers(self._service) or self._answer.open
+        owed = self._provider.answers or self._answer.open
         self._set_up = False
         self._answer.hides_errors = True
         await self._answer.lost()
@@ -172,10 +201,10 @@ class RealtimeRun:
     async def _opened_again(self) -> bool:
         try:
             async with asyncio.timeout(OPEN_S):
-                await self._service.reset_conversation()
+                await self._provider.reopen()
         except TimeoutError:
             return False
-        return realtime.is_connected(self._service) and await self._ready()
+        return self._provider.connected and await self._ready()
 
     async def _all_heard(self) -> None:
         try:
@@ -209,13 +238,15 @@ class RealtimeRun:
             return
         self._asks = True
         try:
-            while self._wanted and not (realtime.answers(self._service) or self._answer.open):
+            while self._wanted and not (self._provider.answers or self._answer.open):
                 await self._wait_for_cut()
+                if not self._provider.connected:
+                    self._lost()
+                    break
                 wanted = self._wanted.popleft()
-                self._gate.instructions = None if wanted.text is None else said_as_it_is(wanted.text)
                 self._answer.mark = wanted.mark
-                self._gate.spares = self._answer.is_spared
-                await realtime.ask(self._service, self._user.context)
+                self._provider.spares = self._answer.is_spared
+                await self._provider.ask(self._user.context, wanted.text)
         finally:
             self._asks = False
 
@@ -227,7 +258,7 @@ class RealtimeRun:
             self._truncated.set()
 
     def _done(self) -> None:
-        self._gate.spares = False
+        self._provider.spares = False
         if self._wanted:
             self._state.spawn(self._ask(), "realtime_ask")
 
@@ -244,12 +275,21 @@ class RealtimeRun:
 
     async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
-        if not self._is_old(frame):
+        if self._turns is not None and not self._is_old(frame):
             return  # over the bot's speech: it waits for its turn
-        if self._output.has_unheard or not self._output.settled:  # an interruption is on its way, perhaps
+        if wait_s := self._provider.words_wait_s:  # more of them come
+            if self._words_timer is not None:
+                self._words_timer.cancel()
+            self._words_timer = asyncio.get_running_loop().call_later(wait_s, self._write, user)
+        elif self._output.has_unheard or not self._output.settled:  # an interruption is on its way, perhaps
             self._state.spawn(self._write_behind_cut(user), "realtime_words")
         else:
             await user.push_aggregation()
+
+    def _write(self, user: LLMUserAggregator) -> None:
+        self._words_timer = None
+        if not self._state.ended:
+            self._state.spawn(user.push_aggregation(), "realtime_words")
 
     async def _write_behind_cut(self, user: LLMUserAggregator) -> None:
         await asyncio.sleep(WORDS_BEHIND_CUT_S)
@@ -283,8 +323,7 @@ class RealtimeRun:
             await self._truncate(
                 {item: round(self._answer.received_ms[item] * self._state.link.bot_rate / 1000)}
             )
-        if realtime.answers(self._service):
-            await self._gate.send(ClientEvent(CANCEL))
+        await self._provider.cancel()
 
     def _heard_of(self, samples: dict[str, int]) -> None:
         """Tell the provider how much was heard of each item that was cut off."""
@@ -296,12 +335,14 @@ class RealtimeRun:
             if item in self._answer.items:
                 heard_ms = int(min(heard * 1000 / self._state.link.bot_rate, self._answer.received_ms[item]))
                 part = self._answer.items[item]
-                await self._gate.send(
-                    ClientEvent(TRUNCATE, item_id=item, content_index=part, audio_end_ms=heard_ms)
-                )
+                await self._provider.truncate(item, part, heard_ms)
+        await self._provider.heard_no_more(self._heard_last)
         self._truncated.set()
 
-
-def said_as_it_is(text: str) -> str:
-    """Return the instruction to a model that speaks to say a text and nothing else."""
-    return f'Say exactly the text in quotation marks, word for word, and nothing before or after it: "{text}"'
+    def _heard_last(self) -> str:
+        """Return what the conversation has of the bot's last words."""
+        for message in reversed(self._user.context.get_messages()):
+            if isinstance(message, dict) and message.get("role") == "assistant":
+                content = message.get("content")
+                return content if isinstance(content, str) else ""
+        return ""

@@ -8,6 +8,7 @@ without word times. Its audio bears the item's name, so that it is known how muc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,8 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.utils.text.base_text_aggregator import TextType
 
-from piopiy_pipeline.compat import realtime
-from piopiy_pipeline.compat.frame_taps import watch_taken
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.transports.frames import MoreTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.text_timeline import heard_words
 
@@ -45,17 +46,18 @@ class SpokenAnswer:
 
     Args:
         service: The service, before it runs.
-        opens_only: Whether the answer that begins now is none.
+        provider: Its provider.
         done: Called when an answer is over.
     """
 
-    def __init__(self, service: Any, *, opens_only: Callable[[], bool], done: Callable[[], None]) -> None:
-        self._service = service
+    def __init__(self, service: Any, provider: RealtimeProvider, *, done: Callable[[], None]) -> None:
+        self._provider = provider
         self._push = service.push_frame
-        self._opens_only = opens_only
         self._done = done
         self._open = False
-        self._drops = False  # what still comes of an answer that was cut off
+        self._drops_until = float("-inf")  # what still comes of an answer that was cut off
+        self._passing = False  # an interruption of the pipeline goes through the service
+        self._number = 0
         self._speaks = False  # audio of this answer has come
         self._sentence: AggregatedTextFrame | None = None
         self._text = ""
@@ -72,6 +74,15 @@ class SpokenAnswer:
         """How much audio of them has come."""
         service.push_frame = self.push_frame
         watch_taken(service, self._interrupted, InterruptionFrame)
+        watch_processed(service, self._has_passed, InterruptionFrame)
+
+    @property
+    def _drops(self) -> bool:
+        return self._now() < self._drops_until
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     @property
     def is_spared(self) -> bool:
@@ -87,12 +98,18 @@ class SpokenAnswer:
         """Push what the service pushes, in the form that the stages behind it know."""
         if isinstance(frame, ErrorFrame) and self.hides_errors:
             return
+        if isinstance(frame, InterruptionFrame) and not self._passing and self._drops:
+            if (
+                direction is FrameDirection.DOWNSTREAM
+            ):  # the provider confirms that it has given up its answer
+                self._drops_until = float("-inf")
+            return
         if direction is FrameDirection.UPSTREAM:
             await self._push(frame, direction)
             return
         match frame:
             case LLMFullResponseStartFrame():
-                if not (self._drops or self._opens_only()):
+                if not (self._drops or self._provider.opens_only):
                     await self._start(frame)
             case LLMFullResponseEndFrame():
                 await self._end()
@@ -111,7 +128,7 @@ class SpokenAnswer:
     async def lost(self) -> None:
         """End the answer that is under way, because no more of it comes."""
         seconds = self._audio_s
-        self._drops = False
+        self._drops_until = float("-inf")
         self._text = heard_words(self._text, CHARACTERS_A_S * seconds / max(len(self._text), 1))
         await self._end()
 
@@ -121,11 +138,12 @@ class SpokenAnswer:
         await self._end_sentence()  # another item of the same answer
         if not self._open:
             self._open = True
+            self._number += 1
             await self._push(frame)
 
     async def _end(self) -> None:
         if self._drops:
-            self._drops = False
+            self._drops_until = float("-inf")
         else:
             await self._end_sentence()
             if self._speaks:
@@ -139,10 +157,9 @@ class SpokenAnswer:
         self._done()
 
     async def _audio(self, frame: TTSAudioRawFrame) -> None:
-        item = realtime.audio_item(self._service)
-        if self._drops or item is None:
+        if self._drops:
             return
-        name, part = item
+        name, part = self._provider.item() or (f"answer-{self._number}", 0)
         seconds = len(frame.audio) / 2 / frame.num_channels / frame.sample_rate
         if name not in self.items:
             self.items[name] = part
@@ -193,11 +210,16 @@ class SpokenAnswer:
 
     async def _interrupted(self, _service: Any, _frame: Frame) -> None:
         """Drop what still comes of the answer. What was heard of it, the output transport knows."""
+        self._passing = True
         if self.is_spared:
             return
-        self._drops = realtime.answers(self._service)
+        if self._provider.answers:
+            self._drops_until = self._now() + self._provider.stale_s
         self.cut_item = next(reversed(self.items), None) if self._drops and self._speaks else None
         self._sentence, self.mark, self._speaks = None, None, False
         if self._open:
             self._open = False
             await self._push(LLMFullResponseEndFrame())
+
+    def _has_passed(self, _service: Any, _frame: Frame) -> None:
+        self._passing = False

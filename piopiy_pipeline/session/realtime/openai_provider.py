@@ -1,4 +1,4 @@
-"""The events that a call sends to the provider of a speech-to-speech model, and the gate that all events pass.
+"""`OpenAIProvider`: OpenAI's realtime protocol and those like it, and the gate that all events for them pass.
 
 The gate stands around the service's public `send_client_event`. pipecat's own truncation goes by the time that has
 passed since the first audio came, and speech is sent ahead of the moment at which it is heard: the gate drops it, and
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from piopiy_pipeline.compat import realtime
+from pipecat.processors.aggregators.llm_context import LLMContext
 
-__all__ = ["ClientEvent", "EventGate"]
+from piopiy_pipeline.compat import realtime
+from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
+
+__all__ = ["ClientEvent", "OpenAIProvider"]
 
 CREATE, UPDATE, TRUNCATE, CANCEL = (
     "response.create",
@@ -39,8 +42,8 @@ class ClientEvent:
         return {"type": self.type, **self._fields}
 
 
-class EventGate:
-    """Sees every event on its way to the provider.
+class OpenAIProvider:
+    """A `RealtimeProvider`, and the gate: sees every event on its way to the provider.
 
     Args:
         service: The service, before it runs.
@@ -61,7 +64,52 @@ class EventGate:
         """What the next answer is told beyond the conversation."""
         self.spares = False
         """Whether the answer under way must not be cancelled."""
+        self.stale_s = float("inf")
+        self.words_wait_s = 0.0
         service.send_client_event = self.send
+
+    @property
+    def answers(self) -> bool:
+        return realtime.answers(self._service)
+
+    @property
+    def connected(self) -> bool:
+        return realtime.is_connected(self._service)
+
+    @property
+    def session_key(self) -> object:
+        return None  # pipecat's service opens none by itself
+
+    @property
+    def ready(self) -> bool:
+        return realtime.is_ready(self._service)
+
+    def item(self) -> tuple[str, int] | None:
+        return realtime.audio_item(self._service)
+
+    async def begin(self, context: LLMContext) -> None:
+        self.opens_only = True
+        await realtime.ask(self._service, context)
+
+    async def ask(self, context: LLMContext, text: str | None = None) -> None:
+        self.instructions = None if text is None else said_as_it_is(text)
+        await realtime.ask(self._service, context)
+
+    async def cancel(self) -> None:
+        if self.answers:
+            await self.send(ClientEvent(CANCEL))
+
+    async def truncate(self, item: str, part: int, heard_ms: int) -> None:
+        await self.send(ClientEvent(TRUNCATE, item_id=item, content_index=part, audio_end_ms=heard_ms))
+
+    async def heard_no_more(self, heard: Callable[[], str]) -> None:
+        """Do nothing: the item was truncated."""
+
+    def answer_lost(self) -> None:
+        """Do nothing: pipecat's service knows."""
+
+    async def reopen(self) -> None:
+        await self._service.reset_conversation()
 
     async def send(self, event: Any) -> None:
         """Send an event, unless it is one that must not go or cannot."""

@@ -1,0 +1,74 @@
+"""`RealtimeProvider`: what a call asks of the provider of a speech-to-speech model, whatever its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+__all__ = ["RealtimeProvider", "said_as_it_is"]
+
+
+class RealtimeProvider(Protocol):
+    """One provider's session in one call."""
+
+    opens_only: bool
+    """Whether the answer that is being asked for is none: the provider is told the conversation, and that is all."""
+    spares: bool
+    """Whether the answer under way must not be cancelled."""
+    stale_s: float
+    """How long audio of an answer that was cut off may come if nothing tells its end, in seconds."""
+    words_wait_s: float
+    """How long the caller's words are waited for until they are taken to be complete, in seconds."""
+    session: Callable[[dict[str, Any]], None] | None
+    """Changes the settings of the session on their way, where they can be."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the provider is asked for an answer that is not over."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands."""
+
+    @property
+    def session_key(self) -> object:
+        """Something that is another one when the session is another one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the session can be told the conversation."""
+
+    def item(self) -> tuple[str, int] | None:
+        """Return the item of the conversation, and the part of it, to which the audio belongs that comes now; None if
+        items have no names.
+        """
+
+    async def begin(self, context: LLMContext) -> None:
+        """Tell the provider the conversation. It answers nothing."""
+
+    async def ask(self, context: LLMContext, text: str | None = None) -> None:
+        """Ask for an answer, or for one that is exactly this text."""
+
+    async def cancel(self) -> None:
+        """Have the answer under way given up."""
+
+    async def truncate(self, item: str, part: int, heard_ms: int) -> None:
+        """Tell that so much of an item was heard. It was cut off."""
+
+    async def heard_no_more(self, heard: Callable[[], str]) -> None:
+        """Tell the words that were heard of an answer which was cut off, where items cannot be truncated; `heard`
+        returns them when the interruption has gone down the pipeline.
+        """
+
+    def answer_lost(self) -> None:
+        """Take note that nothing more comes of the answer under way: the session has ended."""
+
+    async def reopen(self) -> None:
+        """Open the session again. Whether that has succeeded, `connected` and `ready` tell."""
+
+
+def said_as_it_is(text: str) -> str:
+    """Return the instruction to a model that speaks to say a text and nothing else."""
+    return f'Say exactly the text in quotation marks, word for word, and nothing before or after it: "{text}"'
