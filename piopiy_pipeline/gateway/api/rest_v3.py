@@ -203,6 +203,7 @@ async def _call(deps: ApiDependencies, request: Request, calls: AgentCalls) -> d
 
 
 @router.post("/voice/call/hangup")
+@router.post("/voice/ai/hangup")  # of older clients
 async def hang_up(request: Request, body: HangupBody) -> dict[str, Any]:
     """End a call."""
     return await _hang_up(request, body.call_id, body.cause, body.reason)

@@ -81,7 +81,7 @@ def test_a_call_is_dialled_with_its_options_and_variables(path: str) -> None:
             record = (await here.web.get(f"/api/calls/{call_id}")).json()["call"]
             assert record["detail"] == "hung up over the API: NORMAL_CLEARING, changed"
             assert refusal(await here.web.get(f"/v3/calls/{call_id}"))[:2] == (404, "call_not_found")
-            again = await post(here, "/voice/call/hangup", call_id=call_id)
+            again = await post(here, "/voice/ai/hangup", call_id=call_id)
             assert refusal(again)[:2] == (409, "call_not_active")
 
     asyncio.run(story())
