@@ -170,9 +170,8 @@ class VoiceAgent(CallFacade):
         self._pipeline: CallPipeline | None = None
         self._metrics = (False, False)
         self._tools.add(tools)
-        self._flow = flow
         if flow is not None:
-            self.call.flow(flow, state=flow_state, greeting=greeting)
+            self.call.flow(flow, state=flow_state)
 
     # ------------------------------------------------------------------ tools
 
@@ -405,12 +404,14 @@ class VoiceAgent(CallFacade):
         self.call.add_personas(*personas_in(self._tools.handlers))
         if self._summaries is not None and self.context is not None and (models := self._models()):
             self.call.summarise(self.context, models[0], self._summaries)
-        if self.call.resumed and self._flow is None:
-            self.call.on("answered", self._answer_resumed)
-        elif self._greeting and not self.call.resumed:
+        led = self.call.flow_greets(self._greeting)
+        if self.call.resumed:
+            if not led:
+                self.call.on("answered", self._answer_resumed)
+        elif self._greeting:
             if not ("tts" in pipeline or pipeline.find(TTSService) or pipeline.realtime):
                 raise StageError("there is a greeting, and nothing in the chain that could say it: no TTS")
-            if self._flow is None:
+            if not led:
                 self.call.on("answered", self._greet)
         return await self.call.run(
             pipeline,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -69,6 +70,13 @@ class LedCall:
         names, folder = author_of()
         plan = FlowPlan.of(flow, names if handlers is None else handlers, folder)
         self._flow = FlowSetup(plan, dict(state or {}), greeting)
+
+    def flow_greets(self, greeting: str | None) -> bool:
+        """Have the flow say a greeting, unless it has one of its own. Return whether there is a flow."""
+        if self._flow is None:
+            return False
+        self._flow = replace(self._flow, greeting=self._flow.greeting or greeting)
+        return True
 
     @property
     def node(self) -> str:

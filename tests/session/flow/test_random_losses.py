@@ -27,6 +27,7 @@ from piopiy_pipeline.testing import (
 )
 from piopiy_pipeline.tools import tool
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support import flow_calls
 from tests.support.flow_calls import FLOW, PROVIDERS, RECORDING, walked
 
 EXAMPLES = int(os.environ.get("LOSSES_EXAMPLES", "0"))
@@ -41,8 +42,6 @@ ANSWERS = {
 def book_with(
     losses: list[AgentLoss], booked: list[tuple[int, str]], slow_s: float, models: int
 ) -> SimulatedCall:
-    from tests.support import flow_calls
-
     def slowly(function: Any) -> Any:
         @functools.wraps(function)
         async def run(*args: Any, **given: Any) -> Any:
@@ -64,8 +63,7 @@ def book_with(
 
         names = {"set_people": set_people, "set_time": set_time, "book": book, "find_booking": find_booking}
         agent = VoiceAgent(instructions="Be brief.", greeting="Good day.", call=call)
-        call.flow(FLOW, handlers=names, greeting="Good day.")
-        agent._flow = FLOW
+        call.flow(FLOW, handlers=names)
         llms = [ScriptedLLM(Replies()) for _ in range(models)]
         await agent.Action(
             stt=ScriptedSTT(spoken=lambda start, end: ""),
