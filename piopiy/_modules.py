@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -50,12 +50,14 @@ class View(ModuleType):
             try:
                 module_of = import_module(target)
             except ImportError as error:  # of a provider whose SDK is not here
-                failed = failed or error
+                failed = failed or _with_extra(self.__name__, target, error)
                 continue
             if hasattr(module_of, name):
                 return getattr(module_of, name)
         if failed is not None:
-            raise ImportError(f"{self.__name__} has no {name} without more packages: {failed}") from failed
+            raise ImportError(
+                f"{self.__name__} has no {name} without more packages: {failed}"
+            ) from failed.__cause__
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
@@ -100,7 +102,11 @@ class PublishedModules(MetaPathFinder, Loader):
                 f"What `{name}` of Piopiy's SDK leads to: {', '.join(targets_of(name)) or 'modules'}."
             )
         else:
-            sys.modules[name] = import_module(str(_leads_to(name)))
+            place = str(_leads_to(name))
+            try:
+                sys.modules[name] = import_module(place)
+            except ImportError as error:
+                raise _with_extra(name, place, error) from error
 
 
 def targets_of(name: str) -> tuple[str, ...]:
@@ -145,6 +151,23 @@ def stand_in(name: str) -> None:
     module = View(name)
     module.__spec__, module.__loader__, module.__path__ = spec, spec.loader, []
     sys.modules[name] = module
+
+
+def _with_extra(name: str, place: str, error: ImportError) -> ImportError:
+    """Return the error of a provider whose SDK is not here, with what installs it."""
+    if not place.startswith(_WITH_SERVICES) or (error.name or "").startswith("pipecat"):
+        return error
+    provider = place.split(".")[2].replace("_", "-")
+    for package in ("piopiy-pipeline", "pipecat-ai"):
+        try:
+            extras = metadata.metadata(package).get_all("Provides-Extra") or []
+        except metadata.PackageNotFoundError:
+            continue
+        if provider in extras:
+            told = ImportError(f"{name}: {error}: pip install '{package}[{provider}]'", name=name)
+            told.__cause__ = error
+            return told
+    return error
 
 
 def _by_kind(targets: Sequence[str], name: str) -> list[str]:

@@ -167,3 +167,19 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
 def test_the_rest_clients_names_say_what_to_install() -> None:
     with pytest.raises(ImportError, match="pip install piopiy"):
         from piopiy import RestClient  # noqa: F401
+
+
+def test_a_provider_whose_packages_are_missing_says_what_installs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in list(sys.modules):
+        if "deepgram" in name or "services.fish" in name or name.startswith("ormsgpack"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "deepgram", None)
+    monkeypatch.setitem(sys.modules, "ormsgpack", None)
+    with pytest.raises(ImportError, match=r"pip install 'piopiy-pipeline\[deepgram\]'"):
+        importlib.import_module("piopiy.services.deepgram.stt")
+    with pytest.raises(ImportError, match=r"pip install 'piopiy-pipeline\[deepgram\]'"):
+        from piopiy.services.deepgram import DeepgramSTTService  # noqa: F401
+    with pytest.raises(ImportError, match=r"pip install 'pipecat-ai\[fish\]'"):
+        importlib.import_module("piopiy.services.fish.tts")
