@@ -103,7 +103,7 @@ class FakeDispatcher(pb_grpc.AgentGatewayServicer):
                     job_id=job,
                     room_name=job,
                     livekit_url=asked.get("url") or self._rooms.url,
-                    access_token=room.token,
+                    access_token=asked.get("token", room.token),
                     accept_deadline_ms=asked.get("deadline_ms", DEADLINE_MS),
                     call=pb.CallContext(
                         call_uuid=asked.get("uuid", f"uuid-{job}"),

@@ -22,8 +22,8 @@ __all__ = ["CloudRoom", "CloudRoomError", "CloudRoomListener"]
 
 QUEUE_MS = 60
 """What LiveKit's client may have of the bot's speech, in milliseconds: enough for a late timer of its own."""
-WAITING_FRAMES = 15
-"""Frames of 20 ms that may wait for it: what a late frame clock sends at once, and a bit more."""
+WAITING_FRAMES = 50
+"""Frames of 20 ms that may wait for it, a second as at other legs: a frame clock that was late sends several at once."""
 CALLER_FRAMES = 100
 """Frames of 20 ms of the caller's that may wait for this process."""
 LEAVE_S = 3.0
@@ -122,7 +122,7 @@ class CloudRoom:
         except TimeoutError:
             raise CloudRoomError(f"not joined within {timeout_s * 1000:.0f} ms") from None
         except (rtc.ConnectError, PublishTrackError) as error:
-            raise CloudRoomError(error.message) from None
+            raise CloudRoomError(error.message.strip(" -")) from None
 
     def send_audio(self, pcm: bytes) -> None:
         """Say 20 ms after what waits."""
