@@ -23,7 +23,7 @@ __all__ = ["CloudRoom", "CloudRoomError", "CloudRoomListener"]
 QUEUE_MS = 60
 """What LiveKit's client may have of the bot's speech, in milliseconds: enough for a late timer of its own."""
 WAITING_FRAMES = 50
-"""Frames of 20 ms that may wait for it, a second as at other legs: a frame clock that was late sends several at once."""
+"""Frames of 20 ms that may wait for it, a second as at other legs: a late frame clock sends several at once."""
 CALLER_FRAMES = 100
 """Frames of 20 ms of the caller's that may wait for this process."""
 LEAVE_S = 3.0
