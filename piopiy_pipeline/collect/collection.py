@@ -141,6 +141,7 @@ class Collection(Generic[T]):
         self._most_silences = silences
         self._silences = self._turns = self._questions = 0
         self._checking = False
+        self._heard = False  # the value that was read back
         self._partial = False  # there is a part of the value, and the rest was asked for
         self._by: set[str] = set()
         self._last = prompt
@@ -191,6 +192,12 @@ class Collection(Generic[T]):
             return self._say(self._with_value(self.reader.missing(self._word)))
         return self._say(self._prompt)
 
+    def was_heard(self, text: str | None = None) -> None:
+        """Note that the caller has heard what was said last, or this text of it: who has not heard a value read back
+        has not agreed to it.
+        """
+        self._heard = text is None or _plain(self._with_value("{value}")) in _plain(text)
+
     def hear(self, text: str) -> NextStep:
         """Take a turn of the caller."""
         self._silences = 0
@@ -221,7 +228,7 @@ class Collection(Generic[T]):
             return self._fail(NoValueReason.ATTEMPTS)
         if self._checking:
             if keys in ("", "1"):
-                return NextStep(Doing.FINISH)
+                return self._agreed()
             if keys in ("2", "*"):
                 return self._denied()
         reading = self.reader.press(keys, checking=self._checking)
@@ -299,7 +306,7 @@ class Collection(Generic[T]):
             return self._after(reading, text, plain)
         answer = says_yes(text, self.reader.language)
         if answer:
-            return NextStep(Doing.FINISH)
+            return self._agreed()
         if answer is False:
             return self._denied(unclear=len(words_of(text)) > 2)
         if self._is_for_model(text, plain):
@@ -308,6 +315,10 @@ class Collection(Generic[T]):
         if self.attempts >= self._most_attempts:
             return self._fail(NoValueReason.ATTEMPTS)
         return self._check()
+
+    def _agreed(self) -> NextStep:
+        """Finish, if the caller knows what they have agreed to."""
+        return NextStep(Doing.FINISH) if self._heard else self._check()
 
     def _corrected(self) -> NextStep:
         """Read the value back once more, after a correction."""
@@ -346,6 +357,7 @@ class Collection(Generic[T]):
         return self._say(f"{why} {self._retry}" if retry else why)
 
     def _check(self) -> NextStep:
+        self._heard = False
         return self._say(self._with_value(self._phrases.check))
 
     def _with_value(self, text: str) -> str:
@@ -362,3 +374,7 @@ class Collection(Generic[T]):
     def _word(self, name: str) -> str:
         text: str = getattr(self._phrases, name)
         return text
+
+
+def _plain(text: str) -> str:
+    return f" {' '.join(words_of(text))} "

@@ -79,7 +79,8 @@ class Collector(Generic[T]):
         if call.ended:
             raise NotCollected(self._name, NoValueReason.HANGUP)
         turns = call.hold_turns(
-            TurnListener(self._on_turn, self._on_aside, self._on_keys), redact=self._redact
+            TurnListener(self._on_turn, self._on_aside, self._on_keys, lambda: self._entry.begun),
+            redact=self._redact,
         )
         self._turns = turns
         self._collection = collection = prepare(turns.language)
@@ -141,6 +142,7 @@ class Collector(Generic[T]):
                     heard = await self._turns.say(act.text)
                     if heard:
                         self._no_hash_until = 0.0
+                        self._collection.was_heard()
                     if heard and self._aside:
                         self._on_turn(self._aside)
             act = await self._answer()
@@ -194,6 +196,7 @@ class Collector(Generic[T]):
     # ------------------------------------------------------------------ what the caller does: nothing here waits
 
     def _on_turn(self, text: str) -> None:
+        self._look_at_cut_off()
         self._decided(self._collection.hear(text))
 
     def _on_aside(self, text: str) -> None:
@@ -238,7 +241,13 @@ class Collector(Generic[T]):
         if entry := self._entry.take():
             self._entered(entry)
 
+    def _look_at_cut_off(self) -> None:
+        """Note how much was heard of what the caller has cut off."""
+        if self._turns.cut_off:
+            self._collection.was_heard(self._turns.cut_off)
+
     def _entered(self, keys: str) -> None:
+        self._look_at_cut_off()
         self._keys = ""
         if self._timer is not None:
             self._timer.cancel()

@@ -97,6 +97,8 @@ class CallState:
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.held_turns: HeldTurns | None = None
         """Set while the caller's turns are given to code in the place of the model."""
+        for event in ("user_turn", "dtmf"):
+            self.events.on(event, self._caller_acts)
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self.abandoned = False
         """Whether everything of the call was cancelled at once, and nothing can end in order any more."""
@@ -257,6 +259,10 @@ class CallState:
         """Tell the gateway what leads the conversation from now on, if it takes that."""
         if self._steps() and not self.ended:
             self.report(event, data)
+
+    def _caller_acts(self, _: object) -> None:
+        if self.held_turns is None:
+            self.collected.caller_acts()
 
     def report_collection(self, event: CollectionEvent) -> None:
         """Tell the author's handlers of a value that is collected, and the gateway, if it takes that."""

@@ -75,6 +75,8 @@ class CallerTurns:
         self._held = HeldTurns(listener, redact=redact)
         self._off: list[Callable[[], None]] = []
         self._bot_turns = 0
+        self.cut_off = ""
+        """What was heard of what the bot has said last, if the caller has cut it off."""
 
     @property
     def language(self) -> str:
@@ -145,13 +147,15 @@ class CallerTurns:
                 message["content"] = REDACTED
                 return
 
-    def _bot_turn(self, _: Turn) -> None:
+    def _bot_turn(self, turn: Turn) -> None:
         self._bot_turns += 1
+        self.cut_off = turn.text if turn.interrupted else ""
 
     # ------------------------------------------------------------------ acting
 
     async def say(self, text: str) -> bool:
         """Say a text; the caller can cut it off. Return whether it was heard in full."""
+        self.cut_off = ""
         return await self._speaker.say(text, into_context=not self._held.redact)
 
     async def stop_speaking(self) -> None:

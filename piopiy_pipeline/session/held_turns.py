@@ -25,11 +25,13 @@ class TurnListener:
         on_turn: Called with the words of a turn, before the checkpoint of its end.
         on_backchannel: Called with what was said while the bot spoke on.
         on_keys: Called with keys, of 0-9, A-D, * and #.
+        is_typing: Returns whether keys are being pressed that belong together.
     """
 
     on_turn: Callable[[str], None]
     on_backchannel: Callable[[str], None]
     on_keys: Callable[[str], None]
+    is_typing: Callable[[], bool] = lambda: False
 
 
 class HeldTurns:

@@ -153,7 +153,7 @@ class PipelineRun:
             self.speaker,
             self._drain,
             is_free=self._has_nothing_to_do,
-            is_typing=lambda: isinstance(keys := pipeline.find(KeysToText), KeysToText) and keys.typing,
+            is_typing=self._caller_types,
             messages=lambda: () if (source := state.checkpoints.source) is None else source.messages(),
             cut_off=self._worker.interrupt_and_settle,
             goodbye=phrases.drained,
@@ -294,6 +294,13 @@ class PipelineRun:
     async def wait_until_spoken(self) -> None:
         """Wait until what the bot is saying was heard, in bounded time."""
         await self._drain.wait_until_spoken()
+
+    def _caller_types(self) -> bool:
+        """Whether the caller is pressing keys that belong together."""
+        keys, held = self._pipeline.find(KeysToText), self._state.held_turns
+        return (isinstance(keys, KeysToText) and keys.typing) or (
+            held is not None and held.listener.is_typing()
+        )
 
     def hold_turns(self, listener: TurnListener, *, redact: bool) -> CallerTurns:
         """Give the caller's turns to a listener. See `Call.hold_turns`."""

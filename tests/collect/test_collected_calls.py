@@ -290,6 +290,7 @@ def test_the_model_has_a_number_collected_by_a_tool_and_the_tool_survives_a_loss
         call.assert_said("We will call you back")
         assert call.said.count("What is your telephone number") == 1
         assert call.said.count("call you back") == 1
+        assert "One moment" not in call.said  # nobody waits for the tool
         assert bool(call.of("agent_lost")) == bool(losses)
 
 
@@ -334,6 +335,23 @@ def test_the_model_reads_what_the_code_does_not(monkeypatch: pytest.MonkeyPatch)
     assert len(asked) == 2  # a secret is not for the model
 
 
+@pytest.mark.parametrize(("after_s", "times"), [(1.0, 2), (3.6, 1)])
+def test_a_yes_over_a_value_that_was_not_heard_yet_does_not_count(after_s: float, times: int) -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(VOICE, text="zero three zero one two three four five six")
+        await line.speech(after=after_s)
+        await line.say(VOICE, text="yes")
+        await line.my_turn()
+        if times == 2:
+            await line.say(VOICE, text="yes")
+        await line.pause(3)
+
+    outcomes, call = collected_in(KINDS["phone_number"].form, caller)
+    assert value_of(outcomes) == "+4930123456"
+    assert call.said.count("I have 0 3 0") == times
+
+
 def test_german() -> None:
     async def form(call: Call) -> Any:
         number = await collect_phone_number(call, region="DE")
@@ -374,6 +392,21 @@ def test_a_secret_is_kept_out_of_the_conversation_and_the_events() -> None:
     assert "4 1 5" not in seen[-1]
     assert "[redacted]" in seen[-1]
     assert all(event.data["value"] is None for event in call.of("collection"))
+
+
+def test_a_value_that_a_key_has_asked_for_is_asked_for_anew_after_a_loss() -> None:
+    async def form(call: Call) -> None:
+        async def ask(_: object) -> None:
+            await collect_digits(call, prompt="Which code?", length=4)
+
+        call.on("dtmf", lambda keys: ask(keys) if keys == "*" else None)
+
+    caller = Caller().pause(1).press("*").until("Which code").pause(0.5).press("4157").pause(4)
+    caller = caller.press("*").until("Which code").pause(0.5).press("4158").pause(4)
+    _, call = collected_in(form, caller, losses=[AgentLoss("collection", 1.0, number=2)])
+    values = [event.data["value"] for event in call.of("collection") if event.data["outcome"] == "collected"]
+    assert values == ["4157", "4158"]
+    assert call.of("agent_lost")
 
 
 def test_two_values_at_a_time_are_an_error() -> None:

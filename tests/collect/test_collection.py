@@ -39,7 +39,17 @@ def test_the_question_is_the_prompt_and_what_is_whole_is_read_back() -> None:
     assert code.begin() == NextStep(Doing.SAY, PROMPT)
     assert code.hear("four one five seven").text == "I have 4 1 5 7. Is that right?"
     assert code.checking
+    code.was_heard()
     assert code.expects == "open"  # a correction is not only a yes or a no
+    assert code.hear("yes").doing is Doing.FINISH
+
+
+def test_who_has_not_heard_the_value_has_not_agreed_to_it() -> None:
+    code = collection()
+    asks = code.hear("four one five seven")
+    code.was_heard("I have 4 1")
+    assert code.hear("yes") == asks
+    code.was_heard("I have 4 1 5 7. Is")
     assert code.hear("yes").doing is Doing.FINISH
 
 
@@ -49,6 +59,7 @@ def test_a_yes_with_the_value_is_a_yes() -> None:
     assert code.hear("yes, four one five seven").doing is Doing.FINISH
     address = collection("address")
     address.hear("23 Main Street, Portland, Oregon 97201")
+    address.was_heard()
     assert address.hear("yes, we have lived there since 2010").doing is Doing.FINISH
     assert address.reader.value.postal_code == "97201"
 
@@ -81,6 +92,7 @@ def test_what_the_code_does_not_find_the_model_reads_and_it_is_read_back() -> No
         Doing.READ, "the year of the french revolution"
     )
     assert code.read("the year of the french revolution", "1789").text == "I have 1 7 8 9. Is that right?"
+    code.was_heard()
     assert code.hear("yes").doing is Doing.FINISH
     assert code.reader.value == "1789"
 
@@ -122,6 +134,8 @@ def test_keys_that_are_pressed_while_it_is_read_back() -> None:
     assert code.press("2").text == "Sorry about that. The code?"
     code.press("4158")
     assert code.press("4159").text.startswith("I have 4 1 5 9")  # typed anew
+    assert code.press("1").text.startswith("I have 4 1 5 9")  # they have not heard it
+    code.was_heard()
     assert code.press("1").doing is Doing.FINISH
     assert code.how == "keys"
 
@@ -157,10 +171,14 @@ def test_another_instance_goes_on_as_this_one_would(
             moved = collection(kind)
             moved.restore(state)
             assert moved.begin().doing is Doing.SAY
+            moved.was_heard()
             kept.begin()  # what the caller has heard last is the same
+            kept.was_heard()
         arguments = () if act == "silence" else (text,)
         done, also = getattr(kept, act)(*arguments), getattr(moved, act)(*arguments)
         assert done == also
+        kept.was_heard()
+        moved.was_heard()
         assert kept.state() == moved.state()
         if done.doing in (Doing.FINISH, Doing.FAIL):
             if done.doing is Doing.FINISH:
