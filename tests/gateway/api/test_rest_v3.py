@@ -252,6 +252,24 @@ def test_the_keys_are_those_of_our_api() -> None:
     asyncio.run(story())
 
 
+def test_an_open_console_is_open_here_as_well_and_to_nobody_behind_a_proxy_or_on_another_page() -> None:
+    async def story() -> None:
+        async with place(console="open") as here, client(here.gateway, key=None) as web:
+            own = await web.post("/v3/voice/ai/call", json=AI_CALL)
+            assert own.status_code == 200
+            proxied = await web.post(
+                "/v3/voice/ai/call", json=AI_CALL, headers={"X-Forwarded-For": "192.0.2.1"}
+            )
+            assert (proxied.status_code, proxied.json()["error"]) == (401, "unauthorized")
+            page = await web.post(
+                "/v3/voice/ai/call", json=AI_CALL, headers={"Origin": "https://evil.example"}
+            )
+            assert page.status_code == 403
+            assert len(here.dialler.legs) == 1
+
+    asyncio.run(story())
+
+
 def test_the_limits_are_those_of_our_api() -> None:
     async def story() -> None:
         async with place(dials_per_minute=1) as here:
