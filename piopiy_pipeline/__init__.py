@@ -24,7 +24,9 @@ _HOMES = {
     "Filler": "session",
     "FlowStep": "call",
     "HandOff": "call",
+    "LanguageChange": "call",
     "Persona": "session",
+    "SpokenLanguage": "session",
     "SpokenText": "spoken_text",
     "StageError": "pipeline",
     "StreamLimits": "session",
@@ -47,7 +49,9 @@ __all__ = [
     "Filler",
     "FlowStep",
     "HandOff",
+    "LanguageChange",
     "Persona",
+    "SpokenLanguage",
     "SpokenText",
     "StageError",
     "StreamLimits",
@@ -60,7 +64,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent import Agent, AuthenticationError
-    from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, EndReason, FlowStep, HandOff, Turn
+    from piopiy_pipeline.call import (
+        CallEnd,
+        CallInfo,
+        ContextSummary,
+        EndReason,
+        FlowStep,
+        HandOff,
+        LanguageChange,
+        Turn,
+    )
     from piopiy_pipeline.pipeline import CallPipeline, StageError
     from piopiy_pipeline.session import (
         Call,

@@ -176,6 +176,21 @@ class ContextSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageChange:
+    """The call goes on in another language, because the caller speaks it.
+
+    Attributes:
+        language: The language, such as ``"de"``, as the author has named it.
+        before: The one before.
+        how: ``"reported"``: the STT has reported it. ``"words"``: by the caller's words.
+    """
+
+    language: str
+    before: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the conversation.
 

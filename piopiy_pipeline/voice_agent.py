@@ -41,6 +41,7 @@ from piopiy_pipeline.session.call_facade import CallFacade
 from piopiy_pipeline.session.flow.flow_plan import FlowSource
 from piopiy_pipeline.session.hand_off.persona import personas_in
 from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
+from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, spoken_languages
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.mcp_client import use_mcp_tools
 from piopiy_pipeline.session.model.initial_messages import checked_messages
@@ -89,6 +90,8 @@ class VoiceAgent(CallFacade):
         flow: Leads the conversation from node to node: a file, or another flow of pipecat's. See `Call.flow`. Functions
             that a file names are looked up where the `VoiceAgent` is made. `tools` can be used in every node.
         flow_state: The flow's state at its beginning, for ``{{ key }}`` in the texts of nodes.
+        languages: The languages that the bot speaks, the first one first: ``{"en": None, "de": SpokenLanguage(...)}``.
+            The call goes on in the one that the caller speaks. None: in one, whatever they speak.
         summarise_after: A conversation of more tokens than this is summarised, between two turns. `Summaries` says how;
             True: from 8000 tokens on. None: never.
 
@@ -129,6 +132,7 @@ class VoiceAgent(CallFacade):
         limits: StreamLimits = StreamLimits(),  # noqa: B008  a value
         flow: FlowSource | None = None,
         flow_state: Mapping[str, Any] | None = None,
+        languages: Mapping[str, SpokenLanguage | None] | None = None,
         summarise_after: Summaries | int | bool | None = None,
     ) -> None:
         if initial_messages and context is not None:
@@ -166,6 +170,7 @@ class VoiceAgent(CallFacade):
         self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
         self._spoken_text = SpokenText.of(spoken_text)
         self._tools = ToolSet()
+        self._languages = spoken_languages(languages)
         self._summaries = Summaries.of(summarise_after)
         self._pipeline: CallPipeline | None = None
         self._metrics = (False, False)
@@ -402,6 +407,8 @@ class VoiceAgent(CallFacade):
         """
         pipeline = self.pipeline
         self.call.add_personas(*personas_in(self._tools.handlers))
+        if self._languages and self.context is not None:
+            self.call.follow_language(pipeline, self.context, self._languages)
         if self._summaries is not None and self.context is not None and (models := self._models()):
             self.call.summarise(self.context, models[0], self._summaries)
         led = self.call.flow_greets(self._greeting)

@@ -46,6 +46,7 @@ _EXTRAS = {
     "cluster": {"nats-py": "nats", "nkeys": "nkeys"},
     "cloud": {"piopiy-agent": "piopiy_agent", "livekit": "livekit.rtc"},
     "postgres": {"psycopg": "psycopg"},
+    "languages": {"py3langid": "py3langid"},
     "tracing": {"opentelemetry-sdk": "opentelemetry.sdk"},
     "deepgram": {"deepgram-sdk": "deepgram"},
     "cartesia": {"cartesia": "cartesia"},

@@ -9,6 +9,7 @@ from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState, Post
 from piopiy_pipeline.session.events import CallError, ClientMessage, CollectionEvent
 from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.model.summaries import Summaries
 from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
@@ -29,6 +30,7 @@ __all__ = [
     "Post",
     "ResumableState",
     "Session",
+    "SpokenLanguage",
     "StreamLimits",
     "Summaries",
     "TransferOutcome",

@@ -140,6 +140,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         | `flow` | `FlowStep` | a node of the call's flow is entered |
         | `hand_off` | `HandOff` | another persona has the call |
         | `collection` | `CollectionEvent` | a value is asked for, was collected, or was not |
+        | `language` | `LanguageChange` | the call goes on in another language |
         | `summary` | `ContextSummary` | a summary stands for a part of the conversation |
         | `transfer` | `TransferOutcome` | a transfer was answered, or it failed |
         | `error` | `CallError` | a provider failed |

@@ -15,7 +15,16 @@ from typing import Any
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
 
-from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, EndReason, FlowStep, HandOff, Turn
+from piopiy_pipeline.call import (
+    CallEnd,
+    CallInfo,
+    ContextSummary,
+    EndReason,
+    FlowStep,
+    HandOff,
+    LanguageChange,
+    Turn,
+)
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
@@ -214,6 +223,13 @@ class CallState:
         self.report_step("summary", data | {"tokens_after": summary.tokens_after})
         self.checkpoints.part_changed()
         self.events.emit("summary", summary)
+
+    def add_language(self, change: LanguageChange) -> None:
+        """Report that the call goes on in another language."""
+        data = {"language": change.language, "before": change.before, "how": change.how}
+        self.report_step("language", data)
+        self.checkpoints.part_changed()
+        self.events.emit("language", change)
 
     def transfer_finished(self, outcome: TransferOutcome) -> None:
         """Report the outcome of a transfer."""

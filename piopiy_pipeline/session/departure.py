@@ -73,7 +73,7 @@ class Departure:
         self._is_typing = is_typing
         self._messages = messages
         self._cut_off = cut_off
-        self._goodbye = goodbye
+        self.goodbye = goodbye
         self._leaving: asyncio.Task[None] | None = None
 
     def leave(self, heard_s: Callable[[], float | None]) -> None:
@@ -136,7 +136,7 @@ class Departure:
                     state.control.switch("hold", False)
                 if not await self._drain.wait_until_finished(FINISH_S, longest_s=FINISH_S, or_sentence=True):
                     await self._cut_off()
-                await self._speaker.say_goodbye(self._goodbye, within_s=GOODBYE_S, interruptible=False)
+                await self._speaker.say_goodbye(self.goodbye, within_s=GOODBYE_S, interruptible=False)
         except (StageError, TimeoutError) as error:
             logger.warning("the goodbye of a call that is drained was not said: {}", error or "timeout")
         state.finish(reason, "the agent was shut down")

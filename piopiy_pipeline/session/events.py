@@ -32,6 +32,7 @@ EVENTS = {
     "flow": "a node of the call's flow is entered; a FlowStep",
     "hand_off": "another persona has the call; a HandOff",
     "collection": "a value is asked for, was collected, or was not; a CollectionEvent",
+    "language": "the caller speaks another language, and the call goes on in it; a LanguageChange",
     "summary": "a summary has taken the place of a part of the conversation; a ContextSummary",
     "transfer": "what became of a transfer; a TransferOutcome",
     "error": "a provider failed; a CallError",

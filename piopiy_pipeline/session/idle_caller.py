@@ -38,6 +38,11 @@ class IdleCaller:
         self._asked = 0
         self._caller_spoke_at = float("-inf")
 
+    def reword(self, lines: Sequence[str]) -> None:
+        """Say these in place of as many others."""
+        if len(lines) == len(self._lines):
+            self._lines = tuple(lines)
+
     def check(self, quiet_s: float, *, caller_spoke_at: float, busy: bool) -> IdleStep | None:
         """Decide what is said now.
 

@@ -11,11 +11,14 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.arguments import check_kind
+from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan, FlowSource, author_of
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.languages.call_languages import CallLanguages
+from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, spoken_languages
 from piopiy_pipeline.session.model.summaries import ContextSummaries, Summaries
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class LedCall:
     _run: PipelineRun | None
     _state: CallState
     _flow: FlowSetup | None = None
+    _languages: CallLanguages | None = None
 
     def __init__(self) -> None:
         self._personas: dict[str, Persona] = {}
@@ -112,6 +116,36 @@ class LedCall:
         """
         if (summaries := Summaries.of(how)) is not None:
             ContextSummaries(self._state, context, model, summaries, between_turns=lambda: self.between_turns)
+
+    def follow_language(
+        self, chain: CallPipeline, context: LLMContext, languages: Mapping[str, SpokenLanguage | None]
+    ) -> None:
+        """Have STT, TTS and model follow the language that the caller speaks. Say it before `run`, of the whole chain.
+
+        Args:
+            chain: The pipeline.
+            context: The conversation that the model sees.
+            languages: By their codes, with how each is spoken, the first one first. See `VoiceAgent`.
+
+        Raises:
+            ValueError: There is no such language, only one, or a voice that the chain does not have.
+            TypeError: It is no mapping of languages.
+        """
+        known = spoken_languages(languages)
+        if known:
+            self._languages = CallLanguages(
+                self._state,
+                chain,
+                context,
+                known,
+                changed=lambda code: None if self._run is None else self._run.speak_in(code),
+                say=lambda text: None if self._run is None else self._run.speaker.say(text),
+            )
+
+    @property
+    def language(self) -> str:
+        """The language in which the call is, of those of `follow_language`. Empty without them."""
+        return "" if self._languages is None else self._languages.current
 
     # ------------------------------------------------------------------ hand-off
 

@@ -182,6 +182,7 @@ class PipelineRun:
             has_voice=(has_voice := any(isinstance(service, TTSService) for service in services)),
             can_ask=has_voice or any(is_realtime(service) for service in services),
         )
+        self._idle_by_default = options.idle is True
         self._guard = monitor.guard
         self._eager: EagerAnswers | None = None
         self._realtime = realtime_run_of(
@@ -279,6 +280,13 @@ class PipelineRun:
             self.hang_up(final=asked == "final")
         if self.flow is not None:
             self._state.spawn(self.flow.begin(), "flow")
+
+    def speak_in(self, language: str) -> None:
+        """Say in this language what the author has not worded."""
+        phrases = phrases_in(language)
+        self._silence.speak_as(phrases, idle=self._idle_by_default)
+        self._failures.ask_again = phrases.ask_again
+        self.departure.goodbye = phrases.drained
 
     def hang_up(self, drain_s: float = 5, *, final: bool = True) -> None:
         """End the call when the bot has said what it begins to say within `drain_s` seconds. Returns at once.

@@ -100,6 +100,7 @@ class SilenceFiller:
         self._monitor = monitor
         self._speaker = speaker
         self._output = output
+        self._own_words = filler is None or filler.says is not None
         says = None if filler is None else phrases.filler if filler.says is None else filler.says
         self._says = says if has_voice or isinstance(says, Path) else None
         self._recording: bytes | None = None
@@ -121,6 +122,13 @@ class SilenceFiller:
                 logger.error("the filler cannot be read: {}", error)
             else:
                 self._recording = pcm.tobytes()
+
+    def speak_as(self, phrases: Phrases, *, idle: bool) -> None:
+        """Speak another language from now on: what the author has not worded, and with `idle` the questions."""
+        if not self._own_words and self._says:
+            self._says = phrases.filler
+        if idle:
+            self._idle.reword(phrases.idle)
 
     def due(self) -> float | None:
         """Return when `check` will have something to do about a caller who waits."""

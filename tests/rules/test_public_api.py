@@ -25,8 +25,9 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
         "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage",
-        "ContextSummary", "EndReason", "Filler", "FlowStep", "HandOff", "Persona", "SpokenText", "StageError",
-        "StreamLimits", "Summaries", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
+        "ContextSummary", "EndReason", "Filler", "FlowStep", "HandOff", "LanguageChange", "Persona",
+        "SpokenLanguage", "SpokenText", "StageError", "StreamLimits", "Summaries", "TransferOutcome", "Turn",
+        "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
@@ -40,10 +41,8 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.gateway": ["Gateway", "GatewayConfig", "GatewayError"],
     "piopiy_pipeline.session": [
         "Call", "CallError", "CallState", "Callback", "ClientMessage", "CollectionEvent",
-        "DEFAULT_ERROR_LINE", "Filler", "Persona",
-        "PipelineHook", "Post", "ResumableState", "Session", "StreamLimits", "Summaries", "TransferOutcome",
-        "current_call",
-        "resumable_from",
+        "DEFAULT_ERROR_LINE", "Filler", "Persona", "PipelineHook", "Post", "ResumableState", "Session",
+        "SpokenLanguage", "StreamLimits", "Summaries", "TransferOutcome", "current_call", "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],
     "piopiy_pipeline.testing": sorted([

@@ -91,7 +91,7 @@ class ProviderFailures:
         self._drain = drain
         self._client = client
         self._error_line = error_line
-        self._ask_again = ask_again
+        self.ask_again = ask_again
         self._errors = 0
         self._stages = StageErrors(pipeline)
         self._voice = VoiceProgress(state.now())
@@ -305,7 +305,7 @@ class ProviderFailures:
         if action is RecoveryAction.END:
             line = CLOSING_LINE
         elif culprit == "stt" and line == DEFAULT_ERROR_LINE:
-            line = self._ask_again
+            line = self.ask_again
         speaks = self._pipeline.typed or any(isinstance(s, TTSService) for s in services_of(self._pipeline))
         if culprit == "tts" or not speaks:  # the bot has no voice to apologise with
             await self._output.queue_frame(recorded_apology())

@@ -31,6 +31,7 @@ class Event:
             backchannel (text),
             bot_turn (text, interrupted), tool (name, arguments, number), tool_result (name, result, number),
             flow (node, before, function: a node of the call's flow is entered),
+            language (language, before, how: the call goes on in another one),
             summary (messages, text: it stands for so many messages of the conversation),
             hand_off (agent, before, context: another persona has the call),
             error (stage, message), gap (seconds: silence within the bot's speech), packet_lost (direction, seq),

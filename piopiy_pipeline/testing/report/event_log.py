@@ -25,7 +25,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 
-from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, FlowStep, HandOff, Turn
+from piopiy_pipeline.call import CallEnd, CallInfo, ContextSummary, FlowStep, HandOff, LanguageChange, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError, CollectionEvent
 from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -142,6 +142,7 @@ class AgentLog:
         call.on("flow", lambda step: self._flow(call, step))
         call.on("hand_off", self._hand_off)
         call.on("summary", self._summary)
+        call.on("language", self._language)
         call.on("collection", self._collection)
         call.on("error", self._error)
         call.on("end", self._ended)
@@ -169,6 +170,9 @@ class AgentLog:
 
     def _summary(self, summary: ContextSummary) -> None:
         self.add("summary", messages=summary.messages, text=summary.text)
+
+    def _language(self, change: LanguageChange) -> None:
+        self.add("language", language=change.language, before=change.before, how=change.how)
 
     def _hand_off(self, change: HandOff) -> None:
         self.add("hand_off", agent=change.agent, before=change.before, context=change.context)

@@ -73,6 +73,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
         "",
         f"the flow goes to {d['node']!r}" + (f" by {d['function']}" if d["function"] else ""),
     ),
+    "language": lambda d: ("", f"the call goes on in {d['language']}"),
     "summary": lambda d: ("", f"a summary stands for {d['messages']} messages"),
     "hand_off": lambda d: ("", f"{d['agent'] or 'the first one'} has the call now"),
     "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),

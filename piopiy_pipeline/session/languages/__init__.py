@@ -1,0 +1,1 @@
+"""The caller's language: noticed, and followed where the author allows it."""

@@ -1,0 +1,122 @@
+"""`CallLanguages`: notices which language the caller of one call speaks, and has STT, TTS and model follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from loguru import logger
+from pipecat.frames.frames import Frame, TranscriptionFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.processors.frame_processor import FrameProcessor
+
+from piopiy_pipeline.call import LanguageChange
+from piopiy_pipeline.compat.frame_taps import watch_taken
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.hand_off.voice_change import VoiceChange
+from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence
+from piopiy_pipeline.session.languages.language_guess import guess_language, is_installed, load_guesser
+from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, base_of, name_of
+
+__all__ = ["CallLanguages"]
+
+MAX_CHANGES = 6
+"""A call changes its language no more often: who mixes two gets one of them."""
+PART = "language"
+
+
+class CallLanguages:
+    """The languages of one call. Make it before the pipeline runs.
+
+    Args:
+        state: The call.
+        pipeline: Its stages.
+        context: Its conversation.
+        languages: Those of the bot, the first one first.
+        changed: Called with the language when it has changed.
+        say: Says a sentence.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        pipeline: CallPipeline,
+        context: LLMContext,
+        languages: Mapping[str, SpokenLanguage],
+        *,
+        changed: Callable[[str], None],
+        say: Callable[[str], Any],
+    ) -> None:
+        self._state = state
+        self._context = context
+        self._languages = languages
+        self._by_base = {base_of(code): code for code in languages}
+        self._first = next(iter(languages))
+        self._changed = changed
+        self._say = say
+        self._voice = VoiceChange(pipeline)
+        for how in languages.values():
+            self._voice.check(how.voice)
+        self._evidence = LanguageEvidence(tuple(self._by_base), base_of(self._first))
+        self._turn: list[str] = []
+        self._changes = 0
+        self.current = self._first
+        """The language in which the call is."""
+        if not is_installed():
+            logger.warning(
+                "languages: only what the STT reports counts, because the words of a caller tell their language with "
+                "the extra 'languages' only: pip install 'piopiy-pipeline[languages]'"
+            )
+        user = pipeline.find(LLMUserAggregator)
+        if isinstance(user, LLMUserAggregator):
+            watch_taken(user, self._heard, TranscriptionFrame)
+        state.events.on("user_turn", self._turn_over)
+        state.events.on("answered", self._begin)
+        state.checkpoints.parts[PART] = lambda: None if self.current == self._first else self.current
+
+    async def _begin(self, _: object) -> None:
+        """Load the model, and go on in the language in which another instance has left the call."""
+        kept = self._state.checkpoints.kept_part(PART)
+        if isinstance(kept, str) and kept in self._languages:
+            await self._follow(kept)
+        await load_guesser()
+
+    async def _heard(self, stage: FrameProcessor, frame: Frame) -> None:
+        """Take words of the caller before they are in the conversation, so that their answer is in their language."""
+        if not isinstance(frame, TranscriptionFrame) or not frame.text.strip():
+            return
+        self._turn.append(frame.text)
+        text = " ".join(self._turn)
+        reported = base_of(str(frame.language)) if frame.language else None
+        guess = guess_language(text, self._by_base)
+        wanted = self._evidence.heard(len(text.split()), reported=reported, guess=guess)
+        if wanted is None or self._changes >= MAX_CHANGES:
+            return
+        self._changes += 1
+        await self._change(self._by_base[wanted], "reported" if reported == wanted else "words")
+
+    def _turn_over(self, _: object) -> None:
+        self._turn.clear()
+        self._evidence.turn_over()
+
+    async def _change(self, language: str, how: str) -> None:
+        before = self.current
+        await self._follow(language)
+        name = name_of(language)
+        note = (
+            self._languages[language].instructions
+            or f"The caller speaks {name}. Answer in {name} from now on."
+        )
+        self._context.add_message({"role": "developer", "content": note})
+        self._state.add_language(LanguageChange(language, before, how))
+        if says := self._languages[language].says:
+            self._say(says)
+
+    async def _follow(self, language: str) -> None:
+        first = language == self._first
+        await self._voice.change(self._languages[language].voice, None if first else language)
+        self.current = language
+        self._evidence.changed(base_of(language))
+        self._changed(language)

@@ -1,0 +1,94 @@
+"""Which language the caller speaks, by what they have said so far. Without I/O.
+
+One foreign word is no language: a name, a dish, a "merci". So words count, of clear turns, until there are enough of
+them; a turn in the call's own language takes everything back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+__all__ = ["ENOUGH", "LEAST_WORDS", "LanguageEvidence", "LanguageGuess"]
+
+ENOUGH = 5.0
+"""So many words in another language are evidence: one sentence, or two short ones."""
+LEAST_WORDS = 2
+"""A turn of fewer words says nothing, by its words."""
+MOST_WORDS = 8
+"""Of a longer turn no more count, so that a misheard one does not weigh too much."""
+CLEAR = 0.85
+"""A turn is clear whose language is that likely, among those of the bot."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageGuess:
+    """What a text is in, among the languages of a bot.
+
+    Attributes:
+        language: The most likely one.
+        likelihood: How likely, 0 to 1.
+    """
+
+    language: str
+    likelihood: float
+
+
+class LanguageEvidence:
+    """Sums up what speaks for another language than the call's.
+
+    Args:
+        languages: The languages of the bot, without regions.
+        current: The one in which the call is.
+    """
+
+    def __init__(self, languages: Collection[str], current: str) -> None:
+        self._languages = frozenset(languages)
+        self.current = current
+        self._sum: dict[str, float] = {}  # of turns that are over
+        self._turn: tuple[str, float] | None = None  # what the turn under way adds
+        self._detects = False
+
+    def heard(self, words: int, *, reported: str | None, guess: LanguageGuess | None) -> str | None:
+        """Take what was heard of the turn so far.
+
+        Args:
+            words: How many words.
+            reported: The language that the STT reports, without its region. None: none.
+            guess: What the words are in. None: nobody knows.
+
+        Returns:
+            The language to change to, or None.
+        """
+        if reported is not None and reported != self.current:
+            self._detects = True  # an STT that always reports what it was told to hear tells nothing
+        language, likelihood = (
+            (reported, 1.0)
+            if self._detects and reported is not None
+            else (guess.language, guess.likelihood)
+            if guess is not None and words >= LEAST_WORDS
+            else ("", 0.0)
+        )
+        self._turn = None
+        if language in self._languages and likelihood >= CLEAR:
+            self._turn = language, min(words, MOST_WORDS) * likelihood
+        if self._turn is None or language == self.current:
+            return None
+        return language if self._sum.get(language, 0.0) + self._turn[1] >= ENOUGH * CLEAR else None
+
+    def turn_over(self) -> None:
+        """Note that the caller's turn is over."""
+        if self._turn is None:
+            return
+        language, weight = self._turn
+        self._turn = None
+        if language == self.current:
+            self._sum.clear()
+        else:
+            self._sum[language] = self._sum.get(language, 0.0) + weight
+
+    def changed(self, language: str) -> None:
+        """Note that the call is in this language now."""
+        self.current = language
+        self._sum.clear()
+        self._turn = None

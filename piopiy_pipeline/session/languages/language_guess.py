@@ -1,0 +1,51 @@
+"""Which language a text is in, by py3langid (BSD, 5 MB, the extra `languages`). It loads for a second, off the loop."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection
+from importlib.util import find_spec
+from typing import Any
+
+from piopiy_pipeline.offload import offload
+from piopiy_pipeline.session.languages.language_evidence import LanguageGuess
+
+__all__ = ["guess_language", "is_installed", "load_guesser"]
+
+MAX_CHARACTERS = 400
+"""So much of a turn is looked at: a guess takes half a millisecond then."""
+_guessers: list[Any] = []
+
+
+def is_installed() -> bool:
+    """Return whether the extra `languages` is there."""
+    return find_spec("py3langid") is not None
+
+
+async def load_guesser() -> None:
+    """Load the model, once in a process."""
+    if not _guessers and is_installed():
+        guesser = await offload(_load)
+        if not _guessers:
+            _guessers.append(guesser)
+
+
+def _load() -> Any:
+    langid = importlib.import_module("py3langid.langid")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+
+
+def guess_language(text: str, languages: Collection[str]) -> LanguageGuess | None:
+    """Return what a text is in, among some languages. None: nobody knows, or the model is not loaded."""
+    if not _guessers:
+        return None
+    among = {
+        language: float(likelihood)
+        for language, likelihood in _guessers[0].rank(text[-MAX_CHARACTERS:])
+        if language in languages
+    }
+    total = sum(among.values())
+    if not total:
+        return None
+    best = max(among, key=lambda language: among[language])
+    return LanguageGuess(best, among[best] / total)

@@ -1,0 +1,132 @@
+"""A call whose caller speaks another language: what follows, when, and what the next agent knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import Frame
+from pipecat.services.settings import STTSettings, TTSSettings
+
+from piopiy_pipeline.call import LanguageChange
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage
+from piopiy_pipeline.testing import AgentLoss, Caller, Replies, ScriptedLLM, simulate
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.calls import AUDIO
+from tests.support.services import ScriptedSTT, ToneTTS
+
+pytest.importorskip("py3langid")
+
+RECORDING = AUDIO / "booking/01-people.wav"
+GERMAN = "Guten Tag, ich möchte gerne einen Tisch reservieren."
+ENGLISH = "Sorry, I would rather speak English with you."
+
+
+class Voice(ToneTTS):
+    """Keeps with which voice and in which language each sentence was said."""
+
+    def __init__(self, spoken: list[tuple[str, str, str]]) -> None:
+        super().__init__()
+        self.spoken = spoken
+        self._settings = TTSSettings(model=None, voice="ann", language="en")
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        settings: Any = self.settings
+        self.spoken.append((str(settings.voice), str(settings.language), text))
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+class Desk:
+    """A bot of two languages, and what became of them."""
+
+    def __init__(self, *heard: str, **german: Any) -> None:
+        self.heard = heard
+        self.german = SpokenLanguage(**({"voice": "katja"} | german))
+        self.spoken: list[tuple[str, str, str]] = []
+        self.changes: list[LanguageChange] = []
+        self.messages: list[Any] = []
+        self.languages: list[str] = []
+        self.stt: list[ScriptedSTT] = []
+
+    async def __call__(self, call: Call) -> None:
+        agent = VoiceAgent(
+            instructions="Be brief.", greeting="Hello.", languages={"en": None, "de": self.german}
+        )
+        agent.on("language", self.changes.append)
+        llm = ScriptedLLM(Replies(otherwise="Aha."))
+        stt = ScriptedSTT(list(self.heard))
+        stt._settings = STTSettings(model=None, language="en")
+        self.stt.append(stt)
+        await agent.Action(stt=stt, llm=llm, tts=Voice(self.spoken))
+        try:
+            await agent.start()
+        finally:
+            assert agent.context is not None
+            self.messages = list(agent.context.get_messages())
+            self.languages.append(call.language)
+
+
+def talk(*words: str) -> Caller:
+    caller = Caller()
+    for each in words:
+        caller = caller.say(each).pause(1)
+    return caller
+
+
+def test_voice_recogniser_and_model_follow_before_the_answer() -> None:
+    desk = Desk(GERMAN, ENGLISH, says="Gerne auf Deutsch.")
+    call = simulate(desk, Caller().say(RECORDING).say(RECORDING))
+    assert [(each.language, each.before, each.how) for each in desk.changes] == [
+        ("de", "en", "words"),
+        ("en", "de", "words"),
+    ]
+    assert desk.spoken[0] == ("ann", "en", "Hello.")
+    assert ("katja", "de", "Gerne auf Deutsch.") in desk.spoken
+    assert ("katja", "de", "Aha.") in desk.spoken
+    assert desk.spoken[-1] == ("ann", "en", "Aha.")
+    notes = [message["content"] for message in desk.messages if message["role"] == "developer"]
+    assert notes == [
+        "The caller speaks German. Answer in German from now on.",
+        "The caller speaks English. Answer in English from now on.",
+    ]
+    first = next(at for at, message in enumerate(desk.messages) if message["content"] == GERMAN)
+    assert desk.messages[first - 1]["content"] == notes[0], "the model knows it when it reads the turn"
+    assert [event.data["language"] for event in call.of("language")] == ["de", "en"]
+
+
+def test_a_text_chat_follows_by_its_words_and_one_foreign_word_changes_nothing() -> None:
+    desk = Desk(instructions="Antworte auf Deutsch.")
+    simulate(desk, talk("Merci!", "A table for four, please.", "Danke", GERMAN), by="text")
+    assert [each.language for each in desk.changes] == ["de"]
+    assert desk.messages[-3]["content"] == "Antworte auf Deutsch."
+    assert desk.languages == ["de"]
+
+
+def test_a_call_changes_its_language_a_bounded_number_of_times() -> None:
+    desk = Desk()
+    simulate(desk, talk(*[GERMAN, ENGLISH] * 6), by="text")
+    assert len(desk.changes) == 6
+
+
+def test_the_next_agent_goes_on_in_the_language_of_the_call() -> None:
+    desk = Desk(GERMAN, "Ja.", "Ja.")
+    losses = [AgentLoss("bot_turn", number=2, after_s=0.3)]
+    simulate(desk, Caller().say(RECORDING).pause(3).say(RECORDING), losses=losses)
+    assert len(desk.changes) == 1, "it is not noticed again"
+    assert desk.languages[-1] == "de"
+    assert desk.spoken[-1][:2] == ("katja", "de")
+
+
+def test_what_the_author_has_not_worded_is_said_in_the_callers_language() -> None:
+    desk = Desk(GERMAN)
+    simulate(desk, Caller().say(RECORDING).pause(40))
+    assert any(text == "Sind Sie noch da?" for _, _, text in desk.spoken)
+
+
+def test_a_voice_that_is_not_there_is_a_mistake_before_the_call() -> None:
+    desk = Desk(voice=ToneTTS())
+    call = simulate(desk, Caller())
+    assert "is not among the services" in call.end_detail
