@@ -16,6 +16,7 @@ from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
 from piopiy_pipeline.compat.pipecat import intercept_tts
+from piopiy_pipeline.session.limits.joined_sound import join_sound
 from piopiy_pipeline.session.limits.sound_pieces import piece_bytes, pieces_of
 from piopiy_pipeline.session.limits.speech_budget import SpeechBudget
 from piopiy_pipeline.session.limits.stage_flow import LoopShare
@@ -68,6 +69,7 @@ class VoiceGuard:
         self._late_s = 0.0  # sound that has come for them since
         self._heard = asyncio.Event()
         self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
+        join_sound(service)
         watch_pushes(service, self._pushes, TTSAudioRawFrame)
         watch_processed(service, self._processed, InterruptionFrame)
 

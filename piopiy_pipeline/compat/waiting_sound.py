@@ -1,0 +1,81 @@
+"""What waits in the queues of pipecat's voices: the last item of an audio context can be put in the place of another.
+
+pipecat appends each piece of sound to a queue of its context, and has no way to look at what waits there. Only the
+agent's side may import this module: the gateway does without pipecat.
+
+Tested in `tests/session/limits/test_joined_sound.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pipecat.services.tts_service import TTSService
+from pipecat.utils.context.audio_context_manager import AudioContextManager
+
+from piopiy_pipeline.compat import CompatError, check_attributes, check_parameters
+
+__all__ = ["check", "join_waiting"]
+
+PIPECAT = ">=1.14,<1.15"
+
+
+def join_waiting(service: TTSService, join: Callable[[Any, Any], Any | None]) -> None:
+    """Have what is appended to an audio context of a voice joined with the last item that waits there.
+
+    Args:
+        service: The voice, before it runs.
+        join: Takes the item that waits, and the one that comes. Returns what is to wait in the place of both, or None:
+            then both wait.
+    """
+    manager = service._audio_context_manager
+    append = manager.append
+
+    async def append_or_join(context_id: str, item: Any) -> None:
+        queue = manager._contexts.get(context_id)
+        waiting = None if queue is None else _items(queue)
+        if waiting and context_id not in manager._remainders:  # half a sample stands before what comes
+            both = join(waiting[-1], item)
+            if both is not None:
+                waiting[-1] = both
+                return
+        await append(context_id, item)
+
+    manager.append = append_or_join  # type: ignore[method-assign]
+
+
+def _items(queue: asyncio.Queue[Any]) -> deque[Any]:
+    return queue._queue  # type: ignore[attr-defined, no-any-return]
+
+
+def check() -> None:
+    """Check that pipecat and asyncio are inside as this module needs it.
+
+    Raises:
+        CompatError: Says what an upgrade has changed.
+    """
+    used = [
+        (TTSService, "_audio_context_manager"),
+        (TTSService, "append_to_audio_context"),
+        (AudioContextManager, "append"),
+        (AudioContextManager, "_contexts"),
+        (AudioContextManager, "_remainders"),
+    ]
+    check_attributes("pipecat-ai", used, written_for=PIPECAT, used_in=__name__)
+    check_parameters(
+        "pipecat-ai",
+        AudioContextManager.append,
+        ("context_id", "item"),
+        written_for=PIPECAT,
+        used_in=__name__,
+    )
+    if not isinstance(getattr(asyncio.Queue(), "_queue", None), deque):
+        raise CompatError(
+            "Python", "asyncio.Queue keeps no deque", written_for=">=3.11,<3.15", used_in=__name__
+        )
+
+
+check()
