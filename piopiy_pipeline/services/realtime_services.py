@@ -7,7 +7,14 @@ from typing import Any
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-__all__ = ["detects_turns", "is_gemini_live", "is_realtime", "leave_turns_to_us", "may_leave_answers"]
+__all__ = [
+    "detects_turns",
+    "has_known_protocol",
+    "is_gemini_live",
+    "is_realtime",
+    "leave_turns_to_us",
+    "may_leave_answers",
+]
 
 
 def is_realtime(stage: object) -> bool:
@@ -38,6 +45,11 @@ def is_gemini_live(service: FrameProcessor) -> bool:
 def _is_a(service: FrameProcessor, name: str) -> bool:
     """Return whether a service is of a class, which is not imported for it: that takes a provider's package."""
     return any(kind.__name__ == name for kind in type(service).__mro__)
+
+
+def has_known_protocol(service: FrameProcessor) -> bool:
+    """Return whether it is known how to tell the service's provider what to say, and what was heard."""
+    return hasattr(type(service), "send_client_event") or is_gemini_live(service)
 
 
 def leave_turns_to_us(service: FrameProcessor) -> None:

@@ -13,7 +13,8 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from piopiy_pipeline.services.realtime_services import detects_turns, leave_turns_to_us
+from piopiy_pipeline.services.realtime_services import detects_turns, has_known_protocol, leave_turns_to_us
+from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
 from piopiy_pipeline.turns.realtime_turns import RealtimeTurns, realtime_turns
 from piopiy_pipeline.turns.strategies import Interruption
@@ -47,8 +48,15 @@ def realtime_stages(
         interruption: What a sound over the bot's speech does.
 
     Raises:
+        StageError: Nothing is known of the provider's protocol.
         ValueError: A value cannot work.
     """
+    if not has_known_protocol(llm):
+        raise StageError(
+            f"{type(llm).__name__} cannot be told yet what to say, and what was heard: use OpenAI's realtime "
+            "service, one of the same protocol, or Gemini Live; or put it into a chain of your own",
+            "llm",
+        )
     provider = turns == "provider" or (turns is None and detects_turns(llm))
     found: RealtimeTurns | None = None
     if isinstance(turns, UserTurnStrategies):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pipecat.frames.frames import Frame
@@ -45,17 +46,20 @@ class RealtimeTurns:
     asks: bool = False
     policy_end: PolicyTurnEnd | None = None
     provider_end: ProviderTurnEnd | None = None
+    in_session: Callable[[dict[str, Any]], None] | None = None
+    """Changes the settings of a session so that it does what is decided here."""
     is_old: Callable[[Frame], bool] = field(default=lambda _: True)
     """Whether a transcript is of speech that was decided on already."""
 
-    def in_session(self, session: dict[str, Any]) -> None:
-        """Change the settings of a session so that it does what is decided here."""
-        hearing = session.setdefault("audio", {}).setdefault("input", {})
-        if hearing.get("transcription") is None:
-            hearing["transcription"] = {"model": "gpt-4o-mini-transcribe"}
-        if self.asks:
-            detection = hearing.get("turn_detection") or {"type": "server_vad"}
-            hearing["turn_detection"] = detection | {"create_response": False, "interrupt_response": False}
+
+def _settings_of(session: dict[str, Any], *, asks: bool) -> None:
+    """Change the settings of OpenAI's session: the caller's words are written down, and `asks` leaves answers to us."""
+    hearing = session.setdefault("audio", {}).setdefault("input", {})
+    if hearing.get("transcription") is None:
+        hearing["transcription"] = {"model": "gpt-4o-mini-transcribe"}
+    if asks:
+        detection = hearing.get("turn_detection") or {"type": "server_vad"}
+        hearing["turn_detection"] = detection | {"create_response": False, "interrupt_response": False}
 
 
 def realtime_turns(
@@ -106,6 +110,8 @@ def realtime_turns(
         found.strategies = UserTurnStrategies(
             start=_provider_starts(interruption, output, vad, asks=found.asks), stop=[end]
         )
+    if may_leave_answers(service):
+        found.in_session = partial(_settings_of, asks=found.asks)
     strategies: list[Any] = [*(found.strategies.start or []), *(found.strategies.stop or [])]
     for strategy in strategies:
         hear_no_old_words(strategy, lambda frame: found.is_old(frame))

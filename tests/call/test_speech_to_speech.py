@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pipecat.frames.frames import LLMServiceMetadataFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Stalls, Tool, Voice
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Stalls, Tool, Voice, replay
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
@@ -260,6 +262,23 @@ def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(loss: Ag
 
 
 # ---------------------------------------------------------------------- what cannot work
+
+
+def test_a_provider_whose_protocol_is_not_known_is_a_sentence() -> None:
+    class SomeRealtimeService(ScriptedLLM):
+        def service_metadata_frame(self) -> LLMServiceMetadataFrame:
+            return LLMServiceMetadataFrame(service_name="some", is_realtime_service=True)
+
+    call = Case().call(Caller().pause(1), action={"llm": SomeRealtimeService(["Hello."])})
+    assert "SomeRealtimeService cannot be told yet what to say" in call.end_detail
+
+
+def test_a_recorded_call_cannot_be_replayed_and_says_why(tmp_path: Path) -> None:
+    case = Case("For how many?", texts=TWO)
+    case.call(Caller().say(PEOPLE), record=tmp_path)
+    (file,) = tmp_path.iterdir()
+    replayed = replay(file, case.bot)
+    assert "cannot be replayed" in str(replayed.differences)
 
 
 @pytest.mark.parametrize(

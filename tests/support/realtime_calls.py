@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipecat.services.llm_service import LLMService
@@ -42,6 +43,7 @@ class Case:
         self.server: Any = self.make_server(Replies(*replies, faults=reply_faults), ears=ears, **options)
         self.agents: list[VoiceAgent] = []
         """One for each process that had the call."""
+        self.bot: Callable[[str], Awaitable[None]]
 
     def call(
         self,
@@ -53,6 +55,7 @@ class Case:
         watch: Callable[[VoiceAgent], None] = lambda _: None,
         run: Callable[[VoiceAgent], Awaitable[Any]] = VoiceAgent.start,
         losses: Sequence[AgentLoss] = (),
+        record: Path | None = None,
         seed: int = 0,
     ) -> SimulatedCall:
         """Have a caller call the bot."""
@@ -67,7 +70,8 @@ class Case:
             await made.Action(**{"llm": llm, **(action or {})})
             await run(made)
 
-        return simulate(bot, caller, seed=seed, losses=losses)
+        self.bot = bot
+        return simulate(bot, caller, seed=seed, losses=losses, record=record)
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         """Make the provider's service of pipecat's."""

@@ -41,6 +41,8 @@ from piopiy_pipeline.capture.format import Kind
 from piopiy_pipeline.capture.provider_taps import services_in
 from piopiy_pipeline.compat.pipecat import makes_text_frames, push_llm_text, user_id, wrap_audio_in_frames
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
 
@@ -92,12 +94,21 @@ def put_recorded_providers(
         give_up: Called with a sentence if the replay cannot go on, because the model got a question that the
             capture
             does not answer.
+
+    Raises:
+        StageError: A model hears and speaks itself.
     """
     script = _Script(book, transcripts, give_up)
-    for _, service in services_in(chain):
+    for name, service in services_in(chain):
         kind = kind_of(service)
         if kind is None or runs_locally(service):
             continue
+        if is_realtime(service):
+            raise StageError(
+                "a model that hears and speaks itself cannot be replayed: what it has said is not in the "
+                "recording",
+                name,
+            )
         service.__class__ = _CLASSES[kind]
         service.replay_script = script  # type: ignore[attr-defined]  # its class has it now
         if isinstance(service, ReplayedTTS):
