@@ -83,7 +83,7 @@ ears=moonshine
 moonshine="moonshine-voice==0.0.73"
 case "${1:-}" in
 run) extras=piper,espeak,meaning mb=345 done=.runs ;;
-"") extras=piper,espeak,meaning,test mb=450 done=.installed ;;
+"") extras=piper,espeak,meaning,test mb=470 done=.installed ;;
 *) fail "usage: sh scripts/setup.sh [run]" ;;
 esac
 

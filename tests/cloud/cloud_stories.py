@@ -16,8 +16,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.audio.playout import Playout
 from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.gateway.cloud.config import CloudConfig
@@ -114,9 +116,19 @@ async def place(*, agent: bool = True, **settings: Any) -> AsyncIterator[Place]:
 
 async def whole_call() -> dict[str, Any]:
     """A call whose caller interrupts the greeting, presses a key, is muted, and leaves."""
+    cleared_s: list[float] = []
+    clear = Playout.clear
+
+    def noted_clear(playout: Playout, epoch: int) -> int:
+        position = clear(playout, epoch)
+        cleared_s.append(position / playout.rate)
+        return position
+
     async with place() as here:
         cloud = here.cloud
         await here.takes("one")
+        patched = mock.patch.object(Playout, "clear", noted_clear)
+        patched.start()
         before = await cloud.heard_until("one", 1.0)
         await cloud.do("play", job="one", wav=SPEECH)
         await eventually(lambda: any(turn.interrupted for turn in here.calls[0].transcript), 15)
@@ -138,6 +150,7 @@ async def whole_call() -> dict[str, Any]:
             "identity": accepted["identity"],
             "before_s": before["loud_s"],
             "heard_s": heard["loud_s"],
+            "cleared_s": cleared_s[0],
             "heard_text": turn.text,
             "keys": here.keys,
             "reason": end.reason,

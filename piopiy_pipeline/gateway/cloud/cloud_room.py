@@ -134,10 +134,8 @@ class CloudRoom:
         self._more.set()
 
     def clear(self) -> None:
-        """Drop what waits and was not heard."""
+        """Drop what waits for LiveKit's client. What that has is heard: it has left the playout, and is short."""
         self._waiting.clear()
-        if self._source is not None and not self._over:
-            self._source.clear_queue()
 
     def press(self, digits: str) -> None:
         """Press telephone keys towards the caller."""

@@ -7,6 +7,7 @@ at once, so that the cloud asks another worker.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ class CloudWorker:
             runtime=f"piopiy_pipeline/{__version__}",
         )
         self._worker.on_job(self._on_job)
+        # Its warnings are of calls that end and servers that are older; what matters the rooms tell themselves.
+        logging.getLogger("livekit").setLevel(logging.ERROR)
         switchboard.drain.on_change.append(self._drain)
         self.look_again()
 
