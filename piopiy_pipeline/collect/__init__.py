@@ -20,7 +20,7 @@ from piopiy_pipeline.collect.functions import (
     collect_value,
     confirm,
 )
-from piopiy_pipeline.collect.phrases import CollectPhrases
+from piopiy_pipeline.collect.phrases import CollectPhrases, collect_phrases_in
 from piopiy_pipeline.collect.postal_address import Address
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader
 
@@ -38,6 +38,7 @@ __all__ = [
     "collect_digits",
     "collect_email",
     "collect_phone_number",
+    "collect_phrases_in",
     "collect_value",
     "confirm",
 ]

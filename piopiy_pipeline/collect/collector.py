@@ -195,7 +195,14 @@ class Collector(Generic[T]):
 
     # ------------------------------------------------------------------ what the caller does: nothing here waits
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether it is decided that the value is there, or is not to be had: what comes later is not for it."""
+        return bool(self._acts) and self._acts[-1].doing in (Doing.FINISH, Doing.FAIL)
+
     def _on_turn(self, text: str) -> None:
+        if self._is_over:
+            return
         self._look_at_cut_off()
         self._decided(self._collection.hear(text))
 
@@ -247,6 +254,8 @@ class Collector(Generic[T]):
             self._collection.was_heard(self._turns.cut_off)
 
     def _entered(self, keys: str) -> None:
+        if self._is_over:
+            return
         self._look_at_cut_off()
         self._keys = ""
         if self._timer is not None:

@@ -33,9 +33,9 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
     "piopiy_pipeline.cli": ["app", "main"],
     "piopiy_pipeline.collect": [
-        "Address", "CollectPhrases", "Collected", "NoValueReason", "NotCollected", "Reading", "ValueReader", "as_tool",
-        "collect_address", "collect_date", "collect_digits", "collect_email", "collect_phone_number", "collect_value",
-        "confirm",
+        "Address", "CollectPhrases", "Collected", "NoValueReason", "NotCollected", "Reading", "ValueReader",
+        "as_tool", "collect_address", "collect_date", "collect_digits", "collect_email",
+        "collect_phone_number", "collect_phrases_in", "collect_value", "confirm",
     ],
     "piopiy_pipeline.compat": ["CompatError", "check_attributes", "check_parameters"],
     "piopiy_pipeline.gateway": ["Gateway", "GatewayConfig", "GatewayError"],

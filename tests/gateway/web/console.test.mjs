@@ -118,6 +118,21 @@ test("a flow's steps and hand-offs stand where they happened", () => {
   );
 });
 
+test("values that are collected stand where they were asked for and given", () => {
+  const conversation = new Conversation();
+  conversation.add([
+    { number: 1, at: 1, event: "collection", data: { name: "phone_number", kind: "phone_number", outcome: "begun", attempts: 0, how: "" } },
+    { number: 2, at: 9, event: "collection", data: { name: "phone_number", kind: "phone_number", outcome: "collected", attempts: 1, how: "keys", value: "+4930123456" } },
+    { number: 3, at: 12, event: "collection", data: { name: "pin", kind: "digits", outcome: "collected", attempts: 0, how: "speech" } },
+    { number: 4, at: 20, event: "collection", data: { name: "address", kind: "address", outcome: "collected", attempts: 0, how: "speech", value: { text: "23 Main Street" } } },
+    { number: 5, at: 30, event: "collection", data: { name: "email", kind: "email", outcome: "refused", attempts: 1, how: "" } },
+  ]);
+  assert.deepEqual(
+    conversation.items.map(({ speaker, words }) => [speaker, words]),
+    [["phone number", "is asked for"], ["phone number", "+4930123456 (keys)"], ["pin", "[redacted] (speech)"], ["address", "23 Main Street (speech)"], ["email", "not collected: refused"]],
+  );
+});
+
 test("an event that this page does not know changes nothing", () => {
   const conversation = new Conversation();
   conversation.add([{ number: 1, at: 0, event: "weather", data: {} }]);

@@ -161,6 +161,9 @@ export class Conversation {
       case "transfer":
         this.items.push({ kind: "transfer", to: data.to ?? "", outcome: data.outcome ?? "", detail: data.detail ?? "", at, version: 0 });
         break;
+      case "collection":
+        this.#step(String(data.name ?? "").replaceAll("_", " "), collectedInWords(data), at);
+        break;
       default:
         break; // a newer gateway may send other events
     }
@@ -217,4 +220,12 @@ export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const half = Math.floor(sorted.length / 2);
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/** @param {Object<string, any>} data @returns {string} how the collection of a value stands */
+function collectedInWords(data) {
+  if (data.outcome === "begun") return "is asked for";
+  if (data.outcome !== "collected") return `not collected: ${data.outcome ?? ""}`;
+  const value = data.value?.text ?? data.value ?? "[redacted]"; // an address has its text
+  return `${value} (${data.how ?? ""})`;
 }
