@@ -293,3 +293,51 @@ def test_what_cannot_work_is_a_sentence(action: dict[str, Any], error: str) -> N
     call = Case().call(Caller().pause(1), action=action)
     call.assert_ended(EndReason.ERROR)
     assert error in call.end_detail
+
+
+# ---------------------------------------------------------------------- in between
+
+
+def test_an_error_of_the_provider_that_ends_its_session_is_mended() -> None:
+    case = Case("For how many?", "Goodbye.", texts=TWO)
+
+    def watch(agent: VoiceAgent) -> None:
+        async def fail(_: object) -> None:
+            await case.server.session.fail("server_error", "The server had an error")
+
+        agent.on("user_turn", lambda turn: fail(turn) if turn.text == TWO[0] else None)
+
+    call = case.call(Caller().say(PEOPLE).say(YES), watch=watch)
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert len(case.server.sessions) == 2
+    assert texts(call, "bot")[-1] == "Goodbye."
+
+
+def test_the_author_has_the_model_answer_with_a_note() -> None:
+    async def note(agent: VoiceAgent) -> None:
+        async def tell(_: object) -> None:
+            await agent.call.respond("The caller is a regular.")
+
+        agent.on("answered", tell)
+        await agent.start()
+
+    case = Case("Welcome back.")
+    call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
+    assert texts(call, "bot") == ["Welcome back."]
+    assert "The caller is a regular." in [item.text() for item in case.server.session.items.values()]
+
+
+def test_keys_as_text_are_a_turn() -> None:
+    case = Case("Table seven.")
+    call = case.call(Caller().pause(4).press("7#").pause(6), agent={"dtmf": "text"})
+    assert texts(call, "bot") == [GREETING, "Table seven."]
+
+
+def test_two_interruptions_are_two_truncations() -> None:
+    case = Case(LONG, LONG, "Bye.", texts=["a table please", "no wait", "no wait"])
+    call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5).interrupt(NO_WAIT, after=1.0))
+    assert texts(call, "bot")[-1] == "Bye."
+    cuts = case.server.session.truncations
+    assert len(cuts) == 2
+    assert len({cut.item_id for cut in cuts}) == 2
+    assert cuts[0].audio_end_ms > cuts[1].audio_end_ms

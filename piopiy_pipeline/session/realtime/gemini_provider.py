@@ -79,6 +79,9 @@ class GeminiProvider:
         self._await()
         await gemini_session.ask(self._service, None if text is None else said_as_it_is(text))
 
+    async def write(self, text: str) -> None:
+        await gemini_session.note(self._service, text)
+
     async def cancel(self) -> None:
         self._awaited_until = float("-inf")
 

@@ -95,6 +95,11 @@ class OpenAIProvider:
         self.instructions = None if text is None else said_as_it_is(text)
         await realtime.ask(self._service, context)
 
+    async def write(self, text: str) -> None:
+        content = [{"type": "input_text", "text": text}]
+        item = {"type": "message", "role": "user", "content": content}
+        await self.send(ClientEvent("conversation.item.create", item=item))
+
     async def cancel(self) -> None:
         if self.answers:
             await self.send(ClientEvent(CANCEL))

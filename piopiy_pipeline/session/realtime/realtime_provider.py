@@ -51,6 +51,9 @@ class RealtimeProvider(Protocol):
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
         """Ask for an answer, or for one that is exactly this text."""
 
+    async def write(self, text: str) -> None:
+        """Put into the conversation what the caller has written."""
+
     async def cancel(self) -> None:
         """Have the answer under way given up."""
 

@@ -27,7 +27,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
+from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_pushes, watch_taken
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
@@ -47,6 +47,8 @@ UNHEARD_S = 8.0
 POLL_S = 0.05
 CUT_S = 0.2
 """How long the next answer waits for what was heard of the last one, in seconds: the playout has 0.1."""
+_BY_PROVIDER = "piopiy_by_provider"
+"""In the metadata of words that the provider has heard, and not of keys that make a turn."""
 SPEECHES = 16
 """So many stretches of the caller's speech are remembered."""
 WORDS_BEHIND_CUT_S = 0.15
@@ -113,7 +115,9 @@ class RealtimeRun:
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._cut, InterruptionFrame)
+        watch_pushes(service, self._written_down, TranscriptionFrame)
         watch_processed(user, self._words, TranscriptionFrame)
+        filter_queued(user, self._user_accepts)
         output.text.on_cut = self._heard_of
 
     # ------------------------------------------------------------------ the session
@@ -273,8 +277,32 @@ class RealtimeRun:
             self._wanted.append(_Wanted())
             self._state.spawn(self._ask(), "realtime_turn")
 
+    def _written_down(self, _service: Any, frame: Frame) -> None:
+        frame.metadata[_BY_PROVIDER] = True
+
+    def _user_accepts(self, frame: Frame, direction: FrameDirection) -> bool:
+        """Lead messages for the conversation by way of the service, which tells the provider of them."""
+        if isinstance(frame, LLMMessagesAppendFrame) and direction is FrameDirection.DOWNSTREAM:
+            self._state.spawn(self._service.queue_frame(frame), "realtime_messages")
+            return False
+        return True
+
+    async def _typed(self, user: LLMUserAggregator, text: str) -> None:
+        """Have the model answer what the caller has typed, and the provider has not heard."""
+        if self._output.has_unheard or self._answer.open:
+            await user.broadcast_interruption()
+            await asyncio.sleep(WORDS_BEHIND_CUT_S)
+        await user.push_aggregation()
+        await self._provider.write(text)
+        self._wanted.append(_Wanted())
+        await self._ask()
+
     async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
+        if _BY_PROVIDER not in frame.metadata and isinstance(frame, TranscriptionFrame):
+            if frame.text.strip():
+                self._state.spawn(self._typed(user, frame.text), "realtime_typed")
+            return
         if self._turns is not None and not self._is_old(frame):
             return  # over the bot's speech: it waits for its turn
         if wait_s := self._provider.words_wait_s:  # more of them come
@@ -304,7 +332,7 @@ class RealtimeRun:
 
     def _is_old(self, frame: Any) -> bool:
         """Whether these words of the caller say nothing about a turn: it has begun and ended without them."""
-        if self._turns is None or not self._turns.asks:
+        if self._turns is None or not self._turns.asks or _BY_PROVIDER not in frame.metadata:
             return True
         if not frame.text.strip() and not self._output.has_floor:
             return True

@@ -1,0 +1,41 @@
+"""A speech-to-speech call over real sockets: gateway, agent and the provider's server, on the clock of the wall."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.testing import OpenAIRealtimeServer, Replies, Transcripts
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.calls import house
+from tests.support.realtime_calls import GREETING, LONG
+
+pytestmark = pytest.mark.realtime
+
+
+def test_a_caller_interrupts_and_is_answered() -> None:
+    ears = Transcripts(texts=["a table please", "no wait"])
+
+    async def scenario() -> None:
+        async with OpenAIRealtimeServer(Replies(LONG, "Bye."), ears=ears) as server:
+
+            async def bot(call_id: str) -> None:
+                agent = VoiceAgent(instructions="Be brief.", greeting=GREETING)
+                await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none", base_url=server.url))
+                await agent.start()
+
+            async with house(bot) as place:
+                log = await place.call("booking/01-people.wav", "booking/03-yes.wav", interrupt_s=1.5)
+            said = log.texts("bot")
+            assert said[-1] == "Bye."
+            assert log.texts("user") == ["a table please", "no wait"]
+            assert log.reason is EndReason.CALLER_HANGUP
+            assert GREETING.startswith(said[0])
+            cuts = [cut.audio_end_ms for cut in server.session.truncations]
+            assert cuts
+            assert all(cut < 4000 for cut in cuts), "what was heard, and not what was sent"
+
+    asyncio.run(scenario())
