@@ -23,13 +23,13 @@ __all__ = ["check", "join_waiting"]
 PIPECAT = ">=1.14,<1.15"
 
 
-def join_waiting(service: TTSService, join: Callable[[Any, Any], Any | None]) -> None:
+def join_waiting(service: TTSService, join: Callable[[deque[Any], Any], Any | None]) -> None:
     """Have what is appended to an audio context of a voice joined with the last item that waits there.
 
     Args:
         service: The voice, before it runs.
-        join: Takes the item that waits, and the one that comes. Returns what is to wait in the place of both, or None:
-            then both wait.
+        join: Takes the items that wait, at least one, and the one that comes. Returns what is to wait in the place of
+            the last one and this one, or None: then both wait.
     """
     manager = service._audio_context_manager
     append = manager.append
@@ -38,7 +38,7 @@ def join_waiting(service: TTSService, join: Callable[[Any, Any], Any | None]) ->
         queue = manager._contexts.get(context_id)
         waiting = None if queue is None else _items(queue)
         if waiting and context_id not in manager._remainders:  # half a sample stands before what comes
-            both = join(waiting[-1], item)
+            both = join(waiting, item)
             if both is not None:
                 waiting[-1] = both
                 return

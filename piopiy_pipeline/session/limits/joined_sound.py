@@ -8,6 +8,7 @@ one frame as well. Nothing waits for that: the first piece goes as soon as its t
 from __future__ import annotations
 
 import copy
+from collections import deque
 from typing import Any
 
 from pipecat.frames.frames import TTSAudioRawFrame
@@ -17,7 +18,7 @@ from piopiy_pipeline.compat.waiting_sound import join_waiting
 from piopiy_pipeline.session.limits.sound_pieces import piece_bytes
 from piopiy_pipeline.transports.bot_output import BotOutput
 
-__all__ = ["join_sound", "joined"]
+__all__ = ["join_last", "join_sound", "joined"]
 
 
 def join_sound(voice: TTSService) -> None:
@@ -25,10 +26,19 @@ def join_sound(voice: TTSService) -> None:
     the voice has made, as it came.
     """
 
-    def join(waiting: Any, item: Any) -> TTSAudioRawFrame | None:
-        return joined(waiting, item) if isinstance(voice.next, BotOutput) else None
+    def join(waiting: deque[Any], item: Any) -> TTSAudioRawFrame | None:
+        return join_last(waiting, item) if isinstance(voice.next, BotOutput) else None
 
     join_waiting(voice, join)
+
+
+def join_last(waiting: deque[Any], item: Any) -> TTSAudioRawFrame | None:
+    """Return a frame with the sound of the last item that waits and of this one, or None if there is none, and for the
+    first sound that waits: the caller waits for it, and it is not made longer.
+    """
+    if len(waiting) < 2 or not isinstance(waiting[-2], TTSAudioRawFrame):
+        return None
+    return joined(waiting[-1], item)
 
 
 def joined(waiting: Any, item: Any) -> TTSAudioRawFrame | None:

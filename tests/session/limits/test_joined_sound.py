@@ -11,7 +11,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
 from piopiy_pipeline.compat.waiting_sound import join_waiting
-from piopiy_pipeline.session.limits.joined_sound import joined
+from piopiy_pipeline.session.limits.joined_sound import join_last, joined
 
 
 def sound(milliseconds: int, fill: int = 1, **changes: Any) -> TTSAudioRawFrame:
@@ -61,7 +61,7 @@ class Voice(TTSService):
 async def queued(*items: Any) -> list[Any]:
     """Return what a voice's queue has when these were appended, and nobody took any."""
     voice = Voice()
-    join_waiting(voice, joined)
+    join_waiting(voice, join_last)
     await voice.create_audio_context("turn")
     for item in items:
         await voice.append_to_audio_context("turn", item)
@@ -69,9 +69,9 @@ async def queued(*items: Any) -> list[Any]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
-def test_a_voices_queue_has_seconds_instead_of_pieces() -> None:
+def test_a_voices_queue_has_seconds_instead_of_pieces_behind_the_first_one() -> None:
     found = asyncio.run(queued(*(sound(100, fill=n) for n in range(1, 25))))
-    assert [len(frame.audio) for frame in found] == [32_000, 32_000, 12_800]
+    assert [len(frame.audio) for frame in found] == [3200, 32_000, 32_000, 9600]
     assert b"".join(frame.audio for frame in found) == b"".join(
         sound(100, fill=n).audio for n in range(1, 25)
     )
@@ -79,8 +79,9 @@ def test_a_voices_queue_has_seconds_instead_of_pieces() -> None:
 
 def test_nothing_is_moved_before_a_words_time() -> None:
     word = WordTimestamp(word="Hello", timestamp=0.1, context_id="turn")
-    found = asyncio.run(queued(sound(100), sound(100), word, sound(100)))
+    found = asyncio.run(queued(sound(100), sound(100), sound(100), word, sound(100)))
     assert [len(item.audio) if isinstance(item, TTSAudioRawFrame) else item for item in found] == [
+        3200,
         6400,
         word,
         3200,
@@ -90,7 +91,7 @@ def test_nothing_is_moved_before_a_words_time() -> None:
 def test_what_was_taken_takes_nothing_more() -> None:
     async def run() -> list[int]:
         voice = Voice()
-        join_waiting(voice, joined)
+        join_waiting(voice, join_last)
         await voice.create_audio_context("turn")
         lengths = []
         for _ in range(3):
