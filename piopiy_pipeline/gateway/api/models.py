@@ -122,6 +122,8 @@ class TransferOrder(Model):
     """A request to transfer a caller. `signaling.messages.Transfer` explains warm transfers."""
 
     to: Destination
+    or_to: Annotated[list[Destination], Field(max_length=15)] = Field(default_factory=list)
+    """Who is tried then, one after the other, until somebody takes the caller."""
     warm: bool = True
     summary: Annotated[str, Field(max_length=2000)] = ""
     """A text for the person who answers, if their phone can show it (the header ``X-Call-Summary``)."""

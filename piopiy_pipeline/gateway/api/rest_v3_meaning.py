@@ -1,9 +1,9 @@
 """Orders of Piopiy's REST API as orders of our own: what a pipeline means here, and what it cannot mean. No I/O.
 
 A call of this gateway has an agent from its first word on. So a pipeline that calls somebody must connect with agents
-(the first one that has a place gets the call), and one that transfers must connect with one telephone. What would be
-another conversation than was asked for is refused (`NotHere`); what only sounds otherwise is done without, and the
-answer's `warnings` name it.
+(the first one that has a place gets the call), and one that transfers with telephones, which ring one after the other.
+What would be another conversation than was asked for is refused (`NotHere`); what only sounds otherwise is done
+without, and the answer's `warnings` name it.
 """
 
 from __future__ import annotations
@@ -160,12 +160,13 @@ def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
         if record and len(pipeline) == 1:
             raise NotHere("pipeline[0]: to record is no transfer: POST /api/calls/{call_id}/record")
         return Transfers(None, record, warnings)
-    if len(connect.endpoints) > 1:
-        raise NotHere(
-            f"{at}.endpoints: a caller is transferred to one endpoint; try the next when that failed"
-        )
-    [endpoint] = connect.endpoints
     params = connect.params
+    phones = [_phone_of(one, f"{at}.endpoints[{n}]", known) for n, one in enumerate(connect.endpoints)]
+    headers = connect.endpoints[0].headers
+    if any(one.headers != headers for one in connect.endpoints):
+        raise NotHere(f"{at}.endpoints: headers are the same for all of a transfer")
+    if params.strategy == "simultaneous" and len(phones) > 1:
+        warnings.append(f"{at}.params.strategy: endpoints ring one after the other")
     if params.metadata:
         warnings.append(f"{at}.params.metadata: whoever takes the caller is not told of it")
     if params.options.recording is not None:
@@ -176,10 +177,11 @@ def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
         )
     _warn_of_options(connect, at, warnings)
     order = {
-        "to": _phone_of(endpoint, f"{at}.endpoints[0]", known),
+        "to": phones[0],
+        "or_to": phones[1:],
         "from": None if params.caller_id is None else number_of(params.caller_id, known),
         "warm": False,
-        "headers": endpoint.headers,
+        "headers": headers,
         "ring_timeout_s": params.options.ring_timeout_sec or _TRANSFER_RING_S,
     }
     return Transfers(TransferOrder.model_validate(order), record, warnings)

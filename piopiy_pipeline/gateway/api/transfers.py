@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
+from piopiy_pipeline.call import TransferOutcomeName
 from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import TransferOrder, TransferState, TransferTicket
@@ -45,15 +46,31 @@ class TransferLog:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._kept: OrderedDict[tuple[str, str], tuple[float, TransferState]] = OrderedDict()
+        self._next: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def on_event(self, event: BusEvent) -> None:
         """Note how a transfer has ended."""
-        if not isinstance(event, ConversationReported) or event.event != "transfer":
-            return
-        state = _state(event.call_id, event.data)
-        self._kept[event.call_id, state.request_id] = self._clock() + KEPT_S, state
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+        if isinstance(event, ConversationReported) and event.event == "transfer":
+            self.keep(_state(event.call_id, event.data))
+
+    def keep(self, state: TransferState, *, instead_of: str | None = None) -> None:
+        """Keep what has become of a transfer.
+
+        Args:
+            state: How it stands.
+            instead_of: The request that this one goes on with, because that one came to nothing.
+        """
+        self._kept[state.call_id, state.request_id] = self._clock() + KEPT_S, state
+        self._kept.move_to_end((state.call_id, state.request_id))
+        if instead_of is not None:
+            self._next[state.call_id, instead_of] = state.request_id
+        for kept in (self._kept, self._next):
+            if len(kept) > MOST_KEPT:
+                kept.popitem(last=False)
+
+    def latest(self, call_id: str, request_id: str) -> str:
+        """Return the request that goes on with this one; itself, if none does."""
+        return self._next.get((call_id, request_id), request_id)
 
     def find(self, call_id: str, request_id: str) -> TransferState | None:
         """Return how a transfer has ended; None if it has not, or is not known (any more)."""
@@ -80,7 +97,7 @@ def _state(call_id: str, data: dict[str, Any]) -> TransferState:
     summary="Hand the caller to somebody",
     responses=problems({404: "There is no such call.", 409: "The call is not in a state for that."}),
 )
-async def transfer(deps: Deps, call_id: CallId, order: TransferOrder) -> TransferTicket:
+async def transfer(deps: Deps, request: Request, call_id: CallId, order: TransferOrder) -> TransferTicket:
     """Begin a transfer. An event `transfer` with this `request_id` says how it ended, and so does
     `GET /api/calls/{call_id}/transfers/{request_id}`.
     """
@@ -88,35 +105,81 @@ async def transfer(deps: Deps, call_id: CallId, order: TransferOrder) -> Transfe
     if (why := call.control.no_transfer_because) is not None:
         under_way = call.control.transfer_request
         raise ApiError(409, why, request_id=None if under_way is None else under_way.request_id)
-    message = Transfer(
-        call_id=call_id,
-        request_id=secrets.token_hex(8),
-        to=order.to,
-        warm=order.warm,
-        summary=order.summary,
-        ring_timeout_s=order.ring_timeout_s,
-    )
-    now = asyncio.get_running_loop().time()
-    call.control.transfer(
-        message, _holding(call, order), now, from_number=order.from_number, headers=order.headers
-    )
-    return TransferTicket(request_id=message.request_id)
+    return TransferTicket(request_id=_Attempts(call, order, _log(request)).begin())
 
 
-def _holding(call: GatewayCall, order: TransferOrder) -> Callable[[TransferResult], None]:
-    """Hold the caller, if the order says so, and return what ends that when nobody has taken the caller.
+class _Attempts:
+    """The attempts of one order, one destination after the other.
 
-    Only an agent gets the result itself as a message: clients of the API get it as an event.
+    Only an agent gets a result itself as a message: clients of the API get it as an event, one for each attempt.
     """
-    if not order.hold or call.media_path.held:
-        return lambda _: None
 
-    def reply(result: TransferResult) -> None:
-        if result.outcome != "bridged":
-            call.control.switch("hold", False)
+    def __init__(self, call: GatewayCall, order: TransferOrder, log: TransferLog) -> None:
+        self._call = call
+        self._order = order
+        self._log = log
+        self._waiting = [order.to, *order.or_to]
+        self._made = 0
+        self._ticket = secrets.token_hex(8)
+        self._holds = order.hold and not call.media_path.held
 
-    call.control.switch("hold", True)
-    return reply
+    def begin(self) -> str:
+        """Hold the caller, if the order says so, and try the first destination. Returns the order's request id."""
+        if self._holds:
+            self._call.control.switch("hold", True)
+        self._try_next()
+        return self._ticket
+
+    def _try_next(self) -> None:
+        self._made += 1
+        to = self._waiting.pop(0)
+        request_id = self._ticket if self._made == 1 else f"{self._ticket}.{self._made}"
+        if self._made > 1 and (why := self._call.control.no_transfer_because) is not None:
+            self._log.keep(self._state(request_id, to, "failed", why))
+            return
+        message = Transfer(
+            call_id=self._call.call_id,
+            request_id=request_id,
+            to=to,
+            warm=self._order.warm,
+            summary=self._order.summary,
+            ring_timeout_s=self._order.ring_timeout_s,
+        )
+        self._call.control.transfer(
+            message,
+            self._on_result,
+            asyncio.get_running_loop().time(),
+            from_number=self._order.from_number,
+            headers=self._order.headers,
+        )
+
+    def _on_result(self, result: TransferResult) -> None:
+        if result.outcome == "bridged":
+            return
+        if self._waiting and result.outcome != "refused":
+            following = self._state(f"{self._ticket}.{self._made + 1}", self._waiting[0], None, "")
+            self._log.keep(following, instead_of=self._ticket)
+            asyncio.get_running_loop().call_soon(self._try_next)  # when this one is over in every respect
+        elif self._holds:
+            self._call.control.switch("hold", False)
+
+    def _state(
+        self, request_id: str, to: str, outcome: TransferOutcomeName | None, detail: str
+    ) -> TransferState:
+        return TransferState(
+            request_id=request_id,
+            call_id=self._call.call_id,
+            to=to,
+            warm=self._order.warm,
+            outcome=outcome,
+            detail=detail,
+        )
+
+
+def _log(request: Request) -> TransferLog:
+    log = request.app.state.transfers
+    assert isinstance(log, TransferLog)
+    return log
 
 
 @router.get(
@@ -130,13 +193,13 @@ async def get_transfer(deps: Deps, request: Request, call_id: CallId, request_id
     """How a transfer stands, whoever asked for it: `outcome` is null while it rings. It is known for a quarter of an
     hour after that, and with records as long as the call's record is kept.
     """
-    log = request.app.state.transfers
-    assert isinstance(log, TransferLog)
-    found = log.find(call_id, request_id) or _under_way(deps, call_id, request_id)
-    found = found or await _recorded(deps, call_id, request_id)
+    log = _log(request)
+    latest = log.latest(call_id, request_id)
+    found = log.find(call_id, latest) or _under_way(deps, call_id, latest)
+    found = found or await _recorded(deps, call_id, latest)
     if found is None:
         raise ApiError(404, f"call {call_id!r} has no transfer {request_id!r}")
-    return found
+    return found.model_copy(update={"request_id": request_id})
 
 
 def _under_way(deps: ApiDependencies, call_id: str, request_id: str) -> TransferState | None:

@@ -43,6 +43,10 @@ class Place:
     def far(self) -> NotedFarLeg:
         return self.dialler.legs[-1]
 
+    def has_tried(self, times: int) -> bool:
+        """Whether so many people were called."""
+        return len(self.dialler.legs) == times
+
     def call(self, call_id: str) -> GatewayCall:
         call = self.gateway.switchboard.call(call_id)
         assert call is not None

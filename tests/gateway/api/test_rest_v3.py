@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api import rest_v3
+from piopiy_pipeline.gateway.core.dialling import DialFailure
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.gateway.api.test_control import Place
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, agent, caller, config, until
@@ -192,8 +194,8 @@ def test_what_is_not_as_described_is_named(path: str, body: dict[str, Any], wher
         ),
         (
             "/voice/pcmo/transfer",
-            {"call_id": "x", "pipeline": [connect(PHONE, PHONE)]},
-            "pipeline[0].endpoints: a caller",
+            {"call_id": "x", "pipeline": [connect(PHONE, {**PHONE, "headers": {"X-A": "1"}})]},
+            "pipeline[0].endpoints: headers are the same",
         ),
         (
             "/voice/pcmo/transfer",
@@ -347,6 +349,34 @@ def test_a_warm_transfer_of_generation_2_is_followed_from_queued_to_its_end(tmp_
             assert (await post(here, f"/calls/{call_id}/actions/hangup", cause="normal")).status_code == 200
             lost = await here.web.get(f"/v3/transfers/{call_id}-0")
             assert refusal(lost)[:2] == (404, "transfer_not_found")
+
+    asyncio.run(story())
+
+
+def test_endpoints_of_a_pipeline_ring_one_after_the_other_until_somebody_takes_the_caller() -> None:
+    async def story() -> None:
+        async with place() as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            desk = {"type": "sip", "uri": "sip:desk@pbx.example"}
+            pipeline = [connect(PHONE, desk, {**PHONE, "number": "916666666666"}, strategy="simultaneous")]
+            begun = await post(here, "/voice/pcmo/transfer", call_id=call_id, pipeline=pipeline)
+            assert "endpoints ring one after the other" in begun.json()["warnings"][0]
+            where = f"/v3/transfers/{begun.json()['request_id']}"
+            reasons: tuple[DialFailure, ...] = ("busy", "no_answer")
+            for why in reasons:
+                tried = len(here.dialler.legs)
+                assert (await here.web.get(where)).json()["status"] == "queued"
+                here.far.dialled.callee_failed(here.now, why, "")
+                assert (await here.web.get(where)).json()["status"] == "queued"
+                await until(partial(here.has_tried, tried + 1))
+            assert [leg.request.to for leg in here.dialler.legs] == [
+                "+917777777777",
+                desk["uri"],
+                "+916666666666",
+            ]
+            here.far.dialled.callee_answered(here.now)
+            assert (await here.web.get(where)).json()["status"] == "completed"
+            assert here.call(call_id).phase is Phase.BRIDGED
 
     asyncio.run(story())
 

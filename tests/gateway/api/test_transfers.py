@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.api.transfers import KEPT_S, MOST_KEPT, TransferLog
 from piopiy_pipeline.gateway.core.event_bus import ConversationReported
 from tests.gateway.api.test_control import place, problem
-from tests.support.gateway_peers import caller
+from tests.support.gateway_peers import caller, until
 
 TOLD = {"to": "200", "warm": True, "outcome": "busy", "detail": "486 Busy Here"}
 
@@ -68,6 +69,54 @@ def test_a_caller_is_held_while_it_rings_if_the_order_says_so_and_another_number
             assert here.call(call_id).media_path.held, "as an operator wants it"
             for headers in ({"From": "x"}, {"X-A": "1\r\nX-B: 2"}):
                 assert (await here.ask(call_id, "transfer", to="200", headers=headers)).status_code == 422
+
+    asyncio.run(story())
+
+
+def test_the_last_of_several_who_does_not_come_gives_the_caller_back_and_each_is_an_event(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with place(data_folder=tmp_path, records=True) as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            order = {"to": "200", "or_to": ["bad", "300"], "hold": True}
+            ticket = (await here.ask(call_id, "transfer", **order)).json()["request_id"]
+            here.far.dialled.callee_failed(here.now, "busy", "486 Busy Here")
+            await until(lambda: len(here.dialler.legs) == 2)  # "bad" is no number
+            assert here.far.request.to == "300"
+            assert here.call(call_id).media_path.held
+            second = await here.ask(call_id, "transfer", to="400")
+            assert second.json()["request_id"] == f"{ticket}.3"
+            here.far.dialled.callee_failed(here.now, "declined", "603 Decline")
+            assert not here.call(call_id).media_path.held
+            found = (await here.web.get(f"/api/calls/{call_id}/transfers/{ticket}")).json()
+            assert (found["request_id"], found["to"], found["outcome"]) == (ticket, "300", "declined")
+            await line.say(event="hangup")
+            await line.hear("ended")
+            told = [event["data"] for event in await here.events(call_id)]
+            assert [(one["request_id"], one["outcome"]) for one in told] == [
+                (ticket, "busy"),
+                (f"{ticket}.2", "unreachable"),
+                (f"{ticket}.3", "declined"),
+            ]
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_hangs_up_between_two_attempts_ends_them() -> None:
+    async def story() -> None:
+        async with place() as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            ticket = (await here.ask(call_id, "transfer", to="200", or_to=["300"])).json()["request_id"]
+            here.far.dialled.callee_failed(here.now, "busy", "")
+            here.call(call_id).end(here.now, EndReason.CALLER_HANGUP, "")
+            found = (await here.web.get(f"/api/calls/{call_id}/transfers/{ticket}")).json()
+            assert (found["to"], found["outcome"], found["detail"]) == (
+                "300",
+                "failed",
+                "the call is not in progress",
+            )
+            assert len(here.dialler.legs) == 1
 
     asyncio.run(story())
 
