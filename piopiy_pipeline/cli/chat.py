@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
-from piopiy_pipeline.cli.options import choose_log_format, require_bot
+from piopiy_pipeline.cli.options import (
+    AgentOption,
+    CallerKeyOption,
+    UrlOption,
+    choose_log_format,
+    require_bot,
+)
+from piopiy_pipeline.cli.target import Target, find_target, require_gateway
 from piopiy_pipeline.log import import_pipecat, log_to_stderr
 
 if TYPE_CHECKING:
@@ -22,11 +29,19 @@ __all__ = ["chat"]
 
 
 def chat(
-    bot: Annotated[Path, typer.Argument(metavar="BOT.py", help="The bot's file.", show_default=False)],
+    bot: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[BOT.py]", help="The bot's file. Without it: an agent at a gateway.", show_default=False
+        ),
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     metadata: Annotated[
         str | None, typer.Option(metavar="JSON", help="A JSON object, handed to the bot's callback.")
     ] = None,
+    url: UrlOption = None,
+    agent: AgentOption = None,
+    key: CallerKeyOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what the bot does, on stderr.")] = False,
 ) -> None:
     """Chat with a bot in the terminal: the callback, the tools and the context of its calls, without sound.
@@ -35,19 +50,32 @@ def chat(
     keys, /quit ends, Ctrl-C stops an answer, and twice ends. Lines that are piped in are one turn each, sent when
     the bot has answered the one before. No model of sound is loaded.
 
+    Without a file, the agent of a gateway is chatted with, by a caller's key: that of `piopiy dev`, for example. Its
+    tools are not shown then.
+
     The exit status is 0 when either side has ended the chat, 1 when it failed, 2 when something typed is wrong.
 
     Examples:
 
       piopiy chat examples/front_desk.py
 
+      piopiy chat --url wss://calls.example --agent front_desk --key ...
+
       echo "When are you open?" | piopiy chat examples/front_desk.py --json
     """
-    require_bot(bot)
     given = _metadata(metadata)
     choose_log_format(None)
+    target: Target | None = None
+    if bot is None:
+        target = find_target(url, agent, key)
+        require_gateway(target)
+    elif url or agent or key:
+        raise BadInput("--url, --agent and --key are for a gateway: leave the bot's file out")
+    else:
+        require_bot(bot)
     log_to_stderr(quiet=not verbose)
-    import_pipecat()
+    if bot is not None:
+        import_pipecat()
     from piopiy_pipeline.cli.chatting.lines import keeps_terminal
     from piopiy_pipeline.cli.chatting.quiet_log import quiet_log
     from piopiy_pipeline.cli.chatting.typed_conversation import failed
@@ -55,14 +83,14 @@ def chat(
     if not verbose:
         quiet_log()
     with keeps_terminal():
-        end = asyncio.run(_chat(bot, given, json_lines))
+        end = asyncio.run(_chat(bot or target, given, json_lines))
     if failed(end):
         raise Failed(_advice(end.detail or end.reason.value))
 
 
-async def _chat(bot: Path, metadata: dict[str, Any] | None, json_lines: bool) -> CallEnd:
-    from piopiy_pipeline.cli.chatting.bot_chat import BotChat
+async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json_lines: bool) -> CallEnd:
     from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople, ChatForPrograms, ChatView
+    from piopiy_pipeline.cli.chatting.gateway_chat import GatewayChat
     from piopiy_pipeline.cli.chatting.lines import LineSource
     from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
 
@@ -70,8 +98,14 @@ async def _chat(bot: Path, metadata: dict[str, Any] | None, json_lines: bool) ->
     view: ChatView = (
         ChatForPrograms(sys.stdout) if json_lines else ChatForPeople(over_prompt=lines.over_prompt)
     )
-    conversation = TypedConversation(view, lines, title=f"chat with {bot.name}")
+    assert bot is not None
+    title = bot.name if isinstance(bot, Path) else bot.agent_id
+    conversation = TypedConversation(view, lines, title=f"chat with {title}")
+    if not isinstance(bot, Path):
+        return await conversation.run(GatewayChat(bot, metadata, conversation))
     with contextlib.redirect_stdout(sys.stderr) if json_lines else contextlib.nullcontext():
+        from piopiy_pipeline.cli.chatting.bot_chat import BotChat
+
         try:
             peer = BotChat(
                 bot,

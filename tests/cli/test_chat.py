@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from examples import front_desk
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.chatting.chat_progress import (
     ERROR_S,
@@ -23,6 +25,7 @@ from piopiy_pipeline.cli.chatting.chat_progress import (
     UNANSWERED_S,
     ChatProgress,
 )
+from tests.support.calls import AGENT_ID, KEY, house
 
 ROOT = Path(__file__).parents[2]
 FRONT_DESK = ROOT / "examples" / "front_desk.py"
@@ -56,10 +59,10 @@ async def create_session(call):
 
 
 def chat(
-    *lines: str, options: tuple[str, ...] = (), bot: Path = FRONT_DESK, **environment: str
+    *lines: str, options: tuple[str, ...] = (), bot: Path | None = FRONT_DESK, **environment: str
 ) -> tuple[int, str, str]:
     done = subprocess.run(
-        [*PIOPIY, "chat", str(bot), *options],
+        [*PIOPIY, "chat", *([] if bot is None else [str(bot)]), *options],
         input="".join(f"{line}\n" for line in lines),
         capture_output=True,
         text=True,
@@ -252,3 +255,46 @@ def test_after_a_failure_the_bot_gets_time_for_its_second_try() -> None:
     progress.event("error", {}, 2.0)
     progress.event("bot_turn", {}, 2.5)
     assert progress.due() == 2.0 + ERROR_S
+
+
+# ---------------------------------------------------------------------- over a gateway
+
+
+@pytest.mark.realtime
+def test_without_a_file_it_chats_with_an_agent_of_a_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is a process of its own, over real sockets."""
+    bookings = tmp_path / "bookings.jsonl"
+    monkeypatch.setattr(front_desk, "BOOKINGS", bookings)
+
+    async def story() -> tuple[int, str, str]:
+        async with house(front_desk.on_new_session) as place:
+            options = ("--url", place.gateway.url, "--agent", AGENT_ID, "--key", KEY)
+            return await asyncio.to_thread(chat, *BOOKING, options=options, bot=None)
+
+    status, out, err = asyncio.run(story())
+    assert status == 0, err
+    lines = out.splitlines()
+    assert lines[0].startswith(f"chat with {AGENT_ID}")
+    assert lines[1] == "bot  Olive and Thyme, good day. How can I help you?"
+    assert "bot  A table for four, Friday at seven. Is that right?" in lines
+    assert lines[-1] == "     ended: agent_hangup"
+    assert json.loads(bookings.read_text())["people"] == 4
+
+
+def test_a_gateway_that_is_not_there_or_refuses_is_one_line(unused_port: int) -> None:
+    async def refused() -> tuple[int, str, str]:
+        async with house(front_desk.on_new_session) as place:
+            options = ("--url", place.gateway.url, "--agent", AGENT_ID, "--key", "wrong")
+            return await asyncio.to_thread(chat, options=options, bot=None)
+
+    status, _, err = asyncio.run(refused())
+    assert status == 1
+    assert "has ended the chat" in err.splitlines()[-1]
+    gone = ("--url", f"ws://127.0.0.1:{unused_port}", "--agent", AGENT_ID, "--key", KEY)
+    status, _, err = chat(options=gone, bot=None)
+    assert (status, len(err.splitlines())) == (1, 1)
+    status, _, err = chat(options=gone)
+    assert status == 2
+    assert "leave the bot's file out" in err

@@ -15,7 +15,7 @@ from piopiy_pipeline.agent.callback import bind_callback
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.session import CallState, Session
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.signaling.chat import CLIENT_READY
+from piopiy_pipeline.signaling.chat import CLIENT_READY, INTERRUPT, send_text
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent, Transfer, TransferResult
 from piopiy_pipeline.testing.botfile import load_bot
@@ -67,6 +67,7 @@ class BotChat:
     ) -> None:
         self._callback = bind_callback(load_bot(bot))
         self._on_event = on_event
+        self._number = 0
         self._info = CallInfo(
             agent_id=bot.stem, call_id=str(uuid.uuid4()), metadata=metadata, kind="text", from_number="chat"
         )
@@ -82,10 +83,18 @@ class BotChat:
 
     def begin(self) -> None:
         """Tell the bot that somebody is there."""
-        self.send(CLIENT_READY)
+        self._send(CLIENT_READY)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Give the bot a message of the client."""
+    def write(self, text: str) -> None:
+        """Say something to the bot."""
+        self._number += 1
+        self._send(send_text(text, str(self._number)))
+
+    def stop(self) -> None:
+        """Stop the answer that is being written."""
+        self._send(INTERRUPT)
+
+    def _send(self, message: dict[str, Any]) -> None:
         self._link.tell(DataMessage(data=message))
 
     def press(self, keys: str) -> None:

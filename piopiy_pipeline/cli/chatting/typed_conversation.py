@@ -10,7 +10,7 @@ from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.cli.chatting.chat_progress import ChatProgress
 from piopiy_pipeline.cli.chatting.chat_view import ChatView
 from piopiy_pipeline.cli.chatting.lines import LineSource
-from piopiy_pipeline.signaling.chat import INTERRUPT, MAX_CHARACTERS, refusal_of, send_text
+from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, refusal_of
 
 __all__ = ["ChatPeer", "TypedConversation", "failed"]
 
@@ -28,7 +28,8 @@ class ChatPeer(Protocol):
 
     async def run(self) -> CallEnd: ...
     def begin(self) -> None: ...
-    def send(self, message: dict[str, Any]) -> None: ...
+    def write(self, text: str) -> None: ...
+    def stop(self) -> None: ...
     def press(self, keys: str) -> None: ...
     def leave(self) -> None: ...
 
@@ -49,7 +50,6 @@ class TypedConversation:
         self._loop = asyncio.get_running_loop()
         self._progress = ChatProgress(self._loop.time())
         self._moved = asyncio.Event()
-        self._number = 0
         self._stopped_at = float("-inf")
         self._peer: ChatPeer | None = None
 
@@ -153,10 +153,9 @@ class TypedConversation:
         if len(text) > MAX_CHARACTERS:
             self._view.note(f"a message has at most {MAX_CHARACTERS} characters, not {len(text)}")
             return True
-        self._number += 1
         self._view.user(text)
         self._progress.sent(self._loop.time())
-        peer.send(send_text(text, str(self._number)))
+        peer.write(text)
         return True
 
     def _command(self, peer: ChatPeer, line: str) -> bool:
@@ -183,7 +182,7 @@ class TypedConversation:
             return
         self._stopped_at = now
         if self._progress.busy or self._progress.due() > now:
-            self._peer.send(INTERRUPT)
+            self._peer.stop()
         else:
             self._view.note("Ctrl-C again ends the chat")
             self._lines.prompt_again()
