@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from pipecat.flows import NO_RESPONSE, FlowManager, FlowsFunctionSchema, NodeConfig
+from pipecat.flows import (
+    NO_RESPONSE,
+    ContextStrategy,
+    ContextStrategyConfig,
+    FlowManager,
+    FlowsFunctionSchema,
+    NodeConfig,
+    flows_tool_options,
+)
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
@@ -293,3 +302,64 @@ def test_wrong_use_is_told_before_the_call() -> None:
 def test_state_of_the_beginning_is_in_the_first_node() -> None:
     call = call_with(led(node("only", "Ask {{ who }}."), flow_state={"who": "Ada"}), [])
     call.assert_said("Ask Ada.")
+
+
+def test_a_node_may_begin_a_new_conversation_and_the_bot_stays_who_it_is() -> None:
+    seen: list[list[str]] = []
+
+    async def go(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Go."""
+        return None, second
+
+    def noting(context: LLMContext) -> str | Tool:
+        messages: list[Any] = context.get_messages()
+        seen.append([f"{message['role']}: {message.get('content')}" for message in messages])
+        return model(context)
+
+    fresh = ContextStrategyConfig(strategy=ContextStrategy.RESET)
+    second = node("second", "Next.", stay, context_strategy=fresh)
+    providers = Providers(stt=PROVIDERS.stt, llm=Replies(otherwise=noting, latency=0.3), tts=PROVIDERS.tts)
+    for losses in ([], [AgentLoss("flow", 0.1, 2)]):
+        seen.clear()
+        walk(["go", "stay"], losses, bot=led([node("first", "Ask.", go), second]), providers=providers)
+        begun = next(messages for messages in seen if messages[-1] == "developer: Next.")
+        assert begun == ["system: Be brief.", "developer: Next."]
+        assert seen[-1][0] == "system: Be brief."
+
+
+def test_code_may_set_a_node_and_it_is_a_step_as_any_other() -> None:
+    async def wait(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Wait."""
+        asyncio.get_running_loop().call_later(
+            2, lambda: tasks.append(asyncio.ensure_future(flow_manager.set_node_from_config(later)))
+        )
+        return {"waits": True}, NO_RESPONSE
+
+    tasks: list[Any] = []
+    later = node("later", "Later.", stay)
+    for losses in ([], [AgentLoss("flow", 0.3, 2)]):
+        call = call_with(led([node("first", "Ask.", wait), later]), ["wait", "stay"], losses=losses)
+        call.assert_said("Later.")
+        call.assert_tool("stay")
+        assert walked(call)[-1] == ("first", "", "later")
+
+
+def test_a_function_that_does_not_return_is_given_up() -> None:
+    async def hangs(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Hang."""
+        await asyncio.Event().wait()
+        return None, None
+
+    @flows_tool_options(timeout_secs=2)
+    async def hangs_shorter(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Hang, too."""
+        return await hangs(flow_manager)
+
+    only = node("only", "Ask.", hangs, hangs_shorter)
+    call = call_with(led(only, tool_timeout_secs=5, filler=None), ["hangs", "hangs_shorter"])
+    messages = [error.data["message"] for error in call.of("error")]
+    assert ["did not return within 5 s" in messages[0], "did not return within 2 s" in messages[1]] == [
+        True,
+        True,
+    ]
+    call.assert_said("That did not work.")

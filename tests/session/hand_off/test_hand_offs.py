@@ -12,6 +12,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.settings import TTSSettings
 
+from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Call, current_call
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.testing import (
@@ -386,3 +387,66 @@ def test_a_flow_waits_in_its_node_until_the_call_comes_back(losses: list[AgentLo
     assert [event.data["node"] for event in call.of("flow")] == ["first", "last"], call.timeline()
     assert [messages[0] for _, messages in desk.seen][-1] == "system: Flow"
     assert desk.seen[-1][0] == set()
+
+
+def test_a_voice_may_be_a_service_of_the_list() -> None:
+    spoken: list[tuple[str, str]] = []
+    refused: list[str] = []
+
+    async def bot(call: Call) -> None:
+        desk_voice, billing_voice = Voices(spoken), Voices(spoken)
+        billing_voice._settings.voice = "amy"
+        back = hand_off_call({"desk": None})
+        billing = billing_with(voice=billing_voice, tools=[back])
+        agent = VoiceAgent(
+            instructions="Desk",
+            greeting="Desk speaking.",
+            tools=[hand_off_call({"billing": billing})],
+            call=call,
+        )
+        await agent.Action(
+            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
+            llm=Model(Replies(otherwise=who, latency=0.3)),
+            tts=[desk_voice, billing_voice],
+        )
+
+        async def wrong(_: object) -> None:
+            try:
+                await agent.hand_over(Persona(name="x", instructions="X", voice=Voices(spoken)))
+            except ValueError as error:
+                refused.append(str(error))
+
+        agent.on("answered", wrong)
+        await agent.start()
+
+    desk = Desk()
+    desk.bot = bot  # type: ignore[method-assign]
+    call = desk.call([TO_BILLING, "hello", BACK, "hello"])
+    call.assert_no_error()
+    assert {voice == "amy" for voice, text in spoken if text.startswith("Billing")} == {True}
+    assert {voice for voice, text in spoken if text.startswith("Desk")} == {"desk voice"}
+    assert "is not among the services that Action(tts=[...]) was given" in refused[0]
+
+
+def test_what_cannot_be_handed_over_says_so() -> None:
+    said: list[str] = []
+
+    async def bot(call: Call) -> None:
+        transport = call.transport()
+        with pytest.raises(RuntimeError, match="not answered yet"):
+            await call.hand_over(None)
+
+        async def answered(_: object) -> None:
+            with pytest.raises(RuntimeError, match="has no model of text with a context"):
+                await call.hand_over(billing_with())
+            with pytest.raises(ValueError, match="'keep', 'summary' or 'fresh'"):
+                await call.hand_over(None, context="all")  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="a Persona"):
+                await call.hand_over("billing")  # type: ignore[arg-type]
+            said.append("so")
+
+        call.on("answered", answered)
+        await call.run(CallPipeline([("in", transport.input()), ("out", transport.output())]))
+
+    simulate(bot, lambda line: line.pause(2), limit_s=20)
+    assert said == ["so"]
