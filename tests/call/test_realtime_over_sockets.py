@@ -33,6 +33,9 @@ def test_a_caller_interrupts_and_is_answered() -> None:
             assert said[-1] == "Bye."
             assert log.texts("user") == ["a table please", "no wait"]
             assert log.reason is EndReason.CALLER_HANGUP
+            assert log.of("latency"), "measured by the sound, whenever the words come"
+            partly = [data["text"] for data in log.of("user_partial")]
+            assert all("a table please".startswith(text) or "no wait".startswith(text) for text in partly)
             assert GREETING.startswith(said[0])
             cuts = [cut.audio_end_ms for cut in server.session.truncations]
             assert cuts

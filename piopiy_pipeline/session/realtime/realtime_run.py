@@ -16,6 +16,7 @@ from typing import Any
 from loguru import logger
 from pipecat.frames.frames import (
     Frame,
+    InterimTranscriptionFrame,
     InterruptionFrame,
     LLMContextFrame,
     LLMMessagesAppendFrame,
@@ -107,6 +108,7 @@ class RealtimeRun:
         self._provider = make_provider(asked=asked, lost=self._lost)
         self._answer = SpokenAnswer(service, self._provider, done=self._done)
         self._speech: dict[str, ProviderSpeech] = {}
+        self._interim = ("", "")  # the words so far of the latest item
         if turns is not None:
             self._provider.session = turns.in_session
             turns.is_old = self._is_old
@@ -115,7 +117,7 @@ class RealtimeRun:
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._cut, InterruptionFrame)
-        watch_pushes(service, self._written_down, TranscriptionFrame)
+        watch_pushes(service, self._written_down, TranscriptionFrame, InterimTranscriptionFrame)
         watch_processed(user, self._words, TranscriptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._heard_of
@@ -279,6 +281,11 @@ class RealtimeRun:
 
     def _written_down(self, _service: Any, frame: Frame) -> None:
         frame.metadata[_BY_PROVIDER] = True
+        if isinstance(frame, InterimTranscriptionFrame):  # OpenAI's are the words that are new
+            item = getattr(frame.result, "item_id", "")
+            before = self._interim[1] if self._interim[0] == item else ""
+            frame.text = before + frame.text
+            self._interim = (item, frame.text)
 
     def _user_accepts(self, frame: Frame, direction: FrameDirection) -> bool:
         """Lead messages for the conversation by way of the service, which tells the provider of them."""
