@@ -34,7 +34,8 @@ class NotCollected(Exception):
 
     Attributes:
         name: The author's name of the value, or its kind.
-        why: ``refused``, ``attempts``, ``silence``, ``timeout`` or ``hangup``.
+        why: ``refused``, ``attempts``, ``silence``, ``timeout``, ``hangup``, or ``moved``: another
+            instance has the call now.
         attempts: How many answers were no such value, or were a wrong one.
     """
 
@@ -51,5 +52,6 @@ _WHY = {
     NoValueReason.SILENCE: "the caller has said nothing",
     NoValueReason.TIMEOUT: "it took too long",
     NoValueReason.HANGUP: "the call has ended",
+    NoValueReason.MOVED: "another instance of the agent goes on with the call",
     NoValueReason.CANCELLED: "the code that waited for it was cancelled",
 }

@@ -87,6 +87,8 @@ class NoValueReason(StrEnum):
     """It took too long."""
     HANGUP = "hangup"
     """The call has ended."""
+    MOVED = "moved"
+    """Another instance of the agent has the call now, and goes on in the same step."""
     CANCELLED = "cancelled"
     """The code that waited for it was cancelled."""
 

@@ -119,7 +119,7 @@ class Collector(Generic[T]):
     async def _run(self, act: NextStep) -> NoValueReason | None:
         while True:
             if self._call.ended:
-                return NoValueReason.HANGUP
+                return self._ended()
             match act.doing:
                 case Doing.FINISH:
                     return None
@@ -147,6 +147,9 @@ class Collector(Generic[T]):
                         self._on_turn(self._aside)
             act = await self._answer()
 
+    def _ended(self) -> NoValueReason:
+        return NoValueReason.MOVED if self._turns.moved else NoValueReason.HANGUP
+
     async def _read(self, text: str) -> NextStep:
         """Have the model read an answer, and return what comes next."""
         task = READ.format(
@@ -173,7 +176,7 @@ class Collector(Generic[T]):
             if (act := self._next()) is not None:
                 return act
             if self._call.ended:
-                return NextStep(Doing.FAIL, why=NoValueReason.HANGUP)
+                return NextStep(Doing.FAIL, why=self._ended())
             if self._turns.caller_speaks or self._entry.begun:
                 quiet_since = loop.time()
             elif loop.time() - quiet_since >= self._silence_s:

@@ -12,7 +12,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.call import Turn
+from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeysToText
@@ -87,6 +87,11 @@ class CallerTurns:
     def has_model(self) -> bool:
         """Whether there is a model that could answer a question in between."""
         return any(self._pipeline.find(kind) is not None for kind in (LLMService, ModelSwitch))
+
+    @property
+    def moved(self) -> bool:
+        """Whether the call goes on at another instance."""
+        return self._state.ended and self._state.end.result().reason is EndReason.MOVED
 
     @property
     def caller_speaks(self) -> bool:

@@ -61,7 +61,7 @@ class CollectionEvent:
         name: The author's name of the value, or its kind.
         kind: What is collected: ``digits``, ``phone_number``, ``email``, ``date``, ``address`` or ``confirm``.
         outcome: ``begun``; ``collected``; or why not: ``refused``, ``attempts``, ``silence``, ``timeout``,
-            ``hangup`` or ``cancelled``.
+            ``hangup``, ``moved`` or ``cancelled``.
         attempts: How many answers of the caller were no such value, or were a wrong one.
         how: How it was given: ``speech``, ``text``, ``keys`` or ``both``; empty if it was not.
         value: The value as JSON; None if there is none, or if it is redacted.
