@@ -265,7 +265,6 @@ GONE = {
     "piopiy.services.sambanova.stt": "piopiy.services.whisper.base_stt",
     "piopiy.services.ultravox.stt": "piopiy.services.ultravox.llm",
     "piopiy.setup_utils": "piopiy_pipeline.services.offline_models",
-    "piopiy.speech_agent": "piopiy.voice_agent",
     "piopiy.turns.user_stop.transcription_user_turn_stop_strategy": (
         "piopiy.turns.user_stop.speech_timeout_user_turn_stop_strategy"
     ),
@@ -294,6 +293,5 @@ WHY = {
         "is gone from the pipecat of today, which has given it up; any other TTS will do."
     ),
     "piopiy.setup_utils": "is not here: models come with the extras, or are loaded when they are first used.",
-    "piopiy.speech_agent": "is not here yet, nor is any speech to speech: give a VoiceAgent an STT, a model and a TTS.",
 }
 """Why a module is not here, where it is not that pipecat has something else in its place."""

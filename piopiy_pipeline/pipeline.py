@@ -197,6 +197,8 @@ class CallPipeline:
         *,
         llm: FrameProcessor,
         context: LLMContext,
+        stt: FrameProcessor | None = None,
+        tts: FrameProcessor | None = None,
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         turns: Turns | Literal["provider"] | None = None,
         interruption: Interruption | None = None,
@@ -208,6 +210,8 @@ class CallPipeline:
             call: The call.
             llm: A pipecat service for a speech-to-speech model, such as `OpenAIRealtimeLLMService`.
             context: The conversation, which the provider is told at the beginning.
+            stt: Writes down the caller's words, behind the VAD; the model hears them all the same. None: the provider.
+            tts: Says what the model then writes, behind it. None: the model speaks.
             vad: As for `voice`.
             turns: ``"provider"`` (the default where it can): the provider hears turns end. Others: as for `voice`.
             interruption: As for `voice`, but for a number of words. See docs/speech-to-speech.md.
@@ -218,14 +222,9 @@ class CallPipeline:
         """
         if not is_realtime(llm):
             raise StageError(f"llm is {_described(llm)}, which does not speak: pass stt and tts, too", "llm")
-        stages, found = realtime_stages(
-            call.transport(),
-            llm=llm,
-            context=context,
-            vad=make_vad(vad),
-            turns=turns,
-            interruption=interruption,
-        )
+        parts = {"llm": llm, "stt": stt, "tts": tts, "vad": make_vad(vad)}
+        how = {"context": context, "turns": turns, "interruption": interruption}
+        stages, found = realtime_stages(call.transport(), **parts, **how)  # type: ignore[arg-type]
         pipeline = cls(stages)
         pipeline.realtime, pipeline.turn_end = found, None if found is None else found.policy_end
         return pipeline

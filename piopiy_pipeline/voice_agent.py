@@ -311,7 +311,7 @@ class VoiceAgent(CallFacade):
             check_switches(stt_switcher=stt_switcher)
         if not isinstance(tts_switcher, ServiceSwitcher):
             check_switches(tts_switcher=tts_switcher)
-        speaks = is_realtime(llm) and not (stt or tts or stt_switcher or tts_switcher)
+        speaks = is_realtime(llm)
         if llm is not None and not (speaks or stt or tts or stt_switcher or tts_switcher):
             raise StageError("llm alone is for a speech-to-speech service: pass stt and tts, too", "llm")
         stages: dict[str, Any] = {
@@ -319,8 +319,9 @@ class VoiceAgent(CallFacade):
                 "llm", llm, LLMService, first_s=llm_first_token_secs, next_s=llm_between_tokens_secs
             ),
         }
-        if not speaks:
+        if stt or stt_switcher or not speaks:
             stages["stt"] = one_stage("stt", stt, STTService, switcher=stt_switcher)
+        if tts or tts_switcher or not speaks:
             stages["tts"] = one_stage("tts", tts, TTSService, switcher=tts_switcher)
             await SpokenText.use(self._spoken_text, stages["tts"])
         await use_mcp_tools(self.call, self._tools, mcp_tools)
@@ -337,7 +338,7 @@ class VoiceAgent(CallFacade):
         if speaks:
             self._pipeline = CallPipeline.speech_to_speech(self.call, **shared, turns=turns)
         elif turns == "provider":
-            raise ValueError("turns='provider' is for a speech-to-speech model: pass llm alone")
+            raise ValueError("turns='provider' is for a speech-to-speech model: pass one as llm")
         else:
             self._pipeline = CallPipeline.voice(self.call, **shared, turns=turns, eager=eager)
         dtmf, terminator, timeout_s = self._dtmf

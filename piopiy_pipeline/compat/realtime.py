@@ -27,6 +27,7 @@ __all__ = [
     "check",
     "is_connected",
     "is_ready",
+    "put_in_by_us",
     "takes_client_events",
 ]
 
@@ -38,6 +39,7 @@ _USED = (
     "_current_audio_response",
     "_api_session_ready",
     "_llm_needs_conversation_setup",
+    "_messages_added_manually",
     "_process_completed_function_calls",
     "_websocket",
     "_receive_task",
@@ -71,6 +73,11 @@ def answers(service: Any) -> bool:
 def answer_given_up(service: Any) -> None:
     """Take note that no answer is under way, although one was asked for."""
     service._response_active = False
+
+
+def put_in_by_us(service: Any, item: str) -> None:
+    """Take note that an item which the provider will tell of is this side's, and no beginning of an answer."""
+    service._messages_added_manually[item] = True
 
 
 def is_ready(service: Any) -> bool:

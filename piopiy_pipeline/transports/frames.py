@@ -19,6 +19,7 @@ from pipecat.frames.frames import (
 from pipecat.utils.text.base_text_aggregator import TextType
 
 __all__ = [
+    "CutAnswerEndFrame",
     "EagerContextFrame",
     "EagerWithdrawnFrame",
     "HeardTextFrame",
@@ -106,6 +107,11 @@ def as_heard(frame: Frame) -> Frame:
     heard = bound.__new__(bound)
     heard.__dict__.update(frame.__dict__)  # the same frame to observers, by its id
     return heard
+
+
+@dataclass
+class CutAnswerEndFrame(LLMFullResponseEndFrame):
+    """The end of a model's answer that an interruption has cut off: it may be without a word."""
 
 
 @dataclass

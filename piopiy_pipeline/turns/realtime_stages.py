@@ -14,6 +14,7 @@ from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.services.realtime_services import detects_turns, has_known_protocol, leave_turns_to_us
+from piopiy_pipeline.services.text_answers import answer_in_text
 from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
 from piopiy_pipeline.turns.realtime_turns import RealtimeTurns, realtime_turns
@@ -34,6 +35,8 @@ def realtime_stages(
     llm: FrameProcessor,
     context: LLMContext,
     vad: FrameProcessor | None,
+    stt: FrameProcessor | None = None,
+    tts: FrameProcessor | None = None,
     turns: Turns | Literal["provider"] | None,
     interruption: Interruption | None,
 ) -> tuple[list[tuple[str, FrameProcessor]], RealtimeTurns | None]:
@@ -44,6 +47,8 @@ def realtime_stages(
         llm: The model's service.
         context: The conversation.
         vad: The VAD stage; None: there is none.
+        stt: Writes down what the caller says; None: the provider does.
+        tts: Says what the model writes; None: the model speaks itself.
         turns: When the caller's turn ends, or that the provider says so.
         interruption: What a sound over the bot's speech does.
 
@@ -57,6 +62,8 @@ def realtime_stages(
             "service, one of the same protocol, or Gemini Live; or put it into a chain of your own",
             "llm",
         )
+    if tts is not None:
+        answer_in_text(llm)
     provider = turns == "provider" or (turns is None and detects_turns(llm))
     found: RealtimeTurns | None = None
     if isinstance(turns, UserTurnStrategies):
@@ -74,6 +81,7 @@ def realtime_stages(
             output=transport.output(),
             vad=vad,
             context=context,
+            stt=stt,
         )
         strategies = found.strategies
     params = LLMUserAggregatorParams(
@@ -87,6 +95,10 @@ def realtime_stages(
     stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
     if vad is not None:
         stages.append(("vad", vad))
+    if stt is not None:
+        stages.append(("stt", stt))
     stages += [("user_context", user), ("llm", llm)]
+    if tts is not None:
+        stages.append(("tts", tts))
     stages += [("transport_out", transport.output()), ("assistant_context", assistant)]
     return stages, found

@@ -52,10 +52,14 @@ class RealtimeTurns:
     """Whether a transcript is of speech that was decided on already."""
 
 
-def _settings_of(session: dict[str, Any], *, asks: bool) -> None:
-    """Change the settings of OpenAI's session: the caller's words are written down, and `asks` leaves answers to us."""
+def _settings_of(session: dict[str, Any], *, asks: bool, transcribes: bool) -> None:
+    """Change the settings of OpenAI's session: with `transcribes` the caller's words are written down, and `asks` leaves
+    answers to us.
+    """
     hearing = session.setdefault("audio", {}).setdefault("input", {})
-    if hearing.get("transcription") is None:
+    if not transcribes:
+        hearing.pop("transcription", None)
+    elif hearing.get("transcription") is None:
         hearing["transcription"] = {"model": "gpt-4o-mini-transcribe"}
     if asks:
         detection = hearing.get("turn_detection") or {"type": "server_vad"}
@@ -71,6 +75,7 @@ def realtime_turns(
     output: FrameProcessor,
     vad: FrameProcessor | None,
     context: LLMContext,
+    stt: FrameProcessor | None = None,
 ) -> RealtimeTurns:
     """Return the turns of a pipeline with a speech-to-speech model.
 
@@ -82,6 +87,7 @@ def realtime_turns(
         output: The stage that speaks.
         vad: The VAD stage, if there is one.
         context: The conversation.
+        stt: Writes down what the caller says, in the place of the provider.
 
     Raises:
         ValueError: Words are to interrupt, and they come too late.
@@ -96,7 +102,7 @@ def realtime_turns(
     if not provider:
         held = BY_SOUND if interruption in (None, "held") else interruption
         found.strategies = turns_for(held, output, vad)
-        found.strategies.stop = [turn_end_for(turns, vad, service, context)]
+        found.strategies.stop = [turn_end_for(turns, vad, stt or service, context)]
         found.policy_end = policy_end_of(found.strategies)
         if found.policy_end is not None:
             found.policy_end.policy.needs_words = False
@@ -111,7 +117,7 @@ def realtime_turns(
             start=_provider_starts(interruption, output, vad, asks=found.asks), stop=[end]
         )
     if may_leave_answers(service):
-        found.in_session = partial(_settings_of, asks=found.asks)
+        found.in_session = partial(_settings_of, asks=found.asks, transcribes=stt is None)
     strategies: list[Any] = [*(found.strategies.start or []), *(found.strategies.stop or [])]
     for strategy in strategies:
         hear_no_old_words(strategy, lambda frame: found.is_old(frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ from piopiy_pipeline.testing import (
     CallerLine,
     Disconnects,
     Garbage,
+    OpenAIRealtimeServer,
     Providers,
     Refused,
     Replies,
+    ScriptedSTT,
+    ScriptedTTS,
     SimulatedCall,
     Stalls,
     TimesOut,
+    Tool,
     Transcripts,
     Voice,
     simulate,
@@ -108,9 +113,81 @@ def test_a_call_whose_agent_is_lost_goes_on_at_another_one() -> None:
     assert said[-1] == "For how many people, please?", call.timeline()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an answer that is given up before its first sound counts as a failure"
-)
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> list[OpenAIRealtimeServer]:
+    """The servers that the calls of this test talk to."""
+    found: list[OpenAIRealtimeServer] = []
+    begin = OpenAIRealtimeServer.open
+
+    def note(server: OpenAIRealtimeServer) -> OpenAIRealtimeServer:
+        found.append(server)
+        return begin(server)
+
+    monkeypatch.setattr(OpenAIRealtimeServer, "open", note)
+    return found
+
+
+def hybrid(*, stt: bool = False, tts: bool = True) -> Callable[[Call], Awaitable[None]]:
+    async def bot(call: Call) -> None:
+        async def book(params: FunctionCallParams, people: int) -> None:
+            """Book a table."""
+            await params.result_callback({"booked": people})
+
+        agent = VoiceAgent(instructions="Be brief.", greeting="Good day.", tools=[book], call=call)
+        services: dict[str, Any] = {"llm": OpenAIRealtimeLLMService(api_key="none")}
+        if stt:
+            services["stt"] = ScriptedSTT(spoken=lambda start, end: "")
+        if tts:
+            services["tts"] = ScriptedTTS()
+        await agent.Action(**services)
+        await agent.start()
+
+    return bot
+
+
+def test_a_voice_says_what_the_model_writes(servers: list[OpenAIRealtimeServer]) -> None:
+    answer = (Tool("book", people=4), "It is booked. Anything else?")
+    call = simulate(hybrid(), Caller().say(PEOPLE), providers=providers(answer))
+    call.assert_tool("book", people=4)
+    assert texts(call, "bot") == ["Good day.", "It is booked. Anything else?"], call.timeline()
+    assert texts(call, "user") == ["a table please"]
+    session = servers[0].session
+    assert session.config.body["output_modalities"] == ["text"]
+    assert "response.output_audio.delta" not in [one.kind for one in session.sent]
+
+
+def test_after_a_barge_in_a_model_that_writes_knows_what_was_heard(
+    servers: list[OpenAIRealtimeServer],
+) -> None:
+    caller = Caller().say(PEOPLE).interrupt(YES, after=1.5)
+    call = simulate(hybrid(), caller, providers=providers(LONG, "As you like."))
+    said = texts(call, "bot")
+    assert said[0] == "Good day."
+    assert said[-1] == "As you like.", call.timeline()
+    assert LONG.startswith(said[1]), call.timeline()
+    assert 2 <= len(said[1].split()) <= 9
+    known = [one["content"] for one in servers[0].session.conversation() if one["role"] == "assistant"]
+    assert known[-2:] == said[1:], "the provider knows it as the caller does"
+
+
+@pytest.mark.parametrize("tts", [False, True], ids=["the model speaks", "a voice speaks"])
+def test_an_stt_of_ones_own_writes_down_what_the_model_hears(
+    servers: list[OpenAIRealtimeServer], tts: bool
+) -> None:
+    caller = Caller().say(PEOPLE)
+    call = simulate(hybrid(stt=True, tts=tts), caller, providers=providers("For how many?", latency=0.5))
+    assert texts(call, "user") == ["a table please"], call.timeline()
+    assert texts(call, "bot") == ["Good day.", "For how many?"]
+    assert not servers[0].session.config.audio("input", "transcription")
+
+
+@pytest.mark.parametrize("fault", [Refused(500), Disconnects(after=0.5), Stalls()])
+def test_a_model_that_writes_and_fails_once_is_heard_and_answers(fault: Any) -> None:
+    call = simulate(hybrid(), Caller().say(PEOPLE).pause(25), providers=providers(LONG, faults={1: fault}))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot")[-1].endswith("under the trees."), call.timeline()
+
+
 def test_a_caller_who_speaks_before_the_answer_begins_is_no_failure_of_the_model() -> None:
     async def caller(line: CallerLine) -> None:
         await line.say(PEOPLE)

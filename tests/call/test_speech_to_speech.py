@@ -286,7 +286,7 @@ def test_a_recorded_call_cannot_be_replayed_and_says_why(tmp_path: Path) -> None
     [
         ({"llm": ScriptedLLM(["Hello."])}, "llm alone is for a speech-to-speech service"),
         ({"interruption": 2}, "words when they are over"),
-        ({"stt": ScriptedSTT([]), "turns": "provider"}, "tts is missing"),
+        ({"llm": ScriptedLLM(["Hello."]), "stt": ScriptedSTT([]), "turns": "provider"}, "tts is missing"),
     ],
 )
 def test_what_cannot_work_is_a_sentence(action: dict[str, Any], error: str) -> None:

@@ -65,6 +65,7 @@ RUN = [
     "tools_schema",
     "interruption_frames",
     "realtime",
+    "speech_agent",
     "muted_at_first",
 ]
 
@@ -73,7 +74,7 @@ SAY_WHAT_TO_DO = {
     "chatterbox": "Use piopiy.services.kokoro.tts instead",
     "playht": "Use piopiy.services.cartesia.tts instead",
     "ultravox_stt": "Use piopiy.services.ultravox.llm instead",
-    "speech_agent": "Use piopiy.services.ultravox.llm instead",
+    "ultravox_omni": "Use piopiy.services.ultravox.llm instead",
     "transcripts": "Use piopiy.processors.aggregators.llm_response_universal instead",
 }
 

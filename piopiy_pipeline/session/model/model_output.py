@@ -38,7 +38,7 @@ from piopiy_pipeline.session.limits.answer_budget import AnswerBudget
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.model.thoughts import ThoughtFilter
 from piopiy_pipeline.text import has_words, well_formed, well_formed_json
-from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
+from piopiy_pipeline.transports.frames import CutAnswerEndFrame, EagerContextFrame, EagerWithdrawnFrame
 
 __all__ = ["ModelOutput"]
 
@@ -141,6 +141,7 @@ class ModelOutput:
                 answer.begun = False
                 answer.counts, answer.complete, answer.cut, answer.used_tools = True, False, False, False
             case LLMFullResponseEndFrame():
+                answer.counts = answer.counts and not isinstance(frame, CutAnswerEndFrame)
                 await self._end(service, answer)
             case OutputAudioRawFrame():
                 answer.chooses_silence = True

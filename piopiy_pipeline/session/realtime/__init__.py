@@ -6,9 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.services.llm_service import LLMService
-from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
@@ -40,11 +39,13 @@ def realtime_run_of(
     user = pipeline.find(LLMUserAggregator)
     if not isinstance(service, LLMService) or not isinstance(user, LLMUserAggregator):
         return None
-    if pipeline.find(TTSService) is not None or (make := _maker_for(service)) is None:
+    if (make := _maker_for(service)) is None:
         return None
     from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
-    monitor.live.by_sound()
+    assistant = pipeline.find(LLMAssistantAggregator) if "tts" in pipeline else None
+    if assistant is None:
+        monitor.live.by_sound()
     return RealtimeRun(
         state,
         service,
@@ -54,6 +55,7 @@ def realtime_run_of(
         make_provider=make,
         asked=asked,
         report=report,
+        assistant=assistant if isinstance(assistant, LLMAssistantAggregator) else None,
     )
 
 

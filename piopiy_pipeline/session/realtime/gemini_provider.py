@@ -95,6 +95,9 @@ class GeminiProvider:
         )
         await gemini_session.note(self._service, text)
 
+    async def rewrite(self, items: list[str], heard: str) -> None:
+        """Do nothing: there are no items, and it is told what was heard."""
+
     def answer_lost(self) -> None:
         self._awaited_until = float("-inf")
         gemini_session.answer_given_up(self._service)

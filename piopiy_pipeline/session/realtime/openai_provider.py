@@ -7,6 +7,7 @@ the call sends one with the position that was heard.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from piopiy_pipeline.compat import realtime
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 
-__all__ = ["ClientEvent", "OpenAIProvider"]
+__all__ = ["HEARD", "ClientEvent", "OpenAIProvider"]
 
 CREATE, UPDATE, TRUNCATE, CANCEL = (
     "response.create",
@@ -23,6 +24,10 @@ CREATE, UPDATE, TRUNCATE, CANCEL = (
     "conversation.item.truncate",
     "response.cancel",
 )
+
+
+HEARD = "heard_"
+"""How the names of items begin that have the words which were heard."""
 
 
 class ClientEvent:
@@ -109,6 +114,16 @@ class OpenAIProvider:
 
     async def heard_no_more(self, heard: Callable[[], str]) -> None:
         """Do nothing: the item was truncated."""
+
+    async def rewrite(self, items: list[str], heard: str) -> None:
+        if heard:
+            name = f"{HEARD}{uuid.uuid4().hex[:20]}"
+            content = [{"type": "output_text", "text": heard}]
+            item = {"id": name, "type": "message", "role": "assistant", "content": content}
+            realtime.put_in_by_us(self._service, name)
+            await self.send(ClientEvent("conversation.item.create", previous_item_id=items[-1], item=item))
+        for name in items:
+            await self.send(ClientEvent("conversation.item.delete", item_id=name))
 
     def answer_lost(self) -> None:
         """Do nothing: pipecat's service knows."""

@@ -65,6 +65,9 @@ class RealtimeProvider(Protocol):
         returns them when the interruption has gone down the pipeline.
         """
 
+    async def rewrite(self, items: list[str], heard: str) -> None:
+        """Put the words that were heard in the place of the items of a written answer that was cut off."""
+
     def answer_lost(self) -> None:
         """Take note that nothing more comes of the answer under way: the session has ended."""
 

@@ -23,7 +23,7 @@ from pipecat.frames.frames import (
     TranscriptionFrame,
     UserStoppedSpeakingFrame,
 )
-from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
@@ -32,6 +32,7 @@ from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, wa
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
+from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
 from piopiy_pipeline.session.utterances import Utterance
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.provider_turns import ProviderSpeech
@@ -77,6 +78,7 @@ class RealtimeRun:
         asked: Called when the provider is asked for an answer.
         make_provider: Makes what speaks the provider's protocol; takes `asked` and `lost`.
         report: Takes the service and what was wrong with it, and was mended.
+        assistant: The assistant's side of the context, if a TTS says what the model writes; None: it speaks.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class RealtimeRun:
         make_provider: Callable[..., RealtimeProvider],
         asked: Callable[[], None],
         report: Callable[[LLMService[Any], str], None],
+        assistant: LLMAssistantAggregator | None = None,
     ) -> None:
         self._state = state
         self._service: Any = service
@@ -106,7 +109,11 @@ class RealtimeRun:
         self._truncated = asyncio.Event()  # how much was heard of what the last interruption has cut off
         self._truncated.set()
         self._provider = make_provider(asked=asked, lost=self._lost)
-        self._answer = SpokenAnswer(service, self._provider, done=self._done)
+        self._answer = (
+            SpokenAnswer(service, self._provider, done=self._done)
+            if assistant is None
+            else WrittenAnswer(service, self._provider, assistant, done=self._done)
+        )
         self._speech: dict[str, ProviderSpeech] = {}
         self._interim = ("", "")  # the words so far of the latest item
         if turns is not None:

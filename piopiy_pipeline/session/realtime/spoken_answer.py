@@ -30,7 +30,7 @@ from pipecat.utils.text.base_text_aggregator import TextType
 
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
-from piopiy_pipeline.transports.frames import MoreTextFrame, SpeechMarkFrame
+from piopiy_pipeline.transports.frames import CutAnswerEndFrame, MoreTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.text_timeline import heard_words
 
 __all__ = ["SpokenAnswer"]
@@ -219,7 +219,7 @@ class SpokenAnswer:
         self._sentence, self.mark, self._speaks = None, None, False
         if self._open:
             self._open = False
-            await self._push(LLMFullResponseEndFrame())
+            await self._push(CutAnswerEndFrame())
 
     def _has_passed(self, _service: Any, _frame: Frame) -> None:
         self._passing = False

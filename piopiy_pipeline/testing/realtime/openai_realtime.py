@@ -151,7 +151,16 @@ class OpenAIRealtimeSession(RealtimeSession):
                 message,
             )
             return
-        await self.add(RealtimeItem({"object": "realtime.item", "status": "completed", **body}))
+        item = RealtimeItem({"object": "realtime.item", "status": "completed", **body})
+        behind = message.get("previous_item_id")
+        if behind is not None and behind not in self.items:
+            await self.fail("invalid_value", f"previous_item_id {behind!r} does not exist", message)
+            return
+        await self.add(item)
+        if behind is not None:
+            later = list(self.items).index(behind) + 1
+            for name in list(self.items)[later:-1]:
+                self.items[name] = self.items.pop(name)
 
     async def _truncate(self, message: dict[str, Any]) -> None:
         item, end_ms = self.items.get(message["item_id"]), int(message["audio_end_ms"])

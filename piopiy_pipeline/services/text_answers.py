@@ -1,0 +1,35 @@
+"""Has a speech-to-speech model answer in text, for a TTS that says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat.processors.frame_processor import FrameProcessor
+
+from piopiy_pipeline.services.realtime_services import may_leave_answers
+
+__all__ = ["answer_in_text"]
+
+
+def answer_in_text(service: FrameProcessor) -> None:
+    """Have a service that does not run yet ask its provider for text instead of speech.
+
+    OpenAI and Azure: `output_modalities`. Google: `modalities`, which its half-cascade models take; those of native
+    audio refuse it. Of others it is not known.
+
+    Raises:
+        ValueError: It is not known how, for this service.
+    """
+    settings: Any = getattr(service, "settings", None)
+    name = type(service).__name__
+    if may_leave_answers(service):
+        settings.session_properties.output_modalities = ["text"]
+    elif name.startswith("GeminiLive"):
+        from pipecat.services.google.gemini_live.llm import GeminiModalities
+
+        settings.modalities = GeminiModalities.TEXT
+    else:
+        raise ValueError(
+            f"{name} answers in speech, and it is not known here how it answers in text: leave tts out, or take "
+            "OpenAI's, Azure's or Google's service"
+        )
