@@ -30,6 +30,7 @@ from piopiy_pipeline.processors.vad import make_vad
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.call_facade import CallFacade
+from piopiy_pipeline.turns.realtime_turns import BY_SOUND
 from piopiy_pipeline.turns.strategies import Interruption, interruption_of, turns_for
 from piopiy_pipeline.turns.turn_ends import turn_end_for
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -185,7 +186,8 @@ def _chain_of(
 ) -> CallPipeline:
     """Return the chain of a stage that hears and writes. Its turns begin and end by the sound: there are no words."""
     transport, context = call.transport(), LLMContext()
-    strategies = turns_for(interruption, transport.output(), vad)
+    by_sound = BY_SOUND if interruption in (None, "held") else interruption
+    strategies = turns_for(by_sound, transport.output(), vad)
     strategies.stop = [turn_end_for(SILENCE_S, vad, omni, context)]
     user, assistant = LLMContextAggregatorPair(
         context,
