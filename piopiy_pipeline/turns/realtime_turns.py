@@ -53,7 +53,7 @@ class RealtimeTurns:
 
 
 def _settings_of(session: dict[str, Any], *, asks: bool, transcribes: bool) -> None:
-    """Change the settings of OpenAI's session: with `transcribes` the caller's words are written down, and `asks` leaves
+    """Change the settings of OpenAI's session: `transcribes` has the caller's words written down, and `asks` leaves
     answers to us.
     """
     hearing = session.setdefault("audio", {}).setdefault("input", {})
