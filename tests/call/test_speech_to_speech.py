@@ -10,7 +10,17 @@ from pipecat.frames.frames import LLMServiceMetadataFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Stalls, Tool, Voice, replay
+from piopiy_pipeline.testing import (
+    AgentLoss,
+    Caller,
+    CallerLine,
+    Disconnects,
+    Refused,
+    Stalls,
+    Tool,
+    Voice,
+    replay,
+)
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
@@ -341,3 +351,32 @@ def test_two_interruptions_are_two_truncations() -> None:
     assert len(cuts) == 2
     assert len({cut.item_id for cut in cuts}) == 2
     assert cuts[0].audio_end_ms > cuts[1].audio_end_ms
+
+
+@pytest.mark.parametrize("speed", [None, 1.5])
+def test_words_that_run_ahead_of_their_audio_are_not_taken_for_heard(speed: float | None) -> None:
+    case = Case(
+        LONG, "Bye.", texts=["a table please", "no wait"], words_ahead_s=9.0, voice=Voice(speed=speed)
+    )
+    call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5))
+    said = texts(call, "bot")[1]
+    (cut,) = case.server.session.truncations
+    begun = LONG[: int(cut.audio_end_ms / 60) + 1]  # the voice takes 60 ms a letter
+    assert LONG.startswith(said)
+    assert len(said) <= len(begun)
+    assert len(begun) - len(said) < 16, "a word or two may be missing"
+
+
+def test_a_caller_who_goes_on_before_the_answer_is_heard_is_answered_once() -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(PEOPLE)
+        await line.pause(0.55)
+        await line.say(YES)
+        await line.my_turn()
+
+    case = Case("For how many?", "It is booked.", texts=["a table please", "for two"])
+    call = case.call(caller)
+    assert texts(call, "bot")[-1] == "It is booked."
+    assert texts(call, "user") == ["a table please", "for two"]
+    assert not call.of("error")
