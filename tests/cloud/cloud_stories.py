@@ -325,6 +325,25 @@ async def drained() -> dict[str, Any]:
         }
 
 
+async def cut_off() -> dict[str, Any]:
+    """The connection to the room's server is lost in mid-call, and LiveKit's client makes it again."""
+    async with place() as here:
+        cloud = here.cloud
+        await here.takes("one")
+        before = await cloud.heard_until("one", 0.5)
+        await cloud.do("cut", job="one")
+        await cloud.wait("resumed", room="one")
+        heard = await cloud.heard_until("one", before["loud_s"] + 1.0)
+        await cloud.do("press", job="one", digit="7")
+        await eventually(lambda: here.keys, 20)
+        return {
+            "heard_s": heard["loud_s"],
+            "keys": here.keys,
+            "ends": len(here.ends),
+            "joined": len(cloud.of("joined")),
+        }
+
+
 async def own_gateway(isolation: str = "task") -> dict[str, Any]:
     """`piopiy start --cloud`: its gateway is killed, then it is told to end, and another one is killed itself."""
     async with CloudPeer.start(ADDRESS) as cloud:
@@ -400,6 +419,7 @@ STORIES: dict[str, Callable[[], Coroutine[Any, Any, dict[str, Any]]]] = {
         accepted_early,
         lost_and_found,
         drained,
+        cut_off,
         own_gateway,
         own_gateway_isolated,
     )

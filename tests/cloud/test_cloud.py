@@ -108,6 +108,12 @@ def test_piopiy_start_cloud_serves_calls_and_its_gateway_ends_with_it(name: str)
     assert "has ended (-9): starting it again" in seen["log"]
 
 
+def test_a_connection_that_is_lost_in_mid_call_is_made_again() -> None:
+    seen = story("cut_off")
+    assert seen["heard_s"] >= 1.5
+    assert (seen["keys"], seen["ends"], seen["joined"]) == (["7"], 0, 1)
+
+
 def test_a_gateway_that_drains_takes_no_jobs_and_finishes_its_calls() -> None:
     seen = story("drained")
     assert seen["late"] == "SHUTTING_DOWN"
