@@ -165,6 +165,7 @@ class CloudRoom:
             task.cancel()
         try:
             async with asyncio.timeout(LEAVE_S):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
                 await self._room.disconnect()
                 if self._source is not None:
                     await self._source.aclose()

@@ -82,10 +82,13 @@ class CloudWorker:
 
     def _drain(self, on: bool) -> None:
         """Take no more jobs, while calls in progress go on; or take jobs again."""
+        if self._running is None:  # it has not registered yet
+            self.look_again()
+            return
         task = asyncio.create_task(switch_drain(self._worker, on=on), name="drain Piopiy's cloud")
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
-        if not on and self._running is not None and self._running.done():
+        if not on and self._running.done():
             self._start()
 
     async def close(self) -> None:
@@ -93,8 +96,11 @@ class CloudWorker:
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=CLOSE_S)
             await asyncio.sleep(SENT_S)
-        for job in self._jobs:
+        late = tuple(self._jobs)
+        for job in late:
             job.cancel()
+        if late:
+            await asyncio.wait(late, timeout=SENT_S)
         if self._running is not None:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
