@@ -112,6 +112,7 @@ def simulate(
         for line in _as_json(call) if json_lines else [call.timeline()]:
             print(line)
     if not json_lines:
+        _print_flows(made)
         print(_summary(made))
     if report is not None:
         _write_report(made, report)
@@ -222,6 +223,13 @@ def _as_json(call: SimulatedCall) -> Iterator[str]:
         wall_s=round(call.wall_s, 3),
         hash=call.event_hash(),
     )
+
+
+def _print_flows(calls: Calls) -> None:
+    from piopiy_pipeline.testing.report.flow_walks import walk_of, walks_of
+
+    for walks in walks_of(map(walk_of, calls)):
+        print("\n".join(walks.lines()))
 
 
 def _summary(calls: Calls) -> str:

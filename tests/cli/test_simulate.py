@@ -40,6 +40,21 @@ def test_it_prints_the_call_and_sums_up(bot: str, capsys: pytest.CaptureFixture[
     assert "what a bot prints" in err
 
 
+def test_it_says_what_was_walked_of_a_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(BOT.replace('greeting="Hello."', 'flow="desk.yaml"'))
+    (tmp_path / "desk.yaml").write_text(
+        "initial_node: a\nnodes:\n"
+        "  a: {task_messages: [], functions: "
+        "[{name: go, transition_only: true, description: Go on., transition_to: b}]}\n"
+        "  b: {task_messages: []}\n"
+    )
+    assert main(["simulate", str(bot), str(BOOKING[0])]) == 0
+    out = capsys.readouterr().out
+    assert "the flow goes to 'a'" in out
+    assert "flow desk: 1 call, 1 of 2 nodes, 0 of 1 edges walked\n  never walked: a --go--> b\n" in out
+
+
 def test_as_json_it_prints_events_turns_and_a_summary(bot: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", bot, str(BOOKING[0]), "--json", "--calls", "2", "--seed", "7"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
