@@ -19,7 +19,8 @@ __all__ = ["FlowPlan", "FlowSource", "author_of"]
 
 FlowSource: TypeAlias = "str | Path | FlowConfig | Flow | NodeConfig | Sequence[NodeConfig]"
 """A flow: its file, pipecat's `FlowConfig` or `Flow`, its first node, or its nodes with the first one first."""
-_OWN = __name__.partition(".")[0]
+_OWN = (__name__.partition(".")[0], "piopiy")
+"""The packages whose code is not the author's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def author_of() -> tuple[dict[str, Callable[..., Any]], Path | None]:
         The functions by name: those of its module, and its local ones before them.
     """
     frame = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == _OWN:
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _OWN:
         frame = frame.f_back
     seen = {**frame.f_globals, **frame.f_locals}
     file = frame.f_globals.get("__file__")
