@@ -380,3 +380,19 @@ def test_a_caller_who_goes_on_before_the_answer_is_heard_is_answered_once() -> N
     assert texts(call, "bot")[-1] == "It is booked."
     assert texts(call, "user") == ["a table please", "for two"]
     assert not call.of("error")
+
+
+def test_what_the_caller_says_while_there_is_no_session_is_heard() -> None:
+    case = Case("For how many?", texts=["a table please"], faults={2: Refused(503), 3: Refused(503)})
+
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        case.server.session.drop()
+        await line.say(PEOPLE)
+        await line.my_turn()
+
+    call = case.call(caller)
+    assert texts(call, "user") == ["a table please"]
+    assert texts(call, "bot") == [GREETING, "For how many?"]
+    assert len(case.server.sessions) == 2
+    assert case.server.session.heard_s > 4, "of the speech nothing is missing"

@@ -8,6 +8,7 @@ the call sends one with the position that was heard.
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,10 @@ from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 
 __all__ = ["HEARD", "ClientEvent", "OpenAIProvider"]
 
-CREATE, UPDATE, TRUNCATE, CANCEL = (
+KEPT = 500
+"""So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
+APPEND, CREATE, UPDATE, TRUNCATE, CANCEL = (
+    "input_audio_buffer.append",
     "response.create",
     "session.update",
     "conversation.item.truncate",
@@ -61,6 +65,7 @@ class OpenAIProvider:
         self._send = service.send_client_event
         self._asked = asked
         self._lost = lost
+        self._kept: deque[Any] = deque(maxlen=KEPT)  # the caller's audio while there is no session
         self.session: Callable[[dict[str, Any]], None] | None = None
         """Changes the settings of the session on their way."""
         self.opens_only = False
@@ -95,6 +100,9 @@ class OpenAIProvider:
     async def begin(self, context: LLMContext) -> None:
         self.opens_only = True
         await realtime.ask(self._service, context)
+        while self._kept:  # what comes meanwhile waits behind it
+            await self._send(self._kept[0])
+            self._kept.popleft()
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
         self.instructions = None if text is None else said_as_it_is(text)
@@ -140,8 +148,12 @@ class OpenAIProvider:
             self.opens_only = False
             realtime.answer_given_up(self._service)
             return
-        if not realtime.is_connected(self._service):
+        connected = realtime.is_connected(self._service)
+        if event.type == APPEND and (self._kept or not connected):
+            self._kept.append(event)  # until the next session knows the conversation
+        if not connected:
             self._lost()
+        if not connected or (event.type == APPEND and self._kept):
             return
         if event.type == UPDATE and self.session is not None:
             settings = event.model_dump(exclude_none=True)
