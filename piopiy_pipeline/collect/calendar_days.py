@@ -42,6 +42,8 @@ _FEASTS = {
     "new years eve": (12, 31), "new year's eve": (12, 31), "new years day": (1, 1), "new year's day": (1, 1),
     "valentines day": (2, 14), "valentine's day": (2, 14), "valentine's": (2, 14), "halloween": (10, 31),
 }  # fmt: skip
+_DAY_ALONE = re.compile(r"\bthe (3[01]|[12]\d|[1-9])$")
+"""What recognisers make of "the twenty third"."""
 _COUNTED_BEFORE = re.compile(r"\b(?:\d+(?:st|nd|rd|th)|last|after|before)(?: the)? $")
 """What stands before a day from which another one is counted: "the first Monday in March", "a week after Christmas"."""
 _COUNTED_AFTER = re.compile(
@@ -157,6 +159,8 @@ def _english(text: str, today: date, *, past: bool) -> date | None:
             continue
         day = _resolved(match, words[match.end() :], today, past=past)
         found = day or found  # the last one counts: "no, the sixth"
+    if found is None and (alone := _DAY_ALONE.search(words)) is not None:
+        return _day_of_month(int(alone[1]), today, past=past)
     return found
 
 

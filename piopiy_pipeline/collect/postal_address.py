@@ -111,11 +111,11 @@ class AddressReader(ValueReader[Address]):
         with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
             said = alpha2digit(said, code, threshold=0.0)
         said = re.sub(r"(?<=\d)-(?=(?:st|nd|rd|th)\b)", "", said)
-        return re.sub(r"(?<!\S)(\d{1,5})((?: \d{1,5}){1,6})(?!\S)", self._joined, said)
+        return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,6}(?![\w])", self._joined, said)
 
     def _joined(self, match: re.Match[str]) -> str:
         """Join digits that were said one by one, if they are a postal code then."""
-        digits = re.sub(" ", "", match[0])
+        digits = re.sub(r"[ ,]", "", match[0])
         return digits if self._code and re.fullmatch(self._code, digits) else match[0]
 
     def _reading(self) -> Reading:
