@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from examples import booking_flow
+from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.flow.flow_file import read_flow
 from piopiy_pipeline.session.flow.flow_graph import FlowGraph
+from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, takes_steps
+from piopiy_pipeline.signaling.messages import ConversationEvent
 from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, ScriptedTTS
 from piopiy_pipeline.testing.replaying.replay import replay
+from tests.support.call_state import hear_posts
 from tests.support.flow_calls import FLOW, WAYS, booking_bot, walk, walked
 
 GRAPH = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
@@ -76,3 +80,24 @@ def test_a_caller_who_types_walks_the_flow_as_well() -> None:
     call.assert_no_error()
     call.assert_ended("agent_hangup")
     assert len(walked(call)) == 9
+
+
+def test_who_watches_the_call_is_told_of_each_step() -> None:
+    told: list[ConversationEvent] = []
+
+    async def bot(call: Call) -> None:
+        hear_posts(
+            call, lambda message: told.append(message) if isinstance(message, ConversationEvent) else None
+        )
+        await booking_bot(call)
+
+    call = walk(WAYS["knows a number"], bot=bot)
+    steps = [each.data for each in told if each.event == "flow"]
+    assert [(each["before"], each["function"], each["node"]) for each in steps] == walked(call)
+    assert len(steps) == 3
+
+
+def test_a_gateway_that_does_not_name_steps_is_not_told_of_them() -> None:
+    assert takes_steps(SIGNALING_FEATURES)
+    assert not takes_steps("liveness, usage")
+    assert not takes_steps(None)
