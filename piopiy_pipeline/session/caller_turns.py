@@ -52,6 +52,7 @@ class CallerTurns:
         is_free: Whether nobody waits for the bot to say something.
         listener: Is told of the caller.
         redact: Whether what both sides say meanwhile is kept out of record and conversation.
+        keeps_model: Whether a model of this pipeline can be kept from answering.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class CallerTurns:
         is_free: Callable[[], bool],
         listener: TurnListener,
         redact: bool,
+        keeps_model: bool = True,
     ) -> None:
+        self._keeps_model = keeps_model
         self._state = state
         self._pipeline = pipeline
         self._speaker = speaker
@@ -103,6 +106,12 @@ class CallerTurns:
         if self._pipeline.realtime is not None:
             raise StageError(
                 "a model that hears the caller itself answers each turn: values are collected in a chain with an STT",
+                "llm",
+            )
+        if self.has_model and not self._keeps_model:
+            raise StageError(
+                "values are collected in a chain with one model (or a list of them as one stage) between the two sides "
+                "of its context: here nothing could keep the model from answering",
                 "llm",
             )
         if self._state.held_turns is not None:

@@ -321,6 +321,7 @@ class PipelineRun:
             is_free=self._has_nothing_to_do,
             listener=listener,
             redact=redact,
+            keeps_model=self._requests is not None,
         )
 
     async def _watch(self) -> None:

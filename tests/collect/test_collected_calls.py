@@ -24,8 +24,19 @@ from piopiy_pipeline.collect import (
     collect_phone_number,
     confirm,
 )
+from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, ScriptedLLM, Tool
+from piopiy_pipeline.testing import (
+    AgentLoss,
+    Caller,
+    CallerLine,
+    Replies,
+    ScriptedLLM,
+    ScriptedSTT,
+    ScriptedTTS,
+    Tool,
+    simulate,
+)
 from tests.support.collecting import VOICE, Form, collected_in, say, says, value_of
 
 TODAY = date(2026, 11, 29)
@@ -443,6 +454,33 @@ def test_wrong_use_is_told_in_a_sentence(form: Form, error: type[Exception], say
     outcomes, _ = collected_in(form, Caller().pause(1))
     assert isinstance(outcomes[0], error)
     assert says in str(outcomes[0])
+
+
+def test_a_chain_in_which_nothing_keeps_the_model_quiet_is_refused() -> None:
+    found: list[BaseException] = []
+
+    async def bot(call: Call) -> None:
+        context = LLMContext([])
+        pipeline = CallPipeline.voice(
+            call,
+            stt=ScriptedSTT(spoken=lambda start, end: ""),
+            llm=ScriptedLLM(Replies()),
+            tts=ScriptedTTS(),
+            context=context,
+        )
+        pipeline.insert("second", ScriptedLLM(Replies()), after="llm", wants_audio=False)
+
+        async def form(_: object) -> None:
+            try:
+                await confirm(call, "Really?")
+            except StageError as error:
+                found.append(error)
+
+        call.on("answered", form)
+        await call.run(pipeline)
+
+    simulate(bot, Caller().pause(1), limit_s=20)
+    assert "one model" in str(found[0])
 
 
 def test_a_tool_with_a_wrong_argument_is_refused_when_it_is_made() -> None:
