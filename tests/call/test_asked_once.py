@@ -97,7 +97,6 @@ def test_a_voice_that_fails_while_a_tool_runs_has_the_model_asked_once(
     assert texts(call, "bot") == [BOOKED], call.timeline()
 
 
-@pytest.mark.speech_to_speech_fails("each respond() is an answer of its own")
 def test_the_author_and_the_turn_ask_for_one_answer() -> None:
     bot = Bot(BOOKED, otherwise="Again.", latency=1.0)
 

@@ -116,7 +116,9 @@ def test_a_tool_that_raises_is_an_error_of_the_call_which_goes_on() -> None:
     assert ["the book is lost" in error.data["message"] for error in call.of("error")] == [True]
 
 
-@pytest.mark.speech_to_speech_fails("an LLMRunFrame of the author's asks for no answer")
+@pytest.mark.speech_to_speech_fails(
+    "the voice of the tests' server is silent between words, which are all heard"
+)
 def test_a_goodbye_said_after_a_tool_hung_up_is_heard_in_full() -> None:
     goodbye = "Thank you for calling, and have a very nice evening."
     ends: list[CallEnd] = []

@@ -20,6 +20,7 @@ from pipecat.frames.frames import (
     InterruptionFrame,
     LLMContextFrame,
     LLMMessagesAppendFrame,
+    LLMRunFrame,
     TranscriptionFrame,
     UserStoppedSpeakingFrame,
 )
@@ -105,6 +106,7 @@ class RealtimeRun:
         self._session_key: object = None
         self._reopens = False
         self._asks = False
+        self._asked_with = -1  # so many messages were in the conversation that is being answered
         self._words_timer: asyncio.TimerHandle | None = None
         self._truncated = asyncio.Event()  # how much was heard of what the last interruption has cut off
         self._truncated.set()
@@ -238,12 +240,28 @@ class RealtimeRun:
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far, with a note in it."""
         if note is None:
-            self._wanted.append(_Wanted())
+            if not self._is_asked:
+                self._wanted.append(_Wanted())
             await self._ask()
             return
         append = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
         append.interruptible = False
         await self._service.queue_frame(append)
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether an answer to the conversation as it stands is under way, or will be asked for."""
+        if any(wanted.text is None for wanted in self._wanted):
+            return True
+        unheard = self._answer.spoke and self._output.has_unheard
+        under_way = self._answer.open or self._provider.answers or unheard
+        return under_way and self._answer.mark is None and self._asked_with == self._length
+
+    @property
+    def _length(self) -> int:
+        """How many messages the conversation has but the caller's, which come when they are written down."""
+        messages: list[Any] = self._user.context.get_messages()
+        return sum(not isinstance(one, dict) or one.get("role") != "user" for one in messages)
 
     async def _ask(self) -> None:
         """Ask for the next answer, if none is under way."""
@@ -259,6 +277,7 @@ class RealtimeRun:
                 wanted = self._wanted.popleft()
                 self._answer.mark = wanted.mark
                 self._provider.spares = self._answer.is_spared
+                self._asked_with = self._length if wanted.text is None else -1
                 await self._provider.ask(self._user.context, wanted.text)
         finally:
             self._asks = False
@@ -298,6 +317,9 @@ class RealtimeRun:
         """Lead messages for the conversation by way of the service, which tells the provider of them."""
         if isinstance(frame, LLMMessagesAppendFrame) and direction is FrameDirection.DOWNSTREAM:
             self._state.spawn(self._service.queue_frame(frame), "realtime_messages")
+            return False
+        if isinstance(frame, LLMRunFrame):
+            self._state.spawn(self.respond(), "realtime_ask")
             return False
         return True
 

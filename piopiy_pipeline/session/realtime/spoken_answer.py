@@ -59,6 +59,8 @@ class SpokenAnswer:
         self._passing = False  # an interruption of the pipeline goes through the service
         self._number = 0
         self._speaks = False  # audio of this answer has come
+        self.spoke = False
+        """Whether the last answer that is over had audio, and was not cut off."""
         self._sentence: AggregatedTextFrame | None = None
         self._text = ""
         self._audio_s = 0.0  # of this sentence
@@ -152,6 +154,7 @@ class SpokenAnswer:
                 await self._push(LLMFullResponseEndFrame())
             if self.mark is not None:
                 await self._say(SpeechMarkFrame(number=self.mark[0]))
+        self.spoke = self._speaks
         self._open = self._speaks = False
         self.mark = None
         self._done()
@@ -216,7 +219,7 @@ class SpokenAnswer:
         if self._provider.answers:
             self._drops_until = self._now() + self._provider.stale_s
         self.cut_item = next(reversed(self.items), None) if self._drops and self._speaks else None
-        self._sentence, self.mark, self._speaks = None, None, False
+        self._sentence, self.mark, self._speaks, self.spoke = None, None, False, False
         if self._open:
             self._open = False
             await self._push(CutAnswerEndFrame())
