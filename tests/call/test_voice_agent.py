@@ -233,7 +233,6 @@ def test_a_goodbye_that_is_slow_to_begin_is_heard_whole(by: str, monkeypatch: py
     assert spoken_s(call) > 2.2
 
 
-@pytest.mark.speech_to_speech_fails("the end comes up to a tenth of a second later")
 def test_an_answer_that_does_not_begin_is_not_waited_for_longer_than_was_said() -> None:
     async def bot(call: Call) -> None:
         agent = await voice(call, replies=[None])
