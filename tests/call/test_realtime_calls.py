@@ -179,6 +179,7 @@ def test_an_stt_of_ones_own_writes_down_what_the_model_hears(
     assert texts(call, "user") == ["a table please"], call.timeline()
     assert texts(call, "bot") == ["Good day.", "For how many?"]
     assert not servers[0].session.config.audio("input", "transcription")
+    assert "a table please" not in str([one.body for one in servers[0].session.received]), "it has heard that"
 
 
 @pytest.mark.parametrize("fault", [Refused(500), Disconnects(after=0.5), Stalls()])

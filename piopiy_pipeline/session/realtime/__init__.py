@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
 
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def realtime_run_of(
         asked=asked,
         report=report,
         assistant=assistant if isinstance(assistant, LLMAssistantAggregator) else None,
+        ears=[service for service in services_of(pipeline) if isinstance(service, STTService)],
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipecat.frames.frames import (
     UserStoppedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
@@ -80,6 +80,7 @@ class RealtimeRun:
         make_provider: Makes what speaks the provider's protocol; takes `asked` and `lost`.
         report: Takes the service and what was wrong with it, and was mended.
         assistant: The assistant's side of the context, if a TTS says what the model writes; None: it speaks.
+        ears: STTs that write down what the provider hears, too.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class RealtimeRun:
         asked: Callable[[], None],
         report: Callable[[LLMService[Any], str], None],
         assistant: LLMAssistantAggregator | None = None,
+        ears: Sequence[FrameProcessor] = (),
     ) -> None:
         self._state = state
         self._service: Any = service
@@ -130,6 +132,8 @@ class RealtimeRun:
         watch_processed(user, self._words, TranscriptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._heard_of
+        for stt in ears:
+            watch_pushes(stt, self._heard_by_both, TranscriptionFrame, InterimTranscriptionFrame)
 
     # ------------------------------------------------------------------ the session
 
@@ -305,6 +309,9 @@ class RealtimeRun:
             self._wanted.append(_Wanted())
             self._state.spawn(self._ask(), "realtime_turn")
 
+    def _heard_by_both(self, _stt: Any, frame: Frame) -> None:
+        frame.metadata[_BY_PROVIDER] = True
+
     def _written_down(self, _service: Any, frame: Frame) -> None:
         frame.metadata[_BY_PROVIDER] = True
         if isinstance(frame, InterimTranscriptionFrame):  # OpenAI's are the words that are new
@@ -323,11 +330,23 @@ class RealtimeRun:
             return False
         return True
 
+    async def _until_set_up(self) -> None:
+        """Wait until the provider has been told the conversation: what is new would come before it."""
+        try:
+            async with asyncio.timeout(OPEN_S):
+                while not self._set_up:  # noqa: ASYNC110  the session may be lost and opened again meanwhile
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
+
     async def _typed(self, user: LLMUserAggregator, text: str) -> None:
         """Have the model answer what the caller has typed, and the provider has not heard."""
         if self._output.has_unheard or self._answer.open:
             await user.broadcast_interruption()
-            await asyncio.sleep(WORDS_BEHIND_CUT_S)
+        await asyncio.sleep(
+            WORDS_BEHIND_CUT_S
+        )  # the first key has interrupted, too, and that goes on its own way
+        await self._until_set_up()
         await user.push_aggregation()
         await self._provider.write(text)
         self._wanted.append(_Wanted())
