@@ -47,11 +47,13 @@ _EXTRAS = {
     "cloud": {"piopiy-agent": "piopiy_agent", "livekit": "livekit.rtc"},
     "postgres": {"psycopg": "psycopg"},
     "languages": {"py3langid": "py3langid"},
+    "dates": {"dateparser": "dateparser"},
     "tracing": {"opentelemetry-sdk": "opentelemetry.sdk"},
     "deepgram": {"deepgram-sdk": "deepgram"},
     "cartesia": {"cartesia": "cartesia"},
     "openai": {"openai": "openai"},
     "anthropic": {"anthropic": "anthropic"},
+    "gemini-live": {"google-genai": "google.genai"},
     "whisper": {"faster-whisper": "faster_whisper"},
 }
 """The packages of each extra, and what each is imported as."""
