@@ -37,6 +37,7 @@ from piopiy_pipeline.session.failure_recovery import FailureRecovery
 from piopiy_pipeline.session.held_turns import HeldTurns
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.utterances import PendingUtterances
+from piopiy_pipeline.session.voice_change import VoiceChange
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent
 from piopiy_pipeline.text import well_formed_json
 from piopiy_pipeline.transports.link import MediaLink
@@ -106,6 +107,8 @@ class CallState:
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.held_turns: HeldTurns | None = None
         """Set while the caller's turns are given to code in the place of the model."""
+        self.voice_change: VoiceChange | None = None
+        """Changes voice and language, for the persona that has the call and for the caller's language."""
         for event in ("user_turn", "dtmf"):
             self.events.on(event, self._caller_acts)
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()

@@ -138,7 +138,6 @@ class LedCall:
                 chain,
                 context,
                 known,
-                changed=lambda code: None if self._run is None else self._run.speak_in(code),
                 say=lambda text: None if self._run is None else self._run.speaker.say(text),
             )
 

@@ -35,7 +35,7 @@ from piopiy_pipeline.session.context_turns import ContextTurns
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
-from piopiy_pipeline.session.hand_off.hand_off_setup import hand_offs_of
+from piopiy_pipeline.session.hand_off.hand_off_setup import hand_offs_of, voice_change_of
 from piopiy_pipeline.session.hand_off.hand_offs import HandOffs
 from piopiy_pipeline.session.hand_off.persona import Persona
 from piopiy_pipeline.session.held_turns import TurnListener
@@ -146,7 +146,9 @@ class PipelineRun:
             services, state.report_usage, times=options.enable_metrics, usage=options.enable_usage_metrics
         )
         state.close_usage = self._usage.close
-        phrases = phrases_in(language_of(services))
+        voice = voice_change_of(state, pipeline)
+        voice.watch(self.speak_in)
+        phrases = self._phrases = phrases_in(voice.begins_in or language_of(services))
         self.departure = Departure(
             state,
             monitor,
@@ -281,9 +283,9 @@ class PipelineRun:
         if self.flow is not None:
             self._state.spawn(self.flow.begin(), "flow")
 
-    def speak_in(self, language: str) -> None:
-        """Say in this language what the author has not worded."""
-        phrases = phrases_in(language)
+    def speak_in(self, language: str | None) -> None:
+        """Say in this language what the author has not worded. None: in the one that the call began with."""
+        phrases = self._phrases if language is None else phrases_in(language)
         self._silence.speak_as(phrases, idle=self._idle_by_default)
         self._failures.ask_again = phrases.ask_again
         self.departure.goodbye = phrases.drained

@@ -1,4 +1,4 @@
-"""Makes the `HandOffs` of a pipeline that is about to run."""
+"""Makes the `HandOffs` of a pipeline that is about to run, and the one `VoiceChange` of a call."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.hand_off.hand_offs import HandOffMouth, HandOffs
 from piopiy_pipeline.session.hand_off.persona import Persona
-from piopiy_pipeline.session.hand_off.voice_change import VoiceChange
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.voice_change import VoiceChange
 
-__all__ = ["hand_offs_of"]
+__all__ = ["hand_offs_of", "voice_change_of"]
 
 
 def hand_offs_of(
@@ -42,6 +42,18 @@ def hand_offs_of(
         say=speaker.say,
         respond=speaker.respond,
     )
-    return HandOffs(
-        state, context=user.context, models=models, voice=VoiceChange(pipeline), mouth=mouth, known=known
-    )
+    voice = voice_change_of(state, pipeline)
+    return HandOffs(state, context=user.context, models=models, voice=voice, mouth=mouth, known=known)
+
+
+def voice_change_of(state: CallState, pipeline: CallPipeline) -> VoiceChange:
+    """Return the one of a call.
+
+    Args:
+        state: The call.
+        pipeline: Its stages.
+    """
+    if state.voice_change is None:
+        state.voice_change = VoiceChange(pipeline)
+    state.voice_change.pipeline = pipeline
+    return state.voice_change

@@ -27,8 +27,8 @@ from piopiy_pipeline.session.hand_off.conversation_change import (
     summary_by,
 )
 from piopiy_pipeline.session.hand_off.persona import Persona, personas_in
-from piopiy_pipeline.session.hand_off.voice_change import VoiceChange
 from piopiy_pipeline.session.model.system_message import set_system_message, system_message
+from piopiy_pipeline.session.voice_change import VoiceChange
 
 __all__ = ["HandOffError", "HandOffMouth", "HandOffs"]
 
@@ -121,7 +121,7 @@ class HandOffs:
             self._count += 1
             self._in_a_row += 1
             self._change(to, how, before=before, summary=summary)
-            await self._voice.change(None if to is None else to.voice, None if to is None else to.language)
+            await self._voice.hand_over(None if to is None else to.voice, None if to is None else to.language)
             logger.info(
                 "the call is handed over from {} to {}", before or "the first", self._name or "the first"
             )
@@ -241,7 +241,8 @@ class HandOffs:
         set_system_message(self._context, persona.instructions)
         self._set_tools(made.schema())
         self.persona = persona
-        await self._voice.change(persona.voice, persona.language)
+        followed = kept.get("followed") is True
+        await self._voice.hand_over(persona.voice, persona.language, followed=followed)
 
     def _advertised(self) -> dict[str, Persona]:
         tools = self._context.tools
@@ -255,6 +256,8 @@ class HandOffs:
         kept: dict[str, Any] = {"agent": self._name, "count": self._count}
         if self._base:
             kept["base"] = self._base
+        if self._name and self._voice.followed:
+            kept["followed"] = True
         return kept
 
     def _report(self, message: str) -> None:

@@ -15,7 +15,7 @@ from piopiy_pipeline.call import LanguageChange
 from piopiy_pipeline.compat.frame_taps import watch_taken
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.hand_off.voice_change import VoiceChange
+from piopiy_pipeline.session.hand_off.hand_off_setup import voice_change_of
 from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence
 from piopiy_pipeline.session.languages.language_guess import guess_language, is_installed, load_guesser
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, base_of, name_of
@@ -35,7 +35,6 @@ class CallLanguages:
         pipeline: Its stages.
         context: Its conversation.
         languages: Those of the bot, the first one first.
-        changed: Called with the language when it has changed.
         say: Says a sentence.
     """
 
@@ -46,7 +45,6 @@ class CallLanguages:
         context: LLMContext,
         languages: Mapping[str, SpokenLanguage],
         *,
-        changed: Callable[[str], None],
         say: Callable[[str], Any],
     ) -> None:
         self._state = state
@@ -54,16 +52,18 @@ class CallLanguages:
         self._languages = languages
         self._by_base = {base_of(code): code for code in languages}
         self._first = next(iter(languages))
-        self._changed = changed
         self._say = say
-        self._voice = VoiceChange(pipeline)
+        self._voice = voice_change_of(state, pipeline)
+        self._voice.begins_in = self._first
+        self._voice.watch(self._spoken)
         for how in languages.values():
             self._voice.check(how.voice)
         self._evidence = LanguageEvidence(tuple(self._by_base), base_of(self._first))
         self._turn: list[str] = []
         self._changes = 0
+        self._of_caller = self._first
         self.current = self._first
-        """The language in which the call is."""
+        """The language in which the call is: the caller's, or that of the persona who has the call."""
         if not is_installed():
             logger.warning(
                 "languages: only what the STT reports counts, because the words of a caller tell their language with "
@@ -74,13 +74,13 @@ class CallLanguages:
             watch_taken(user, self._heard, TranscriptionFrame)
         state.events.on("user_turn", self._turn_over)
         state.events.on("answered", self._begin)
-        state.checkpoints.parts[PART] = lambda: None if self.current == self._first else self.current
+        state.checkpoints.parts[PART] = lambda: None if self._of_caller == self._first else self._of_caller
 
     async def _begin(self, _: object) -> None:
         """Load the model, and go on in the language in which another instance has left the call."""
         kept = self._state.checkpoints.kept_part(PART)
         if isinstance(kept, str) and kept in self._languages:
-            await self._follow(kept)
+            await self._follow(kept, again=True)
         await load_guesser()
 
     async def _heard(self, stage: FrameProcessor, frame: Frame) -> None:
@@ -114,9 +114,13 @@ class CallLanguages:
         if says := self._languages[language].says:
             self._say(says)
 
-    async def _follow(self, language: str) -> None:
-        first = language == self._first
-        await self._voice.change(self._languages[language].voice, None if first else language)
-        self.current = language
-        self._evidence.changed(base_of(language))
-        self._changed(language)
+    async def _follow(self, language: str, *, again: bool = False) -> None:
+        self._of_caller = language
+        spoken = None if language == self._first else language
+        await self._voice.follow(self._languages[language].voice, spoken, again=again)
+
+    def _spoken(self, language: str | None) -> None:
+        """Note what is spoken from now on."""
+        base = base_of(language or self._first)
+        self.current = self._by_base.get(base, self.current)
+        self._evidence.changed(base)

@@ -346,6 +346,21 @@ def test_language_and_voice_reach_the_services_and_the_first_ones_come_back() ->
     assert settings[-1] == ("None", "en")
 
 
+def test_what_the_author_has_not_worded_is_said_in_the_language_of_who_has_the_call() -> None:
+    desk = Desk(language="de")
+
+    async def caller(line: CallerLine) -> None:
+        for text in (TO_BILLING, BACK):
+            await line.my_turn()
+            await line.say(RECORDING, text=text)
+            await line.my_turn()
+            await line.pause(25)
+
+    simulate(desk.bot, caller, providers=Providers(stt=Transcripts(latency=0.2)), limit_s=120)
+    assert ("amy", "Sind Sie noch da?") in desk.spoken
+    assert ("desk voice", "Are you still there?") in desk.spoken
+
+
 @pytest.mark.parametrize("losses", [[], [AgentLoss("hand_off", 0.4, 1)], [AgentLoss("hand_off", 0.4, 2)]])
 def test_a_flow_waits_in_its_node_until_the_call_comes_back(losses: list[AgentLoss]) -> None:
     desk = Desk()

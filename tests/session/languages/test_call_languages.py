@@ -13,6 +13,7 @@ from piopiy_pipeline.call import LanguageChange
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage
 from piopiy_pipeline.testing import AgentLoss, Caller, Replies, ScriptedLLM, simulate
+from piopiy_pipeline.tools import Persona
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO
 from tests.support.services import ScriptedSTT, ToneTTS
@@ -130,3 +131,66 @@ def test_a_voice_that_is_not_there_is_a_mistake_before_the_call() -> None:
     desk = Desk(voice=ToneTTS())
     call = simulate(desk, Caller())
     assert "is not among the services" in call.end_detail
+
+
+AMY = Persona(name="amy", instructions="You are Amy.", voice="amy", introduction="Amy.")
+JEAN = Persona(name="jean", instructions="You are Jean.", language="fr", introduction="Jean.")
+
+
+class Handing(Desk):
+    """A bot that hands the call over behind some of the caller's turns; to None: back."""
+
+    def __init__(self, *heard: str, to: dict[int, Persona | None], **german: Any) -> None:
+        super().__init__(*heard, **german)
+        self.to = to
+        self.turns = 0
+
+    async def __call__(self, call: Call) -> None:
+        call.add_personas(AMY, JEAN)
+
+        async def after_turn(_: object) -> None:
+            self.turns += 1
+            if self.turns in self.to:
+                await call.hand_over(self.to[self.turns])
+                self.languages.append(call.language)
+
+        call.on("user_turn", after_turn)
+        await super().__call__(call)
+
+
+def speaks(times: int) -> Caller:
+    caller = Caller()
+    for _ in range(times):
+        caller = caller.say(RECORDING).pause(3)
+    return caller
+
+
+@pytest.mark.parametrize("losses", [[], [AgentLoss("bot_turn", number=4, after_s=0.3)]])
+def test_a_language_that_changes_under_a_persona_holds_when_the_call_comes_back(
+    losses: list[AgentLoss],
+) -> None:
+    desk = Handing("Ja.", GERMAN, "Ja.", "Ja.", to={1: AMY, 3: None}, voice=None)
+    simulate(desk, speaks(4), losses=losses)
+    assert ("amy", "en", "Amy.") in desk.spoken
+    assert ("amy", "de", "Aha.") in desk.spoken, "she goes on in her voice"
+    assert desk.spoken[-1] == ("ann", "de", "Aha.")
+
+
+@pytest.mark.parametrize("losses", [[], [AgentLoss("hand_off", number=1, after_s=1)]])
+def test_a_persona_of_another_language_is_followed_and_the_callers_comes_back(
+    losses: list[AgentLoss],
+) -> None:
+    desk = Handing(GERMAN, "Ja.", "Ja.", to={1: JEAN, 2: None})
+    simulate(desk, speaks(1).pause(25).say(RECORDING).pause(3).say(RECORDING).pause(25), losses=losses)
+    assert ("katja", "fr", "Jean.") in desk.spoken
+    assert ("katja", "fr", "Êtes-vous toujours là ?") in desk.spoken
+    assert ("katja", "de", "Sind Sie noch da?") in desk.spoken
+    assert desk.spoken[-1][:2] == ("katja", "de")
+
+
+@pytest.mark.parametrize("losses", [[], [AgentLoss("bot_turn", number=4, after_s=0.3)]])
+def test_a_caller_who_speaks_another_language_than_the_persona_is_followed(losses: list[AgentLoss]) -> None:
+    desk = Handing("Ja.", GERMAN, "Ja.", to={1: JEAN}, voice=None)
+    simulate(desk, speaks(3), losses=losses)
+    assert ("ann", "fr", "Jean.") in desk.spoken
+    assert desk.spoken[-1] == ("ann", "de", "Aha.")
