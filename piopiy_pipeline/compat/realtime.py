@@ -29,6 +29,7 @@ __all__ = [
     "is_ready",
     "put_in_by_us",
     "takes_client_events",
+    "update_session",
 ]
 
 _USED = (
@@ -43,6 +44,7 @@ _USED = (
     "_process_completed_function_calls",
     "_websocket",
     "_receive_task",
+    "_send_session_update",
 )
 
 
@@ -97,6 +99,11 @@ async def ask(service: Any, context: LLMContext) -> None:
         service._context = context
         await service._process_completed_function_calls(send_new_results=False)
     await service._create_response()
+
+
+async def update_session(service: Any) -> None:
+    """Tell the provider the settings of the session once more: instructions and tools of the conversation."""
+    await service._send_session_update()
 
 
 def check() -> None:

@@ -180,7 +180,8 @@ class LedCall:
                 three times without a word of the caller, or thirty times in all.
             ValueError: There is no such `context`, or the persona's voice is a service that the chain does not have.
             TypeError: It is no `Persona`.
-            RuntimeError: The call is not answered yet, or its chain has no model of text with a context.
+            RuntimeError: The call is not answered yet, or its chain has no model with a context, or a
+                speech-to-speech model whose session takes no other instructions: OpenAI's and Azure's do.
 
         Example:
             ```python
@@ -194,7 +195,10 @@ class LedCall:
         self._state.require_answered()
         hands = None if self._run is None else self._run.hand_offs
         if hands is None:
-            raise RuntimeError("this chain cannot be handed over: it has no model of text with a context")
+            raise RuntimeError(
+                "this chain cannot be handed over: it has no model with a context, or one that speaks and "
+                "whose session takes no other instructions (OpenAI's and Azure's do)"
+            )
         if to is not None:
             self._personas.setdefault(to.name, to)
         hands.check(to)

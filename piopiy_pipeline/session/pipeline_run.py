@@ -215,6 +215,7 @@ class PipelineRun:
             speaker=self.speaker,
             drain=self._drain,
             known=options.personas,
+            realtime=self._realtime,
         )
         self._watches = ProviderWatches(
             state, pipeline, failures=self._failures, monitor=monitor, output=output

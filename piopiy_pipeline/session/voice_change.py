@@ -57,6 +57,11 @@ class VoiceChange:
     def _tts(self) -> Any:
         return self.pipeline.find(TTSService) or _switch_of(self.pipeline, TTSService)
 
+    @property
+    def has_tts(self) -> bool:
+        """Whether a TTS speaks, and not the model itself."""
+        return self._tts is not None
+
     def watch(self, listener: Callable[[str | None], None]) -> None:
         """Have somebody told the language whenever it changes. None: the one that the call began with."""
         self._listeners.append(listener)

@@ -9,6 +9,7 @@ from pipecat.services.llm_service import FunctionCallParams, LLMService
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, GeminiLiveServer, Tool, Voice
+from piopiy_pipeline.tools import Persona
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
@@ -135,3 +136,19 @@ def test_a_session_that_is_lost_is_opened_again() -> None:
     assert LONG.startswith(said[-2])
     (error,) = call.of("error")
     assert "opened again" in error.data["message"]
+
+
+def test_a_provider_whose_session_takes_no_other_instructions_says_so() -> None:
+    case, said = GeminiCase("Hello."), []
+
+    def watch(agent: VoiceAgent) -> None:
+        async def answered(_: object) -> None:
+            try:
+                await agent.hand_over(Persona(name="billing", instructions="Billing"))
+            except RuntimeError as error:
+                said.append(str(error))
+
+        agent.on("answered", answered)
+
+    case.call(Caller().pause(3), watch=watch)
+    assert "takes no other instructions" in said[0]

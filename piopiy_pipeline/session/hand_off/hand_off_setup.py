@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.hand_off.hand_offs import HandOffMouth, HandOffs
 from piopiy_pipeline.session.hand_off.persona import Persona
@@ -16,6 +18,9 @@ from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.session.voice_change import VoiceChange
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
 __all__ = ["hand_offs_of", "voice_change_of"]
 
@@ -28,11 +33,17 @@ def hand_offs_of(
     speaker: Speaker,
     drain: SpeechDrain,
     known: Mapping[str, Persona],
+    realtime: RealtimeRun | None = None,
 ) -> HandOffs | None:
-    """Return who hands over the call of this pipeline. None if nobody can: it has no context or no model of text."""
+    """Return who hands over the call of this pipeline. None if nobody can: it has no context or no model, or the
+    session of its speech-to-speech model takes no other instructions.
+    """
     user = pipeline.find(LLMUserAggregator)
     models = [service for service in services_of(pipeline) if isinstance(service, LLMService)]
-    if not isinstance(user, LLMUserAggregator) or not models or pipeline.realtime:
+    if not isinstance(user, LLMUserAggregator) or not models:
+        return None
+    changes = None if realtime is None else realtime.changes
+    if changes is None and any(is_realtime(model) for model in models):
         return None
     recovery, utterances = state.recovery, state.utterances
     mouth = HandOffMouth(
@@ -41,6 +52,8 @@ def hand_offs_of(
         speaks=lambda: drain.is_heard or recovery.answer_open or utterances.pending,
         say=speaker.say,
         respond=speaker.respond,
+        follow=None if changes is None else changes.follow,
+        until_said=None if realtime is None else realtime.until_said,
     )
     voice = voice_change_of(state, pipeline)
     return HandOffs(state, context=user.context, models=models, voice=voice, mouth=mouth, known=known)

@@ -7,7 +7,7 @@ tool of one persona runs for another. Who has the call is in the checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,9 @@ class HandOffMouth:
         speaks: Returns whether the bot speaks, or is about to.
         say: Says a text, and waits for nothing.
         respond: Has the model speak.
+        follow: Brings the session of a speech-to-speech model in line with the conversation. Takes the messages before
+            the change, and a voice. None: there is no such model.
+        until_said: Waits until such a model has given all answers that it was asked for, in bounded time.
     """
 
     wait_until_spoken: Callable[[], Awaitable[None]]
@@ -61,6 +64,8 @@ class HandOffMouth:
     speaks: Callable[[], bool]
     say: Callable[[str], object]
     respond: Callable[[], Awaitable[None]]
+    follow: Callable[[Sequence[Any], str | None], Awaitable[None]] | None = None
+    until_said: Callable[[], Awaitable[None]] | None = None
 
 
 class HandOffs:
@@ -120,14 +125,17 @@ class HandOffs:
                 return
             self._count += 1
             self._in_a_row += 1
+            messages = tuple(self._context.get_messages())
             self._change(to, how, before=before, summary=summary)
-            await self._voice.hand_over(None if to is None else to.voice, None if to is None else to.language)
+            await self._sound_like(to, messages)
             logger.info(
                 "the call is handed over from {} to {}", before or "the first", self._name or "the first"
             )
             self._state.add_hand_off(HandOff(self._name, before, how))
             self._state.checkpoints.part_changed()
             self._speak(to)
+            if self._mouth.until_said is not None and self._state.recovery.tools_running:
+                await self._mouth.until_said()  # an answer under way is taken for that to the tool's result
         finally:
             self._under_way = False
 
@@ -169,6 +177,13 @@ class HandOffs:
         waits = bool(messages) and messages[-1].get("role") == "user"
         if waits or to is None or not to.introduction:
             self._state.spawn(self._respond(), "hand_off")
+
+    async def _sound_like(self, to: Persona | None, before: Sequence[Any], *, followed: bool = False) -> None:
+        voice = None if to is None else to.voice
+        await self._voice.hand_over(voice, None if to is None else to.language, followed=followed)
+        if self._mouth.follow is not None:
+            own = isinstance(voice, str) and not self._voice.has_tts
+            await self._mouth.follow(before, voice if own and isinstance(voice, str) else None)
 
     async def _respond(self) -> None:
         await self._mouth.respond()
@@ -242,7 +257,7 @@ class HandOffs:
         self._set_tools(made.schema())
         self.persona = persona
         followed = kept.get("followed") is True
-        await self._voice.hand_over(persona.voice, persona.language, followed=followed)
+        await self._sound_like(persona, self._context.get_messages(), followed=followed)
 
     def _advertised(self) -> dict[str, Persona]:
         tools = self._context.tools

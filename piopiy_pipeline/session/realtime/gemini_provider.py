@@ -7,7 +7,7 @@ what was heard. An answer is cut off by the beginning of the caller's turn, whic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipecat.frames.frames import InterruptionFrame, LLMFullResponseStartFrame, UserStoppedSpeakingFrame
@@ -44,6 +44,8 @@ class GeminiProvider:
         self.stale_s = 1.0
         self.words_wait_s = 0.3
         self.session: Callable[[dict[str, Any]], None] | None = None
+        self.change: Callable[[dict[str, Any]], None] | None = None
+        self.takes_changes = False
         _instruct_by_setting(service)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_taken(service, self._interrupted, InterruptionFrame)
@@ -81,6 +83,12 @@ class GeminiProvider:
 
     async def write(self, text: str) -> None:
         await gemini_session.note(self._service, text)
+
+    async def tell(self, messages: Sequence[Any]) -> None:
+        """Do nothing: it takes no changes."""
+
+    async def update(self) -> None:
+        """Do nothing: it takes no changes."""
 
     async def cancel(self) -> None:
         self._awaited_until = float("-inf")

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 
 from piopiy_pipeline.compat import realtime
+from piopiy_pipeline.services.realtime_services import may_leave_answers
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 
-__all__ = ["HEARD", "ClientEvent", "OpenAIProvider"]
+__all__ = ["HEARD", "PUT_IN", "ClientEvent", "OpenAIProvider"]
 
 KEPT = 500
 """So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
@@ -32,6 +33,8 @@ APPEND, CREATE, UPDATE, TRUNCATE, CANCEL = (
 
 HEARD = "heard_"
 """How the names of items begin that have the words which were heard."""
+PUT_IN = "put_in_"
+"""How the names of items begin that code has put into the conversation."""
 
 
 class ClientEvent:
@@ -68,6 +71,9 @@ class OpenAIProvider:
         self._kept: deque[Any] = deque(maxlen=KEPT)  # the caller's audio while there is no session
         self.session: Callable[[dict[str, Any]], None] | None = None
         """Changes the settings of the session on their way."""
+        self.change: Callable[[dict[str, Any]], None] | None = None
+        """The same, for what code has changed since the session was begun."""
+        self.takes_changes = may_leave_answers(service)
         self.opens_only = False
         """Whether the next request for an answer is none: the conversation is told the provider, and that is all."""
         self.instructions: str | None = None
@@ -113,6 +119,21 @@ class OpenAIProvider:
         item = {"type": "message", "role": "user", "content": content}
         await self.send(ClientEvent("conversation.item.create", item=item))
 
+    async def tell(self, messages: Sequence[Any]) -> None:
+        for message in messages:
+            text = standard_message_text(message)
+            if not text:
+                continue
+            role = message.get("role") if isinstance(message, dict) else None
+            name, by_bot = f"{PUT_IN}{uuid.uuid4().hex[:20]}", role == "assistant"
+            kind, says = ("output_text", "assistant") if by_bot else ("input_text", "system")
+            item = {"id": name, "type": "message", "role": says, "content": [{"type": kind, "text": text}]}
+            realtime.put_in_by_us(self._service, name)
+            await self.send(ClientEvent("conversation.item.create", item=item))
+
+    async def update(self) -> None:
+        await realtime.update_session(self._service)
+
     async def cancel(self) -> None:
         if self.answers:
             await self.send(ClientEvent(CANCEL))
@@ -155,9 +176,11 @@ class OpenAIProvider:
             self._lost()
         if not connected or (event.type == APPEND and self._kept):
             return
-        if event.type == UPDATE and self.session is not None:
+        if event.type == UPDATE and not own:
             settings = event.model_dump(exclude_none=True)
-            self.session(settings["session"])
+            for change in (self.change, self.session):
+                if change is not None:
+                    change(settings["session"])
             event = ClientEvent(UPDATE, **{name: value for name, value in settings.items() if name != "type"})
         if event.type == CREATE:
             wanted, self.instructions = self.instructions, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -23,6 +23,10 @@ class RealtimeProvider(Protocol):
     """How long the caller's words are waited for until they are taken to be complete, in seconds."""
     session: Callable[[dict[str, Any]], None] | None
     """Changes the settings of the session on their way, where they can be."""
+    change: Callable[[dict[str, Any]], None] | None
+    """The same, for what code has changed since the session was begun."""
+    takes_changes: bool
+    """Whether a session can be told other instructions and tools while it lasts."""
 
     @property
     def answers(self) -> bool:
@@ -53,6 +57,12 @@ class RealtimeProvider(Protocol):
 
     async def write(self, text: str) -> None:
         """Put into the conversation what the caller has written."""
+
+    async def tell(self, messages: Sequence[Any]) -> None:
+        """Put messages behind the conversation, and ask for nothing."""
+
+    async def update(self) -> None:
+        """Tell the session the instructions and the tools that the conversation has now."""
 
     async def cancel(self) -> None:
         """Have the answer under way given up."""

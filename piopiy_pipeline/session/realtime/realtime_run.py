@@ -16,7 +16,6 @@ from typing import Any
 from loguru import logger
 from pipecat.frames.frames import (
     Frame,
-    InterimTranscriptionFrame,
     InterruptionFrame,
     LLMContextFrame,
     LLMMessagesAppendFrame,
@@ -29,14 +28,15 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_pushes, watch_taken
+from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.realtime.caller_items import CallerItems
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
+from piopiy_pipeline.session.realtime.session_changes import SessionChanges
 from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
 from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
 from piopiy_pipeline.session.utterances import Utterance
 from piopiy_pipeline.transports.bot_output import BotOutput
-from piopiy_pipeline.turns.provider_turns import ProviderSpeech
 from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 
 __all__ = ["RealtimeRun"]
@@ -50,10 +50,6 @@ UNHEARD_S = 8.0
 POLL_S = 0.05
 CUT_S = 0.2
 """How long the next answer waits for what was heard of the last one, in seconds: the playout has 0.1."""
-_BY_PROVIDER = "piopiy_by_provider"
-"""In the metadata of words that the provider has heard, and not of keys that make a turn."""
-SPEECHES = 16
-"""So many stretches of the caller's speech are remembered."""
 WORDS_BEHIND_CUT_S = 0.15
 """What the bot was saying is in the conversation so long behind an interruption, in seconds: before the words that
 have cut it off."""
@@ -104,6 +100,10 @@ class RealtimeRun:
         self._turns = turns
         self._report = report
         self._wanted: deque[_Wanted] = deque()
+        self.begun = False
+        """Whether the provider was told the conversation, or is being told."""
+        self.begun_with: tuple[Any, ...] = ()
+        """The messages that the session was begun with."""
         self._set_up = False
         self._session_key: object = None
         self._reopens = False
@@ -113,32 +113,30 @@ class RealtimeRun:
         self._truncated = asyncio.Event()  # how much was heard of what the last interruption has cut off
         self._truncated.set()
         self._provider = make_provider(asked=asked, lost=self._lost)
+        self.changes: SessionChanges | None = None
+        """Brings the session in line with what code has changed; None: its provider takes no changes."""
+        if self._provider.takes_changes:
+            self.changes = SessionChanges(self, self._provider, service, user.context)
         self._answer = (
             SpokenAnswer(service, self._provider, done=self._done)
             if assistant is None
             else WrittenAnswer(service, self._provider, assistant, done=self._done)
         )
-        self._speech: dict[str, ProviderSpeech] = {}
-        self._interim = ("", "")  # the words so far of the latest item
         if turns is not None:
             self._provider.session = turns.in_session
-            turns.is_old = self._is_old
-            if turns.provider_end is not None:
-                service.add_event_handler("on_conversation_item_created", self._item_created)
+        self._items = CallerItems(service, output, turns, ears)
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._cut, InterruptionFrame)
-        watch_pushes(service, self._written_down, TranscriptionFrame, InterimTranscriptionFrame)
         watch_processed(user, self._words, TranscriptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._heard_of
-        for stt in ears:
-            watch_pushes(stt, self._heard_by_both, TranscriptionFrame, InterimTranscriptionFrame)
 
     # ------------------------------------------------------------------ the session
 
     async def begin(self) -> None:
         """Tell the provider the conversation so far; nothing is said."""
+        self.begun = True
         if not await self._open():
             self._lost()
 
@@ -147,6 +145,7 @@ class RealtimeRun:
             return False
         try:
             async with asyncio.timeout(OPEN_S):
+                self.begun_with = tuple(self._user.context.get_messages())
                 await self._provider.begin(self._user.context)
         except TimeoutError:
             return False
@@ -217,6 +216,21 @@ class RealtimeRun:
         self._report(self._service, "the session was lost, and was opened again")
         await self._open()
 
+    @property
+    def stands(self) -> bool:
+        """Whether the provider knows the conversation."""
+        return self._set_up
+
+    async def open_anew(self) -> None:
+        """Open another session with the conversation as it stands now. Nothing was lost, and nobody is told."""
+        self._reopens, self._set_up, self._answer.hides_errors = True, False, True
+        try:
+            opened = await self._opened_again()
+        finally:
+            self._reopens = self._answer.hides_errors = False
+        if not (opened and await self._open()):
+            self._lost()
+
     async def _opened_again(self) -> bool:
         try:
             async with asyncio.timeout(OPEN_S):
@@ -234,6 +248,15 @@ class RealtimeRun:
             pass
 
     # ------------------------------------------------------------------ asking
+
+    async def until_said(self) -> None:
+        """Wait until the model has given all answers that it was asked for, in bounded time."""
+        try:
+            async with asyncio.timeout(UNHEARD_S):
+                while self._asks or self._wanted or self._provider.answers or self._answer.open:  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
 
     def say(self, utterance: Utterance) -> None:
         """Have the model say a text, ahead of what it says later. Returns at once."""
@@ -309,17 +332,6 @@ class RealtimeRun:
             self._wanted.append(_Wanted())
             self._state.spawn(self._ask(), "realtime_turn")
 
-    def _heard_by_both(self, _stt: Any, frame: Frame) -> None:
-        frame.metadata[_BY_PROVIDER] = True
-
-    def _written_down(self, _service: Any, frame: Frame) -> None:
-        frame.metadata[_BY_PROVIDER] = True
-        if isinstance(frame, InterimTranscriptionFrame):  # OpenAI's are the words that are new
-            item = getattr(frame.result, "item_id", "")
-            before = self._interim[1] if self._interim[0] == item else ""
-            frame.text = before + frame.text
-            self._interim = (item, frame.text)
-
     def _user_accepts(self, frame: Frame, direction: FrameDirection) -> bool:
         """Lead messages for the conversation by way of the service, which tells the provider of them."""
         if isinstance(frame, LLMMessagesAppendFrame) and direction is FrameDirection.DOWNSTREAM:
@@ -330,7 +342,7 @@ class RealtimeRun:
             return False
         return True
 
-    async def _until_set_up(self) -> None:
+    async def until_stands(self) -> None:
         """Wait until the provider has been told the conversation: what is new would come before it."""
         try:
             async with asyncio.timeout(OPEN_S):
@@ -346,7 +358,7 @@ class RealtimeRun:
         await asyncio.sleep(
             WORDS_BEHIND_CUT_S
         )  # the first key has interrupted, too, and that goes on its own way
-        await self._until_set_up()
+        await self.until_stands()
         await user.push_aggregation()
         await self._provider.write(text)
         self._wanted.append(_Wanted())
@@ -354,11 +366,11 @@ class RealtimeRun:
 
     async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
-        if _BY_PROVIDER not in frame.metadata and isinstance(frame, TranscriptionFrame):
+        if not self._items.is_theirs(frame) and isinstance(frame, TranscriptionFrame):
             if frame.text.strip():
                 self._state.spawn(self._typed(user, frame.text), "realtime_typed")
             return
-        if self._turns is not None and not self._is_old(frame):
+        if self._turns is not None and not self._items.is_old(frame):
             return  # over the bot's speech: it waits for its turn
         if wait_s := self._provider.words_wait_s:  # more of them come
             if self._words_timer is not None:
@@ -377,22 +389,6 @@ class RealtimeRun:
     async def _write_behind_cut(self, user: LLMUserAggregator) -> None:
         await asyncio.sleep(WORDS_BEHIND_CUT_S)
         await user.push_aggregation()
-
-    async def _item_created(self, _service: Any, name: str, item: Any) -> None:
-        """Note which speech of the caller has become which item, because words of it come later."""
-        if item.role == "user" and self._turns is not None and self._turns.provider_end is not None:
-            self._speech[name] = self._turns.provider_end.speech
-            for old in list(self._speech)[:-SPEECHES]:
-                del self._speech[old]
-
-    def _is_old(self, frame: Any) -> bool:
-        """Whether these words of the caller say nothing about a turn: it has begun and ended without them."""
-        if self._turns is None or not self._turns.asks or _BY_PROVIDER not in frame.metadata:
-            return True
-        if not frame.text.strip() and not self._output.has_floor:
-            return True
-        speech = self._speech.get(getattr(frame.result, "item_id", ""))
-        return speech is None or speech.claimed
 
     # ------------------------------------------------------------------ what was heard
 

@@ -22,7 +22,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.processors.frame_processor import FrameDirection
 
-from piopiy_pipeline.session.realtime.openai_provider import HEARD
+from piopiy_pipeline.session.realtime.openai_provider import HEARD, PUT_IN
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
 
@@ -92,7 +92,9 @@ class WrittenAnswer(SpokenAnswer):
     # ------------------------------------------------------------------ what was heard
 
     async def _item_created(self, _service: Any, name: str, item: Any) -> None:
-        is_answer = item.role == "assistant" and item.type == "message" and not name.startswith(HEARD)
+        is_answer = (
+            item.role == "assistant" and item.type == "message" and not name.startswith((HEARD, PUT_IN))
+        )
         if is_answer and name not in self._turn:
             self._turn = [*self._turn, name][-ITEMS:]
 

@@ -119,6 +119,12 @@ class OpenAIRealtimeSession(RealtimeSession):
             if asked.get("type") != "audio/pcm" or asked.get("rate", RATE) != RATE:
                 await self.fail("invalid_value", f"this server has audio/pcm at {RATE} Hz only, not {asked}")
                 return
+        voice = ((session.get("audio") or {}).get("output") or {}).get("voice")
+        spoke = any(item.speech is not None and item.speech.sent_s for item in self.items.values())
+        if spoke and voice is not None and voice != self.config.audio("output", "voice"):
+            why = "Cannot update a conversation's voice if assistant audio is present."
+            await self.fail("cannot_update_voice", why)
+            return
         self.config.update(session)
         if detection := self.config.turn_detection:
             self._vad.silence_s = (detection.get("silence_duration_ms") or 500) / 1000

@@ -86,7 +86,7 @@ class OpenAIResponse:
         asked = self._instructions if self._instructions is not None else _last_instruction(messages)
         if (text := verbatim(asked)) is not None:
             return ScriptedResponse(0, text, ()), None
-        return self._model.respond(messages)
+        return self._model.respond(messages, self._session.config.body.get("tools") or ())
 
     # ------------------------------------------------------------------ what it says
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.processors.aggregators.llm_context import NOT_GIVEN, LLMContext
 
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan
@@ -173,9 +175,13 @@ class ScriptedModel:
         self.hearing.turn += 1
         return self._hears_after(self.hearing.turn)
 
-    def respond(self, messages: Sequence[dict[str, Any]]) -> tuple[ScriptedResponse, Fault | None]:
-        """Answer a conversation. Raises `ScriptOver` where the script has no answer."""
-        response = self._script.respond(LLMContext(list(messages)))  # type: ignore[arg-type]
+    def respond(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()
+    ) -> tuple[ScriptedResponse, Fault | None]:
+        """Answer a conversation with the tools of a session. Raises `ScriptOver` where the script has no answer."""
+        schemas = [_schema_of(tool) for tool in tools if tool.get("type") == "function"]
+        known = ToolsSchema(standard_tools=schemas) if schemas else NOT_GIVEN
+        response = self._script.respond(LLMContext(list(messages), tools=known))  # type: ignore[arg-type]
         self.plan.turn = response.turn
         return response, response.fault or self.plan.next()
 
@@ -192,6 +198,16 @@ class ScriptedModel:
         sentence = self.voice.speak(text, RATE)
         share = fault.share if fault is not None else 1.0
         return ModelSpeech(sentence, share, isinstance(fault, Endless), self.words_ahead_s)
+
+
+def _schema_of(tool: dict[str, Any]) -> FunctionSchema:
+    taken = tool.get("parameters") or {}
+    return FunctionSchema(
+        name=str(tool["name"]),
+        description=str(tool.get("description") or ""),
+        properties=taken.get("properties") or {},
+        required=taken.get("required") or [],
+    )
 
 
 def verbatim(instructions: str | None) -> str | None:

@@ -452,7 +452,7 @@ def test_what_cannot_be_handed_over_says_so() -> None:
             await call.hand_over(None)
 
         async def answered(_: object) -> None:
-            with pytest.raises(RuntimeError, match="has no model of text with a context"):
+            with pytest.raises(RuntimeError, match="has no model with a context"):
                 await call.hand_over(billing_with())
             with pytest.raises(ValueError, match="'keep', 'summary' or 'fresh'"):
                 await call.hand_over(None, context="all")  # type: ignore[arg-type]
