@@ -116,6 +116,10 @@ class CaptureLog:
         """Set what the chain of the call is made of."""
         self._update(stages=stages)
 
+    def set_version(self, version: int) -> None:
+        """Set the version of the format, if what will be noted needs a later one than the first."""
+        self._update(version=version)
+
     def _update(self, **values: Any) -> None:
         self._meta = self._meta.model_copy(update=values)
 

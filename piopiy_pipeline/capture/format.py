@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 FORMAT = "piopiy-call"
-VERSION = 1
+VERSION = 2
+"""The latest version: it has the messages of speech-to-speech models. A capture without them is of version 1."""
 
 META = "meta.json"
 EVENTS = "events.jsonl"
@@ -40,7 +41,7 @@ EXCHANGES = "exchanges.jsonl"
 CALLER = "caller.wav"
 BOT = "bot.wav"
 
-Kind = Literal["stt", "llm", "tts"]
+Kind = Literal["stt", "llm", "tts", "realtime"]
 
 
 _Rate = Annotated[int, Field(ge=8000, le=48_000)]
@@ -92,7 +93,7 @@ class Meta(_JsonLine):
     """`meta.json`: what the file is, and whose call it holds."""
 
     format: Literal["piopiy-call"] = "piopiy-call"
-    version: int = VERSION
+    version: int = 1
     started_at: str
     """When the call was answered, ISO 8601 in UTC."""
     call: CapturedCallInfo
@@ -119,7 +120,8 @@ class EventLine(_JsonLine):
 class ExchangeLine(_JsonLine):
     """A line of `exchanges.jsonl`: a request to a network provider, or a part of its answer.
 
-    `id` is the number of the request; it is 0 for an STT, which is sent audio all the time.
+    `id` is the number of the request; it is 0 for an STT, which is sent audio all the time. Of a speech-to-speech
+    model it is the number of the connection, and a line is a message.
     """
 
     at: _Time

@@ -31,7 +31,8 @@ from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
-from piopiy_pipeline.capture.format import StageLine
+from piopiy_pipeline.capture.format import VERSION, StageLine
+from piopiy_pipeline.capture.realtime_tap import RealtimeTap, has_messages
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.compat.pipecat import intercept_tts
@@ -67,7 +68,10 @@ def tap_providers(chain: CallPipeline, log: CaptureLog, scrubber: Scrubber) -> l
         if not network:
             continue
         scrubber.learn(secrets_of(service))
-        if isinstance(service, STTService):
+        if has_messages(service):
+            log.set_version(VERSION)
+            RealtimeTap(service, log)
+        elif isinstance(service, STTService):
             _STTTap(service, log)
         elif isinstance(service, LLMService):
             _LLMTap(service, log)

@@ -10,6 +10,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -25,16 +26,19 @@ __all__ = [
     "ask",
     "audio_item",
     "check",
+    "connect_by",
     "is_connected",
     "is_ready",
     "put_in_by_us",
     "takes_client_events",
     "update_session",
+    "wrap_connections",
 ]
 
 _USED = (
     "send_client_event",
     "reset_conversation",
+    "_connect",
     "_context",
     "_create_response",
     "_current_audio_response",
@@ -45,6 +49,7 @@ _USED = (
     "_websocket",
     "_receive_task",
     "_send_session_update",
+    "_receive_task_handler",
 )
 
 
@@ -104,6 +109,30 @@ async def ask(service: Any, context: LLMContext) -> None:
 async def update_session(service: Any) -> None:
     """Tell the provider the settings of the session once more: instructions and tools of the conversation."""
     await service._send_session_update()
+
+
+def wrap_connections(service: Any, wrap: Callable[[Any], Any]) -> None:
+    """Have a service use what `wrap` makes of each of its connections, from the first message on."""
+    connect = service._connect
+
+    async def connect_and_wrap() -> None:
+        before = service._websocket
+        await connect()
+        if service._websocket is not None and service._websocket is not before:
+            service._websocket = wrap(service._websocket)  # its reader has not run yet
+
+    service._connect = connect_and_wrap
+
+
+def connect_by(service: Any, make: Callable[[], Any]) -> None:
+    """Have a service use the connections that `make` returns, and open none itself."""
+
+    async def connect() -> None:
+        if service._websocket is None:
+            service._websocket = make()
+            service._receive_task = service.create_task(service._receive_task_handler())
+
+    service._connect = connect
 
 
 def check() -> None:

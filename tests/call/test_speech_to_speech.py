@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from piopiy_pipeline.testing import (
     Stalls,
     Tool,
     Voice,
-    replay,
 )
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
@@ -281,14 +279,6 @@ def test_a_provider_whose_protocol_is_not_known_is_a_sentence() -> None:
 
     call = Case().call(Caller().pause(1), action={"llm": SomeRealtimeService(["Hello."])})
     assert "SomeRealtimeService cannot be told yet what to say" in call.end_detail
-
-
-def test_a_recorded_call_cannot_be_replayed_and_says_why(tmp_path: Path) -> None:
-    case = Case("For how many?", texts=TWO)
-    case.call(Caller().say(PEOPLE), record=tmp_path)
-    (file,) = tmp_path.iterdir()
-    replayed = replay(file, case.bot)
-    assert "cannot be replayed" in str(replayed.differences)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ class Case:
         self.agents: list[VoiceAgent] = []
         """One for each process that had the call."""
         self.bot: Callable[[str], Awaitable[None]]
+        self.agent: dict[str, Any] = {}
+        """What later calls of `bot` give the agent otherwise."""
+        self.action: dict[str, Any] = {}
+        """What they give `Action` otherwise."""
 
     def call(
         self,
@@ -63,11 +67,13 @@ class Case:
         async def bot(call_id: str) -> None:
             if not self.server.address:
                 await self.server.start()
-            made = VoiceAgent(**{"instructions": "Be brief.", "greeting": GREETING, **(agent or {})})
+            made = VoiceAgent(
+                **{"instructions": "Be brief.", "greeting": GREETING, **(agent or {}), **self.agent}
+            )
             self.agents.append(made)
             watch(made)
             llm = self.make_service(**(service or {}))
-            await made.Action(**{"llm": llm, **(action or {})})
+            await made.Action(**{"llm": llm, **(action or {}), **self.action})
             await run(made)
 
         self.bot = bot

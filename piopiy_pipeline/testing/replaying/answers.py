@@ -16,7 +16,7 @@ from typing import Any
 
 from piopiy_pipeline.capture.format import ExchangeLine, Kind
 
-__all__ = ["AnswerBook", "Divergence", "Part", "RecordedAnswer", "same_up_to_a_cut"]
+__all__ = ["AnswerBook", "Divergence", "Part", "RecordedAnswer", "difference_from", "same_up_to_a_cut"]
 
 CUT_WORDS = 4
 """How many words earlier or later an answer may be cut off and still be the same."""
@@ -106,6 +106,10 @@ class AnswerBook:
     def voice(self) -> list[RecordedAnswer]:
         """Return all answers of the network voices, in order."""
         return self._answers["tts"]
+
+    def normalized(self, content: Any) -> Any:
+        """Return content as it would have been written into the capture."""
+        return self._normalize(content)
 
     def note(self, stage: str, what: str) -> None:
         """Add another divergence: something that the capture cannot answer."""
@@ -226,7 +230,17 @@ def _distance(one: dict[str, Any], other: dict[str, Any]) -> int:
 
 
 def _difference(answer: RecordedAnswer, content: dict[str, Any]) -> str:
-    found = _first_difference(answer.content, content, "")
+    return difference_from(answer.content, content)
+
+
+def difference_from(before: Any, content: Any) -> str:
+    """Say what is different in a request.
+
+    Args:
+        before: The recorded one.
+        content: Today's.
+    """
+    found = _first_difference(before, content, "")
     where, before, now = found or ("nothing", None, None)
     return f"{where} was {_shown(before)}, and is {_shown(now)}"
 

@@ -18,11 +18,19 @@ from piopiy_pipeline.capture import CapturedCall
 from piopiy_pipeline.testing.replaying.acts import Act, Stretch, stretches_of
 from piopiy_pipeline.testing.replaying.answers import Divergence, same_up_to_a_cut
 
-__all__ = ["ComparedTurn", "Difference", "Tolerance", "differences_between", "said_in", "tools_in"]
+__all__ = [
+    "ComparedTurn",
+    "Difference",
+    "Tolerance",
+    "differences_between",
+    "said_in",
+    "tools_in",
+    "truncations_in",
+]
 
 T = TypeVar("T")
 
-What = Literal["user", "bot", "tool", "answer", "end", "request", "caller"]
+What = Literal["user", "bot", "tool", "truncation", "answer", "end", "request", "caller"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ _TITLES: dict[What, str] = {
     "user": "what the caller was understood to say (turn {number})",
     "bot": "what the bot said (turn {number})",
     "tool": "tool {number}",
+    "truncation": "how much the model was told was heard (cut {number})",
     "answer": "when answer {number} came",
     "end": "how the call ended",
     "request": "never recorded",
@@ -132,6 +141,7 @@ def differences_between(
     for role in ("user", "bot"):
         found += _said(before, after, role)
     found += _tools(before, after)
+    found += _truncations(before, after, tolerance or Tolerance())
     found += _answers(before, after, acts, began, tolerance or Tolerance())
     if not stopped:
         found += _ends(before, after)
@@ -158,6 +168,34 @@ def _tools(before: CapturedCall, after: CapturedCall) -> list[Difference]:
         Difference("tool", (now or then or (0.0, ""))[0], number, then and then[1], now and now[1])
         for number, then, now in changes
     ]
+
+
+def truncations_in(capture: CapturedCall) -> list[tuple[float, float]]:
+    """Return how much a speech-to-speech model was told was heard of its answers.
+
+    Returns:
+        The time of each truncation in seconds since the answer, and the seconds that were heard.
+    """
+    return [
+        (line.at, float(line.data["audio_end_ms"]) / 1000)
+        for line in capture.exchanges
+        if line.stage == "realtime"
+        and line.kind == "sent"
+        and line.data.get("type") == "conversation.item.truncate"
+    ]
+
+
+def _truncations(before: CapturedCall, after: CapturedCall, tolerance: Tolerance) -> list[Difference]:
+    then, now = truncations_in(before), truncations_in(after)
+    changes = _changes(then, now, lambda one, other: abs(one[1] - other[1]) <= tolerance.later_s)
+    return [
+        Difference("truncation", (new or old or (0.0, 0.0))[0], number, _seconds(old), _seconds(new))
+        for number, old, new in changes
+    ]
+
+
+def _seconds(truncation: tuple[float, float] | None) -> str | None:
+    return None if truncation is None else f"{truncation[1]:.2f} s"
 
 
 def _answers(

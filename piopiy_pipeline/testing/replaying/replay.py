@@ -13,6 +13,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,6 +23,7 @@ from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, CapturedCall, CaptureError, Redaction
+from piopiy_pipeline.capture.format import ExchangeLine
 from piopiy_pipeline.capture.provider_taps import services_in
 from piopiy_pipeline.capture.redaction import redacted
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of, secrets_of_environment
@@ -33,6 +35,8 @@ from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
+from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
+from piopiy_pipeline.testing.replaying.recorded_connection import RecordedModel
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
 from piopiy_pipeline.testing.replaying.replayed_services import RecordedTranscripts, put_recorded_providers
 from piopiy_pipeline.testing.replaying.replayed_speech import resolve_speech
@@ -183,9 +187,15 @@ class _Run:
         self.book = AnswerBook(capture.exchanges, now=self._now, normalize=self._normalized)
         resolve_speech(self.book.voice, capture.exchanges, capture.speech)
         self._heard = RecordedTranscripts()
-        self._transcripts = [
-            line for line in capture.exchanges if line.stage == "stt" and line.kind in ("transcript", "error")
+        recorded = RealtimeBook(capture.exchanges, capture.speech, self.book)
+        self._model = RecordedModel(recorded, self.book, self._give_up)
+        self._told: list[tuple[ExchangeLine, Callable[[Part], None]]] = [
+            (line, self._heard.tell)
+            for line in capture.exchanges
+            if line.stage == "stt" and line.kind in ("transcript", "error")
         ]
+        self._told += [(line, self._model.tell) for line in recorded.of_caller]
+        self._told.sort(key=lambda each: each[0].at)
         self._link: _ReplayLink | None = None
         self._session: Session | None = None
 
@@ -202,7 +212,7 @@ class _Run:
         def adapt(chain: CallPipeline) -> None:
             for _, service in services_in(chain):
                 self._scrubber.learn(secrets_of(service))
-            put_recorded_providers(chain, self.book, self._heard, give_up=self._give_up)
+            put_recorded_providers(chain, self.book, self._heard, model=self._model, give_up=self._give_up)
             recorder.adapt(chain)
 
         self._session = Session(
@@ -240,13 +250,13 @@ class _Run:
             self._progress(min(1.0, begun.act.end / self._length))
 
     def _hear(self, since: float, at: float, until: float) -> None:
-        """Schedule the transcripts of an act, each as long after its beginning as in the capture."""
+        """Schedule what providers tell of an act, each as long after its beginning as in the capture."""
         assert self._link is not None
         loop = asyncio.get_running_loop()
-        for line in self._transcripts:
-            if since <= line.at < until:
-                part = Part(line.at - since, line.kind, line.data)
-                loop.call_at(self._link.start + at + part.after_s, self._heard.tell, part)
+        told = [(line, tell) for line, tell in self._told if since <= line.at < until]
+        for then, together in groupby(told, key=lambda each: each[0].at):  # timers of one time have no order
+            parts = [(tell, Part(then - since, line.kind, line.data)) for line, tell in together]
+            loop.call_at(self._link.start + at + then - since, _tell_all, parts)
 
     def _hung_up(self) -> None:
         self._end(EndReason.CALLER_HANGUP, "the caller hung up")
@@ -263,6 +273,11 @@ class _Run:
         if self._redact is not None:
             content = redacted(content, self._redact)
         return self._scrubber.value(content)
+
+
+def _tell_all(parts: list[tuple[Callable[[Part], None], Part]]) -> None:
+    for tell, part in parts:
+        tell(part)
 
 
 class _ReplayLink(InProcessLink):
@@ -288,10 +303,12 @@ class _ReplayLink(InProcessLink):
         super().__init__(caller_rate=caller.rate, bot_rate=bot_rate)
         self._caller = caller
         self._on_begun, self._on_hangup = on_begun, on_hangup
+        self._holds = False  # the bot is silent, and keeps what it was saying
 
     def on_bot_plays(self, now: float) -> None:
         """Tell the caller that the bot is heard."""
-        self._caller.bot_started(self.ticks * FRAME_S)
+        if not self._holds:
+            self._caller.bot_started(self.ticks * FRAME_S)
 
     def on_bot_ran_dry(self, now: float) -> None:
         """Tell the caller that the bot is not heard any more."""
@@ -299,7 +316,17 @@ class _ReplayLink(InProcessLink):
 
     def on_clear(self) -> None:
         """Tell the caller that the bot's speech was cut off."""
+        self._holds = False
         self._caller.bot_stopped(asyncio.get_running_loop().time() - self.start)
+
+    def on_hold(self) -> None:
+        """Tell the caller that the bot is silent for now."""
+        self._holds = True
+        self._caller.bot_stopped(asyncio.get_running_loop().time() - self.start)
+
+    def on_resume(self) -> None:
+        """Tell the caller, when the next frame is played, that the bot goes on."""
+        self._holds = False
 
     def on_frame_tick(self, now: float) -> None:
         """Play the bot's next frame, and send the caller's."""

@@ -39,17 +39,17 @@ from pipecat.utils.time import time_now_iso8601
 from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import Kind
 from piopiy_pipeline.capture.provider_taps import services_in
+from piopiy_pipeline.capture.realtime_tap import has_messages
 from piopiy_pipeline.compat.pipecat import makes_text_frames, push_llm_text, user_id, wrap_audio_in_frames
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
+from piopiy_pipeline.testing.replaying.recorded_connection import CUT_WAIT_S, RecordedModel
 from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
 
 __all__ = ["RecordedTranscripts", "put_recorded_providers"]
 
-CUT_WAIT_S = 2.0
-"""How many seconds an answer that was cut off waits to be cut off again."""
 SECONDS_A_LETTER = 0.06
 """How many seconds a letter takes of a text that the voice never spoke."""
 CHUNK_S = 0.2
@@ -81,7 +81,12 @@ class _Script:
 
 
 def put_recorded_providers(
-    chain: CallPipeline, book: AnswerBook, transcripts: RecordedTranscripts, *, give_up: Callable[[str], None]
+    chain: CallPipeline,
+    book: AnswerBook,
+    transcripts: RecordedTranscripts,
+    *,
+    model: RecordedModel,
+    give_up: Callable[[str], None],
 ) -> None:
     """Make the network services of a chain answer from a capture. Call it before the chain runs.
 
@@ -91,22 +96,28 @@ def put_recorded_providers(
         chain: The pipeline of the bot.
         book: The captured answers of models and voices.
         transcripts: The captured transcripts.
+        model: The captured provider of a model that hears and speaks itself.
         give_up: Called with a sentence if the replay cannot go on, because the model got a question that the
             capture
             does not answer.
 
     Raises:
-        StageError: A model hears and speaks itself.
+        StageError: A model hears and speaks itself, and has another protocol than OpenAI's.
     """
     script = _Script(book, transcripts, give_up)
     for name, service in services_in(chain):
         kind = kind_of(service)
         if kind is None or runs_locally(service):
             continue
+        if has_messages(service):
+            from piopiy_pipeline.compat.realtime import connect_by  # it imports a provider's service
+
+            connect_by(service, model.connect)
+            continue
         if is_realtime(service):
             raise StageError(
-                "a model that hears and speaks itself cannot be replayed: what it has said is not in the "
-                "recording",
+                f"a call of {type(service).__name__} cannot be replayed: of models that hear and speak "
+                "themselves, those with OpenAI's protocol can, and of others the messages are not in the recording",
                 name,
             )
         service.__class__ = _CLASSES[kind]

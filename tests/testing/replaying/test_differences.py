@@ -16,7 +16,7 @@ ACT = Act("speech", 3.0, 4.0, Anchor("bot_stopped", 1.0))
 
 def call(*events: tuple[float, str, dict[str, Any]]) -> CapturedCall:
     lines = [EventLine(at=at, kind=kind, data=data) for at, kind, data in events]
-    made: Any = SimpleNamespace(events=lines)
+    made: Any = SimpleNamespace(events=lines, exchanges=[])
     return cast(CapturedCall, made)
 
 

@@ -1,0 +1,119 @@
+"""Notes the messages between a speech-to-speech service and its provider, both ways, with their times.
+
+The service's connection is wrapped, so that what is noted is what was sent: the provider's answers, its words and its
+tool calls, what it tells of the caller's speech, and what it was told of how much was heard. The model's audio goes
+where that of a voice goes, and its place stands in the message. The caller's audio is in the capture already.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pipecat.processors.frame_processor import FrameProcessor
+from websockets.exceptions import ConnectionClosed
+
+from piopiy_pipeline.capture.capture_log import CaptureLog
+from piopiy_pipeline.services.realtime_services import is_realtime
+
+__all__ = ["RealtimeTap", "has_messages"]
+
+RATE = 24_000
+"""The sample rate of the model's audio in Hz, as pipecat asks for it."""
+LONGEST_TEXT = 2000
+"""So much is kept of what is no message, in characters."""
+REPEATS = (
+    "rate_limits.updated",
+    "response.function_call_arguments.delta",
+    "response.content_part.",
+    "response.output_item.",
+    "response.output_text.done",
+    "response.output_audio.done",
+    "response.output_audio_transcript.done",
+)
+"""How messages begin that say again what others have said, and of which pipecat's services make nothing."""
+
+
+def has_messages(service: FrameProcessor) -> bool:
+    """Return whether a service is a speech-to-speech model's with a protocol like OpenAI's."""
+    if not is_realtime(service):
+        return False
+    from piopiy_pipeline.compat.realtime import takes_client_events  # it imports a provider's service
+
+    return takes_client_events(service)
+
+
+class RealtimeTap:
+    """Listens at the connections of one service.
+
+    Args:
+        service: The service, before it runs.
+        log: Where the messages are noted.
+    """
+
+    def __init__(self, service: FrameProcessor, log: CaptureLog) -> None:
+        from piopiy_pipeline.compat.realtime import wrap_connections
+
+        self._log = log
+        self._name = type(service).__name__
+        wrap_connections(service, self._opened)
+
+    def _opened(self, connection: Any) -> _TappedConnection:
+        number = self._log.new_request()
+        self.note(number, "opened", {})
+        return _TappedConnection(connection, self, number)
+
+    def sent(self, number: int, text: str | bytes) -> None:
+        """Note a message to the provider."""
+        message = json.loads(text)
+        if message.get("type") != "input_audio_buffer.append":
+            self.note(number, "sent", message)
+
+    def received(self, number: int, text: str | bytes) -> None:
+        """Note a message of the provider's."""
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            self.note(number, "received", {"text": str(text)[:LONGEST_TEXT]})
+            return
+        kind = str(message.get("type"))
+        if kind.startswith(REPEATS):
+            return
+        if kind.endswith("audio.delta"):
+            pcm = base64.b64decode(message.pop("delta", ""))
+            message["audio"] = self._log.speech(pcm[: len(pcm) // 2 * 2], RATE)
+        self.note(number, "received", message)
+
+    def note(self, number: int, kind: str, data: dict[str, Any]) -> None:
+        """Note what has come over a connection, or has become of it."""
+        self._log.exchange("realtime", self._name, number, kind, data)
+
+
+class _TappedConnection:
+    """A connection whose messages are noted. Everything else is the connection's own."""
+
+    def __init__(self, connection: Any, tap: RealtimeTap, number: int) -> None:
+        self._connection = connection
+        self._tap = tap
+        self._number = number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def send(self, message: str | bytes) -> None:
+        self._tap.sent(self._number, message)
+        await self._connection.send(message)
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        try:
+            async for message in self._connection:
+                self._tap.received(self._number, message)
+                yield message
+        except ConnectionClosed:
+            self._tap.note(self._number, "closed", {})
+            raise
+        self._tap.note(self._number, "closed", {})

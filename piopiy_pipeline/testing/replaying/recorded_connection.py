@@ -1,0 +1,188 @@
+"""`RecordedModel`: a speech-to-speech provider that says what it has said in a capture.
+
+The service is the bot's own, with its own class: only its connection is none. So what the service makes of each
+message, and what the call tells the provider, is as in production.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from websockets.protocol import State
+
+from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
+from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, told_item
+
+__all__ = ["CUT_WAIT_S", "RecordedModel"]
+
+CUT_WAIT_S = 2.0
+"""How many seconds an answer that was cut off waits to be cut off again."""
+
+
+class RecordedModel:
+    """The provider of one replay.
+
+    Args:
+        recorded: What it said.
+        book: Takes what differs.
+        give_up: Called with a sentence if the replay cannot go on.
+    """
+
+    def __init__(self, recorded: RealtimeBook, book: AnswerBook, give_up: Callable[[str], None]) -> None:
+        self.recorded = recorded
+        self.book = book
+        self.give_up = give_up
+        self._connection: _RecordedConnection | None = None
+
+    def connect(self) -> _RecordedConnection:
+        """Return a connection to it."""
+        self._connection = _RecordedConnection(self)
+        return self._connection
+
+    def tell(self, part: Part) -> None:
+        """Say what came when the caller had done what they did now."""
+        if self._connection is not None:
+            self._connection.of_caller(part)
+
+
+class _RecordedConnection:
+    """What the service takes for a WebSocket."""
+
+    def __init__(self, model: RecordedModel) -> None:
+        self.state = State.OPEN
+        self._model = model
+        self._messages: asyncio.Queue[str | None] = asyncio.Queue()
+        self._told: list[Any] = []
+        self._detection: dict[str, Any] = {}
+        self._answering: asyncio.Task[None] | None = None
+        self._response = ""  # the answer under way
+        self._cancelled: set[str] = set()
+        self._number = 0
+        self._say("session.created", session=model.recorded.session())
+
+    # ------------------------------------------------------------------ as the service sees it
+
+    async def send(self, text: str) -> None:
+        """Take a message of the service."""
+        message = json.loads(text)
+        match message["type"]:
+            case "session.update":
+                self._update(message["session"])
+            case "conversation.item.create":
+                item = message["item"]
+                self._told.append(told_item(item))
+                for what in ("added", "done"):
+                    self._say(f"conversation.item.{what}", previous_item_id=None, item=item)
+            case "conversation.item.truncate":
+                place = {name: message[name] for name in ("item_id", "content_index", "audio_end_ms")}
+                self._say("conversation.item.truncated", **place)
+            case "conversation.item.delete":
+                self._say("conversation.item.deleted", item_id=message["item_id"])
+            case "response.create":
+                self._respond(message.get("response") or {})
+            case "response.cancel":
+                self._cancel("client_cancelled")
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (text := await self._messages.get()) is not None:
+            yield text
+
+    async def close(self, *_: Any) -> None:
+        """End it."""
+        self._lost()
+
+    # ------------------------------------------------------------------ what the provider does
+
+    def _update(self, settings: dict[str, Any]) -> None:
+        self._model.recorded.updated(settings)
+        found = ((settings.get("audio") or {}).get("input") or {}).get("turn_detection")
+        if isinstance(found, dict):
+            self._detection = found
+        self._say("session.updated", session={**self._model.recorded.session(), **settings})
+
+    def _respond(self, response: dict[str, Any]) -> None:
+        if self._response or (self._answering is not None and not self._answering.done()):
+            code = "conversation_already_has_active_response"
+            self._fail(code, "Conversation already has an active response in progress")
+            return
+        told, self._told = self._told, []
+        answer = self._model.recorded.answer(told, response)
+        if answer is None:
+            self._model.give_up("the model's answer to this is not in the recording")
+            return
+        self._answering = asyncio.create_task(self._answer(answer), name="recorded model")
+
+    async def _answer(self, answer: RecordedAnswer) -> None:
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        for part in answer.parts:
+            if (wait_s := asked + part.after_s - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            if (
+                part.data.get("type") == "response.done"
+                and self._response in self._model.recorded.cut_by_caller
+            ):
+                await asyncio.sleep(CUT_WAIT_S)
+                what = "for the rest of an answer that the caller cut off when it was recorded"
+                self._model.book.note("the model", what)
+            self._pass_on(part)
+
+    def of_caller(self, part: Part) -> None:
+        """Say what came without a request."""
+        body = part.data
+        if self.state is not State.OPEN or _response_of(body) in self._cancelled:
+            return
+        cuts = self._detection.get("interrupt_response", True) is not False
+        if body.get("type") == "input_audio_buffer.speech_started" and self._response and cuts:
+            self._cancel("turn_detected")
+        self._pass_on(part)
+
+    def _pass_on(self, part: Part) -> None:
+        if part.kind == "closed":
+            self._lost()
+            return
+        if "type" not in part.data:
+            self._messages.put_nowait(str(part.data.get("text")))
+            return
+        body = self._model.recorded.message(part.data)
+        if body["type"] == "response.created":
+            self._response = body["response"]["id"]
+        elif body["type"] == "response.done":
+            self._response = ""
+        self._messages.put_nowait(json.dumps(body))
+
+    def _cancel(self, reason: str) -> None:
+        answering, self._answering = self._answering, None
+        if answering is not None:
+            answering.cancel()
+        response, self._response = self._response, ""
+        if not response:
+            self._fail("response_cancel_not_active", "Cancellation failed: no active response")
+            return
+        self._cancelled.add(response)
+        details = {"type": "cancelled", "reason": reason}
+        body = {"id": response, "object": "realtime.response", "status": "cancelled", "output": []}
+        self._say("response.done", response={**body, "status_details": details})
+
+    def _lost(self) -> None:
+        if self._answering is not None and self._answering is not asyncio.current_task():
+            self._answering.cancel()
+        self.state = State.CLOSED
+        self._messages.put_nowait(None)
+
+    def _fail(self, code: str, why: str) -> None:
+        error = {"type": "invalid_request_error", "code": code, "message": why}
+        self._say("error", error=error)
+
+    def _say(self, kind: str, **body: Any) -> None:
+        self._number += 1
+        message = {"type": kind, "event_id": f"event_replayed_{self._number}", **body}
+        self._messages.put_nowait(json.dumps(message))
+
+
+def _response_of(body: dict[str, Any]) -> str:
+    response = body.get("response")
+    return str(body.get("response_id") or (response.get("id") if isinstance(response, dict) else ""))
