@@ -24,7 +24,7 @@ from piopiy_pipeline.testing.replaying.answers import (
     same_up_to_a_cut,
 )
 
-__all__ = ["RealtimeBook", "told_item"]
+__all__ = ["RealtimeBook", "item_content"]
 
 _REPLIES = (
     "session.",
@@ -77,18 +77,18 @@ class RealtimeBook:
             what = difference_from(self._updates[number], now)
             self._book.note("the model", f"its session.{what}")
 
-    def answer(self, told: list[Any], response: dict[str, Any]) -> RecordedAnswer | None:
+    def answer(self, given: list[Any], response: dict[str, Any]) -> RecordedAnswer | None:
         """Return the answer to a request, or None if there is none like it.
 
         Args:
-            told: What the conversation has more since the last request, without names.
+            given: What the conversation has more since the last request, without names.
             response: What the client asks of the answer.
         """
-        content = self._book.normalized(jsonable({"told": told, "response": response}))
+        content = self._book.normalized(jsonable({"given": given, "response": response}))
         unused = [each for each in self._answers if not each.used]
         found = next((each for each in unused if _same(each.content, content)), None)
         if found is None:
-            alike = (each for each in unused if _is_told(each.content) == _is_told(content))
+            alike = (each for each in unused if _is_instructed(each.content) == _is_instructed(content))
             found = next(alike, None)
             what = _asked(content) if found is None else difference_from(found.content, content)
             self._book.note("the model", what)
@@ -108,9 +108,9 @@ class RealtimeBook:
 
     # ------------------------------------------------------------------ for the reading
 
-    def add_answer(self, told: list[Any], response: dict[str, Any]) -> RecordedAnswer:
+    def add_answer(self, given: list[Any], response: dict[str, Any]) -> RecordedAnswer:
         """Add a request of the capture."""
-        content = {"told": told, "response": response}
+        content = {"given": given, "response": response}
         self._answers.append(RecordedAnswer(len(self._answers) + 1, content))
         return self._answers[-1]
 
@@ -128,7 +128,7 @@ class _Reading:
 
     def __init__(self, book: RealtimeBook) -> None:
         self._book = book
-        self._told: list[Any] = []
+        self._given: list[Any] = []
         self._own: set[str] = set()  # items that the client has put into the conversation
         self._asked: tuple[RecordedAnswer, float] | None = None  # a request of which nothing has come
         self._answered: tuple[RecordedAnswer, float] | None = None  # the request that is being answered
@@ -149,10 +149,10 @@ class _Reading:
                 self._book.add_update(line.data.get("session"))
             case "conversation.item.create":
                 self._own.add(str(line.data["item"].get("id")))
-                self._told.append(told_item(line.data["item"]))
+                self._given.append(item_content(line.data["item"]))
             case "response.create":
-                answer = self._book.add_answer(self._told, line.data.get("response") or {})
-                self._told, self._asked = [], (answer, line.at)
+                answer = self._book.add_answer(self._given, line.data.get("response") or {})
+                self._given, self._asked = [], (answer, line.at)
 
     def _received(self, line: ExchangeLine) -> None:
         kind, data = str(line.data.get("type")), line.data
@@ -186,19 +186,21 @@ class _Reading:
         answer.parts.append(Part(max(0.0, line.at - asked_at), line.kind, line.data))
 
 
-def told_item(item: dict[str, Any]) -> dict[str, Any]:
+def item_content(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item as it is compared: its own name is another one in each run."""
     return {name: value for name, value in item.items() if name not in ("id", "object", "status")}
 
 
-def _is_told(content: dict[str, Any]) -> bool:
+def _is_instructed(content: dict[str, Any]) -> bool:
     """Return whether the model is told what to say."""
     return "instructions" in content["response"]
 
 
 def _asked(content: dict[str, Any]) -> str:
     return (
-        f"to follow {content['response']['instructions']!r}" if _is_told(content) else "to answer once more"
+        f"to follow {content['response']['instructions']!r}"
+        if _is_instructed(content)
+        else "to answer once more"
     )
 
 

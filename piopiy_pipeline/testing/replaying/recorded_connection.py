@@ -14,7 +14,7 @@ from typing import Any
 from websockets.protocol import State
 
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
-from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, told_item
+from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, item_content
 
 __all__ = ["CUT_WAIT_S", "RecordedModel"]
 
@@ -55,7 +55,7 @@ class _RecordedConnection:
         self.state = State.OPEN
         self._model = model
         self._messages: asyncio.Queue[str | None] = asyncio.Queue()
-        self._told: list[Any] = []
+        self._given: list[Any] = []
         self._detection: dict[str, Any] = {}
         self._answering: asyncio.Task[None] | None = None
         self._response = ""  # the answer under way
@@ -73,7 +73,7 @@ class _RecordedConnection:
                 self._update(message["session"])
             case "conversation.item.create":
                 item = message["item"]
-                self._told.append(told_item(item))
+                self._given.append(item_content(item))
                 for what in ("added", "done"):
                     self._say(f"conversation.item.{what}", previous_item_id=None, item=item)
             case "conversation.item.truncate":
@@ -108,8 +108,8 @@ class _RecordedConnection:
             code = "conversation_already_has_active_response"
             self._fail(code, "Conversation already has an active response in progress")
             return
-        told, self._told = self._told, []
-        answer = self._model.recorded.answer(told, response)
+        given, self._given = self._given, []
+        answer = self._model.recorded.answer(given, response)
         if answer is None:
             self._model.give_up("the model's answer to this is not in the recording")
             return

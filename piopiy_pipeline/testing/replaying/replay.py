@@ -189,13 +189,13 @@ class _Run:
         self._heard = RecordedTranscripts()
         recorded = RealtimeBook(capture.exchanges, capture.speech, self.book)
         self._model = RecordedModel(recorded, self.book, self._give_up)
-        self._told: list[tuple[ExchangeLine, Callable[[Part], None]]] = [
+        self._of_providers: list[tuple[ExchangeLine, Callable[[Part], None]]] = [
             (line, self._heard.tell)
             for line in capture.exchanges
             if line.stage == "stt" and line.kind in ("transcript", "error")
         ]
-        self._told += [(line, self._model.tell) for line in recorded.of_caller]
-        self._told.sort(key=lambda each: each[0].at)
+        self._of_providers += [(line, self._model.tell) for line in recorded.of_caller]
+        self._of_providers.sort(key=lambda each: each[0].at)
         self._link: _ReplayLink | None = None
         self._session: Session | None = None
 
@@ -253,8 +253,8 @@ class _Run:
         """Schedule what providers tell of an act, each as long after its beginning as in the capture."""
         assert self._link is not None
         loop = asyncio.get_running_loop()
-        told = [(line, tell) for line, tell in self._told if since <= line.at < until]
-        for then, together in groupby(told, key=lambda each: each[0].at):  # timers of one time have no order
+        due = [(line, tell) for line, tell in self._of_providers if since <= line.at < until]
+        for then, together in groupby(due, key=lambda each: each[0].at):  # timers of one time have no order
             parts = [(tell, Part(then - since, line.kind, line.data)) for line, tell in together]
             loop.call_at(self._link.start + at + then - since, _tell_all, parts)
 

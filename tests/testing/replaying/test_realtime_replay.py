@@ -97,7 +97,7 @@ def test_a_tool_that_answers_otherwise_has_a_name(case: Case, tmp_path: Path) ->
 
     case.agent = {"tools": [book]}
     report = replay(file, case.bot).report()
-    assert "told[0].output was '{\"booked\": true}', and is '{\"booked\": false}'" in report
+    assert "given[0].output was '{\"booked\": true}', and is '{\"booked\": false}'" in report
 
 
 def test_a_caller_who_is_not_let_cut_in_shows_in_what_the_model_is_told(case: Case, tmp_path: Path) -> None:
