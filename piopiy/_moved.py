@@ -30,7 +30,6 @@ MOVED = {
     "piopiy.transports.network.websocket_server": "pipecat.transports.websocket.server",
     "piopiy.transports.services.daily": "pipecat.transports.daily.transport",
     "piopiy.transports.services.helpers.daily_rest": "pipecat.transports.daily.utils",
-    "piopiy.transports.services.livekit": "pipecat.transports.livekit.transport",
     "piopiy.transports.services.tavus": "pipecat.transports.tavus.transport",
     "piopiy.turns.mute": "pipecat.turns.user_mute",
 }
@@ -99,6 +98,8 @@ VIEWS = {
     "piopiy.services.riva": ("pipecat.services.nvidia.stt", "pipecat.services.nvidia.tts"),
     "piopiy.services.riva.stt": ("pipecat.services.nvidia.stt",),
     "piopiy.services.riva.tts": ("pipecat.services.nvidia.tts",),
+    "piopiy.transports.livekit.transport": ("pipecat.transports.livekit.transport",),
+    "piopiy.transports.services.livekit": ("pipecat.transports.livekit.transport",),
     "piopiy.transports.services.telecmi": ("piopiy_pipeline.session.telecmi",),
 }
 """A module of several, or of one whose names have changed: each of its names is looked up in these, in order."""
@@ -145,6 +146,11 @@ RENAMED = {
     "piopiy.services.riva.tts": {"RivaTTSService": "pipecat.services.nvidia.tts.NvidiaTTSService"},
 }
 """Names of a view that are called otherwise now."""
+
+RENAMED["piopiy.transports.livekit.transport"] = RENAMED["piopiy.transports.services.livekit"] = {
+    f"LiveKitTransportMessage{kind}": f"pipecat.transports.livekit.transport.LiveKitOutputTransportMessage{kind}"
+    for kind in ("Frame", "UrgentFrame")
+}
 
 GONE_NAMES = {
     "piopiy.frames.frames": {

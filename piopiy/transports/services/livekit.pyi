@@ -2,3 +2,7 @@
 # mypy: ignore-errors
 
 from pipecat.transports.livekit.transport import *
+from pipecat.transports.livekit.transport import LiveKitOutputTransportMessageFrame as _LiveKitTransportMessageFrame
+LiveKitTransportMessageFrame = _LiveKitTransportMessageFrame
+from pipecat.transports.livekit.transport import LiveKitOutputTransportMessageUrgentFrame as _LiveKitTransportMessageUrgentFrame
+LiveKitTransportMessageUrgentFrame = _LiveKitTransportMessageUrgentFrame

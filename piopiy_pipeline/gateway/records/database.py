@@ -12,6 +12,7 @@ import os
 import socket
 import sqlite3
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
     "clean",
     "database_address",
     "explain",
+    "keep_log_beside",
     "open_engine",
     "writing",
 ]
@@ -41,6 +43,7 @@ CONNECT_S = 5
 STATEMENT_S = 10
 BUSY_S = 5.0
 """How long SQLite waits for another writer: a second gateway with the same data folder, a backup."""
+AGAIN_S = 0.05
 
 
 class EngineConnections:
@@ -179,8 +182,23 @@ def _make_private(path: Path) -> None:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # only `_begin_sqlite` begins transactions, those that alter tables too
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    keep_log_beside(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def keep_log_beside(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. SQLite does not wait for others that switch a new file at this moment."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records import migration as migrating
-from piopiy_pipeline.gateway.records.database import database_address, open_engine
+from piopiy_pipeline.gateway.records.database import database_address, keep_log_beside, open_engine
 from piopiy_pipeline.gateway.records.migration import migrate
 from piopiy_pipeline.gateway.records.tables import metadata
 
@@ -52,6 +53,28 @@ def test_gateways_that_start_at_once_make_the_tables_once(config: GatewayConfig)
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [HEAD]
     for engine in engines:
         engine.dispose()
+
+
+def test_a_new_file_that_another_gateway_switches_to_its_log_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "calls.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    waited = []
+
+    def then_the_other_is_done(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            other.execute("COMMIT")
+
+    monkeypatch.setattr("time.sleep", then_the_other_is_done)
+    mine = sqlite3.connect(path, timeout=0)
+    keep_log_beside(mine)
+    assert len(waited) == 3
+    assert mine.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    mine.close()
+    other.close()
 
 
 def test_gateways_of_one_process_may_make_tables_in_different_databases_at_once(tmp_path: Path) -> None:
