@@ -1,4 +1,4 @@
-"""Which language a text is in, by py3langid (BSD, 5 MB, the extra `languages`). It loads for a second, off the loop."""
+"""Which language a text is in, by py3langid (BSD, 5 MB, the extra `languages`). It loads off the loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from piopiy_pipeline.session.languages.language_evidence import LanguageGuess
 __all__ = ["guess_language", "is_installed", "load_guesser"]
 
 MAX_CHARACTERS = 400
-"""So much of a turn is looked at: a guess takes half a millisecond then."""
+"""So much of a turn is looked at, which bounds what a guess takes: docs/languages.md measures it."""
 _guessers: list[Any] = []
 
 
