@@ -38,6 +38,9 @@ def simulate(
         typer.Argument(metavar="[WAV]...", help="Turns to speak: 8 to 48 kHz.", show_default=False),
     ] = None,
     say: SentencesOption = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Type the turns and read the answers: a text chat, without sound.")
+    ] = False,
     interrupt: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Speak this long into each answer, instead of after it."),
@@ -82,7 +85,8 @@ def simulate(
     compute in real time, and a minute takes as long as they need for it.
 
     The bot's own callback runs, with its own services and tools; no gateway takes part. Each turn is
-    spoken when the bot has finished; then the caller listens and hangs up. The exit status is 0 when
+    spoken when the bot has finished; then the caller listens and hangs up. With --text, a turn is typed, and of a
+    WAV the words in the .txt beside it. The exit status is 0 when
     every call was answered and either side hung up, 1 when one failed, 2 when something typed is wrong.
 
     Examples:
@@ -92,13 +96,17 @@ def simulate(
       piopiy simulate bot.py --say "When are you open?" --say "Goodbye." --rate 8000 --loss 5 --jitter 40
 
       piopiy simulate bot.py turn.wav --calls 20 --report calls.html
+
+      piopiy simulate examples/front_desk.py --text --say "When are you open?"
     """
     _check(bot, rate, calls, record, limit, timeout)
+    if text:
+        _check_typed(noise, jitter, loss)
     choose_log_format(None)
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
     from piopiy_pipeline.cli.turns import load_script
 
-    caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt)
+    caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt, typed=text)
     options: dict[str, Any] = {
         "seed": seed,
         "rate": rate,
@@ -106,6 +114,7 @@ def simulate(
         "clock": "real" if real_time else "virtual",
         "limit_s": limit,
         "wall_limit_s": timeout,
+        "by": "text" if text else "voice",
     }
     made = _run(bot, caller, calls, record, options)
     for call in made:
@@ -131,6 +140,12 @@ def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, 
         raise BadInput(f"--record {record}: one call, and a name that ends in .zip")
     require_seconds("--limit", limit)
     require_seconds("--timeout", timeout)
+
+
+def _check_typed(noise: float | None, jitter: float, loss: float) -> None:
+    for name, value in (("noise", noise), ("jitter", jitter), ("loss", loss)):
+        if value:
+            raise BadInput(f"--{name} is of a line with sound: leave it out, or --text")
 
 
 def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:

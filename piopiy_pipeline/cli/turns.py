@@ -22,6 +22,7 @@ def load_script(
     interrupt_s: float | None = None,
     habits: Habits | None = None,
     quote: bool = False,
+    typed: bool = False,
 ) -> Caller:
     """Make the caller who says the recordings and then the sentences, a turn each.
 
@@ -32,6 +33,7 @@ def load_script(
         interrupt_s: Speak this long into each answer, in seconds, or after it if it is shorter; None: after it.
         habits: When the caller speaks and hangs up.
         quote: Whether the name of a sentence is its beginning in quotation marks, and not all of it.
+        typed: Whether sentences are typed, and need no voice.
 
     Raises:
         BadInput: Something cannot be read or spoken.
@@ -41,7 +43,8 @@ def load_script(
     turns: list[Path | str] = [*wavs, *sentences]
     for what in turns:
         try:
-            load_recording(what, rate)  # a mistake in it is reported before anybody calls
+            if not typed or isinstance(what, Path):
+                load_recording(what, rate)  # a mistake in it is reported before anybody calls
         except SynthesisError as error:
             raise Failed(f"--say: {error}") from None
         except ValueError as error:

@@ -74,6 +74,23 @@ def test_it_writes_a_report_and_a_recording(bot: str, tmp_path: Path) -> None:
     assert record.is_file()
 
 
+def test_the_turns_may_be_typed(
+    bot: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_voice(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is spoken")
+
+    monkeypatch.setattr("piopiy_pipeline.testing.line.utterance_audio.synthesize", no_voice)
+    wav = Path(bot).with_name("people.wav")
+    wav.write_bytes(BOOKING[0].read_bytes())
+    wav.with_suffix(".txt").write_text("A table for four\n")
+    assert main(["simulate", bot, str(wav), "--say", "Thank you.", "--text", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    typed = [line["user"] for line in lines if line["event"] == "turn" and line["user"]]
+    assert typed == ["A table for four", "Thank you."]
+    assert {line["event"] for line in lines} >= {"typed", "shown"}
+
+
 def test_over_a_bad_telephone_line(bot: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--rate", "8000", "--loss", "5", "--jitter", "30", "--noise", "20"]
     assert main(["simulate", bot, str(BOOKING[0]), *options]) == 0
@@ -100,6 +117,8 @@ def test_a_bot_that_fails_or_hangs_is_exit_status_1(
         (["BOT", "--rate", "44100"], "--rate 44100"),
         (["BOT", "--loss", "99"], "loss=0.99"),
         (["BOT", "--calls", "0"], "--calls 0"),
+        (["BOT", "--text", "--noise", "20"], "--noise is of a line with sound: leave it out, or --text"),
+        (["BOT", "--text", "WORDLESS"], "a text chat has words only"),
         (["BOT", "--record", "call.wav"], "ends in .zip"),
         (["BOT", "--report", "/nowhere/at/all.html"], "--report /nowhere/at/all.html"),
     ],
@@ -107,5 +126,8 @@ def test_a_bot_that_fails_or_hangs_is_exit_status_1(
 def test_what_is_typed_wrong_is_one_line_and_exit_status_2(
     bot: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["simulate", *(bot if each == "BOT" else each for each in arguments)]) == 2
+    wordless = Path(bot).with_name("wordless.wav")
+    wordless.write_bytes(BOOKING[0].read_bytes())
+    named = {"BOT": bot, "WORDLESS": str(wordless)}
+    assert main(["simulate", *(named.get(each, each) for each in arguments)]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]

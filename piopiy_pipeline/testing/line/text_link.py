@@ -122,8 +122,9 @@ class TextCallerLine(CallerLine):
         if words is None:
             words = what if isinstance(what, str) else _beside(what) if isinstance(what, Path) else ""
         if not words.strip():
+            named = str(what) if isinstance(what, Path) else repr(what)
             raise ValueError(
-                f"a text chat has words only, and those of {what!r:.100} are not known: say(..., text=...), or write "
+                f"a text chat has words only, and those of {named:.100} are not known: say(..., text=...), or write "
                 "them into a .txt file beside it"
             )
         return Recording(name or words, np.zeros(0, "<i2").tobytes(), words, SpeechBounds(0, 0))
