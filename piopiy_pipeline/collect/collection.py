@@ -143,7 +143,8 @@ class Collection(Generic[T]):
         self._most_silences = silences
         self._silences = self._turns = self._questions = 0
         self._checking = False
-        self._heard = False  # the value that was read back
+        self._heard = False  # what was said last, as far as it is the value that is read back
+        self._was_asked = False  # by the instance before this one
         self._partial = False  # there is a part of the value, and the rest was asked for
         self._by: set[str] = set()
         self._last = prompt
@@ -172,6 +173,7 @@ class Collection(Generic[T]):
             "checking": self._checking,
             "partial": self._partial,
             "read_back": self._read_back,
+            "heard": self._heard,
             "by": sorted(self._by),
             "counts": [self.attempts, self._silences, self._turns, self._questions],
         }
@@ -183,6 +185,7 @@ class Collection(Generic[T]):
         self._read_back = bool(state["read_back"])
         self._by = set(state["by"])
         self.attempts, self._silences, self._turns, self._questions = state["counts"]
+        self._was_asked = bool(state.get("heard"))
 
     # ------------------------------------------------------------------ what happens
 
@@ -193,6 +196,13 @@ class Collection(Generic[T]):
         if self._partial:
             return self._say(self._with_value(self.reader.missing(self._word)))
         return self._say(self._prompt)
+
+    def go_on(self) -> NextStep | None:
+        """Ask, or return None where the instance before has asked, and nothing was lost: the caller is to answer."""
+        asked = self._was_asked
+        act = self.begin()
+        self._heard = asked
+        return None if asked else act
 
     def was_heard(self, text: str | None = None) -> None:
         """Note that the caller has heard what was said last, or this text of it: who has not heard a value read back
@@ -359,7 +369,6 @@ class Collection(Generic[T]):
         return self._say(f"{why} {self._retry}" if retry else why)
 
     def _check(self) -> NextStep:
-        self._heard = False
         return self._say(self._with_value(self._phrases.check))
 
     def _with_value(self, text: str) -> str:
@@ -367,6 +376,7 @@ class Collection(Generic[T]):
 
     def _say(self, text: str) -> NextStep:
         self._last = text
+        self._heard = False
         return NextStep(Doing.SAY, text)
 
     @staticmethod

@@ -97,7 +97,7 @@ class Collector(Generic[T]):
                 self._report("begun")
                 try:
                     async with asyncio.timeout(self._timeout_s):
-                        why = await self._run(collection.begin())
+                        why = await self._run(await self._begin())
                 except TimeoutError:
                     why = NoValueReason.TIMEOUT
             finally:
@@ -115,6 +115,14 @@ class Collector(Generic[T]):
         return Collected(reader.from_json(done["value"]), done["how"], done["attempts"], done["spoken"])
 
     # ------------------------------------------------------------------ acting
+
+    async def _begin(self) -> NextStep:
+        """Ask, or wait for the answer if another instance has asked and given the call away: return what comes next."""
+        act = self._collection.go_on() if self._call.collected.moved else self._collection.begin()
+        if act is not None:
+            return act
+        self._expect()
+        return await self._answer()
 
     async def _run(self, act: NextStep) -> NoValueReason | None:
         while True:
@@ -143,6 +151,7 @@ class Collector(Generic[T]):
                     if heard:
                         self._no_hash_until = 0.0
                         self._collection.was_heard()
+                        self._note()
                     if heard and self._aside:
                         self._on_turn(self._aside)
             act = await self._answer()

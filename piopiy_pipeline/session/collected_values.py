@@ -29,6 +29,10 @@ class CollectedValues:
         self._open: dict[str, dict[str, Any]] = dict((saved or {}).get("open", {}))
         self._left = set(self._done) | set(self._open)  # by the instance before
         self._begun: Counter[str] = Counter()
+        self.moved = bool((saved or {}).get("moved"))
+        """Whether the instance before has given the call away between two turns, and nothing was lost."""
+        self.moving = False
+        """Set while the call is saved for that."""
 
     def key_of(self, name: str, tool_run: str = "") -> str:
         """Return the key of the value that is to be collected now.
@@ -73,4 +77,7 @@ class CollectedValues:
     def to_json(self) -> dict[str, Any] | None:
         """Return all of it for a checkpoint; None if there is nothing."""
         both = {"done": self._done, "open": self._open}
-        return {name: dict(values) for name, values in both.items() if values} or None
+        kept: dict[str, Any] = {name: dict(values) for name, values in both.items() if values}
+        if kept and self.moving:
+            kept["moved"] = True
+        return kept or None

@@ -100,12 +100,16 @@ class Departure:
             await asyncio.sleep(POLL_S)
 
     async def _saved(self) -> bool:
+        collected = self._state.collected
+        collected.moving = True
         try:
             return await self._state.checkpoints.save_for_move()
         except ValueError as error:  # what it holds may be JSON after the next turn
             logger.warning("this call cannot move yet: {}", error)
             await asyncio.sleep(AGAIN_S)
             return False
+        finally:
+            collected.moving = False
 
     def _is_between_turns(self) -> bool:
         state, monitor = self._state, self._monitor
@@ -124,6 +128,9 @@ class Departure:
             spoke_at = max(spoke_at, monitor.spoke_at)
         if state.now() - spoke_at < QUIET_S:
             return False
+        held = state.held_turns
+        if held is not None and held.redact:  # what the bot has asked is not in the conversation
+            return held.waits_for_caller
         messages = self._messages()
         waits = bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "user"
         return not waits
