@@ -107,17 +107,22 @@ class AnswerClock:
         """Note a final transcript. If there are several, the last one counts."""
         self._heard = self._heard._replace(transcript=now)
 
-    def asked(self, now: float, *, by_sound: bool = False) -> None:
+    def asked(self, now: float, *, by_sound: bool = False) -> bool:
         """Note that the model is asked, which ends a turn if the caller has said something.
 
         Args:
             now: The time.
             by_sound: Whether the model hears the caller itself, so that no transcript is waited for.
+
+        Returns:
+            Whether this has ended a turn.
         """
-        if (self._heard.vad_stop if by_sound else self._heard.transcript) is not None:
+        ends = (self._heard.vad_stop if by_sound else self._heard.transcript) is not None
+        if ends:
             self._question = (self._heard, now)
             self._heard = _TurnMarks()
             self._token = self._audio = None
+        return ends
 
     def token(self, now: float) -> bool:
         """Note text of the model that is to be spoken. Returns whether it is the first of this answer."""

@@ -126,7 +126,8 @@ class LiveEvents:
     Args:
         report: Takes the name of an event and its data.
         now: The time of the call's clock, in seconds.
-        on_mark: Called with ``transcript`` or ``llm_token`` at these moments of an answer.
+        on_mark: Called with ``transcript``, ``llm_token`` or ``turn_end`` (of a model that hears itself, and is asked)
+            at these moments of an answer.
     """
 
     def __init__(
@@ -212,8 +213,8 @@ class LiveEvents:
 
     def model_asked(self) -> None:
         """Note that a model that hears itself is asked."""
-        if self._by_sound:
-            self._clock.asked(self._now(), by_sound=True)
+        if self._by_sound and self._clock.asked(self._now(), by_sound=True):
+            self._on_mark("turn_end")
 
     # ------------------------------------------------------------------ called by the monitor
 

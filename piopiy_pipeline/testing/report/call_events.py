@@ -25,6 +25,7 @@ class Event:
             answered, agent_lost and agent_resumed (see `AgentLoss`), user_speech (start, end, name),
             vad_started, vad_stopped,
             transcript (a final one reaches the context), user_turn (text), llm_started,
+            turn_end (by the sound: a model that hears itself is asked, whose user_turn comes with the words),
             llm_token (the first of an answer), llm_text (its first sentence), tts_started,
             bot_audio (the first sample of an answer leaves the playout), bot_stopped, interruption,
             hold and resume (of the bot's speech), barge_in (verdict, reason: what became of a sound over it),

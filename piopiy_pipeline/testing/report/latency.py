@@ -7,7 +7,7 @@ the caller's speech is that of the recording, to the sample.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from piopiy_pipeline.call import ToolUse
@@ -15,6 +15,9 @@ from piopiy_pipeline.latency import LatencyParts
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 
 __all__ = ["turns_of"]
+
+AT_ONCE_S = 0.1
+"""A model that hears itself and is asked within so many seconds of the words is asked because of them."""
 
 
 def turns_of(events: Sequence[Event]) -> list[TurnResult]:
@@ -56,15 +59,25 @@ class _End(NamedTuple):
 
 
 def _ends_of_turns(events: Sequence[Event], speech: Sequence[Event]) -> list[_End]:
-    ends = [
-        _End(event.at, i + 1, str(event.data["text"]))
-        for i, event in enumerate(events)
-        if event.kind == "user_turn"
-    ]
-    if ends:
+    if ends := list(_ends_by_words(events)):
         return ends
     times = [event.at for event in events]
     return [_End(at := each.data["end"], bisect_left(times, at), str(each.data["name"])) for each in speech]
+
+
+def _ends_by_words(events: Sequence[Event]) -> Iterator[_End]:
+    """Yield the ends of the turns of which the words are known. The words may come later than the end: a model that
+    hears itself is asked by the sound.
+    """
+    by_sound: tuple[int, Event] | None = None
+    words_at = float("-inf")
+    for i, event in enumerate(events):
+        if event.kind == "turn_end" and event.at - words_at > AT_ONCE_S:
+            by_sound = (i, event)
+        elif event.kind == "user_turn":
+            position, end = by_sound or (i, event)
+            by_sound, words_at = None, event.at
+            yield _End(end.at, position + 1, str(event.data["text"]))
 
 
 def _opening(events: Sequence[Event]) -> TurnResult:

@@ -55,6 +55,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "user_speech": lambda d: ("caller", f"speaks {d['name']!r} ({d['end'] - d['start']:.2f} s)"),
     "vad_started": lambda _: ("", "the VAD hears the caller"),
     "vad_stopped": lambda _: ("", "the VAD hears that the caller has stopped"),
+    "turn_end": lambda _: ("caller", "has finished, by the sound"),
     "user_turn": lambda d: ("caller", f"is understood: {d['text']!r}"),
     "llm_started": lambda _: ("", "the model answers"),
     "llm_text": lambda d: ("", f"the first sentence: {d.get('text', '')!r}"),

@@ -98,6 +98,45 @@ def test_a_mark_that_is_missing_has_no_length_and_the_sum_is_the_same() -> None:
     assert turn.parts.voice_to_voice == pytest.approx(1.5)
 
 
+def test_words_that_come_behind_the_answer_do_not_end_the_turn() -> None:
+    log = events(
+        speech(1.0, 2.0),
+        (2.2, "vad_stopped"),
+        (2.5, "turn_end"),
+        *answer(3.0, "Good day.", until=4.0),
+        speech(4.5, 5.5),
+        (4.6, "user_turn", {"text": "hello"}),
+        (5.7, "vad_stopped"),
+        (6.0, "turn_end"),
+        (6.1, "user_turn", {"text": "a table"}),
+        *answer(6.5, "For how many?", until=7.0),
+        (8.0, "user_turn", {"text": "4"}),
+        *answer(8.5, "It is booked.", until=9.0),
+    )
+    first, second, typed = turns_of(log)
+    assert [turn.user for turn in (first, second, typed)] == ["hello", "a table", "4"]
+    assert [turn.bot for turn in (first, second, typed)] == ["Good day.", "For how many?", "It is booked."]
+    assert [turn.spoke_until for turn in (first, second)] == [2.0, 5.5]
+    assert [turn.voice_to_voice for turn in (first, second)] == pytest.approx([1.0, 1.0])
+    assert first.parts is not None
+    assert (first.parts.stt, first.parts.turn) == pytest.approx((0.0, 0.3))
+
+
+def test_a_model_that_is_asked_because_of_words_ends_no_other_turn() -> None:
+    log = events(
+        speech(1.0, 2.0),
+        (2.5, "user_turn", {"text": "hello"}),
+        (2.5, "turn_end"),
+        *answer(3.0, "Good day.", until=4.0),
+        (6.0, "user_turn", {"text": "4"}),
+        *answer(6.5, "It is booked.", until=7.0),
+    )
+    assert [(turn.user, turn.bot) for turn in turns_of(log)] == [
+        ("hello", "Good day."),
+        ("4", "It is booked."),
+    ]
+
+
 def test_a_recording_that_the_vad_cut_in_two_belongs_to_both_turns() -> None:
     log = events(
         speech(1.0, 4.0),
