@@ -386,3 +386,12 @@ def test_what_the_caller_says_while_there_is_no_session_is_heard() -> None:
     assert texts(call, "bot") == [GREETING, "For how many?"]
     assert len(case.server.sessions) == 2
     assert case.server.session.heard_s > 4, "of the speech nothing is missing"
+
+
+def test_an_empty_answer_is_noticed_after_others_that_were_heard() -> None:
+    case = Case("A table for two.", "", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(4))
+    assert texts(call, "bot") == [GREETING, "A table for two."]
+    assert [event.data["message"] for event in call.of("error")] == ["it answered nothing"] * 2, "asked again"
+    assert recorded_apology_heard(call)
+    assert (call.end_reason, call.end_detail) == (EndReason.ERROR, "llm: it answered nothing")

@@ -71,7 +71,8 @@ class _ModelAnswer:
     cut: bool = False  # it was given up because thoughts were said, or it was too long
     used_tools: bool = False
     alone: bool = True  # no switch looks after its sentences
-    chooses_silence: bool = False  # a playbook, or a model that makes audio itself
+    chooses_silence: bool = False  # a playbook
+    speaks: bool = False  # it has audio of its own
 
 
 class ModelOutput:
@@ -138,13 +139,13 @@ class ModelOutput:
                 answer.thoughts.begin()
                 answer.budget.begin()
                 answer.half = answer.marks = ""
-                answer.begun = False
+                answer.begun = answer.speaks = False
                 answer.counts, answer.complete, answer.cut, answer.used_tools = True, False, False, False
             case LLMFullResponseEndFrame():
                 answer.counts = answer.counts and not isinstance(frame, CutAnswerEndFrame)
                 await self._end(service, answer)
             case OutputAudioRawFrame():
-                answer.chooses_silence = True
+                answer.counts, answer.speaks = False, True
             case ErrorFrame() | LLMMarkerFrame():  # a marker says that the model chose to wait
                 answer.counts = False
             case _ if isinstance(frame, _TOOL_FRAMES):
@@ -174,7 +175,7 @@ class ModelOutput:
     @staticmethod
     def _from_first_word(answer: _ModelAnswer, text: str) -> str:
         """Return what may go on of the text: marks wait for the first word, and without one they leave nothing."""
-        if answer.begun or answer.chooses_silence:
+        if answer.begun or answer.speaks or answer.chooses_silence:
             return text
         text = (answer.marks + text)[-MARKS:] if not has_words(text) else answer.marks + text
         answer.begun = has_words(text)

@@ -16,6 +16,7 @@ from pipecat.frames.frames import (
     AggregatedTextFrame,
     ErrorFrame,
     Frame,
+    FunctionCallsStartedFrame,
     InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
@@ -37,6 +38,8 @@ __all__ = ["SpokenAnswer"]
 
 CHARACTERS_A_S = 15
 """So much text a second of audio holds, if its length is not known: a voice that errs towards fewer words."""
+ERROR_BEHIND_S = 0.05
+"""An answer that has failed is told to be over, and why, so many seconds later at most."""
 ITEMS = 16
 """So many items are remembered: of these some may not be heard to their end."""
 
@@ -51,7 +54,10 @@ class SpokenAnswer:
     """
 
     def __init__(self, service: Any, provider: RealtimeProvider, *, done: Callable[[], None]) -> None:
+        self._service = service
         self._provider = provider
+        self._empty = True  # nothing of this answer has come, and it uses no tool
+        self._late_end: asyncio.Task[None] | None = None
         self._push = service.push_frame
         self._done = done
         self._open = False
@@ -98,6 +104,37 @@ class SpokenAnswer:
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         """Push what the service pushes, in the form that the stages behind it know."""
+        if direction is FrameDirection.DOWNSTREAM:
+            match frame:
+                case LLMFullResponseStartFrame():
+                    await self._end_at_last()
+                    self._empty = self._empty or not self._open
+                case LLMTextFrame() | TTSTextFrame() | TTSAudioRawFrame() | FunctionCallsStartedFrame():
+                    self._empty = False
+                case LLMFullResponseEndFrame() if self._open and self._empty and not self._late_end:
+                    self._late_end = self._service.create_task(self._end_late(), "end of an empty answer")
+                    return
+        await self._pass_on(frame, direction)
+        if isinstance(frame, ErrorFrame):
+            await self._end_at_last()
+
+    async def _end_late(self) -> None:
+        """End an answer that is empty. pipecat ends one that has failed, too, and tells the error behind it."""
+        await asyncio.sleep(ERROR_BEHIND_S)
+        self._late_end = None
+        await self._end()
+
+    async def _end_at_last(self) -> None:
+        if await self._forget_late_end():
+            await self._end()
+
+    async def _forget_late_end(self) -> bool:
+        task, self._late_end = self._late_end, None
+        if task is not None:
+            await self._service.cancel_task(task)
+        return task is not None
+
+    async def _pass_on(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, ErrorFrame) and self.hides_errors:
             return
         if isinstance(frame, InterruptionFrame) and not self._passing and self._drops:
@@ -130,7 +167,11 @@ class SpokenAnswer:
     async def lost(self) -> None:
         """End the answer that is under way, because no more of it comes."""
         seconds = self._audio_s
+        await self._forget_late_end()
         self._drops_until = float("-inf")
+        if self._open and self._empty:  # that is no answer without words
+            self._open = False
+            await self._push(CutAnswerEndFrame())
         self._text = heard_words(self._text, CHARACTERS_A_S * seconds / max(len(self._text), 1))
         await self._end()
 
@@ -216,6 +257,7 @@ class SpokenAnswer:
         self._passing = True
         if self.is_spared:
             return
+        await self._forget_late_end()
         if self._provider.answers:
             self._drops_until = self._now() + self._provider.stale_s
         self.cut_item = next(reversed(self.items), None) if self._drops and self._speaks else None
