@@ -44,11 +44,6 @@ _FEASTS = {
 }  # fmt: skip
 _DAY_ALONE = re.compile(r"\bthe (3[01]|[12]\d|[1-9])$")
 """What recognisers make of "the twenty third"."""
-_COUNTED_BEFORE = re.compile(r"\b(?:\d+(?:st|nd|rd|th)|last|after|before)(?: the)? $")
-"""What stands before a day from which another one is counted: "the first Monday in March", "a week after Christmas"."""
-_COUNTED_AFTER = re.compile(
-    rf" (?:(?:in|of) (?:{'|'.join(MONTHS)}|next|this|the)|(?:after|before) (?:next|{'|'.join(WEEKDAYS)}))(?!\S)"
-)
 _PLAIN = re.compile(r"[^\W\d_]+|\d+\.?|[./-]")
 _RELATIVE = {
     "de": {"heute": 0, "morgen": 1, "übermorgen": 2},
@@ -151,10 +146,6 @@ def _english(text: str, today: date, *, past: bool) -> date | None:
     found: date | None = None
     for match in day_matches(read_words(text)):
         before = words[: match.start()]
-        if not match["far"] and (
-            _COUNTED_BEFORE.search(before) or _COUNTED_AFTER.match(words[match.end() :])
-        ):
-            return None  # another day counts from this one
         if re.search(r"\b(?:not|instead of|rather than)(?: on| the)? $", before):
             continue
         day = _resolved(match, words[match.end() :], today, past=past)

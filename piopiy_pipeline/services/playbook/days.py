@@ -51,10 +51,11 @@ _MOST = 50
 """As many days are found in a sentence: nobody says more."""
 _WEEKDAY = "|".join(WEEKDAYS)
 _MONTH = "|".join(MONTHS)
+_FEAST = "|".join(sorted(map(re.escape, _FEASTS), key=len, reverse=True))
 _NTH = r"(?:3[01]|[12]\d|0?[1-9])"
 _TH = rf"{_NTH}(?:st|nd|rd|th)"
 _DAY = re.compile(
-    rf"(?<!\S)(?:(?P<feast>{'|'.join(sorted(map(re.escape, _FEASTS), key=len, reverse=True))})"
+    rf"(?<!\S)(?:(?P<feast>{_FEAST})"
     rf"|(?P<far>(?:the )?(?:day |\w+ )?after tomorrow|the day after (?!that|this|next|the|my|our|{_WEEKDAY})\w+)"
     rf"|(?P<week>1 week (?:from|on) |a week (?:from |on )?)(?:this )?(?P<from>{_WEEKDAY}|tomorrow|today)"
     rf"|(?P<later>{_WEEKDAY}) week"
@@ -66,17 +67,39 @@ _DAY = re.compile(
     rf"(?:(?:st|nd|rd|th)|(?!:| (?:oh )?\d| (?:of us|people|pm|am|o'clock)(?!\S)))"
     rf"|(?:on )?the (?P<alone>{_TH})(?= (?:at|please|for|if|around|then)(?!\S)|$))(?!\S)"
 )
+_COUNTED_BEFORE = re.compile(r"\b(?:[1-5](?:st|nd|rd|th)|last|after|before)(?: the)? $")
+"""What stands before a day from which another one is counted: "the first Monday in March", "a week after Christmas"."""
+_COUNTED_AFTER = re.compile(
+    rf" (?:(?:in|of) (?:{_MONTH}|(?:(?:the )?(?:next|last|following|this|that)|the) (?:month|week|year|{_MONTH})"
+    r"|an? week|\d{1,2} weeks?|a couple of weeks)"
+    rf"|(?:after|before) (?:next|{_WEEKDAY}|{_FEAST}|tomorrow)|the week (?:after|before))(?!\S)"
+)
+"""And what stands behind one: "the Friday after next", "Monday in two weeks"."""
+_WEEKDAY_BEFORE = re.compile(rf"(?<!\S)(?:{_WEEKDAY}) $")
 _FAR = re.compile(r"(?:the )?day after tomorrow")
 _NOW = {"tonite": "tonight", "this evening": "tonight", "this afternoon": "today", "this morning": "today"}
 
 
 def day_matches(words: Words) -> Iterator[re.Match[str]]:
     """Find the same as `find_days` does, as matches whose groups say what a day is made of."""
-    return islice(_DAY.finditer(words.text), _MOST)
+    found = islice(_DAY.finditer(words.text), _MOST)
+    return (match for match in found if not _is_counted_from(match, words.text))
+
+
+def _is_counted_from(match: re.Match[str], text: str) -> bool:
+    """Return whether another day is meant, which only a calendar knows: nobody who says it means this one."""
+    if match["far"]:
+        return False
+    before = text[max(0, match.start() - 20) : match.start()]
+    if match["many"] and _WEEKDAY_BEFORE.search(before):
+        return True
+    return bool(_COUNTED_BEFORE.search(before) or _COUNTED_AFTER.match(text, match.end()))
 
 
 def find_days(words: Words) -> list[Value]:
-    """Find weekdays, words such as "tomorrow", dates of the year, and feasts."""
+    """Find weekdays, words such as "tomorrow", dates of the year, and feasts; none from which another day is counted,
+    as in "the first Monday in March".
+    """
     found = []
     for match in day_matches(words):
         if (spoken := _spoken(match)) is not None:

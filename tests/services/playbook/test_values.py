@@ -59,6 +59,36 @@ def test_finds_a_day(words: str, day: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "days"),
+    [
+        ("the first monday in march", []),
+        ("the last friday of november please", []),
+        ("at seven on the second tuesday of next month", []),
+        ("a week after christmas", []),
+        ("the friday before christmas", []),
+        ("monday after christmas", []),
+        ("the friday after next", []),
+        ("on saturday in two weeks", []),
+        ("monday the week after", []),
+        ("not the first monday but tuesday", ["Tuesday"]),
+        ("the first monday in march or rather on the fifth of may", ["May fifth"]),
+        ("first thing monday", ["Monday"]),
+        ("on friday after lunch", ["Friday"]),
+        ("on monday in the evening", ["Monday"]),
+        ("monday after seven", ["Monday"]),
+        ("friday in this place", ["Friday"]),
+        ("the friday of this week", []),
+        ("friday in the next hour or so", ["Friday"]),
+        ("the twelfth friday at eight", ["Friday"]),
+        ("in two weeks", ["in two weeks"]),
+        ("for two the day after tomorrow", ["the day after tomorrow"]),
+    ],
+)
+def test_a_day_from_which_another_one_is_counted_is_not_meant(words: str, days: list[str]) -> None:
+    assert [found.value for found in find_days(read_words(words))] == days
+
+
+@pytest.mark.parametrize(
     ("words", "numbers"),
     [
         ("for twenty five people", [25]),
