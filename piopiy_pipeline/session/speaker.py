@@ -89,13 +89,17 @@ class Speaker:
         Raises:
             StageError: The pipeline has no TTS.
         """
-        if self._tts() is None:
+        tts = self._tts()
+        if tts is None and self.realtime is None:
             raise StageError(_NO_TTS)
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._state.ended:
             heard.set_result(False)
             return heard
         utterance = Utterance(well_formed(text), True, into_context, heard)
+        if tts is None and self.realtime is not None:
+            self.realtime.say(utterance, behind=True)
+            return heard
         mark = SpeechMarkFrame(number=self._state.utterances.add(utterance))
         await self._worker.queue_frames([TTSSpeakFrame(utterance.text, append_to_context=into_context), mark])
         return heard

@@ -33,7 +33,7 @@ from piopiy_pipeline.session.flow.flow_functions import (
     wrapped_function,
 )
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan
-from piopiy_pipeline.session.flow.flow_worker import FlowWorker
+from piopiy_pipeline.session.flow.flow_worker import FlowWorker, SpokenFlow
 from piopiy_pipeline.session.model.system_message import set_system_message
 
 __all__ = ["CallFlow", "FlowMouth"]
@@ -52,12 +52,14 @@ class FlowMouth:
         say: Says a text now. Returns whether it was heard.
         respond: Has the model speak.
         hang_up: Ends the call when the caller has heard what is on its way.
+        speech: How a model that speaks itself follows; None: the chain has a model of text.
     """
 
     say_behind: Callable[[str, bool], Awaitable[object]]
     say: Callable[[str], Awaitable[bool]]
     respond: Callable[[], Awaitable[None]]
     hang_up: Callable[[], None]
+    speech: SpokenFlow | None = None
 
 
 class _ContextSides:
@@ -123,6 +125,7 @@ class CallFlow:
             set_role=self._set_role,
             tools_changed=self._all_tools,
             entered=self._entered,
+            speech=mouth.speech,
         )
         self._manager = _NodeByNode(
             llm=llm,

@@ -11,6 +11,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAg
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan
 from piopiy_pipeline.session.providers.stage_errors import services_of
@@ -48,27 +49,34 @@ class FlowSetup:
         """Return the flow of a pipeline that is about to run.
 
         Raises:
-            StageError: The pipeline has no context, or no model.
+            StageError: The pipeline has no context, or no model that can follow a flow.
             ValueError: The first node uses what is not in the flow's state.
         """
         from piopiy_pipeline.session.flow.call_flow import CallFlow, FlowMouth
+        from piopiy_pipeline.session.flow.flow_worker import SpokenFlow
 
         user, assistant = pipeline.find(LLMUserAggregator), pipeline.find(LLMAssistantAggregator)
         if not isinstance(user, LLMUserAggregator) or not isinstance(assistant, LLMAssistantAggregator):
             raise StageError(
                 "a flow needs both sides of a context in the chain: user_context and assistant_context"
             )
-        if pipeline.realtime:
-            raise StageError(
-                "a flow needs a chain with an STT, a model of text and a TTS, not a realtime service", "llm"
-            )
         models = [service for service in services_of(pipeline) if isinstance(service, LLMService)]
         if not models:
             raise StageError("a flow needs a language model in the chain", "llm")
+        run = speaker.realtime
+        if (run is None or run.changes is None) and any(is_realtime(model) for model in models):
+            raise StageError(
+                "a flow needs a model of text, or a speech-to-speech model whose session takes other "
+                "instructions while it lasts: OpenAI's and Azure's do",
+                "llm",
+            )
 
         async def say(text: str) -> bool:
             return await speaker.say(text)
 
+        speech = None
+        if run is not None and run.changes is not None:
+            speech = SpokenFlow(run.changes.follow_flow, speaker.respond, run.until_said)
         return CallFlow(
             self.plan,
             state,
@@ -76,7 +84,7 @@ class FlowSetup:
             worker=worker,
             llm=models[0],
             sides=(user, assistant),
-            mouth=FlowMouth(speaker.say_behind, say, speaker.respond, hang_up),
+            mouth=FlowMouth(speaker.say_behind, say, speaker.respond, hang_up, speech),
             first_state=self.first_state,
             greeting=self.greeting,
         )

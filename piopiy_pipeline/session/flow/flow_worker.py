@@ -8,7 +8,8 @@ checkpoint never has one without the other. All other frames go into the pipelin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -18,6 +19,7 @@ from pipecat.frames.frames import (
     Frame,
     LLMMessagesAppendFrame,
     LLMMessagesUpdateFrame,
+    LLMRunFrame,
     LLMSetToolsFrame,
     LLMUpdateSettingsFrame,
     TTSSpeakFrame,
@@ -28,7 +30,22 @@ from pipecat.processors.frame_processor import FrameDirection
 
 from piopiy_pipeline.session.model.system_message import system_message
 
-__all__ = ["FlowWorker"]
+__all__ = ["FlowWorker", "SpokenFlow"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenFlow:
+    """How a model that speaks itself follows a flow: frames in the pipeline do not pass it in their order.
+
+    Attributes:
+        follow: Brings its session in line with a node. Takes the messages before the node.
+        respond: Has it speak.
+        until_said: Waits until it has given all answers that it was asked for, in bounded time.
+    """
+
+    follow: Callable[[Sequence[Any]], Awaitable[None]]
+    respond: Callable[[], Awaitable[None]]
+    until_said: Callable[[], Awaitable[None]]
 
 
 class FlowWorker:
@@ -42,6 +59,7 @@ class FlowWorker:
         set_role: Tells the bot what it is from now on.
         tools_changed: Is given the tools of a node that is entered, and returns all that the model may use there.
         entered: Called when the conversation and the tools are those of the node.
+        speech: How a model that speaks itself follows; None: the chain has a model of text.
     """
 
     def __init__(
@@ -54,6 +72,7 @@ class FlowWorker:
         set_role: Callable[[str], None],
         tools_changed: Callable[[ToolsSchema | None], ToolsSchema | None],
         entered: Callable[[], None],
+        speech: SpokenFlow | None = None,
     ) -> None:
         self._worker = worker
         self._context = context
@@ -62,6 +81,8 @@ class FlowWorker:
         self._set_role = set_role
         self._tools_changed = tools_changed
         self._entered = entered
+        self._speech = speech
+        self._before: tuple[Any, ...] | None = None  # the conversation before the node that is being entered
 
     def __getattr__(self, name: str) -> Any:
         """Return what else an author's action may want of the worker."""
@@ -91,10 +112,13 @@ class FlowWorker:
             case EndFrame():
                 self._hang_up()
             case LLMUpdateSettingsFrame(delta=delta) if delta is not None and _instruction_of(delta):
+                self._change_begins()
                 self._set_role(_instruction_of(delta))
             case LLMMessagesAppendFrame(run_llm=run) if not run:
+                self._change_begins()
                 self._context.add_messages(frame.messages)
             case LLMMessagesUpdateFrame(run_llm=run) if not run:
+                self._change_begins()
                 kept = system_message(self._context)
                 self._context.set_messages(([] if kept is None else [kept]) + list(frame.messages))
             case LLMSetToolsFrame(tools=tools):
@@ -104,10 +128,21 @@ class FlowWorker:
                 else:
                     self._context.set_tools(schema)
                 self._entered()
+                before, self._before = self._before or (), None
+                if self._speech is not None:
+                    await self._speech.follow(before)
+            case LLMRunFrame() if self._speech is not None:
+                await self._speech.respond()  # what comes behind it here, comes behind it there
             case _:
                 if isinstance(frame, (ActionFinishedFrame, FunctionActionFrame)):
                     frame.interruptible = False  # the flow waits for it to arrive, and would wait for ever
+                    if self._speech is not None:
+                        await self._speech.until_said()
                 await self._worker.queue_frame(frame, direction)
+
+    def _change_begins(self) -> None:
+        if self._before is None:
+            self._before = tuple(self._context.get_messages())
 
 
 def _instruction_of(delta: Any) -> str:

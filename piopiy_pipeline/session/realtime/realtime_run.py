@@ -258,10 +258,11 @@ class RealtimeRun:
         except TimeoutError:
             pass
 
-    def say(self, utterance: Utterance) -> None:
-        """Have the model say a text, ahead of what it says later. Returns at once."""
+    def say(self, utterance: Utterance, *, behind: bool = False) -> None:
+        """Have the model say a text, ahead of what it says later or behind what it was asked for. Returns at once."""
         number = self._state.utterances.add(utterance)
-        self._wanted.appendleft(_Wanted(utterance.text, (number, utterance.interruptible)))
+        wanted = _Wanted(utterance.text, (number, utterance.interruptible))
+        (self._wanted.append if behind else self._wanted.appendleft)(wanted)
         self._state.spawn(self._ask(), "realtime_say")
 
     async def respond(self, note: str | None = None) -> None:

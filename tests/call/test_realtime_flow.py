@@ -1,0 +1,188 @@
+"""A flow leads a call whose model speaks itself: the flow of the examples, on OpenAI's protocol. In virtual time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from pipecat.flows import ContextStrategy, ContextStrategyConfig, FlowManager, NodeConfig
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.flow.flow_file import read_flow
+from piopiy_pipeline.session.flow.flow_graph import FlowGraph
+from piopiy_pipeline.testing import AgentLoss, Providers, Replies, SimulatedCall, Tool, Transcripts, Voice
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support import flow_calls
+from tests.support.flow_calls import (  # the flow finds its functions in this module
+    FLOW,
+    WAYS,
+    book,
+    find_booking,
+    opening_hours,
+    set_people,
+    set_time,
+    tools_of,
+    walked,
+)
+
+__all__ = ["book", "find_booking", "set_people", "set_time"]
+
+GRAPH = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
+OURS = ("Ask ", "The table is", "Repeat the booking", "Thank the caller", "The line was")
+
+
+def spoken_model(context: LLMContext) -> str | Tool:
+    """Answer as the model of text does. Tasks are the system's in a session, and the caller's in a new one."""
+    first, *rest = [dict(message) for message in context.get_messages() if isinstance(message, dict)]
+    for message in rest:
+        if message["role"] == "system" or str(message.get("content")).startswith(OURS):
+            message["role"] = "developer"
+    return flow_calls.model(LLMContext([first, *rest], tools=context.tools))  # type: ignore[list-item]
+
+
+SPOKEN = Providers(
+    stt=Transcripts(latency=0.2), llm=Replies(otherwise=spoken_model, latency=0.3), tts=Voice(latency=0.1)
+)
+
+
+async def spoken_bot(call: Call) -> None:
+    agent = VoiceAgent(
+        instructions="Be brief.", greeting="Good day.", flow=FLOW, call=call, tools=[opening_hours]
+    )
+    await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none"))
+    await agent.start()
+
+
+def walk(words: Sequence[str], losses: Sequence[AgentLoss] = (), **more: Any) -> SimulatedCall:
+    return flow_calls.walk(words, losses, bot=more.pop("bot", spoken_bot), providers=SPOKEN, **more)
+
+
+def test_every_edge_of_six_nodes_is_walked() -> None:
+    seen = set()
+    for words in WAYS.values():
+        call = walk(words)
+        call.assert_no_error()
+        call.assert_ended("agent_hangup")
+        assert walked(call)[0] == ("", "", "welcome")
+        for before, function, node in walked(call)[1:]:
+            edge = GRAPH.edge_of(before, function, node)
+            assert edge is not None, call.timeline()
+            seen.add(edge)
+    assert seen == set(GRAPH.edges)
+
+
+def test_a_flow_speaks_in_its_nodes_and_ends_when_the_goodbye_was_heard() -> None:
+    call = walk(WAYS["knows a number"])
+    call.assert_said("Good day")
+    call.assert_said("Ask whether the caller wants to book")
+    call.assert_said("Repeat the booking for 2 on Friday at seven")
+    assert call.turns[-1].bot.endswith("say goodbye.")
+    assert not call.turns[-1].interrupted
+    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1
+
+
+def test_what_a_node_says_before_is_heard_before_its_task() -> None:
+    call = walk(WAYS["comes with many"])
+    heard = call.said
+    assert heard.index("my colleagues call you back") < heard.index("Ask whether there is anything else")
+    assert (
+        heard.count("my colleagues call you back") == heard.count("Ask whether there is anything else") == 1
+    )
+
+
+MOMENTS = [
+    pytest.param(way, event, number, after_s, id=f"{way}-{event}-{number}-{after_s}")
+    for way in WAYS
+    for event, after_s in [("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_result", 0.0)]
+    for number in range(1, len(WAYS[way]) + 1)
+]
+
+
+@pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)
+def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_s: float) -> None:
+    words = WAYS[way]
+    whole = [step for step in walked(walk(words)) if step[2]]
+    call = walk(words, [AgentLoss(event, after_s, number)])
+    assert len(call.of("agent_lost")) == 1
+    call.assert_ended("agent_hangup")
+    call.assert_no_error()
+    nodes = [node for node, _ in itertools.groupby(step[2] for step in walked(call))]
+    wanted = [node for node, _ in itertools.groupby(step[2] for step in whole)]
+    assert nodes == wanted, call.timeline()
+    if way == "changes their mind":
+        call.assert_said("The table is for 3")
+        call.assert_said("Repeat the booking for 3 on Friday at seven")
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        pytest.param(["a table please", "we are 4", "on Friday", "yes"], 3, id="it may run again"),
+        pytest.param(["number 4711", "number 4711", "yes"], 1, id="the caller is asked again"),
+    ],
+)
+def test_a_function_that_ran_when_the_agent_was_lost(words: list[str], number: int) -> None:
+    call = walk(words, [AgentLoss("tool", 0.0, number)])
+    assert len(call.of("agent_lost")) == 1
+    call.assert_ended("agent_hangup")
+    call.assert_no_error()
+    assert [step[2] for step in walked(call)][-2:] == ["confirm", "goodbye"]
+
+
+@pytest.mark.parametrize("losses", [[], [AgentLoss("flow", 1.0, 2)], [AgentLoss("flow", 1.0, 3)]])
+def test_a_role_and_a_conversation_that_begins_anew_reach_the_session(losses: list[AgentLoss]) -> None:
+    seen: list[tuple[str, set[str], list[str]]] = []
+
+    async def go_on(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Go on."""
+        return {"status": "ok"}, third if flow_manager.current_node == "second" else second
+
+    def task(text: str) -> list[Any]:
+        return [{"role": "developer", "content": text}]
+
+    third: NodeConfig = {
+        "name": "third",
+        "role_message": "You are Bob.",
+        "context_strategy": ContextStrategyConfig(strategy=ContextStrategy.RESET),
+        "task_messages": task("Ask the third."),
+    }
+    second: NodeConfig = {"name": "second", "task_messages": task("Ask the second."), "functions": [go_on]}
+    first: NodeConfig = {
+        "name": "first",
+        "role_message": "You are Ann.",
+        "task_messages": task("Ask the first."),
+        "functions": [go_on],
+    }
+
+    def answer(context: LLMContext) -> str | Tool:
+        messages: list[Any] = context.get_messages()
+        texts = [str(message.get("content")) for message in messages]
+        seen.append((texts[0], tools_of(context), texts[1:]))
+        if messages[-1]["role"] == "user" and texts[-1] == "go on":
+            return Tool("go_on")
+        return [
+            text
+            for message, text in zip(messages, texts, strict=True)
+            if message["role"] != "assistant" and text.startswith("Ask ")
+        ][-1]
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(
+            instructions="Be brief.", greeting="Good day.", flow=[first, second, third], call=call
+        )
+        await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none"))
+        await agent.start()
+
+    providers = Providers(stt=SPOKEN.stt, llm=Replies(otherwise=answer, latency=0.3), tts=SPOKEN.tts)
+    call = flow_calls.walk(["go on", "go on", "hello"], losses, bot=bot, providers=providers)
+    call.assert_no_error()
+    assert [step[2] for step in walked(call)] == ["first", "second", "third"]
+    assert [(role, tools) for role, tools, _ in seen][:1] == [("You are Ann.", {"go_on"})]
+    role, tools, told = seen[-1]
+    assert (role, tools) == ("You are Bob.", set())
+    assert not any("Ask the first." in text or "Ask the second." in text for text in told)
+    assert call.turns[-1].bot == "Ask the third.", call.timeline()
