@@ -101,12 +101,12 @@ def call(
     if gone is not None:
         ForPrograms().no_call(str(gone), 0.0)
         raise gone
+    log_to_stderr()  # before anything loads pipecat, which greets then
     from piopiy_pipeline.cli.turns import load_script
     from piopiy_pipeline.signaling.caller import CallStart
     from piopiy_pipeline.testing.line.turn_taking import Habits
 
     start = CallStart(rate=call_rate, from_number=from_number, to_number=to_number, metadata=context)
-    log_to_stderr()
     habits = Habits(hangup_after_s=hangup_after)
     caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt, habits=habits, quote=True)
     narrator: Narrator = ForPrograms() if json_lines else ForPeople()

@@ -79,7 +79,7 @@ class ChatTurn(Message):
 
 
 class ChatRefused(Message):
-    """A message of the person was not taken: it is too long, or too many came. The chat goes on."""
+    """A message of the person was not taken: it is empty, too long or unknown, or too many came. The chat goes on."""
 
     event: Literal["refused"] = "refused"
     detail: str

@@ -6,6 +6,7 @@ A message that fits no model raises `ProtocolError`, with what is wrong with it 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.text import well_formed_json
 
 __all__ = ["Message", "ProtocolError", "UnknownMessage", "dump", "parser", "without_none"]
+
+_SECRET = re.compile(r"""(?is)("\w*(?:token|key|secret|password)"\s*:\s*)"(?:[^"\\]|\\.)*(?:"|$)""")
 
 
 class ProtocolError(ValueError):
@@ -76,6 +79,7 @@ def dump(message: Message) -> str:
 
 def _beginning(message: str | bytes, limit: int = 200) -> str:
     text = message if isinstance(message, str) else message[: limit * 4].decode("utf-8", "replace")
+    text = _SECRET.sub(r'\1"…"', text)
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.signaling.messages import Offer
+from piopiy_pipeline.signaling.messages import Offer, ProtocolError, parse_agent_message
 
 
 def offer(metadata: Any) -> Offer:
@@ -45,3 +45,19 @@ def test_an_offer_says_who_calls_whom() -> None:
 )
 def test_metadata_is_a_dict_or_none(given: Any, parsed: Any) -> None:
     assert offer(given).info().metadata == parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type": "register", "token": "s3cret", "agent_id": 7}',
+        '{"type": "register", "agent_id": 7, "token": "s3\\"cret"}',
+        '{"type": "register", "agent_id": 7, "token": "s3cret' + "x" * 1000,
+    ],
+)
+def test_a_message_that_cannot_be_read_is_quoted_without_its_secrets(text: str) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        parse_agent_message(text)
+    assert "s3" not in str(refused.value)
+    assert "cret" not in str(refused.value)
+    assert '"register"' in str(refused.value), "the rest helps to find it"

@@ -151,7 +151,7 @@ class AgentSide:
             self._withdraw("accepted without an open media stream: open it first")
             self.ask_next(now)
         else:
-            offer.confirm()
+            offer.confirm(now)
             self._confirmed(offer, now)
 
     def _confirmed(self, offer: CallOffer, now: float) -> None:
@@ -181,7 +181,7 @@ class AgentSide:
             return
         offer = self.assignment.offer
         if self._call.phase is Phase.SETUP and offer is not None and offer.instance is instance:
-            offer.ready = True
+            offer.answered(now)
             self._go_live(now)
 
     def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
@@ -219,8 +219,21 @@ class AgentSide:
                 )
             elif event.event == "user_turn":
                 self._call.media_path.backlog.understood()
-            self._call.leg.conversation(event)
-            self._call.publish(event)
+            timed = self._in_the_calls_time(event)
+            self._call.leg.conversation(timed)
+            self._call.publish(timed)
+
+    def _in_the_calls_time(self, event: ConversationEvent) -> ConversationEvent:
+        """Count from the call's answer: an instance that goes on with a call counts from its own."""
+        answered_at, offer = self._call.answered_at, self.assignment.offer
+        if (
+            answered_at is None
+            or offer is None
+            or offer.counts_from is None
+            or offer.counts_from <= answered_at
+        ):
+            return event
+        return event.model_copy(update={"at": round(event.at + offer.counts_from - answered_at, 3)})
 
     def instance_lost(self, instance: Instance, now: float, *, alone: bool) -> None:
         """Handle the loss of the instance's connection. `alone`: this call was the only one there."""

@@ -94,6 +94,8 @@ class CallOffer:
         self.media_open = False
         self.ready = False
         """Whether the agent has said that it can hear and speak."""
+        self.counts_from: float | None = None
+        """When the instance's own seconds of the call began: its answer; before that, when it took the call."""
         self.progress = MediaProgress()
         self.early = EarlyRequests()
         """What the instance has asked for before the call was live with it."""
@@ -140,9 +142,14 @@ class CallOffer:
             )
         )
 
-    def confirm(self) -> None:
+    def confirm(self, now: float) -> None:
         """Confirm that the accept came in time."""
+        self.counts_from = now
         self.instance.link.send(Confirm(call_id=self.call_id, offer_id=self.offer_id))
+
+    def answered(self, now: float) -> None:
+        """Note that the agent has said that it can hear and speak."""
+        self.ready, self.counts_from = True, now
 
     def cancel(self, detail: str) -> None:
         """Withdraw the offer, and tell the instance why."""

@@ -141,7 +141,7 @@ class Handover:
             return True
         self.accepted = True
         self._set_deadline(now + self._call.resources.limits.setup_s)
-        offer.confirm()
+        offer.confirm(now)
         return True
 
     def answer(self, instance: Instance, now: float) -> bool:
@@ -150,7 +150,7 @@ class Handover:
         if offer is None or offer.instance is not instance:
             return False
         if self.accepted:
-            offer.ready = True
+            offer.answered(now)
             self._change_if_ready(offer, now)
         return True
 

@@ -157,7 +157,10 @@ class ChatLeg(Leg):
             try:
                 self._on_event(parse_chat_event(text))
             except ProtocolError as error:
-                self._fault(str(error))
+                if self._listener is None:
+                    self._fault(str(error))
+                else:
+                    self._post(ChatRefused(detail=str(error)))
 
     def _on_event(self, event: ChatStart | ChatText | ChatStop | Leave | Dtmf | DataMessage) -> None:
         if isinstance(event, ChatStart):

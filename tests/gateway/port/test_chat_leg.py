@@ -128,8 +128,33 @@ def test_messages_that_come_too_fast_are_refused_and_the_chat_goes_on(
             for number in range(2 * chat_leg.MESSAGES_PER_S):
                 data = await media.hear_where(lambda each: each["data"].get("type") == "send-text", "text")
                 assert data["data"]["data"]["content"] == f"message {number}"
-            await person.say(event="text", text="x" * (MAX_CHARACTERS + 1))
-            assert "text" in (await person.hear("fault"))["detail"]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"event": "text", "text": ""}, "text.text"),
+        ({"event": "text", "text": "x" * (MAX_CHARACTERS + 1)}, "text.text"),
+        ({"event": "dtmf", "digits": "abc"}, "dtmf.digits"),
+        ({"event": "sing"}, "sing"),
+        ({"event": "start", "token": "again"}, "has started already"),
+        ({"event": "start", "token": CALLER_KEY, "metadata": 5}, "start.metadata: expected a table"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_and_the_chat_goes_on(sent: dict[str, Any], told: str) -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, chat(gateway) as person:
+            _, media = await one.take()
+            await person.hear("answered")
+            await person.say(**sent)
+            detail = (await person.hear("refused"))["detail"]
+            assert told in detail
+            assert CALLER_KEY not in detail, "a secret is not repeated"
+            await person.say(event="text", text="Hello!")
+            said = await media.hear_where(lambda each: each["data"].get("type") == "send-text", "text")
+            assert said["data"]["data"]["content"] == "Hello!"
 
     asyncio.run(story())
 
