@@ -29,6 +29,7 @@ from tests.support.virtual import YES, texts
 TO_BILLING = "use hand_off_call billing"
 BACK = "use hand_off_call desk"
 INTRODUCTION = "Billing speaking."
+SUMMARY = "Ada wants her bill."
 
 
 class Desk:
@@ -45,9 +46,12 @@ class Desk:
         self.answers: list[tuple[str, str, set[str], list[str]]] = []
         """Instructions, voice, tools and messages of each."""
         self.used: list[str] = []
+        self.summary = SUMMARY
 
     def _answer(self, context: LLMContext) -> str | Tool:
         messages: list[Any] = context.get_messages()
+        if str(messages[0]["content"]).startswith("Below is the beginning"):
+            return self.summary
         config = self.case.server.session.config
         told = [f"{one['role']}: {one.get('content')}" for one in messages]
         who, said = (
@@ -190,12 +194,28 @@ def test_code_hands_over_and_who_has_the_call_already_is_an_error() -> None:
     assert texts(call, "bot") == ["Desk speaking.", "Billing here.", "Desk here."]
 
 
-def test_a_model_that_speaks_writes_no_summary_and_the_record_says_so() -> None:
+@pytest.mark.parametrize("action", [{}, {"turns": "smart"}, {"interruption": "immediate"}])
+def test_the_other_one_may_know_a_summary_that_nobody_hears(action: dict[str, Any]) -> None:
     desk = Desk(TO_BILLING, "hello", context="summary")
+    call = desk.call(action=action)
+    call.assert_no_error()
+    assert call.of("hand_off")[0].data["context"] == "summary"
+    told = desk.answers[-1][3]
+    assert any(f"What was said before: {SUMMARY}" in message for message in told)
+    assert not any(TO_BILLING in message for message in told)
+    assert SUMMARY not in call.said
+    assert texts(call, "bot")[-1] == "Billing here."
+
+
+def test_without_a_summary_the_conversation_is_kept_and_the_record_says_so() -> None:
+    desk = Desk(TO_BILLING, "hello", context="summary")
+    desk.summary = " "
     call = desk.call()
     assert "no summary" in call.of("error")[0].data["message"]
+    assert len(call.of("error")) == 1
     assert call.of("hand_off")[0].data["context"] == "keep"
     assert any(TO_BILLING in message for message in desk.answers[-1][3])
+    assert texts(call, "bot")[-1] == "Billing here."
 
 
 def test_with_a_tts_the_voice_is_the_ttss_and_the_session_goes_on() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.session.resumed_conversation import is_about, tool_calls_with_results
 
@@ -26,11 +25,11 @@ _PROMPT = (
 )
 
 
-async def summary_by(model: LLMService[Any], messages: Sequence[Any]) -> str:
+async def summary_by(write: Callable[[LLMContext], Awaitable[str | None]], messages: Sequence[Any]) -> str:
     """Have a model sum up a conversation.
 
     Args:
-        model: The model.
+        write: Has the model answer a conversation of one message, in text.
         messages: The conversation.
 
     Raises:
@@ -47,7 +46,7 @@ async def summary_by(model: LLMService[Any], messages: Sequence[Any]) -> str:
     )
     asked = LLMContext([{"role": "user", "content": f"{_PROMPT}{said[-MAX_TRANSCRIPT:]}"}])
     async with asyncio.timeout(SUMMARY_S):
-        summary = await model.run_inference(asked)
+        summary = await write(asked)
     if not summary or not summary.strip():
         raise ValueError("the model has written no summary")
     return summary.strip()[:MAX_SUMMARY]

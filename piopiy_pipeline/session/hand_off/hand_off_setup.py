@@ -54,6 +54,7 @@ def hand_offs_of(
         respond=speaker.respond,
         follow=None if changes is None else changes.follow,
         until_said=None if realtime is None else realtime.until_said,
+        write=None if realtime is None else realtime.write,
     )
     voice = voice_change_of(state, pipeline)
     return HandOffs(state, context=user.context, models=models, voice=voice, mouth=mouth, known=known)

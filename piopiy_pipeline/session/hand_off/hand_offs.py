@@ -57,6 +57,7 @@ class HandOffMouth:
         follow: Brings the session of a speech-to-speech model in line with the conversation. Takes the messages before
             the change, and a voice. None: there is no such model.
         until_said: Waits until such a model has given all answers that it was asked for, in bounded time.
+        write: Has such a model write something that nobody hears.
     """
 
     wait_until_spoken: Callable[[], Awaitable[None]]
@@ -66,6 +67,7 @@ class HandOffMouth:
     respond: Callable[[], Awaitable[None]]
     follow: Callable[[Sequence[Any], str | None], Awaitable[None]] | None = None
     until_said: Callable[[], Awaitable[None]] | None = None
+    write: Callable[[str], Awaitable[str]] | None = None
 
 
 class HandOffs:
@@ -162,10 +164,16 @@ class HandOffs:
 
     async def _summary(self) -> str:
         try:
-            return await summary_by(self._models[0], self._context.get_messages())
+            return await summary_by(self._write, self._context.get_messages())
         except Exception as error:  # noqa: BLE001  whatever a provider raises: the conversation itself does as well
             self._report(f"the conversation is handed over as it is: no summary ({error_text(error)})")
             return ""
+
+    async def _write(self, asked: LLMContext) -> str | None:
+        if self._mouth.write is None:
+            return await self._models[0].run_inference(asked)
+        message: Any = asked.get_messages()[-1]
+        return await self._mouth.write(str(message["content"]))
 
     def _speak(self, to: Persona | None) -> None:
         """Have somebody say something: what introduces them, and the answer that the caller waits for."""

@@ -87,6 +87,9 @@ class GeminiProvider:
     async def tell(self, messages: Sequence[Any]) -> None:
         """Do nothing: it takes no changes."""
 
+    async def write_aside(self, text: str) -> None:
+        """Do nothing: it takes no changes."""
+
     async def update(self) -> None:
         """Do nothing: it takes no changes."""
 

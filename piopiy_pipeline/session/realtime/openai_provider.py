@@ -131,6 +131,12 @@ class OpenAIProvider:
             realtime.put_in_by_us(self._service, name)
             await self.send(ClientEvent("conversation.item.create", item=item))
 
+    async def write_aside(self, text: str) -> None:
+        content = [{"type": "input_text", "text": text}]
+        asked = {"type": "message", "role": "user", "content": content}
+        response = {"conversation": "none", "output_modalities": ["text"], "input": [asked], "tools": []}
+        await self._send(ClientEvent(CREATE, response=response))  # nobody waits to hear this
+
     async def update(self) -> None:
         await realtime.update_session(self._service)
 

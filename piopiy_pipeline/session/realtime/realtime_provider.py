@@ -61,6 +61,9 @@ class RealtimeProvider(Protocol):
     async def tell(self, messages: Sequence[Any]) -> None:
         """Put messages behind the conversation, and ask for nothing."""
 
+    async def write_aside(self, text: str) -> None:
+        """Ask for a text that is no part of the conversation. It comes as the text of an answer."""
+
     async def update(self) -> None:
         """Tell the session the instructions and the tools that the conversation has now."""
 

@@ -265,6 +265,26 @@ class RealtimeRun:
         (self._wanted.append if behind else self._wanted.appendleft)(wanted)
         self._state.spawn(self._ask(), "realtime_say")
 
+    async def write(self, text: str) -> str:
+        """Have the model write what this asks for, beside the conversation. An empty text: it has not."""
+        await self.until_said()
+        if self._asks or not self._set_up or self._provider.answers:
+            return ""
+        written: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._answer.aside = written
+        self._asks = self._provider.spares = self._answer.hides_errors = True
+        try:
+            await self._provider.write_aside(text)
+            found = await written
+            await asyncio.sleep(POLL_S)  # why it has failed comes behind its end
+            return found
+        finally:
+            self._asks = self._provider.spares = self._answer.hides_errors = False
+            if not written.done():
+                await self._provider.cancel()
+            if self._wanted:
+                self._state.spawn(self._ask(), "realtime_ask")
+
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far, with a note in it."""
         if note is None:

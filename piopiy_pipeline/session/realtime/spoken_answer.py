@@ -80,6 +80,9 @@ class SpokenAnswer:
         """The item that was being said when the last interruption came."""
         self.received_ms: dict[str, float] = {}
         """How much audio of them has come."""
+        self.aside: asyncio.Future[str] | None = None
+        """A text is being written that nobody is to hear."""
+        self._aside_text = ""
         service.push_frame = self.push_frame
         watch_taken(service, self._interrupted, InterruptionFrame)
         watch_processed(service, self._has_passed, InterruptionFrame)
@@ -137,6 +140,9 @@ class SpokenAnswer:
     async def _pass_on(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, ErrorFrame) and self.hides_errors:
             return
+        if self.aside is not None and isinstance(frame, (LLMTextFrame, LLMFullResponseEndFrame)):
+            await self._write_aside(frame)
+            return
         if isinstance(frame, InterruptionFrame) and not self._passing and self._drops:
             if (
                 direction is FrameDirection.DOWNSTREAM
@@ -164,8 +170,20 @@ class SpokenAnswer:
             case _:
                 await self._push(frame, direction)
 
+    async def _write_aside(self, frame: Frame) -> None:
+        if isinstance(frame, LLMTextFrame):
+            self._aside_text += frame.text
+            return
+        written, self.aside = self.aside, None
+        text, self._aside_text = self._aside_text, ""
+        if written is not None and not written.done():
+            written.set_result(text)
+        self._done()
+
     async def lost(self) -> None:
         """End the answer that is under way, because no more of it comes."""
+        if self.aside is not None:
+            await self._write_aside(LLMFullResponseEndFrame())
         seconds = self._audio_s
         await self._forget_late_end()
         self._drops_until = float("-inf")
@@ -258,7 +276,7 @@ class SpokenAnswer:
         if self.is_spared:
             return
         await self._forget_late_end()
-        if self._provider.answers:
+        if self._provider.answers and self.aside is None:
             self._drops_until = self._now() + self._provider.stale_s
         self.cut_item = next(reversed(self.items), None) if self._drops and self._speaks else None
         self._sentence, self.mark, self._speaks, self.spoke = None, None, False, False

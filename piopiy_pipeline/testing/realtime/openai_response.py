@@ -37,6 +37,8 @@ class OpenAIResponse:
         self._model = model
         self._instructions = asked.get("instructions")
         modalities = asked.get("output_modalities") or session.config.body["output_modalities"]
+        self._aside = asked.get("conversation") == "none"  # no part of the conversation
+        self._input = asked.get("input") or []
         self._in_audio = "audio" in modalities
         self._open: tuple[RealtimeItem, int] | None = None  # the item under way with its index
         self._output: list[dict[str, Any]] = []
@@ -82,6 +84,10 @@ class OpenAIResponse:
         await self._done("completed")
 
     def _response(self) -> tuple[ScriptedResponse, Fault | None]:
+        if self._aside:
+            return self._model.respond(
+                [message for body in self._input for message in RealtimeItem(body).messages()]
+            )
         messages = self._session.conversation()
         asked = self._instructions if self._instructions is not None else _last_instruction(messages)
         if (text := verbatim(asked)) is not None:
@@ -151,7 +157,8 @@ class OpenAIResponse:
         await self._session.tell(
             "response.output_item.added", response_id=self.id, output_index=len(self._output), item=item.body
         )
-        await self._session.add(item, done=False)
+        if not self._aside:
+            await self._session.add(item, done=False)
         return item
 
     async def _close_item(self, status: str) -> None:
@@ -172,7 +179,8 @@ class OpenAIResponse:
                 await tell("response.output_text.done", **place, text=item.text())
             body["content"] = [part]
             await tell("response.content_part.done", **place, part=part)
-        await tell("conversation.item.done", previous_item_id=None, item=body)
+        if not self._aside:
+            await tell("conversation.item.done", previous_item_id=None, item=body)
         self._output.append(body)
         await tell("response.output_item.done", response_id=self.id, output_index=index, item=body)
 
