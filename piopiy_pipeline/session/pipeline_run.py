@@ -216,6 +216,7 @@ class PipelineRun:
             drain=self._drain,
             known=options.personas,
             realtime=self._realtime,
+            flow=self.flow,
         )
         self._watches = ProviderWatches(
             state, pipeline, failures=self._failures, monitor=monitor, output=output

@@ -115,6 +115,9 @@ class CallFlow:
         self._restoring = False
         self._has_role = False  # whether a node has changed what the bot is told to be
         self._walked = ""  # the function that leads there
+        self._waiting: tuple[str, NodeConfig, str] | None = None  # what is entered when the call comes back
+        self.is_away: Callable[[], bool] = lambda: False
+        """Whether another persona has the call: the flow waits meanwhile."""
         self._repeatable: set[str] = set()
         self._unsaved: set[str] = set()
         flow_worker = FlowWorker(
@@ -134,6 +137,7 @@ class CallFlow:
             global_functions=[self._function(function) for function in plan.functions],
         )
         self._manager.prepare = self._prepared
+        self._manager.may_enter = self._may_enter
         kept = state.checkpoints.kept_part(PART) if state.checkpoints.conversation else None
         self._kept: dict[str, Any] | None = kept if isinstance(kept, dict) else None
         self._manager.state.update(first_state if self._kept is None else self._kept.get("state") or {})
@@ -173,9 +177,12 @@ class CallFlow:
         try:
             if kept is None:
                 await self._greet_and_enter(self.plan.initial)
-            elif not kept.get("entered"):
+                return
+            if not kept.get("entered"):
                 await self._manager.initialize(self.plan.nodes[str(kept["node"])])
-            elif not state.checkpoints.journal.repeated and self._last_role() in _TO_ANSWER:
+                if self._waiting is None:
+                    return
+            if not state.checkpoints.journal.repeated and self._last_role() in _TO_ANSWER:
                 await self._mouth.respond()
         except Exception as error:  # noqa: BLE001  pipecat's and the author's: it is a failure of the call
             logger.opt(exception=error).error("the flow failed: {}", error_text(error))
@@ -208,6 +215,30 @@ class CallFlow:
                 self._manager.check_actions(actions)
                 prepared[kind] = [failing_safely(action, self._action_failed) for action in actions]
         return cast(NodeConfig, prepared)
+
+    async def _may_enter(self, name: str, node: NodeConfig) -> bool:
+        """Whether a node may be entered now. While a persona has the call, it waits, and the persona answers."""
+        if not self.is_away():
+            return True
+        function, self._walked = self._walked, ""
+        self._waiting = (name, node, function)
+        self._state.checkpoints.part_changed()
+        if function:
+            await self._mouth.respond()  # the manager leaves the answer to a function's result to the node
+        return False
+
+    async def came_back(self) -> None:
+        """Enter the node that has waited, because the call was handed back. The model is asked by who does that."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
+        name, node, self._walked = waiting
+        self._coming = name
+        try:
+            await self._manager.enter(name, {**node, "respond_immediately": False})
+        except Exception as error:  # noqa: BLE001  pipecat's and the author's: the call goes on in the node before
+            logger.opt(exception=error).error("the flow failed: {}", error_text(error))
+            self._report("flow", error_text(error))
 
     def _function(self, function: Any) -> Any:
         schema, repeatable = wrapped_function(function, self._run)
@@ -316,6 +347,7 @@ class _NodeByNode(FlowManager):
     """A flow manager that is told of each node before it enters it, also of one that an author's code sets."""
 
     prepare: Callable[[NodeConfig], NodeConfig]
+    may_enter: Callable[[str, NodeConfig], Awaitable[bool]]
 
     def __init__(self, **options: Any) -> None:
         self._own_actions: set[str] = set()
@@ -337,3 +369,11 @@ class _NodeByNode(FlowManager):
 
     async def set_node_from_config(self, node_config: NodeConfig) -> None:
         await super().set_node_from_config(self.prepare(node_config))
+
+    async def _set_node(self, node_id: str, node_config: NodeConfig) -> None:
+        if await self.may_enter(node_id, node_config):
+            await super()._set_node(node_id, node_config)
+
+    async def enter(self, node_id: str, node_config: NodeConfig) -> None:
+        """Enter a node that was prepared already."""
+        await super()._set_node(node_id, node_config)

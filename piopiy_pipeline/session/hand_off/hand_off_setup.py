@@ -20,6 +20,7 @@ from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.session.voice_change import VoiceChange
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.session.flow.call_flow import CallFlow
     from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
 __all__ = ["hand_offs_of", "voice_change_of"]
@@ -34,6 +35,7 @@ def hand_offs_of(
     drain: SpeechDrain,
     known: Mapping[str, Persona],
     realtime: RealtimeRun | None = None,
+    flow: CallFlow | None = None,
 ) -> HandOffs | None:
     """Return who hands over the call of this pipeline. None if nobody can: it has no context or no model, or the
     session of its speech-to-speech model takes no other instructions.
@@ -57,7 +59,11 @@ def hand_offs_of(
         write=None if realtime is None else realtime.write,
     )
     voice = voice_change_of(state, pipeline)
-    return HandOffs(state, context=user.context, models=models, voice=voice, mouth=mouth, known=known)
+    hands = HandOffs(state, context=user.context, models=models, voice=voice, mouth=mouth, known=known)
+    if flow is not None:
+        flow.is_away = lambda: hands.persona is not None
+        hands.came_back = flow.came_back
+    return hands
 
 
 def voice_change_of(state: CallState, pipeline: CallPipeline) -> VoiceChange:

@@ -94,6 +94,8 @@ class HandOffs:
     ) -> None:
         self.persona: Persona | None = None
         """Who has the call; None: the one that it began with."""
+        self.came_back: Callable[[], Awaitable[None]] | None = None
+        """Called when the one that the call began with has it again, before they speak."""
         self._state = state
         self._context = context
         self._models = list(models)
@@ -130,6 +132,8 @@ class HandOffs:
             messages = tuple(self._context.get_messages())
             self._change(to, how, before=before, summary=summary)
             await self._sound_like(to, messages)
+            if to is None and self.came_back is not None:
+                await self.came_back()
             logger.info(
                 "the call is handed over from {} to {}", before or "the first", self._name or "the first"
             )

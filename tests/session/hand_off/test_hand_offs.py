@@ -404,6 +404,60 @@ def test_a_flow_waits_in_its_node_until_the_call_comes_back(losses: list[AgentLo
     assert desk.seen[-1][0] == set()
 
 
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [],
+        [AgentLoss("hand_off", 0.4, 1)],
+        [AgentLoss("tool_result", 0.0, 1)],
+        [AgentLoss("user_turn", 0.5, 2)],
+        [AgentLoss("hand_off", 0.0, 2)],
+    ],
+)
+def test_a_node_that_a_function_leads_to_is_entered_when_the_call_comes_back(losses: list[AgentLoss]) -> None:
+    desk = Desk()
+
+    async def ask_billing(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Ask billing."""
+        call = current_call.get()
+        assert call is not None
+        await call.hand_over(billing_with(tools=[hand_off_call({"desk": None})]))
+        return {"asked": True}, second
+
+    async def agrees(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Agree."""
+        return {"agreed": True}, None
+
+    task = [{"role": "developer", "content": "Ask."}]
+    first: NodeConfig = {"name": "first", "task_messages": task, "functions": [ask_billing]}
+    second: NodeConfig = {
+        "name": "second",
+        "task_messages": task,
+        "functions": [agrees],
+        "pre_actions": [{"type": "tts_say", "text": "Now the rest."}],
+    }
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Desk", flow=[first, second], call=call)
+        call.add_personas(billing_with(tools=[hand_off_call({"desk": None})]))
+        await agent.Action(
+            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
+            llm=Model(Replies(otherwise=desk._answer, latency=0.3)),
+            tts=Voices(desk.spoken),
+        )
+        await agent.start()
+
+    desk.bot = bot  # type: ignore[method-assign]
+    call = desk.call(["use ask_billing", BACK, "use agrees", "hello"], losses=losses)
+    call.assert_no_error()
+    call.assert_said("Billing here")
+    call.assert_said("Now the rest.")
+    assert [event.data["node"] for event in call.of("flow")] == ["first", "second"], call.timeline()
+    assert call.of("hand_off")[1].at <= call.of("flow")[1].at + 1
+    assert desk.seen[-1][0] == {"agrees"}, desk.seen
+    assert "agrees" in [event.data["name"] for event in call.of("tool_result")]
+
+
 def test_a_voice_may_be_a_service_of_the_list() -> None:
     spoken: list[tuple[str, str]] = []
     refused: list[str] = []
