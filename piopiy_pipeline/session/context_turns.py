@@ -101,7 +101,9 @@ class ContextTurns:
         if message.content:
             self._monitor.live.turn_over("bot")
             at_s = self._state.elapsed_s()
-            self._state.add_turn(Turn("bot", message.content, at_s, interrupted=message.interrupted))
+            # In a chat the end of an answer, which a model also tells of one that is cut off, waits for no sound.
+            cut_off = message.interrupted or self._state.own_interruption is not None
+            self._state.add_turn(Turn("bot", message.content, at_s, interrupted=cut_off))
             self._state.checkpoints.bot_turn()
 
 

@@ -57,10 +57,12 @@ class SlowLLM(ScriptedLLM):
             return
         await LLMService.process_frame(self, frame, direction)
         await self.push_frame(LLMFullResponseStartFrame())
-        for number in range(40):
-            await asyncio.sleep(0.05)
-            await self.push_frame(LLMTextFrame(f"w{number} "))
-        await self.push_frame(LLMFullResponseEndFrame())
+        try:
+            for number in range(40):
+                await asyncio.sleep(0.05)
+                await self.push_frame(LLMTextFrame(f"w{number} "))
+        finally:  # as pipecat's services do: an answer that is cut off ends, too, before the interruption goes on
+            await self.push_frame(LLMFullResponseEndFrame())
 
 
 def slow_llm() -> SlowLLM:
