@@ -13,6 +13,7 @@ from typing import Any
 
 from text_to_num import alpha2digit
 
+from piopiy_pipeline.collect.address_correction import AddressParts, corrected_address, without_labels
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
@@ -36,9 +37,6 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _NO = re.compile(r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b[\s,.!]*", re.IGNORECASE)
-_NOT = re.compile(
-    r"^(?P<new>.+?),? (?:and |und )?(?:not|nicht|instead of|statt) (?P<old>.+?)[.!]?$", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +76,43 @@ class AddressReader(ValueReader[Address]):
     def hear(self, text: str, *, checking: bool = False) -> Reading:
         said = self._plain(text)
         denied = _NO.match(text.strip()) is not None
-        if self._entry and (found := _NOT.match(_NO.sub("", said))) is not None:
-            new, old = found["new"].strip(), found["old"].strip()
-            at = self._entry.lower().find(old.lower())
-            if at < 0:
-                return Reading.NOTHING
-            self._entry = self._entry[:at] + new + self._entry[at + len(old) :]
-            return self._reading()
-        if text.rstrip().endswith("?") or not self._is_part(said, checking=checking or denied):
+        if text.rstrip().endswith("?"):
             return Reading.NOTHING
-        said = _NO.sub("", said)
+        bare = _NO.sub("", said)
+        plain = without_labels(bare)
+        if self._entry and (checking or denied or plain != bare):
+            if (corrected := corrected_address(bare, self._parts(), code=self._code)) is not None:
+                self._entry = corrected[:MAX_CHARACTERS]
+                return self._reading()
+            if checking and self._code and not self._is_whole(plain):
+                return Reading.NOTHING  # which part is meant is not certain
+        if not self._is_part(plain, checking=checking or denied):
+            return Reading.NOTHING
         if checking or denied or not self._entry:
-            self._entry = said
+            self._entry = plain
         else:
-            is_house_number = re.fullmatch(r"\d{1,4} ?[a-z]?", said, re.IGNORECASE) and not re.search(
+            is_house_number = re.fullmatch(r"\d{1,4} ?[a-z]?", plain, re.IGNORECASE) and not re.search(
                 r"\d", self._entry
             )
-            self._entry = f"{self._entry}{' ' if is_house_number else ', '}{said}"
+            self._entry = f"{self._entry}{' ' if is_house_number else ', '}{plain}"
         self._entry = self._entry[:MAX_CHARACTERS]
         return self._reading()
 
+    def _is_whole(self, text: str) -> bool:
+        """Return whether a text is an address by itself."""
+        alone = AddressReader(self.language, region=self._region)
+        alone.restore(text)
+        return alone._reading() is Reading.WHOLE
+
+    def _parts(self) -> AddressParts:
+        """Return the address with the place of each part, also where one is missing yet."""
+        parts = self.value
+        rest = self._entry.replace(parts.postal_code, " ") if parts.postal_code else self._entry
+        street = parts.street or rest.split(",")[0].strip()
+        return AddressParts(self._entry, street, parts.postal_code, parts.town)
+
     def _is_part(self, said: str, *, checking: bool) -> bool:
-        words = [word for word in words_of(_NO.sub("", said)) if not word.isdigit()]
+        words = [word for word in words_of(said) if not word.isdigit()]
         has_number = bool(re.search(r"\d", said))
         if checking:
             return has_number and bool(words) and not says_yes(said, self.language)

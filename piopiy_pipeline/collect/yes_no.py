@@ -22,23 +22,35 @@ _YES = _words(
     "einverstanden exakt"
 )
 _NO = _words("nein nee nö nicht falsch niemals kein keine")
+_TAKEN_BACK = re.compile(
+    r"\b(?:yes|yeah|yep|yup|(?<!not )(?<!n't )(?<!never )go ahead|i mean (?:ok|okay|sure|right|correct)"
+    r"|(?<!not )(?:is|was|that's|it's|all|quite) (?:right|correct|fine|okay|ok))\b(?! \w* ?(?:not|wrong)\b)"
+    r"|\b(?:not|isn't|wasn't|nothing|nothing is|nothing's) (?:wrong|incorrect|false)\b"
+)
+"""What makes a "no" unclear: the caller has taken it back, or denies that something is wrong."""
+_TAKEN_BACK_GERMAN = re.compile(
+    r"\b(?:jawohl|(?:ja|nein) doch|doch ja|meine ja|sage ja|sagte ja|nein ja|nein genau|ja genau"
+    r"|(?:ist|war|alles) (?:richtig|korrekt|okay))\b"
+    r"|\bja$|\b(?:nicht|nichts|nichts ist) falsch\b"
+)
 _UNCLEAR = re.compile(r"\b(?:weiß nicht|nicht sicher|vielleicht|moment|warte|warten|eventuell|wenn|falls)\b")
 
 
 def says_yes(text: str, language: str) -> bool | None:
-    """Return yes, no, or None for neither.
+    """Return yes, no, or None for neither: an unclear answer, or a "no" that is taken back ("no, I mean yes").
 
     Args:
         text: What was said.
         language: Its language, by its code. Without words for it, English ones count.
     """
     if language_code(language) != "de":
-        return polarity(read_words(text).text, question=text.rstrip().endswith("?"))[0]
+        answer = polarity(read_words(text).text, question=text.rstrip().endswith("?"))[0]
+        return None if answer is False and _TAKEN_BACK.search(" ".join(words_of(text))) else answer
     words = words_of(text)
     if not words or _UNCLEAR.search(" ".join(words)) or text.rstrip().endswith("?"):
         return None
     if _NO.intersection(words):
-        return False
+        return None if _TAKEN_BACK_GERMAN.search(" ".join(words)) else False
     return True if _YES.intersection(words[:4]) else None
 
 

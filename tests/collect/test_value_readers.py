@@ -275,6 +275,54 @@ def test_an_address_is_read(language: str, region: str, answers: list[str], part
     assert (address.street, address.postal_code, address.town) == parts
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "parts"),
+    [
+        ("en", "no, the postal code is 10117 not 10115", ("Hauptstrasse 12", "10117", "Berlin")),
+        ("en", "no, number 14", ("Hauptstrasse 14", "10115", "Berlin")),
+        ("en", "the house number is fourteen", ("Hauptstrasse 14", "10115", "Berlin")),
+        ("en", "it's not 12, it's 14", ("Hauptstrasse 14", "10115", "Berlin")),
+        ("en", "no, the postal code is 10117", ("Hauptstrasse 12", "10117", "Berlin")),
+        ("en", "no, it is 10117", ("Hauptstrasse 12", "10117", "Berlin")),
+        ("en", "no, 10117", ("Hauptstrasse 12", "10117", "Berlin")),
+        ("en", "no, Nebenstrasse", ("Nebenstrasse 12", "10115", "Berlin")),
+        ("en", "no, Nebenstrasse 13", ("Nebenstrasse 13", "10115", "Berlin")),
+        ("en", "no, in Potsdam", ("Hauptstrasse 12", "10115", "Potsdam")),
+        ("en", "no, 14467 Potsdam", ("Hauptstrasse 12", "14467", "Potsdam")),
+        ("en", "no, the street is right but the number is 14", ("Hauptstrasse 14", "10115", "Berlin")),
+        ("en", "the postal code is 10117 and the house number is 14", ("Hauptstrasse 14", "10117", "Berlin")),
+        ("en", "no, Nebenstrasse 13, 14467 Potsdam", ("Nebenstrasse 13", "14467", "Potsdam")),
+        ("de", "nein, Hausnummer vierzehn", ("Hauptstrasse 14", "10115", "Berlin")),
+        ("de", "die Postleitzahl ist 10117", ("Hauptstrasse 12", "10117", "Berlin")),
+        ("de", "nicht 12 sondern 14", ("Hauptstrasse 14", "10115", "Berlin")),
+    ],
+)
+def test_a_corrected_part_leaves_the_others(language: str, text: str, parts: tuple[str, ...]) -> None:
+    reader = AddressReader(language, region="DE")
+    reader.hear("Hauptstrasse 12, 10115 Berlin")
+    assert reader.hear(text, checking=True) is Reading.WHOLE
+    address = reader.value
+    assert (address.street, address.postal_code, address.town) == parts
+
+
+@pytest.mark.parametrize(
+    "text", ["no, Potsdam", "the house number is wrong", "no", "yes, we have lived there since 2010"]
+)
+def test_what_could_be_any_part_of_an_address_changes_none(text: str) -> None:
+    reader = AddressReader("en", region="DE")
+    reader.hear("Hauptstrasse 12, 10115 Berlin")
+    assert reader.hear(text, checking=True) is Reading.NOTHING
+    assert reader.spoken() == "Hauptstrasse 12, 10115 Berlin"
+
+
+def test_the_names_of_its_parts_are_no_parts_of_an_address() -> None:
+    reader = AddressReader("en", region="US")
+    assert reader.hear("the street is Main Street and the house number is 23") is Reading.PART
+    assert reader.hear("no, number 25") is Reading.PART
+    assert reader.hear("Kansas City, the zip code is 64105") is Reading.WHOLE
+    assert reader.spoken() == "Main Street 25, Kansas City, 64105"
+
+
 # ---------------------------------------------------------------------- yes and no
 
 
@@ -285,6 +333,20 @@ def test_an_address_is_read(language: str, region: str, answers: list[str], part
         ("no", "en", False),
         ("maybe", "en", None),
         ("is it?", "en", None),
+        ("no, I mean yes", "en", None),
+        ("no sorry, yes", "en", None),
+        ("nope, actually yes please", "en", None),
+        ("no no, yes that is right", "en", None),
+        ("no, go ahead", "en", None),
+        ("that isn't wrong", "en", None),
+        ("yes, no wait, no", "en", None),
+        ("no, don't go ahead", "en", False),
+        ("no, that's not right", "en", False),
+        ("no, that is not quite right", "en", False),
+        ("nein, ich meine ja", "de", None),
+        ("das ist nicht falsch", "de", None),
+        ("nein, das ist ja falsch", "de", False),
+        ("das ist doch nicht richtig", "de", False),
         ("ja, genau", "de", True),
         ("das stimmt", "de", True),
         ("nein", "de", False),

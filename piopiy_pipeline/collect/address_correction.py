@@ -1,0 +1,169 @@
+"""Corrections of an address that was read back: "no, number 14", "the postal code is 10117 not 10115". Without I/O.
+
+A correction changes the part that it names, or whose form it has, and leaves the others. What could be of two parts
+changes nothing: an address that is wrong in silence is worse than one that is asked for again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+__all__ = ["AddressParts", "corrected_address", "without_labels"]
+
+_LABELS = {
+    "code": r"postal ?code|post ?code|zip(?: ?code)?|postleitzahl|plz",
+    "number": r"house ?number|street number|number|hausnummer|nummer",
+    "street": r"street name|street|stra(?:ß|ss)e",
+    "town": r"town|city|ort|stadt",
+}
+_IS = r"(?: (?:is|should be|must be|ist|lautet|heißt)(?: in)?:?|:)"
+_LABEL = re.compile(
+    r"(?<!\w)(?:(?:and|und|but|aber),? )?(?:the |my |die |der |das |meine )?(?:(?:"
+    + "|".join(f"(?P<{part}>{_LABELS[part]})" for part in ("code", "number"))
+    + f")(?:{_IS})?|(?:"
+    + "|".join(f"(?P<{part}>{_LABELS[part]})" for part in ("street", "town"))
+    + f"){_IS}) (?=\\S)",
+    re.IGNORECASE,
+)
+"""Streets and towns have these words in their names ("Kansas City"), so there an "is" belongs to it."""
+_BETWEEN = re.compile(r"(?:,? (?:and|und|but|aber),? |, )", re.IGNORECASE)
+_RIGHT = re.compile(r"\b(?:is|ist|was) (?:right|correct|fine|okay|richtig|korrekt)$|\bstimmt$", re.IGNORECASE)
+_WRONG = re.compile(r"\b(?:not|wrong|incorrect|right|correct|nicht|falsch|richtig|stimmt)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w-])\d{1,5}(?: ?[a-z])?(?![\w-])", re.IGNORECASE)
+_NEW_NUMBER = re.compile(r"(?:(?:the|die|number|nummer) )?(\d{1,5}(?: ?[a-z])?)", re.IGNORECASE)
+_STREET = re.compile(
+    r"\w(?:stra(?:ß|ss)e|str\.?|weg|allee|platz|gasse|ring|damm|ufer)(?!\w)"
+    r"|(?<!\w)(?:street|road|avenue|lane|drive|boulevard|way|court|square|st|rd|ave|rue|via|calle)(?!\w)",
+    re.IGNORECASE,
+)
+_IN = re.compile(r"^in (?!der |dem |the )", re.IGNORECASE)
+_NOT = (
+    re.compile(r"^(?P<new>.+?),? (?:and |und )?(?:not|nicht|instead of|statt) (?P<old>.+)$", re.IGNORECASE),
+    re.compile(
+        r"^(?:it's |it is |es ist )?(?:not|nicht) (?P<old>.+?),? (?:but|sondern|it's|it is|es ist) (?P<new>.+)$",
+        re.IGNORECASE,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressParts:
+    """An address, and where its parts are in it.
+
+    Attributes:
+        text: All of it.
+        street: Street and house number, as they stand in the text; empty if nobody knows.
+        postal_code: The same of the postal code.
+        town: The same of the town.
+    """
+
+    text: str
+    street: str = ""
+    postal_code: str = ""
+    town: str = ""
+
+    def with_part(self, part: str, new: str) -> AddressParts | None:
+        """Return the address with another street, postal code or town; None if it has none that is known."""
+        old: str = getattr(self, part)
+        if not old or not new:
+            return None
+        at = self.text.find(old) if part == "street" else self.text.rfind(old)
+        text = self.text[:at] + new + self.text[at + len(old) :]
+        return replace(self, text=text, **{part: new})
+
+
+def without_labels(said: str) -> str:
+    """Return an address without the names of its parts: "the postal code is 10117" is "10117"."""
+    if not _LABEL.search(said):
+        return said
+    plain = _LABEL.sub("", said)
+    plain = re.sub(r"\s+", " ", plain).strip(" ,.")
+    return re.sub(r"(?<=[^\W\d]),? and (?=\d)", " ", plain)
+
+
+def corrected_address(said: str, parts: AddressParts, *, code: str | None) -> str | None:
+    """Return the address as it is after a correction.
+
+    Args:
+        said: What the caller said, without a "no" at its beginning, and with numbers in digits.
+        parts: The address.
+        code: The pattern of postal codes in its country, if that is known.
+
+    Returns:
+        The new text, or None if it is not certain which part is meant.
+    """
+    for form in _NOT:
+        if (found := form.match(said.strip(" .,!"))) is not None:
+            return _exchanged(without_labels(found["old"]), found["new"], parts, code)
+    clauses, now = [clause for clause in _BETWEEN.split(said.strip(" .,!")) if clause], parts
+    if len(clauses) > 1 and not all(_LABEL.match(clause) or _RIGHT.search(clause) for clause in clauses):
+        clauses = [said.strip(" .,!")]
+    changed = False
+    for clause in clauses:
+        if _RIGHT.search(clause):
+            continue
+        after = _changed(clause, now, code)
+        if after is None:
+            return None
+        now, changed = after, True
+    return now.text if changed else None
+
+
+def _exchanged(old: str, new: str, parts: AddressParts, code: str | None) -> str | None:
+    """Put the new words in the place of the old ones, which the caller has said too."""
+    found = list(re.finditer(rf"(?<!\w){re.escape(old.strip())}(?!\w)", parts.text, re.IGNORECASE))
+    if len(found) != 1:
+        after = _changed(new, parts, code)
+        return after.text if after is not None else None
+    return parts.text[: found[0].start()] + without_labels(new) + parts.text[found[0].end() :]
+
+
+def _changed(clause: str, parts: AddressParts, code: str | None) -> AddressParts | None:
+    if _WRONG.search(clause):  # says that a part is wrong, and not what is right
+        return None
+    label = _LABEL.match(clause)
+    part = next((name for name in _LABELS if label and label[name]), "")
+    new = clause[label.end() :].strip(" .,") if label else clause
+    is_code = bool(code and re.fullmatch(code, new, re.IGNORECASE))
+    number = _NEW_NUMBER.fullmatch(new)
+    if part == "code" or (not part and is_code):
+        return parts.with_part("postal_code", new) if is_code or (part and code is None) else None
+    if part == "number" or (not part and number):
+        return _with_number(number[1], parts) if number else None
+    if part == "town":
+        return None if re.search(r"\d", new) else parts.with_part("town", new)
+    if code and (found := re.search(rf"(?<![\w-])(?:{code})(?![\w-])", new, re.IGNORECASE)):
+        return None if part else _with_code_and_town(new, found[0], parts)
+    if part == "street" or _STREET.search(new):
+        return _with_street(new, parts)
+    if not part and _IN.match(new) and not re.search(r"\d", new):
+        return parts.with_part("town", _IN.sub("", new))
+    return None
+
+
+def _with_number(number: str, parts: AddressParts) -> AddressParts | None:
+    found = list(_NUMBER.finditer(parts.street))
+    if len(found) != 1:
+        return None
+    return parts.with_part(
+        "street", parts.street[: found[0].start()] + number + parts.street[found[0].end() :]
+    )
+
+
+def _with_code_and_town(new: str, code: str, parts: AddressParts) -> AddressParts | None:
+    town = " ".join(new.replace(code, " ").split()).strip(" ,")
+    if not town or re.search(r"\d", town) or _STREET.search(town):
+        return None
+    after = parts.with_part("postal_code", code)
+    return after.with_part("town", town) if after is not None else None
+
+
+def _with_street(new: str, parts: AddressParts) -> AddressParts | None:
+    numbers = list(_NUMBER.finditer(parts.street))
+    if re.search(r"\d", new) or not numbers:
+        return parts.with_part("street", new)
+    if len(numbers) > 1:
+        return None
+    number = numbers[0][0]
+    return parts.with_part("street", f"{number} {new}" if numbers[0].start() == 0 else f"{new} {number}")
