@@ -152,3 +152,11 @@ def test_a_provider_whose_session_takes_no_other_instructions_says_so() -> None:
 
     case.call(Caller().pause(3), watch=watch)
     assert "takes no other instructions" in said[0]
+
+
+def test_a_flow_needs_a_session_that_takes_other_instructions() -> None:
+    node = {"name": "first", "task_messages": [{"role": "developer", "content": "Ask."}]}
+    case = GeminiCase("Hello.")
+    call = case.call(Caller().pause(1), agent={"flow": [node]})
+    call.assert_ended(EndReason.ERROR)
+    assert "whose session takes other" in call.end_detail

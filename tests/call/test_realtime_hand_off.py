@@ -13,6 +13,7 @@ from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
+    CallerLine,
     OpenAIRealtimeServer,
     Replies,
     SimulatedCall,
@@ -91,7 +92,7 @@ class Desk:
         self,
         losses: Sequence[AgentLoss] = (),
         watch: Callable[[VoiceAgent], None] = lambda _: None,
-        caller: Caller | None = None,
+        caller: Any = None,
         **more: Any,
     ) -> SimulatedCall:
         if caller is None:
@@ -230,3 +231,39 @@ def test_with_a_tts_the_voice_is_the_ttss_and_the_session_goes_on() -> None:
         assert (voice == "amy") == text.startswith("Billing"), spoken
     assert {voice for _, voice, *_ in desk.answers} == {"None"}
     assert len(desk.case.server.sessions) == 1
+
+
+@pytest.mark.parametrize("voice", [None, "cedar"])
+def test_a_session_that_drops_is_opened_again_as_the_other_one(voice: str | None) -> None:
+    desk = Desk(TO_BILLING, "hello", "hello", voice=voice)
+
+    def watch(agent: VoiceAgent) -> None:
+        agent.on(
+            "bot_turn", lambda turn: desk.case.server.session.drop() if turn.text == "Billing here." else None
+        )
+
+    call = desk.call(watch=watch)
+    assert len(call.of("error")) >= 1, "the record says that it was lost"
+    assert {who for who, *_ in desk.answers[1:]} == {"Billing"}
+    for who, spoken_by, tools, _ in desk.answers[1:]:
+        assert (spoken_by, tools) == (str(voice), {"look_up", "hand_off_call"}), who
+    assert texts(call, "bot")[-1] == "Billing here."
+
+
+@pytest.mark.parametrize("after", [0.2, 0.5, 0.8, 1.1])
+def test_who_speaks_over_the_hand_off_is_answered_by_the_new_one(after: float) -> None:
+    desk = Desk(TO_BILLING, "hello", "hello", voice="cedar")
+
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(YES)
+        await line.pause(after)
+        await line.say(YES)
+        await line.my_turn()
+        await line.say(YES)
+        await line.my_turn()
+
+    call = desk.call(caller=caller)
+    assert [event.data["agent"] for event in call.of("hand_off")] == ["billing"]
+    assert texts(call, "bot")[-1] == "Billing here.", call.timeline()
+    assert not call.of("error")
