@@ -146,9 +146,12 @@ class CallState:
 
     def _unsaved(self, fault: str) -> None:
         """Put on record that another instance would go on with an older state than there is."""
-        message = f"not saved: {fault}"
-        self.report_live("error", {"stage": "checkpoint", "message": message[:500]})
-        self.events.emit("error", CallError("checkpoint", message))
+        self.add_error("checkpoint", f"not saved: {fault}")
+
+    def add_error(self, stage: str, message: str) -> None:
+        """Put something that has failed on record, and tell the author of it. The call goes on."""
+        self.report_live("error", {"stage": stage, "message": message[:500]})
+        self.events.emit("error", CallError(stage, message))
 
     @staticmethod
     def now() -> float:

@@ -28,6 +28,7 @@ from piopiy_pipeline.session.call_state import CallState
 __all__ = ["ContextSummaries", "Summaries"]
 
 POLL_S = 0.2
+MOST_TOKENS = 800
 PLACE_S = 60.0
 """A summary that finds no moment between two turns for so long is dropped: the next one tells more."""
 PAUSE_TURNS = 4
@@ -41,7 +42,8 @@ class Summaries:
     Attributes:
         after_tokens: A conversation of more than so many tokens is, by pipecat's estimate (four characters a token).
         keep_messages: So many of the latest messages stay as they are.
-        max_tokens: How long a summary may be.
+        max_tokens: How long a summary may be, less than `after_tokens`. None: 800, or half of `after_tokens` if that
+            is less.
         timeout_s: A summary that takes longer counts as failed, in seconds.
         prompt: What the model is told. None: pipecat's prompt.
         model: Who writes it. None: the model of the call.
@@ -53,7 +55,7 @@ class Summaries:
 
     after_tokens: int = 8000
     keep_messages: int = 6
-    max_tokens: int = 800
+    max_tokens: int | None = None
     timeout_s: float = 30.0
     prompt: str | None = None
     model: LLMService[Any] | None = None
@@ -61,14 +63,26 @@ class Summaries:
     def __post_init__(self) -> None:
         for name, least in (("after_tokens", 100), ("keep_messages", 2), ("max_tokens", 50)):
             value = getattr(self, name)
+            if value is None and name == "max_tokens":
+                continue
             check_kind(f"Summaries: {name}", value, int, "a number")
             if isinstance(value, bool) or value < least:
                 raise ValueError(f"Summaries: {name}={value}: it is {least} at least")
+        if self.max_tokens is not None and self.max_tokens >= self.after_tokens:
+            raise ValueError(
+                f"Summaries: max_tokens={self.max_tokens}: less than after_tokens={self.after_tokens}, or a summary "
+                "is as long as what it is of"
+            )
         check_seconds("Summaries: timeout_s", self.timeout_s)
         check_kind("Summaries: prompt", self.prompt, (str, type(None)), "a text, or None for pipecat's")
         check_kind(
             "Summaries: model", self.model, (LLMService, type(None)), "a model, or None for the call's"
         )
+
+    @property
+    def most_tokens(self) -> int:
+        """How long a summary may be."""
+        return min(MOST_TOKENS, self.after_tokens // 2) if self.max_tokens is None else self.max_tokens
 
     @classmethod
     def of(cls, given: Summaries | int | bool | None) -> Summaries | None:
@@ -132,6 +146,7 @@ class ContextSummaries:
         except Exception as error:  # noqa: BLE001  whatever it is, the call goes on with the whole conversation
             self._pause = PAUSE_TURNS
             logger.warning("the conversation could not be summarised: {}", error_text(error))
+            self._state.add_error("summary", f"the conversation could not be summarised: {error_text(error)}")
         finally:
             self._writing = False
 
@@ -141,11 +156,11 @@ class ContextSummaries:
         prompt = self._how.prompt or DEFAULT_SUMMARIZATION_PROMPT
         async with asyncio.timeout(self._how.timeout_s):
             text = await self._model.run_inference(
-                asked, max_tokens=self._how.max_tokens, system_instruction=prompt
+                asked, max_tokens=self._how.most_tokens, system_instruction=prompt
             )
         if not text or not text.strip():
             raise ValueError("the model has written no summary")
-        return text.strip()[: 8 * self._how.max_tokens]
+        return text.strip()[: 8 * self._how.most_tokens]
 
     async def _put_in_place(self, text: str, summarised: list[Any]) -> None:
         """Wait for a moment between two turns, and let the summary take the place of what it tells."""
@@ -163,7 +178,10 @@ class ContextSummaries:
         content = f"Conversation summary: {text}"
         summary: Any = {"role": "user", "content": content}  # as pipecat's own
         self._context.set_messages([*messages[:first], summary, *messages[first + len(summarised) :]])
-        self._state.add_summary(ContextSummary(text, len(summarised), before, self._tokens()))
+        if (after := self._tokens()) > self._how.after_tokens:
+            self._pause = PAUSE_TURNS  # else the next turn would ask again, and the one behind it
+            logger.warning("a summary has left {} tokens: more than {}", after, self._how.after_tokens)
+        self._state.add_summary(ContextSummary(text, len(summarised), before, after))
 
 
 def _same(messages: list[Any], others: list[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from random import Random
 from typing import Any
@@ -52,9 +52,11 @@ class Replies:
         latency: Seconds to the first word of each request.
         words_per_s: How fast the words come; None: all at once.
         faults: What goes wrong, by the number of the turn, from 1.
+        beside: What it writes when it is asked beside the conversation, for a summary or for the reading of a value
+            that the caller gave: a text, or a function of the `LLMContext` that it is asked with.
 
     Raises:
-        TypeError: Something is no reply, no latency or no fault.
+        TypeError: Something is no reply, no latency or no fault, or `beside` is neither text nor a function.
         ValueError: `words_per_s` or a latency is out of range.
     """
 
@@ -65,7 +67,10 @@ class Replies:
         latency: Latency = 0.0,
         words_per_s: float | None = None,
         faults: Mapping[int, Fault] | None = None,
+        beside: str | Callable[[LLMContext], str] | None = None,
     ) -> None:
+        if beside is not None and not isinstance(beside, str) and not callable(beside):
+            raise TypeError(f"Replies: beside must be text or a function of a context, not {beside!r}")
         as_profile(latency)
         FaultPlan(faults or {})
         if words_per_s is not None and words_per_s <= 0:
@@ -76,6 +81,7 @@ class Replies:
         self.latency = latency
         self.words_per_s = words_per_s
         self.faults = dict(faults or {})
+        self.beside = beside
 
 
 class _Adapter(BaseLLMAdapter[dict[str, Any]]):
@@ -140,6 +146,25 @@ class ScriptedLLM(StandIn, LLMService[Any]):
             await self._respond(frame.context)
         else:
             await self.push_frame(frame, direction)
+
+    async def run_inference(
+        self,
+        context: LLMContext,
+        max_tokens: int | None = None,
+        system_instruction: str | None = None,
+        response_schema: dict[str, Any] | None = None,
+    ) -> str | None:
+        """Write what the script says is written beside the conversation.
+
+        Raises:
+            ScriptOver: The script does not say.
+        """
+        beside = self._script.beside
+        if beside is None:
+            raise ScriptOver(
+                "the LLM was asked beside the conversation: say what it writes by Replies(beside=...)"
+            )
+        return beside if isinstance(beside, str) else beside(context)
 
     async def _respond(self, context: LLMContext) -> None:
         try:

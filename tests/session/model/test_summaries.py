@@ -44,7 +44,7 @@ class Desk:
         self.options = {"summarise_after": Summaries(after_tokens=300, keep_messages=2)} | options
         self.messages: list[Any] = []
         self.told: list[ContextSummary] = []
-        self.models: list[Writer] = []
+        self.models: list[Any] = []
 
     async def __call__(self, call: Call) -> None:
         agent = VoiceAgent(instructions="Be long.", **self.options)
@@ -100,7 +100,9 @@ def test_a_summary_that_fails_changes_nothing_and_is_not_tried_at_each_turn(summ
         call = simulate(desk, talk("one", "two", "three", "four", "five"), by="text")
     finally:
         logger.remove(handler)
-    assert not call.of("error")
+    assert [(event.data["stage"], event.data["message"][:40]) for event in call.of("error")] == [
+        ("summary", "the conversation could not be summarised")
+    ]
     assert len(desk.messages) == 11
     assert len(desk.models[0].asked) == 1
     assert any("could not be summarised" in line for line in lines)
@@ -158,3 +160,37 @@ def test_the_next_agent_goes_on_with_the_summary() -> None:
 def test_what_cannot_work_is_one_sentence(given: Any, says: str) -> None:
     with pytest.raises((ValueError, TypeError), match=says):
         Summaries.of(given)
+
+
+def test_a_summary_that_is_no_shorter_is_not_asked_for_again_at_each_turn() -> None:
+    desk = Desk(lambda: Writer(summary="and so on " * 200))
+    simulate(desk, talk("one", "two", "three", "four", "five", "six"), by="text")
+    assert len(desk.models[0].asked) == 1
+
+
+def test_a_summary_may_not_be_as_long_as_what_it_is_of() -> None:
+    with pytest.raises(ValueError, match="max_tokens=5000: less than after_tokens=200"):
+        Summaries(after_tokens=200, max_tokens=5000)
+    assert Summaries(after_tokens=200).most_tokens == 100
+    assert Summaries().most_tokens == 800
+
+
+def test_a_scripted_model_writes_summaries_as_its_script_says_or_says_what_to_write() -> None:
+    asked: list[str] = []
+
+    def beside(context: LLMContext) -> str:
+        asked.append(str(context.get_messages()[0]))
+        return "They talked a lot."
+
+    for replies, told in (
+        (Replies(otherwise=LONG, beside=beside), ["They talked a lot."]),
+        (Replies(otherwise=LONG, beside="They talked."), ["They talked."]),
+        (Replies(otherwise=LONG), []),
+    ):
+        desk = Desk(lambda replies=replies: ScriptedLLM(replies))
+        call = simulate(desk, talk("one", "two", "three", "four"), by="text")
+        assert [each.text for each in desk.told][:1] == told
+        assert bool(call.of("error")) is not bool(told)
+    assert "USER: one" in asked[0]
+    with pytest.raises(TypeError, match="beside must be text or a function"):
+        Replies("Hello.", beside=5)  # type: ignore[arg-type]
