@@ -1,6 +1,6 @@
 """`CloudWorker`: the gateway as a worker of Piopiy's cloud. It takes jobs, and makes a call of each.
 
-Registration, heartbeats and new connections are piopiy-agent's. A job for which no instance has a place is turned down
+Registration, heartbeats and messages are piopiy-agent's. A job for which no instance has a place is turned down
 at once, so that the cloud asks another worker.
 """
 
@@ -13,13 +13,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
-from piopiy_agent import PiopiyWorker
 
-from piopiy_pipeline._version import __version__
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.compat.piopiy_agent import switch_drain
 from piopiy_pipeline.gateway.cloud.cloud_actions import CloudActions
 from piopiy_pipeline.gateway.cloud.config import CloudConfig
+from piopiy_pipeline.gateway.cloud.registration import CloudRegistration
 from piopiy_pipeline.gateway.cloud.room_leg import RoomLeg
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall, PlaceCall
 from piopiy_pipeline.gateway.core.phases import Phase
@@ -54,15 +52,7 @@ class CloudWorker:
         self._place = place
         self._jobs: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
-        self._worker = PiopiyWorker(
-            agent_id=config.agent_id,
-            token=config.token,
-            register=config.address,
-            tls=config.tls,
-            max_sessions=config.max_calls,
-            runtime=f"piopiy_pipeline/{__version__}",
-        )
-        self._worker.on_job(self._on_job)
+        self._registration = CloudRegistration(config, self._on_job)
         # Its warnings are of calls that end and servers that are older; what matters the rooms tell themselves.
         logging.getLogger("livekit").setLevel(logging.ERROR)
         switchboard.drain.on_change.append(self._drain)
@@ -74,10 +64,8 @@ class CloudWorker:
             self._start()
 
     def _start(self) -> None:
-        logger.info(
-            "taking calls of Piopiy's cloud as {}, at {}", self._config.agent_id, self._config.address
-        )
-        self._running = asyncio.create_task(self._worker.run(), name="Piopiy's cloud")
+        logger.info("registering at Piopiy's cloud as {}, at {}", self._config.agent_id, self._config.address)
+        self._running = asyncio.create_task(self._registration.run(), name="Piopiy's cloud")
         self._running.add_done_callback(self._done)
 
     def _drain(self, on: bool) -> None:
@@ -85,7 +73,7 @@ class CloudWorker:
         if self._running is None:  # it has not registered yet
             self.look_again()
             return
-        task = asyncio.create_task(switch_drain(self._worker, on=on), name="drain Piopiy's cloud")
+        task = asyncio.create_task(self._registration.switch_drain(on=on), name="drain Piopiy's cloud")
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
         if not on and self._running.done():
@@ -111,10 +99,6 @@ class CloudWorker:
             return
         if (error := running.exception()) is not None:
             logger.opt(exception=error).error("Piopiy's cloud is not served any more")
-        else:
-            logger.warning(
-                "Piopiy's cloud has drained this worker: it sends no calls until the gateway is started again"
-            )
 
     async def _on_job(self, job: Job) -> None:
         """Serve a job in a task of its own, which the worker's is there for."""
