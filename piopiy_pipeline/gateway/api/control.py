@@ -9,6 +9,8 @@ import asyncio
 import json
 import math
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Header, Request, Response
@@ -38,7 +40,7 @@ MESSAGE_LIMIT = 16 << 10
 
 router = APIRouter(prefix="/api/calls", tags=["control"], dependencies=[Operator])
 
-_OBSTACLES: dict[DialObstacle, int] = {"destination": 422, "way": 409, "room": 503}
+_OBSTACLES: dict[DialObstacle, int] = {"destination": 422, "way": 409, "away": 409, "room": 503}
 _NOT_NOW = {404: "There is no such call.", 409: "The call is not in a state for that."}
 _TALKING = (Phase.LIVE, Phase.BRIDGED)
 _ON = Switch()
@@ -51,7 +53,7 @@ _ON = Switch()
     responses=problems(
         {
             404: "There is no such agent.",
-            409: "This gateway has no way out, or an order with this key is under way.",
+            409: "This gateway has no way out, their phone is not registered, or an order with this key is under way.",
             429: "This key has dialled too much in the last minute: `Retry-After` says when.",
             503: "No instance of the agent became free within two seconds, or there is no room for another call.",
         }
@@ -72,9 +74,9 @@ async def place_call(
     operator = deps.access.who(request.headers.get)
     now = asyncio.get_running_loop().time()
     if idempotency_key is None:
-        _check_order(deps, idempotency, operator, order)
-        await wait_for_place(deps.switchboard, order.agent_id)
-        return _dial(deps, order, str(uuid.uuid4()))
+        with _counted(deps, idempotency, operator, order):
+            await wait_for_place(deps.switchboard, order.agent_id)
+            return _dial(deps, order, str(uuid.uuid4()))
     try:
         with idempotency.claim(operator, idempotency_key):
             known = idempotency.answer(operator, idempotency_key, order, now)
@@ -82,11 +84,11 @@ async def place_call(
             if known is not None:
                 response.headers["Idempotent-Replayed"] = "true"
                 return known
-            _check_order(deps, idempotency, operator, order)
-            await wait_for_place(deps.switchboard, order.agent_id)
-            call_id = str(uuid.uuid4())
-            async with idempotency.saved(operator, idempotency_key, order, call_id):
-                record = _dial(deps, order, call_id)
+            with _counted(deps, idempotency, operator, order):
+                await wait_for_place(deps.switchboard, order.agent_id)
+                call_id = str(uuid.uuid4())
+                async with idempotency.saved(operator, idempotency_key, order, call_id):
+                    record = _dial(deps, order, call_id)
             idempotency.keep(operator, idempotency_key, order, record, now)
             return record
     except KeyReused:
@@ -95,18 +97,29 @@ async def place_call(
         raise ApiError(409, f"Idempotency-Key: {error}") from None
 
 
-def _check_order(
+@contextmanager
+def _counted(
     deps: ApiDependencies, idempotency: IdempotencyStore, operator: str, order: CallOrder
-) -> None:
-    """Raise `ApiError` if there is no such agent, or if this operator has dialled too much."""
+) -> Iterator[None]:
+    """Count a call that is dialled within this block; after an exception nobody was, and it does not count.
+
+    Raises:
+        ApiError: There is no such agent, or this operator has dialled too much.
+    """
     if order.agent_id not in deps.config.agents:
         raise ApiError(404, f"this gateway has no agent {order.agent_id!r}")
-    if wait_s := idempotency.wait_s(operator, asyncio.get_running_loop().time()):
+    now = asyncio.get_running_loop().time()
+    if wait_s := idempotency.wait_s(operator, now):
         raise ApiError(
             429,
             f"dials_per_minute: {counted(idempotency.per_minute, 'call was', 'calls were')} dialled in the last minute",
             {"Retry-After": str(math.ceil(wait_s))},
         )
+    try:
+        yield
+    except BaseException:
+        idempotency.take_back(operator, now)
+        raise
 
 
 def _dial(deps: ApiDependencies, order: CallOrder, call_id: str) -> CallRecord:

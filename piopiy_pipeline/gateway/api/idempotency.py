@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from loguru import logger
@@ -80,6 +80,11 @@ class IdempotencyStore:
             return times[0] + _MINUTE_S - now
         times.append(now)
         return 0.0
+
+    def take_back(self, operator: str, at: float) -> None:
+        """Count a call no more that `wait_s` has counted at that time: nobody was dialled."""
+        with suppress(ValueError):
+            self._dialled[operator].remove(at)
 
     def answer(self, operator: str, key: str, order: CallOrder, now: float) -> CallRecord | None:
         """Return the answer that this order got before, or None.

@@ -16,6 +16,7 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
 from piopiy_pipeline.gateway.access.strict_json import check_json
+from piopiy_pipeline.gateway.api.rest_v3_error import v3_error
 
 __all__ = ["BODY_LIMIT", "BODY_S", "RequestLimits"]
 
@@ -89,7 +90,7 @@ class RequestLimits:
             _check_body(body, header)
             await self._app(scope, _replay(body, receive), send_with_headers)
         except AccessError as error:
-            await _answer(send_with_headers, error.status, error.text)
+            await _answer(send_with_headers, error.status, error.text, scope["path"])
         except _Disconnected:
             return
         except Exception:
@@ -97,7 +98,7 @@ class RequestLimits:
             if (
                 not started
             ):  # if it has, the answer is complete, or uvicorn closes the connection in the middle of it
-                await _answer(send_with_headers, 500, INTERNAL_ERROR)
+                await _answer(send_with_headers, 500, INTERNAL_ERROR, scope["path"])
 
 
 def _is_api(path: str) -> bool:
@@ -159,8 +160,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _answer(send: Send, status: int, text: str) -> None:
-    body = json.dumps({"error": text}).encode()
+async def _answer(send: Send, status: int, text: str, path: str) -> None:
+    body = json.dumps(v3_error(status, text) if path.startswith("/v3/") else {"error": text}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

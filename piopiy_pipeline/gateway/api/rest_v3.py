@@ -3,7 +3,7 @@
 It is a translator and no more: each request becomes one of our own API, which is carried out as if it had come over
 the wire, with the same keys, limits, idempotency keys and, in a cluster, at the gateway that has the call. What a
 client may do is what our API lets it do. Answers have the words that Piopiy's clients read (`call_id`, `request_id`,
-`status`, `error`); Piopiy has published no schema of them. Errors are ``{"error": a word, "message": a sentence}``.
+`status`, `error`); Piopiy has published no schema of them. Errors are those of `rest_v3_error`.
 
 Tested in ``tests/gateway/api/test_rest_v3.py`` and, with Piopiy's own clients and a telephone, in
 ``tests/piopiy/test_rest_clients.py``.
@@ -31,8 +31,10 @@ from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, Operator
 from piopiy_pipeline.gateway.api.models import Model
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
+from piopiy_pipeline.gateway.api.rest_v3_error import v3_error
 from piopiy_pipeline.gateway.api.rest_v3_meaning import (
     AgentCalls,
+    BadOrder,
     Known,
     NotHere,
     Transfers,
@@ -92,7 +94,7 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(text)
         self.status = status
-        self.body = {"error": code, "message": text, **(more or {})}
+        self.body = v3_error(status, text, code, more)
         self.headers = dict(headers or {})
 
 
@@ -363,6 +365,7 @@ def build_v3(deps: ApiDependencies, own: App) -> FastAPI:
     app.include_router(router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(NotHere, _not_here)
+    app.add_exception_handler(BadOrder, _bad_order)
     app.add_exception_handler(AccessError, _no_access)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -371,7 +374,7 @@ def build_v3(deps: ApiDependencies, own: App) -> FastAPI:
 
 
 def _answer(status: int, code: str, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": code, "message": text}, status, headers)
+    return JSONResponse(v3_error(status, text, code), status, headers)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -384,11 +387,14 @@ async def _not_here(_: Request, error: Exception) -> JSONResponse:
     return _answer(422, "not_supported", str(error))
 
 
+async def _bad_order(_: Request, error: Exception) -> JSONResponse:
+    return _answer(422, "invalid_request", str(error))
+
+
 async def _no_access(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AccessError)
-    codes = {401: "unauthorized", 429: "rate_limited"}
     headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}.get(error.status)
-    return _answer(error.status, codes.get(error.status, "forbidden"), error.text, headers)
+    return JSONResponse(v3_error(error.status, error.text), error.status, headers)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -27,6 +27,7 @@ from piopiy_pipeline.gateway.api.rest_v3_models import (
 
 __all__ = [
     "AgentCalls",
+    "BadOrder",
     "NotHere",
     "Transfers",
     "call_of",
@@ -42,6 +43,10 @@ _TRANSFER_RING_S = 30
 
 Known = Callable[[str], bool]
 """Whether the `sip` section has a contact or user of this name."""
+
+
+class BadOrder(Exception):
+    """An order whose fields do not fit together. The text names them."""
 
 
 class NotHere(Exception):
@@ -188,9 +193,9 @@ def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
 
 
 def transfer_of(body: TransferBody, known: Known) -> Transfers:
-    """Read a warm transfer of generation 2. Raises `NotHere`."""
+    """Read a warm transfer of generation 2. Raises `BadOrder` and `NotHere`."""
     if (body.to_number is None) == (body.sip_uri is None):
-        raise NotHere("to_number, sip_uri: a transfer needs exactly one of them, or a pipeline")
+        raise BadOrder("to_number, sip_uri: a transfer needs exactly one of them, or a pipeline")
     if body.confirm:
         raise NotHere("confirm: nobody is asked to press 1 here; leave it out, or have the bot call first")
     warnings = []
@@ -222,7 +227,7 @@ def _only_connect(pipeline: Sequence[Action]) -> tuple[Connect | None, str]:
             )
         if isinstance(action, Connect):
             if found is not None:
-                raise NotHere(f"{where}: a pipeline has one connect")
+                raise BadOrder(f"{where}: a pipeline has one connect")
             found, at = action, where
         elif found is not None and action.action != "hangup":
             raise NotHere(f"{where}: nothing but hangup comes after connect: put {action.action} before it")
@@ -236,7 +241,7 @@ def _agent_of(endpoint: Endpoint, where: str) -> str:
             "agent, and let the bot or a transfer bring in others"
         )
     if endpoint.id is None:
-        raise NotHere(f"{where}.id: is missing")
+        raise BadOrder(f"{where}.id: is missing")
     return endpoint.id
 
 
@@ -245,10 +250,10 @@ def _phone_of(endpoint: Endpoint, where: str, known: Known) -> str:
         raise NotHere(f"{where}: a caller is handed to another agent by the bot, and not by a transfer")
     if endpoint.type == "sip":
         if endpoint.uri is None:
-            raise NotHere(f"{where}.uri: is missing")
+            raise BadOrder(f"{where}.uri: is missing")
         return endpoint.uri
     if endpoint.number is None:
-        raise NotHere(f"{where}.number: is missing")
+        raise BadOrder(f"{where}.number: is missing")
     return number_of(endpoint.number, known)
 
 

@@ -38,8 +38,9 @@ DIAL_ENDS: Mapping[DialFailure, EndReason] = {
 }
 """The reason with which a call ends that consisted only of this dialling."""
 
-DialObstacle = Literal["destination", "way", "room"]
+DialObstacle = Literal["destination", "way", "away", "room"]
 """Why nothing can be dialled: `destination`: nobody can be reached under it; `way`: the configuration has no trunk;
+`away`: no phone of theirs is registered just now;
 `room`: too many calls are under way, and it may be possible later."""
 
 

@@ -286,7 +286,7 @@ class Phones:
 
     def _check_reachable(self, to: str, found: Destination, endpoint: SipEndpoint) -> None:
         if found.kind == "phone" and not endpoint.registered(found.to):
-            raise DialRefused(f"cannot call {to!r}: no phone of {found.to!r} is registered just now", "room")
+            raise DialRefused(f"cannot call {to!r}: no phone of {found.to!r} is registered just now", "away")
         if found.kind == "number" and found.trunk is None:
             if not self.config.trunks:
                 raise DialRefused(f"cannot call {to!r}: numbers need a trunk, and sip.trunks has none", "way")

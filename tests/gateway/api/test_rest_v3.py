@@ -15,7 +15,8 @@ import pytest
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api import rest_v3
-from piopiy_pipeline.gateway.core.dialling import DialFailure
+from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT
+from piopiy_pipeline.gateway.core.dialling import DialFailure, DialledLeg, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.gateway.api.test_control import Place
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, agent, caller, config, until
@@ -44,6 +45,7 @@ def connect(*endpoints: dict[str, Any], **params: Any) -> dict[str, Any]:
 
 def refusal(answer: httpx.Response) -> tuple[int, str, str]:
     body = answer.json()
+    assert body["request_id"], "each error has one"
     return answer.status_code, body["error"], body["message"]
 
 
@@ -156,6 +158,12 @@ def test_no_order_is_answered_later_than_piopiys_client_waits(monkeypatch: pytes
         ("/calls/x/actions/transfer", {"to_number": "9", "sip_headers": {"From": "me"}}, "body.sip_headers"),
         ("/calls/x/actions/transfer", {"pipeline": [], "to_number": "9"}, "body.pipeline"),
         ("/calls/x/actions/hangup", {"colour": 1}, "body.colour"),
+        ("/calls/x/actions/transfer", {}, "to_number, sip_uri: a transfer needs exactly one"),
+        (
+            "/calls/x/actions/transfer",
+            {"to_number": "917777777777", "sip_uri": "sip:a@b.example"},
+            "to_number, sip_uri: a transfer needs exactly one",
+        ),
     ],
 )
 def test_what_is_not_as_described_is_named(path: str, body: dict[str, Any], where: str) -> None:
@@ -208,7 +216,6 @@ def test_what_is_not_as_described_is_named(path: str, body: dict[str, Any], wher
             "pipeline[0]: to record is no",
         ),
         ("/voice/flow/call", {"flow_id": "x"}, "flow_id: flows of Piopiy's dashboard"),
-        ("/calls/x/actions/transfer", {}, "to_number, sip_uri: a transfer needs exactly one"),
         (
             "/calls/x/actions/transfer",
             {"to_number": "917777777777", "confirm": True},
@@ -227,6 +234,44 @@ def test_what_a_gateway_cannot_do_is_refused_with_the_field_and_what_to_do(
             assert here.dialler.legs == []
 
     asyncio.run(story())
+
+
+def test_an_error_has_its_words_before_any_route_has_read_the_request() -> None:
+    async def story() -> None:
+        async with place() as here:
+            large = await here.web.post("/v3/voice/ai/call", json={"a": "x" * BODY_LIMIT})
+            assert refusal(large)[:2] == (413, "invalid_request")
+            broken = await here.web.post("/v3/voice/ai/call", content='{"a": NaN}')
+            assert refusal(broken)[:2] == (422, "invalid_request")
+            assert refusal(await here.web.get("/v3/nothing"))[:2] == (404, "not_found")
+            stranger = await here.web.get("/v3/calls/x", headers={"Origin": "https://elsewhere.example"})
+            assert refusal(stranger)[:2] == (403, "forbidden")
+            own = await here.web.post("/api/calls", json={"a": "x" * BODY_LIMIT})
+            assert list(own.json()) == ["error"]
+
+    asyncio.run(story())
+
+
+def test_a_phone_that_is_away_is_not_possible_and_does_not_count_as_dialled() -> None:
+    async def story() -> None:
+        async with place(dials_per_minute=1) as here:
+            dialler = here.dialler
+            here.gateway.switchboard.resources.dialler = NobodyThere()
+            for _ in range(3):
+                away = await post(here, "/voice/ai/call", **AI_CALL)
+                assert refusal(away) == (409, "not_possible", "no phone is registered just now")
+            here.gateway.switchboard.resources.dialler = dialler
+            assert (await post(here, "/voice/ai/call", **AI_CALL)).status_code == 200
+            assert refusal(await post(here, "/voice/ai/call", **AI_CALL))[:2] == (429, "rate_limited")
+
+    asyncio.run(story())
+
+
+class NobodyThere:
+    """A dialler whose phones are not registered."""
+
+    def dial(self, _: DialRequest) -> DialledLeg:
+        raise DialRefused("no phone is registered just now", "away")
 
 
 # ---------------------------------------------------------------------- who may
