@@ -16,8 +16,8 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.cloud.cloud_actions import CloudActions
+from piopiy_pipeline.gateway.cloud.cloud_registration import CloudRegistration
 from piopiy_pipeline.gateway.cloud.config import CloudConfig
-from piopiy_pipeline.gateway.cloud.registration import CloudRegistration
 from piopiy_pipeline.gateway.cloud.room_leg import RoomLeg
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall, PlaceCall
 from piopiy_pipeline.gateway.core.phases import Phase

@@ -4,7 +4,7 @@ A connection that ends is made again. A worker that the cloud has drained is don
 more. Piopiy's own worker ends its process then, and a supervisor starts it again. A gateway has other calls, too, so a
 new worker takes the place of the drained one after a pause, in the same process.
 
-Tested in ``tests/cloud/test_registration.py``.
+Tested in ``tests/cloud/test_cloud_registration.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CloudRegistration"]
 
 DRAINED_S = 30.0
 """A worker that the cloud has drained is followed by a new one after so many seconds."""
-LAST_WORDS_S = 1.0
+FLUSH_S = 1.0
 """How long a drained worker stays connected when its last job is over, for what it has still to send, in seconds."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 """The wait before a connection is made again. It doubles each time, unless the cloud had taken the registration."""
@@ -51,8 +51,8 @@ class CloudRegistration:
         self._config = config
         self._on_job = on_job
         self._worker = self._new_worker()
-        self._told: object = None
-        self._told_at = 0.0
+        self._said: object = None
+        self._said_at = 0.0
 
     async def run(self) -> None:
         """Register, and take jobs. Returns only when a gateway that drains has lost the connection."""
@@ -90,7 +90,7 @@ class CloudRegistration:
             if worker.drained or (worker.held and worker.idle):
                 return
             if worker.registered:
-                wait_s, self._told = FIRST_WAIT_S, None
+                wait_s, self._said = FIRST_WAIT_S, None
             self._tell(worker, trouble)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -105,7 +105,7 @@ class CloudRegistration:
         try:
             await asyncio.wait((connection, drained), return_when=asyncio.FIRST_COMPLETED)
             if not connection.done():
-                await asyncio.wait((connection,), timeout=LAST_WORDS_S)
+                await asyncio.wait((connection,), timeout=FLUSH_S)
         finally:
             drained.cancel()
             connection.cancel()
@@ -122,9 +122,9 @@ class CloudRegistration:
         now = asyncio.get_running_loop().time()
         kind = trouble.code() if isinstance(trouble, grpc.aio.AioRpcError) else type(trouble)
         logger.debug("the connection to Piopiy's cloud has ended: {}", repr(trouble)[:_MOST_TEXT])
-        if kind == self._told and now - self._told_at < REMIND_S:
+        if kind == self._said and now - self._said_at < REMIND_S:
             return
-        self._told, self._told_at = kind, now
+        self._said, self._said_at = kind, now
         logger.warning("{}", self._sentence(worker, trouble))
 
     def _sentence(self, worker: _Worker, trouble: Exception | None) -> str:

@@ -15,8 +15,8 @@ for package in ("livekit.rtc", "piopiy_agent", "grpc"):
 import grpc  # noqa: E402
 
 from piopiy_pipeline.compat.piopiy_agent import SingleConnectionWorker  # noqa: E402
+from piopiy_pipeline.gateway.cloud.cloud_registration import DRAINED_S, REMIND_S, CloudRegistration  # noqa: E402
 from piopiy_pipeline.gateway.cloud.config import CloudConfig  # noqa: E402
-from piopiy_pipeline.gateway.cloud.registration import DRAINED_S, REMIND_S, CloudRegistration  # noqa: E402
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual  # noqa: E402
 
 CONFIG = CloudConfig(agent_id="desk", token="t", address="127.0.0.1:9", tls=False)
