@@ -10,6 +10,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "ask",
     "audio_item",
     "check",
+    "close_in_time",
     "connect_by",
     "is_connected",
     "is_ready",
@@ -41,6 +43,7 @@ _USED = (
     "_connect",
     "_context",
     "_create_response",
+    "_disconnect",
     "_current_audio_response",
     "_api_session_ready",
     "_llm_needs_conversation_setup",
@@ -122,6 +125,27 @@ def wrap_connections(service: Any, wrap: Callable[[Any], Any]) -> None:
             service._websocket = wrap(service._websocket)  # its reader has not run yet
 
     service._connect = connect_and_wrap
+
+
+def close_in_time(service: Any, wait_s: float) -> None:
+    """Have a service drop a connection whose provider has not taken leave within so many seconds.
+
+    The provider's leave comes behind all that it has sent before, which may be without end, and nobody reads it.
+    """
+    disconnect = service._disconnect
+
+    async def in_time() -> None:
+        transport = getattr(service._websocket, "transport", None)
+        if transport is None:  # none is open, or a replay's
+            await disconnect()
+            return
+        drops = asyncio.get_running_loop().call_later(wait_s, transport.abort)
+        try:
+            await disconnect()
+        finally:
+            drops.cancel()
+
+    service._disconnect = in_time
 
 
 def connect_by(service: Any, make: Callable[[], Any]) -> None:

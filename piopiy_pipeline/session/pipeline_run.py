@@ -199,6 +199,8 @@ class PipelineRun:
         self._streams = StreamGuards(
             state, pipeline, options.limits, failures=self._failures, interrupt=self._worker.interrupt
         )
+        if self._realtime is not None:
+            self._realtime.bound_by(self._streams)
         ContextTurns(state, pipeline, monitor, self._hangup, rtvi=lambda: self.client.protocol)
         self._add_llm_handlers()
         self.flow = (
@@ -444,7 +446,5 @@ class PipelineRun:
 
 
 def _failure_of(task: asyncio.Task[None]) -> str:
-    if task.cancelled():
-        return "it was cancelled"
-    error = task.exception()
-    return "" if error is None else error_text(error)
+    error = None if task.cancelled() else task.exception()
+    return error_text(error) if error else "it was cancelled"

@@ -174,7 +174,7 @@ def test_after_a_barge_in_a_model_that_writes_knows_what_was_heard(
 def test_an_stt_of_ones_own_writes_down_what_the_model_hears(
     servers: list[OpenAIRealtimeServer], tts: bool
 ) -> None:
-    caller = Caller().say(PEOPLE)
+    caller = Caller().say(PEOPLE).pause(6)
     call = simulate(hybrid(stt=True, tts=tts), caller, providers=providers("For how many?", latency=0.5))
     assert texts(call, "user") == ["a table please"], call.timeline()
     assert texts(call, "bot") == ["Good day.", "For how many?"]

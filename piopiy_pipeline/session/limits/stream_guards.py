@@ -83,6 +83,8 @@ class StreamGuards:
         self._reported: set[tuple[str, str]] = set()
         self._voices: list[VoiceGuard] = []
         self._tools = 0
+        self.cancel: Callable[[LLMService[Any]], Coroutine[Any, Any, None]] = cancel_answer
+        """Cancels the answer that a model gives."""
         chain = [pipeline[name] for name in pipeline.names]
         guards = [self._guard(stage) for stage in chain]
         for before, behind in pairwise(guards):
@@ -171,9 +173,16 @@ class StreamGuards:
         if cut_at is None:
             self._cut[service] = now
             self._report(service, fault)
-            self._state.spawn(cancel_answer(service), "cancel_answer")
+            self._state.spawn(self.cancel(service), "cancel_answer")
         elif now - cut_at > STOPS_S:
             self._goes_on(service, f"{fault}, and it goes on writing")
+
+    def spoke(self, service: LLMService[Any], seconds: float) -> bool:
+        """Take how much speech the answer of a model has that speaks. Returns whether what comes is too much."""
+        too_long = seconds > self._limits.answer_s
+        if too_long:
+            self.answer_overran(service, f"an answer of more than {self._limits.answer_s:g} s: it was cut")
+        return too_long
 
     def answer_ended(self, service: LLMService[Any]) -> None:
         """The answer of a model has ended."""

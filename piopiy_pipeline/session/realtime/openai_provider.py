@@ -22,6 +22,8 @@ __all__ = ["HEARD", "PUT_IN", "ClientEvent", "OpenAIProvider"]
 
 KEPT = 500
 """So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
+CLOSE_S = 0.5
+"""A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
 APPEND, CREATE, UPDATE, TRUNCATE, CANCEL = (
     "input_audio_buffer.append",
     "response.create",
@@ -83,6 +85,7 @@ class OpenAIProvider:
         self.stale_s = float("inf")
         self.words_wait_s = 0.0
         service.send_client_event = self.send
+        realtime.close_in_time(service, CLOSE_S)
 
     @property
     def answers(self) -> bool:

@@ -122,6 +122,7 @@ class RealtimeRun:
             if assistant is None
             else WrittenAnswer(service, self._provider, assistant, done=self._done)
         )
+        self.bound_by = self._answer.bound_by
         if turns is not None:
             self._provider.session = turns.in_session
         self._items = CallerItems(service, output, turns, ears)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -30,6 +31,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.utils.text.base_text_aggregator import TextType
 
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.transports.frames import CutAnswerEndFrame, MoreTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.text_timeline import heard_words
@@ -65,6 +67,9 @@ class SpokenAnswer:
         self._passing = False  # an interruption of the pipeline goes through the service
         self._number = 0
         self._speaks = False  # audio of this answer has come
+        self._spoken_s = 0.0
+        self.too_long: Callable[[float], bool] = lambda _: False
+        """Takes how many seconds of this answer have come, and returns whether they are too many."""
         self.spoke = False
         """Whether the last answer that is over had audio, and was not cut off."""
         self._sentence: AggregatedTextFrame | None = None
@@ -86,6 +91,18 @@ class SpokenAnswer:
         service.push_frame = self.push_frame
         watch_taken(service, self._interrupted, InterruptionFrame)
         watch_processed(service, self._has_passed, InterruptionFrame)
+
+    def bound_by(self, streams: StreamGuards) -> None:
+        """Have the model's answers keep these bounds."""
+        self.too_long = partial(streams.spoke, self._service)
+        streams.cancel = self._give_up
+
+    async def _give_up(self, _service: object) -> None:
+        """Have the provider give up an answer that has become too long. What came of it before is heard."""
+        self._provider.spares = False
+        await self._provider.cancel()
+        if (item := next(reversed(self.items), None)) is not None:
+            await self._provider.truncate(item, self.items[item], int(self.received_ms[item]))
 
     @property
     def _drops(self) -> bool:
@@ -198,7 +215,7 @@ class SpokenAnswer:
     async def _start(self, frame: Frame) -> None:
         await self._end_sentence()  # another item of the same answer
         if not self._open:
-            self._open = True
+            self._open, self._spoken_s = True, 0.0
             self._number += 1
             await self._push(frame)
 
@@ -223,6 +240,9 @@ class SpokenAnswer:
             return
         name, part = self._provider.item() or (f"answer-{self._number}", 0)
         seconds = len(frame.audio) / 2 / frame.num_channels / frame.sample_rate
+        self._spoken_s += seconds
+        if self.too_long(self._spoken_s):
+            return
         if name not in self.items:
             self.items[name] = part
             self.received_ms[name] = 0.0
@@ -249,7 +269,7 @@ class SpokenAnswer:
             await self._say(sentence)
 
     async def _more_text(self, text: str) -> None:
-        if self._drops:
+        if self._drops or self.too_long(self._spoken_s):
             return
         await self._begin_sentence()
         assert self._sentence is not None

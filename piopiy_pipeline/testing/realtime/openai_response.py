@@ -127,6 +127,8 @@ class OpenAIResponse:
 
     async def _in_text(self, speech: ModelSpeech, place: dict[str, Any]) -> None:
         for piece in speech.pieces():
+            if speech.text_speed is not None:
+                await asyncio.sleep(CHUNK_S / speech.text_speed)
             if piece.words:
                 await self._session.tell("response.output_text.delta", **place, delta=piece.words)
 

@@ -44,7 +44,11 @@ MAX_SPEECH_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Endless(Fault):
-    """The model never stops speaking: its answer begins anew when it is over, as fast as the client reads it."""
+    """The model never stops speaking, or writing: its answer begins anew when it is over. It speaks as fast as
+    `Voice(speed=...)` says, and writes so many times faster than it is said; None: as fast as the client reads it.
+    """
+
+    text_speed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,14 @@ class ModelSpeech:
         share: How much of it there is, 0 to 1.
         again: Whether it begins anew at its end.
         words_ahead_s: How much earlier than its audio a word is told.
+        text_speed: How much faster than it is said it is written; None: at once.
     """
 
     sentence: SoundedText
     share: float = 1.0
     again: bool = False
     words_ahead_s: float = 0.0
+    text_speed: float | None = None
     held: HeldSpeech = field(default_factory=HeldSpeech)
 
     def pieces(self) -> Iterator[AnswerPiece]:
@@ -197,7 +203,9 @@ class ScriptedModel:
         """Return how a text sounds."""
         sentence = self.voice.speak(text, RATE)
         share = fault.share if fault is not None else 1.0
-        return ModelSpeech(sentence, share, isinstance(fault, Endless), self.words_ahead_s)
+        endless = fault if isinstance(fault, Endless) else None
+        text_speed = endless.text_speed if endless is not None else None
+        return ModelSpeech(sentence, share, endless is not None, self.words_ahead_s, text_speed)
 
 
 def _schema_of(tool: dict[str, Any]) -> FunctionSchema:
