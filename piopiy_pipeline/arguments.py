@@ -16,9 +16,11 @@ __all__ = [
     "check_seconds",
     "check_sentence",
     "check_switches",
+    "check_tool_name",
     "whole_number",
 ]
 
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 
 
@@ -170,6 +172,18 @@ def check_lines(name: str, value: object) -> None:
             raise TypeError(f"{name} must be {expected}: {line!r} is no sentence")
         if not line.strip():
             raise ValueError(f"{name} must be {expected}: one of them is empty")
+
+
+def check_tool_name(name: str, value: object) -> None:
+    """Check the name of a tool, as all providers take it.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no such name.
+    """
+    check_kind(name, value, str, "a text")
+    if isinstance(value, str) and not _TOOL_NAME.fullmatch(value):
+        raise ValueError(f"{name} must be of letters, digits, _ and -, 64 at most, not {value!r}")
 
 
 def check_switches(**switches: object) -> None:

@@ -37,9 +37,12 @@ class ToolSet:
 
         Raises:
             TypeError: Something is no tool, or its function is not ``async def``.
+            ValueError: Two tools have one name.
         """
         if tools is None:
             return
+        if not isinstance(tools, ToolsSchema | Sequence) or isinstance(tools, str | bytes):
+            raise TypeError(f"tools must be a list of tools, or a ToolsSchema, not {tools!r}")
         if isinstance(tools, ToolsSchema):
             for schema in tools.standard_tools:
                 self._add_schema(schema)
@@ -56,8 +59,8 @@ class ToolSet:
             if not inspect.iscoroutinefunction(tool):
                 raise TypeError(f"the tool {getattr(tool, '__name__', tool)!r} must be 'async def'")
             wrapper = DirectFunctionWrapper(tool)
+            self._add_schema(wrapper.to_function_schema())
             self._handlers[wrapper.name] = wrapper
-            self._schemas.append(wrapper.to_function_schema())
 
     async def add_mcp(self, client: Any) -> None:
         """Add the tools of a pipecat MCP client, or what it has given as its tools."""
@@ -76,13 +79,19 @@ class ToolSet:
         """
         if handler is not None and not isinstance(tool, FunctionSchema):
             raise TypeError("a function describes and handles itself: leave the handler out")
-        self.add([tool])
-        name = tool.name if isinstance(tool, FunctionSchema) else tool.__name__
+        name = tool.name if isinstance(tool, FunctionSchema) else getattr(tool, "__name__", "")
+        known = any(schema.name == name for schema in self._schemas)
+        if handler is None or not known or name in self._handlers:
+            self.add([tool])
         if handler is not None:
             self.set_handler(name, handler)
         return name
 
     def _add_schema(self, schema: FunctionSchema) -> None:
+        if any(known.name == schema.name for known in self._schemas):
+            raise ValueError(
+                f"two tools are called {schema.name!r}, and the model can use only one: give each a name of its own"
+            )
         if schema.handler is not None:
             self._handlers[schema.name] = schema.handler
             schema = FunctionSchema(schema.name, schema.description, schema.properties, schema.required)

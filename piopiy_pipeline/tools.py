@@ -20,13 +20,13 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, check_tool_name
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
 from piopiy_pipeline.session.call_control import failure_text
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.session.hand_off.hand_offs import HandOffError
-from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.hand_off.persona import Persona, personas_in
 
 __all__ = [
     "HandOffError",
@@ -147,6 +147,7 @@ def transfer_call(
         transfer_call(destinations={"billing": "+4930123456", "sales": "+4930123457"})
         ```
     """
+    check_tool_name("transfer_call: name", name)
     if (to is not None) + (destinations is not None) + bool(any_number) != 1:
         raise ValueError("transfer_call: say to whom, in one way: to=, destinations= or any_number=True")
     if to is not None and not to.strip():
@@ -273,7 +274,7 @@ def end_call(
     Returns:
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
     """
-
+    check_tool_name("end_call: name", name)
     goes_on = "" if final else " If the caller goes on speaking, the call goes on: use this tool again then."
 
     @tool(idempotent=True)
@@ -327,9 +328,14 @@ def hand_off_call(
         hand_off_call({"billing": Persona(name="billing", instructions="You answer questions about bills.")})
         ```
     """
+    check_kind("hand_off_call: agents", agents, Mapping, "a mapping of names to Personas")
+    check_tool_name("hand_off_call: name", name)
     if not agents:
         raise ValueError("hand_off_call: agents is empty")
     for key, persona in agents.items():
+        check_kind("hand_off_call: a key of agents", key, str, "a text")
+        if not key.strip():
+            raise ValueError("hand_off_call: a key of agents is empty: by it the model says whom it means")
         check_kind(f"hand_off_call: agents[{key!r}]", persona, (Persona, type(None)), "a Persona, or None")
     if context not in ("keep", "summary", "fresh"):
         raise ValueError(f"hand_off_call: context={context!r}: it is 'keep', 'summary' or 'fresh'")
@@ -351,6 +357,7 @@ def hand_off_call(
         await params.result_callback(result, properties=_SILENTLY if silent else None)
 
     handler.personas = [persona for persona in agents.values() if persona is not None]  # type: ignore[attr-defined]
+    personas_in([handler])
     cases = [
         f"{key}: {persona.when}" for key, persona in agents.items() if persona is not None and persona.when
     ]
@@ -378,6 +385,7 @@ def press_keys(
     Returns:
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
     """
+    check_tool_name("press_keys: name", name)
 
     @tool()
     async def handler(params: FunctionCallParams) -> None:

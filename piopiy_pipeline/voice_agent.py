@@ -177,6 +177,8 @@ class VoiceAgent(CallFacade):
         self._tools.add(tools)
         if flow is not None:
             self.call.flow(flow, state=flow_state)
+        elif flow_state is not None:
+            raise ValueError("flow_state is for a flow, and there is none: give flow as well")
 
     # ------------------------------------------------------------------ tools
 

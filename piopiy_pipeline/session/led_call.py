@@ -71,6 +71,7 @@ class LedCall:
         """
         if self._run is not None:
             raise RuntimeError("flow() comes before run(): the call runs already")
+        check_kind("the flow's state", state, (Mapping, type(None)), "a mapping, or None")
         names, folder = author_of()
         plan = FlowPlan.of(flow, names if handlers is None else handlers, folder)
         self._flow = FlowSetup(plan, dict(state or {}), greeting)
@@ -201,6 +202,6 @@ class LedCall:
             )
         if to is not None:
             self._personas.setdefault(to.name, to)
-        hands.check(to)
+        hands.claim(to)
         # a tool that waits for it may be cancelled by an interruption, and the hand-off goes on
         await asyncio.shield(self._state.spawn(hands.hand_over(to, context), "hand_over"))

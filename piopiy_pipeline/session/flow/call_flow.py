@@ -6,6 +6,7 @@ and the flow's state are in each checkpoint, and another instance goes on in the
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -142,6 +143,8 @@ class CallFlow:
         self._kept: dict[str, Any] | None = kept if isinstance(kept, dict) else None
         self._manager.state.update(first_state if self._kept is None else self._kept.get("state") or {})
         state.checkpoints.parts[PART] = self._part
+        for each in plan.nodes.values() or [plan.initial]:
+            self._check_names(each)
         if self._kept is None:
             self._check_keys(plan.initial)
 
@@ -209,6 +212,7 @@ class CallFlow:
         """Return a node as the manager gets it, and note that it is the next one."""
         self._coming = get_or_generate_node_name(node)
         prepared: dict[str, Any] = {**node, "name": self._coming}
+        self._check_names(node)
         prepared["functions"] = [self._function(function) for function in node.get("functions") or ()]
         for kind in ("pre_actions", "post_actions"):
             if actions := prepared.get(kind):
@@ -261,6 +265,16 @@ class CallFlow:
             self._report(name, error_text(error))
             raise  # the manager tells the model
         return result, node
+
+    def _check_names(self, node: NodeConfig) -> None:
+        """Raise `FlowFileError` if a function has the name of a tool that the call has in every node."""
+        tools = {tool.name for tool in self._base_tools.standard_tools} if self._base_tools else set()
+        for function in (*self.plan.functions, *(node.get("functions") or ())):
+            name = getattr(function, "name", None) or getattr(function, "__name__", "")
+            if name in tools:
+                raise FlowFileError(
+                    f"the flow's function {name!r} has the name of a tool of the bot: give one of them another name"
+                )
 
     def _check_keys(self, node: NodeConfig) -> None:
         """Raise `ValueError` if a text of the node names what is not in the flow's state."""
@@ -352,6 +366,9 @@ class _NodeByNode(FlowManager):
     def __init__(self, **options: Any) -> None:
         self._own_actions: set[str] = set()
         super().__init__(**options)
+        handlers = self._action_manager._action_handlers
+        for kind in BUILT_IN_ACTIONS & handlers.keys():
+            handlers[kind] = _with_manager(handlers[kind])
 
     def register_action(self, action_type: str, handler: Callable[..., Any]) -> None:
         self._own_actions.add(action_type)
@@ -377,3 +394,14 @@ class _NodeByNode(FlowManager):
     async def enter(self, node_id: str, node_config: NodeConfig) -> None:
         """Enter a node that was prepared already."""
         await super()._set_node(node_id, node_config)
+
+
+def _with_manager(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return pipecat's own handler in the form that pipecat does not warn of."""
+    if len(inspect.signature(handler).parameters) > 1:
+        return handler
+
+    async def act(action: Any, manager: FlowManager) -> None:
+        await handler(action)
+
+    return act

@@ -114,9 +114,7 @@ class HandOffs:
     # ------------------------------------------------------------------ handing over
 
     async def hand_over(self, to: Persona | None, how: HandOffContext) -> None:
-        """Hand the call over. See `Call.hand_over`."""
-        self.check(to)
-        self._under_way = True
+        """Hand the call over, which was claimed. See `Call.hand_over`."""
         try:
             before = self._name
             summary = await self._summary() if how == "summary" else ""
@@ -149,8 +147,13 @@ class HandOffs:
     def _name(self) -> str:
         return "" if self.persona is None else self.persona.name
 
-    def check(self, to: Persona | None) -> None:
-        """Raise `HandOffError` or `ValueError` if the call cannot be handed over to this one now."""
+    def claim(self, to: Persona | None) -> None:
+        """Have the call for one hand-over, which `hand_over` does.
+
+        Raises:
+            HandOffError: It cannot be handed over to this one now.
+            ValueError: The chain does not have this voice.
+        """
         self._voice.check(None if to is None else to.voice)
         turns = sum(turn.role == "user" for turn in self._state.transcript)
         if turns != self._turns_seen:
@@ -165,6 +168,7 @@ class HandOffs:
             raise HandOffError(
                 f"the call was handed over {MAX_WITHOUT_CALLER} times since the caller has spoken: speak with them"
             )
+        self._under_way = True
 
     async def _summary(self) -> str:
         try:

@@ -57,6 +57,11 @@ class Persona:
         )
         if not self.name.strip():
             raise ValueError("Persona: name is empty: by it the next agent finds the persona after a loss")
+        if not self.instructions.strip():
+            raise ValueError("Persona: instructions is empty: it tells the model who it is")
+        for field in ("voice", "introduction"):
+            if isinstance(value := getattr(self, field), str) and not value.strip():
+                raise ValueError(f"Persona: {field} is empty: leave it out")
         if self.language is not None:
             try:
                 Language(self.language)
@@ -69,18 +74,33 @@ class Persona:
     def tool_set(self) -> ToolSet:
         """Return its tools."""
         made = ToolSet()
-        made.add(self.tools if isinstance(self.tools, ToolsSchema) else list(self.tools))
+        made.add(self.tools)
         return made
 
 
 def personas_in(handlers: Iterable[Any]) -> list[Persona]:
-    """Return the personas to whom these handlers of tools may hand a call over, and those that their tools may."""
+    """Return the personas to whom these handlers of tools may hand a call over, and those that their tools may.
+
+    Raises:
+        ValueError: Two different ones have one name.
+    """
     found: dict[str, Persona] = {}
     waiting = [persona for handler in handlers for persona in getattr(handler, "personas", ())]
     while waiting:
         persona = waiting.pop()
+        if persona is not None and persona.name in found and _is_another(persona, found[persona.name]):
+            raise ValueError(
+                f"two different personas are called {persona.name!r}: after a loss the next agent would not know "
+                "which of them has the call"
+            )
         if persona is not None and persona.name not in found:
             found[persona.name] = persona
             handlers_of_it = persona.tool_set().handlers
             waiting += [each for handler in handlers_of_it for each in getattr(handler, "personas", ())]
     return list(found.values())
+
+
+def _is_another(one: Persona, other: Persona) -> bool:
+    """Whether two differ in more than that they were made twice."""
+    fields = ("instructions", "voice", "language", "introduction")
+    return one is not other and any(getattr(one, field) != getattr(other, field) for field in fields)

@@ -46,6 +46,10 @@ class SpokenLanguage:
             check_kind(f"SpokenLanguage: {field}", getattr(self, field), (str, type(None)), "a text, or None")
         what = "a voice's name, a TTS service, or None"
         check_kind("SpokenLanguage: voice", self.voice, (str, TTSService, type(None)), what)
+        if isinstance(self.voice, str) and not self.voice.strip():
+            raise ValueError(
+                "SpokenLanguage: voice is empty: leave it out for the voice that the call began with"
+            )
 
 
 def spoken_languages(

@@ -75,6 +75,8 @@ class Summaries:
             )
         check_seconds("Summaries: timeout_s", self.timeout_s)
         check_kind("Summaries: prompt", self.prompt, (str, type(None)), "a text, or None for pipecat's")
+        if self.prompt is not None and not self.prompt.strip():
+            raise ValueError("Summaries: prompt is empty: leave it out for pipecat's")
         check_kind(
             "Summaries: model", self.model, (LLMService, type(None)), "a model, or None for the call's"
         )

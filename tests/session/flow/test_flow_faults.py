@@ -363,3 +363,37 @@ def test_a_function_that_does_not_return_is_given_up() -> None:
         True,
     ]
     call.assert_said("That did not work.")
+
+
+def test_a_function_with_the_name_of_a_tool_is_one_sentence() -> None:
+    async def tool(params: Any) -> str:
+        """Stay."""
+        return "stayed"
+
+    tool.__name__ = "stay"
+    call = simulate(led([node("first", "Ask.", stay)], tools=[tool]), pausing, providers=PROVIDERS)
+    assert "the flow's function 'stay' has the name of a tool of the bot" in ended_by(call)
+
+
+def test_a_state_of_no_flow_is_one_sentence() -> None:
+    call = simulate(led(None, flow_state={"people": 4}), pausing, providers=PROVIDERS)
+    assert "flow_state is for a flow" in ended_by(call)
+    call = simulate(led([node("first", "Ask.", stay)], flow_state=5), pausing, providers=PROVIDERS)
+    assert "the flow's state must be a mapping" in ended_by(call)
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_an_end_of_the_conversation_warns_of_nothing() -> None:
+    end = node("first", "Bye.", post_actions=[{"type": "end_conversation"}])
+    call = simulate(led([end]), pausing, providers=PROVIDERS)
+    call.assert_no_error()
+    call.assert_ended("agent_hangup")
+
+
+def ended_by(call: SimulatedCall) -> str:
+    """What has ended a call."""
+    return str(call.of("end")[0].data)
+
+
+async def pausing(line: CallerLine) -> None:
+    await line.pause(8)

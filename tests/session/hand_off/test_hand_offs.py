@@ -28,7 +28,7 @@ from piopiy_pipeline.testing import (
     Transcripts,
     simulate,
 )
-from piopiy_pipeline.tools import HandOffError, Persona, hand_off_call
+from piopiy_pipeline.tools import HandOffError, Persona, end_call, hand_off_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.flow_calls import RECORDING, tools_of
 
@@ -313,6 +313,35 @@ def test_wrong_use_is_one_sentence() -> None:
         hand_off_call({"desk": None}, context="all")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a Persona"):
         hand_off_call({"desk": "desk"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: Persona(name="a", instructions=" "), "instructions is empty"),
+        (lambda: Persona(name="a", instructions="x", voice=""), "voice is empty"),
+        (lambda: Persona(name="a", instructions="x", introduction=""), "introduction is empty"),
+        (lambda: Persona(name="a", instructions="x", tools=5), "tools must be a list of tools"),  # type: ignore[arg-type]
+        (lambda: Persona(name="a", instructions="x", tools=[end_call(), end_call()]), "called 'end_call'"),
+        (lambda: hand_off_call({"desk": None}, name="a b"), "name must be of letters"),
+        (lambda: hand_off_call({"": None}), "a key of agents is empty"),
+        (lambda: hand_off_call({5: None}), "a key of agents must be a text"),  # type: ignore[dict-item]
+        (lambda: hand_off_call(5), "must be a mapping"),  # type: ignore[arg-type]
+        (
+            lambda: hand_off_call({"a": billing_with(), "b": billing_with(instructions="other")}),
+            "two different personas are called 'billing'",
+        ),
+    ],
+)
+def test_a_wrong_value_of_a_persona_or_a_hand_off_is_one_sentence(
+    wrong: Callable[[], Any], said: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        wrong()
+
+
+def test_a_persona_that_was_made_twice_is_one() -> None:
+    hand_off_call({"a": billing_with(tools=[end_call()]), "b": billing_with(tools=[end_call()])})
 
 
 def test_language_and_voice_reach_the_services_and_the_first_ones_come_back() -> None:
