@@ -31,6 +31,7 @@ __all__ = [
     "connect_by",
     "is_connected",
     "is_ready",
+    "open_again",
     "put_in_by_us",
     "takes_client_events",
     "update_session",
@@ -107,6 +108,16 @@ async def ask(service: Any, context: LLMContext) -> None:
         service._context = context
         await service._process_completed_function_calls(send_new_results=False)
     await service._create_response()
+
+
+async def open_again(service: Any, context: LLMContext) -> None:
+    """Open another session; it is told the conversation when it is first asked for an answer to it.
+
+    A service whose first connection has failed knows no conversation yet, and pipecat takes it for given here.
+    """
+    if service._context is None:
+        service._context = context
+    await service.reset_conversation()
 
 
 async def update_session(service: Any) -> None:

@@ -122,6 +122,7 @@ class CallState:
         """Set when it has come down the whole pipeline; cleared by whoever sends one."""
         self._began_at = self.now()
         self._background: set[asyncio.Task[Any]] = set()
+        self._answered = asyncio.Event()
 
     @property
     def ended(self) -> bool:
@@ -167,6 +168,10 @@ class CallState:
         if self.answered_at is None:
             raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
 
+    async def until_answered(self) -> None:
+        """Wait until the call is answered. One that never is ends otherwise, and with it whoever was spawned."""
+        await self._answered.wait()
+
     # ------------------------------------------------------------------ tasks beside the pipeline
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
@@ -194,6 +199,7 @@ class CallState:
         if self.clean_sound is not None:
             self.control.switch("clean_sound", self.clean_sound)
         self.events.emit("answered", self.info)
+        self._answered.set()
 
     def add_turn(self, turn: Turn) -> None:
         """Add a turn to the transcript, and report it to the gateway and to the author."""

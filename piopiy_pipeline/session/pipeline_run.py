@@ -342,7 +342,7 @@ class PipelineRun:
                 self._state.recovery.held(now)
             if control.on_hold or control.transferring:
                 self._monitor.spoke_at = now  # caller and bot wait for somebody: that is not idle
-            self._failures.check_overdue(now)
+            self._failures.check_overdue(now, opens=self._realtime is not None and self._realtime.opens)
             self._silence.check(now)
             if self._realtime is not None:
                 self._realtime.check()

@@ -8,12 +8,12 @@ import pytest
 from pipecat.services.llm_service import FunctionCallParams, LLMService
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, GeminiLiveServer, Tool, Voice
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, GeminiLiveServer, Refused, Tool, Voice
 from piopiy_pipeline.tools import Persona
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
-from tests.support.virtual import PEOPLE, YES, texts
+from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
 from google.genai.types import HttpOptions
@@ -160,3 +160,19 @@ def test_a_flow_needs_a_session_that_takes_other_instructions() -> None:
     call = case.call(Caller().pause(1), agent={"flow": [node]})
     call.assert_ended(EndReason.ERROR)
     assert "whose session takes other" in call.end_detail
+
+
+def test_a_first_session_that_is_refused_is_opened_a_little_later() -> None:
+    case = GeminiCase("For how many?", THANKS, texts=TWO, faults={1: Refused(503), 2: Refused(503)})
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot") == [GREETING, "For how many?", THANKS], call.timeline()
+
+
+def test_a_first_session_that_cannot_be_opened_ends_the_call_with_an_apology() -> None:
+    refused = {number: Refused(503) for number in range(1, 40)}
+    case = GeminiCase("For how many?", texts=TWO, faults=refused)
+    call = case.call(Caller().say(PEOPLE).pause(60))
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("llm: the session was not opened"), call.timeline()
+    assert recorded_apology_heard(call)

@@ -22,6 +22,7 @@ from pipecat.utils.errors import ErrorCategory
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.pipecat import leave_empty_turn
 from piopiy_pipeline.compat.tool_runs import OF_TOOL
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
@@ -47,6 +48,8 @@ ECHO_S = 1.0
 """Further errors of an STT belong to the first one for this long, in seconds."""
 MAX_ERRORS = 200
 """A call with this many errors ends at once: it takes CPU time from the others."""
+MAX_EARLY = 10
+"""So many different errors are reported of the time before the call is answered."""
 TOOL_POLL_S = 0.1
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
@@ -96,6 +99,7 @@ class ProviderFailures:
         self._stages = StageErrors(pipeline)
         self._voice = VoiceProgress(state.now())
         self._asked_again_at = float("-inf")
+        self._early: set[tuple[str, str]] = set()  # what has failed before the answer
         self.eager: EagerAnswers | None = None
         """Has answers begun ahead, whose failures nobody hears of."""
         self.requests: ModelRequests | None = None
@@ -126,11 +130,18 @@ class ProviderFailures:
         elif stage is not None and not stage.is_usable:
             self._report(culprit, message)  # it has failed for good, and another one is in its place
 
-    def check_overdue(self, now: float) -> None:
-        """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""
+    def check_overdue(self, now: float, *, opens: bool = False) -> None:
+        """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once.
+
+        Args:
+            now: The time, in seconds.
+            opens: Whether a session is being opened, in bounded time, without which nothing makes progress.
+        """
         recovery = self._state.recovery
-        if self._state.control.on_hold or recovery.is_recovering:
+        if self._state.control.on_hold or recovery.is_recovering or opens:
             self._voice.reset(now)
+        if opens:
+            recovery.held(now)
         hangs = self._voice.overdue(
             now, pending=self._state.utterances.pending, patience_s=recovery.patience_s
         )
@@ -225,6 +236,9 @@ class ProviderFailures:
         logged: bool = False,
     ) -> None:
         """Apologise and try once more, or say that it does not work and end the call."""
+        if self._state.answered_at is None:
+            self._fail_early(culprit, message, service=service, hopeless=hopeless)
+            return
         if self.requests is not None and culprit != "stt":
             self.requests.failed()
         action = self._state.recovery.failed(self._state.now(), hopeless=hopeless)
@@ -234,7 +248,8 @@ class ProviderFailures:
             logger.debug("{} failed again: {}", culprit, message)
             return
         logger.warning("{} failed{} ({})", culprit, "" if logged else f": {message}", action.value)
-        self._report(culprit, message)
+        if not (hopeless and (culprit, message) in self._early):  # it was reported when it failed
+            self._report(culprit, message)
         partly_said = self._state.recovery.partly_said
         if stuck:
             self._count_hanging(culprit, service)
@@ -244,7 +259,10 @@ class ProviderFailures:
             await self._worker.interrupt_and_settle()  # the model is to know of tools that have begun
         replaced = action is RecoveryAction.RETRY and self._fail_over(culprit, service)
         if self._error_line is not None and not (replaced and culprit == "tts"):
-            await self._apologise(culprit, action)
+            try:
+                await self._apologise(culprit, action)
+            except Exception as error:  # noqa: BLE001  what follows is what ends the call
+                logger.opt(exception=error).error("the apology failed: {}", error_text(error))
         if action is RecoveryAction.END:
             self._state.spawn(self._give_up(f"{culprit}: {message}"), "give_up")
         elif culprit == "stt":  # the next utterance of the caller is its retry
@@ -252,6 +270,27 @@ class ProviderFailures:
         else:
             waits = partly_said and not stuck and culprit != "tts"
             self._state.spawn(self._retry(when_heard=waits), "retry")
+
+    def _fail_early(
+        self, culprit: str, message: str, *, service: FrameProcessor | None, hopeless: bool
+    ) -> None:
+        """Deal with a failure before the call is answered, when nobody hears an apology and nothing was asked for.
+
+        What is not given up yet is tried when it is first needed. What is given up ends the call, as soon as the
+        caller can be told.
+        """
+        if (culprit, message) not in self._early and len(self._early) < MAX_EARLY:
+            self._early.add((culprit, message))
+            logger.warning("{} failed before the call is answered", culprit)
+            self._report(culprit, message)
+        if hopeless:
+            self._state.spawn(self._end_when_answered(culprit, message, service), "failed_early")
+        else:
+            self._fail_over(culprit, service)
+
+    async def _end_when_answered(self, culprit: str, message: str, service: FrameProcessor | None) -> None:
+        await self._state.until_answered()
+        await self._recover(culprit, message, service=service, hopeless=True, logged=True)
 
     def _count_hanging(self, culprit: str, service: FrameProcessor | None) -> None:
         """Count a provider that has reported no error, and whose answer does not come or end."""
@@ -299,8 +338,11 @@ class ProviderFailures:
         if culprit == "stt" and isinstance(user := self._pipeline.find(LLMUserAggregator), LLMUserAggregator):
             leave_empty_turn(user)
         if culprit == "stt" and action is RecoveryAction.RETRY:
-            if self._monitor.caller_began_at < self._asked_again_at:
-                return  # an STT that was mute has reported an error as well: the caller was asked already
+            silent = self._monitor.caller_began_at == float("-inf") and any(
+                stage == "stt" for stage, _ in self._early
+            )
+            if silent or self._monitor.caller_began_at < self._asked_again_at:
+                return  # the caller has said nothing yet, or was asked when the STT was mute
             self._asked_again_at = self._state.now()
         if action is RecoveryAction.END:
             line = CLOSING_LINE
@@ -310,7 +352,6 @@ class ProviderFailures:
         if culprit == "tts" or not speaks:  # the bot has no voice to apologise with
             await self._output.queue_frame(recorded_apology())
             return
-        self._state.require_answered()
         self._speaker.say(line, into_context=False)
 
     async def _retry(self, *, when_heard: bool) -> None:

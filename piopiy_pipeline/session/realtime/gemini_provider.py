@@ -22,6 +22,7 @@ __all__ = ["GeminiProvider"]
 
 BEHIND_CUT_S = 0.05
 """What was heard is in the conversation so long behind the position that was heard, in seconds."""
+POLL_S = 0.05
 AWAITED_S = 8.0
 """An answer that was asked for and of which nothing comes is not waited for any longer, in seconds."""
 
@@ -74,8 +75,8 @@ class GeminiProvider:
     async def begin(self, context: LLMContext) -> None:
         if not gemini_session.is_ready(self._service):
             await gemini_session.seed(self._service, context)
-        while not gemini_session.is_ready(self._service):  # noqa: ASYNC110  pipecat tells nobody
-            await asyncio.sleep(0.05)
+        while not gemini_session.is_ready(self._service) and self.connected:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(POLL_S)
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
         self._await()
@@ -113,8 +114,10 @@ class GeminiProvider:
         self._awaited_until = float("-inf")
         gemini_session.answer_given_up(self._service)
 
-    async def reopen(self) -> None:
+    async def reopen(self, context: LLMContext) -> None:
         await gemini_session.open_again(self._service)
+        while self.session_key is None and self.connected:  # noqa: ASYNC110  it fails without a word
+            await asyncio.sleep(POLL_S)
 
     # ------------------------------------------------------------------ what the service does
 

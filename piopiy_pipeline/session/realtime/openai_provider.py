@@ -166,8 +166,8 @@ class OpenAIProvider:
     def answer_lost(self) -> None:
         """Do nothing: pipecat's service knows."""
 
-    async def reopen(self) -> None:
-        await self._service.reset_conversation()
+    async def reopen(self, context: LLMContext) -> None:
+        await realtime.open_again(self._service, context)
 
     async def send(self, event: Any) -> None:
         """Send an event, unless it is one that must not go or cannot."""

@@ -84,8 +84,10 @@ class RealtimeProvider(Protocol):
     def answer_lost(self) -> None:
         """Take note that nothing more comes of the answer under way: the session has ended."""
 
-    async def reopen(self) -> None:
-        """Open the session again. Whether that has succeeded, `connected` and `ready` tell."""
+    async def reopen(self, context: LLMContext) -> None:
+        """Open the session again, or for the first time, for this conversation. Whether that has
+        succeeded, `connected` and `ready` tell.
+        """
 
 
 def said_as_it_is(text: str) -> str:

@@ -29,7 +29,9 @@ from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.realtime.bounded_wait import POLL_S, holds_within
 from piopiy_pipeline.session.realtime.caller_items import CallerItems
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.session_changes import SessionChanges
@@ -47,7 +49,7 @@ OPEN_S = 5.0
 """How long one attempt may take, in seconds."""
 UNHEARD_S = 8.0
 """A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
-POLL_S = 0.05
+IN_VAIN = 3  # so many sessions in a row are opened that cannot be told the conversation
 CUT_S = 0.2
 """How long the next answer waits for what was heard of the last one, in seconds: the playout has 0.1."""
 WORDS_BEHIND_CUT_S = 0.15
@@ -105,8 +107,11 @@ class RealtimeRun:
         self.begun_with: tuple[Any, ...] = ()
         """The messages that the session was begun with."""
         self._set_up = False
+        self._stood = False  # there was a session
+        self._in_vain = 0  # sessions in a row that could not be told the conversation
         self._session_key: object = None
-        self._reopens = False
+        self.opens = False
+        """Whether the session is being opened, which what the bot is to say waits for."""
         self._asks = False
         self._asked_with = -1  # so many messages were in the conversation that is being answered
         self._words_timer: asyncio.TimerHandle | None = None
@@ -138,7 +143,7 @@ class RealtimeRun:
     async def begin(self) -> None:
         """Tell the provider the conversation so far; nothing is said."""
         self.begun = True
-        if not await self._open():
+        if self._service.is_usable and not (self._provider.connected and await self._open()):
             self._lost()
 
     async def _open(self) -> bool:
@@ -148,26 +153,23 @@ class RealtimeRun:
             async with asyncio.timeout(OPEN_S):
                 self.begun_with = tuple(self._user.context.get_messages())
                 await self._provider.begin(self._user.context)
-        except TimeoutError:
+        except Exception as error:  # noqa: BLE001  whatever a provider's client raises, there is no session
+            logger.warning("{}: {}", self._service, error_text(error))
+            return False
+        if not self._provider.connected:
             return False
         await self._service.stop_all_metrics()
-        self._set_up = True
+        self._set_up = self._stood = True
         self._session_key = self._provider.session_key
         await self._ask()
         return True
 
     async def _ready(self) -> bool:
-        try:
-            async with asyncio.timeout(OPEN_S):
-                while not self._provider.ready:  # noqa: ASYNC110  pipecat tells nobody
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            return False
-        return True
+        return await holds_within(lambda: self._provider.ready, OPEN_S)
 
     def check(self) -> None:
         """See to it that there is a session. Call this from time to time."""
-        if not self._set_up or self._reopens or self._state.ended:
+        if not self._set_up or self.opens or self._state.ended:
             return
         if not self._provider.connected:
             self._lost()
@@ -186,36 +188,45 @@ class RealtimeRun:
         await self._ask()
 
     def _lost(self) -> None:
-        if not self._reopens and not self._state.ended and self._state.answered_at is not None:
-            self._reopens = True
+        if self.opens or self._state.ended or self._state.answered_at is None:
+            return
+        if self._service.is_usable:
+            self.opens = True
             self._state.spawn(self._reopen(), "realtime_session")
 
     async def _reopen(self) -> None:
         """Open the session again, with the conversation as the caller has heard it."""
-        logger.warning("{}: the session was lost", self._service)
+        fault, later = ("lost", "again") if self._stood else ("not opened", "later")
+        fault = f"the session was {fault}"
+        logger.warning("{}: {}", self._service, fault)
         owed = self._provider.answers or self._answer.open
         self._set_up = False
         self._answer.hides_errors = True
         await self._answer.lost()
         for wait_s in WAITS_S:
             await asyncio.sleep(wait_s)
-            if await self._opened_again():
+            if (opened := await self._opened_again()) or not self._service.is_usable:
                 break
-        else:
-            self._answer.hides_errors = False
-            self._reopens = False
-            await self._service.set_usable(False)
-            await self._service.push_error(
-                "the session was lost, and could not be opened again", category=ErrorCategory.UNKNOWN
-            )
+        if not opened:
+            await self._given_up(f"{fault}, and could not be opened {later}")
             return
         self._answer.hides_errors = False
         await self._all_heard()
         if owed and not self._wanted:
             self._wanted.append(_Wanted())
-        self._reopens = False
-        self._report(self._service, "the session was lost, and was opened again")
-        await self._open()
+        self.opens = False
+        self._report(self._service, f"{fault}, and was opened {later}")
+        self._in_vain = 0 if await self._open() else self._in_vain + 1
+        if self._in_vain >= IN_VAIN:
+            await self._given_up(f"{fault}, and could not be opened {later}")
+        elif self._in_vain:
+            self._lost()
+
+    async def _given_up(self, fault: str) -> None:
+        self._answer.hides_errors = self.opens = False
+        why = f": {self._answer.hidden}" if self._answer.hidden else ""
+        await self._service.set_usable(False)
+        await self._service.push_error(fault + why, category=ErrorCategory.UNKNOWN)
 
     @property
     def stands(self) -> bool:
@@ -224,40 +235,33 @@ class RealtimeRun:
 
     async def open_anew(self) -> None:
         """Open another session with the conversation as it stands now. Nothing was lost, and nobody is told."""
-        self._reopens, self._set_up, self._answer.hides_errors = True, False, True
+        self.opens, self._set_up, self._answer.hides_errors = True, False, True
         try:
             opened = await self._opened_again()
         finally:
-            self._reopens = self._answer.hides_errors = False
+            self.opens = self._answer.hides_errors = False
         if not (opened and await self._open()):
             self._lost()
 
     async def _opened_again(self) -> bool:
         try:
             async with asyncio.timeout(OPEN_S):
-                await self._provider.reopen()
-        except TimeoutError:
+                await self._provider.reopen(self._user.context)
+        except Exception as error:  # noqa: BLE001  whatever a provider's client raises, the next may do
+            logger.warning("{}: {}", self._service, error_text(error))
             return False
         return self._provider.connected and await self._ready()
 
     async def _all_heard(self) -> None:
-        try:
-            async with asyncio.timeout(UNHEARD_S):
-                while not self._output.settled:  # noqa: ASYNC110  several things end the wait
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            pass
+        await holds_within(lambda: self._output.settled, UNHEARD_S)
 
     # ------------------------------------------------------------------ asking
 
     async def until_said(self) -> None:
         """Wait until the model has given all answers that it was asked for, in bounded time."""
-        try:
-            async with asyncio.timeout(UNHEARD_S):
-                while self._asks or self._wanted or self._provider.answers or self._answer.open:  # noqa: ASYNC110
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            pass
+        await holds_within(
+            lambda: not (self._asks or self._wanted or self._provider.answers or self._answer.open), UNHEARD_S
+        )
 
     def say(self, utterance: Utterance, *, behind: bool = False) -> None:
         """Have the model say a text, ahead of what it says later or behind what it was asked for. Returns at once."""
@@ -314,7 +318,7 @@ class RealtimeRun:
 
     async def _ask(self) -> None:
         """Ask for the next answer, if none is under way."""
-        if self._asks or not self._set_up or self._reopens or self._state.ended:
+        if self._asks or not self._set_up or self.opens or self._state.ended:
             return
         self._asks = True
         try:
@@ -366,12 +370,7 @@ class RealtimeRun:
 
     async def until_stands(self) -> None:
         """Wait until the provider has been told the conversation: what is new would come before it."""
-        try:
-            async with asyncio.timeout(OPEN_S):
-                while not self._set_up:  # noqa: ASYNC110  the session may be lost and opened again meanwhile
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            pass
+        await holds_within(lambda: self._set_up, OPEN_S)  # it may be lost and opened again meanwhile
 
     async def _typed(self, user: LLMUserAggregator, text: str) -> None:
         """Have the model answer what the caller has typed, and the provider has not heard."""

@@ -77,6 +77,8 @@ class SpokenAnswer:
         self._audio_s = 0.0  # of this sentence
         self.hides_errors = False
         """Whether errors are the business of whoever opens the session again."""
+        self.hidden = ""
+        """The last error that was hidden."""
         self.mark: tuple[int, bool] | None = None
         """The number of what is said in this answer, and whether it may be interrupted."""
         self.items: dict[str, int] = {}
@@ -156,6 +158,7 @@ class SpokenAnswer:
 
     async def _pass_on(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, ErrorFrame) and self.hides_errors:
+            self.hidden = frame.error
             return
         if self.aside is not None and isinstance(frame, (LLMTextFrame, LLMFullResponseEndFrame)):
             await self._write_aside(frame)
