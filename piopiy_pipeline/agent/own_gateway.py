@@ -61,6 +61,13 @@ def wants_cloud(cloud: bool | None, environment: Mapping[str, str] = os.environ)
     return text in _YES
 
 
+def _wants_tls(environment: Mapping[str, str]) -> bool:
+    text = environment.get("PIOPIY_TLS", "").strip().lower()
+    if text not in (*_YES, *_NO):
+        raise CloudError(f"PIOPIY_TLS must be true or false, not {text!r}")
+    return not text or text in _YES
+
+
 class OwnGateway:
     """The gateway's process. `start` it before the agent connects, and `close` it in any case.
 
@@ -69,6 +76,9 @@ class OwnGateway:
         token: Its token, in both places.
         capacity: How many calls it takes; None for as many as its load allows.
         environment: That of this process: what the cloud's variables are read from, and what the gateway inherits.
+
+    Raises:
+        CloudError: PIOPIY_TLS says neither yes nor no.
     """
 
     def __init__(
@@ -88,7 +98,7 @@ class OwnGateway:
             "address": register,
             "api_url": environment.get("PIOPIY_API_URL"),
             "accept": environment.get("PIOPIY_CLOUD_ACCEPT"),
-            "tls": environment.get("PIOPIY_TLS", "").lower() != "false",
+            "tls": _wants_tls(environment),
         }
         cloud = {key: value for key, value in cloud.items() if value not in (None, "")}
         usual = {"PIOPIY_GATEWAY_WEBRTC_WORKERS": "0", "PIOPIY_GATEWAY_DRAIN_S": str(DRAIN_S)}

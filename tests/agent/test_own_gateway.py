@@ -51,8 +51,30 @@ def test_a_wrong_kind_is_refused() -> None:
         Agent("desk", "token", bot, cloud=wrong)
 
 
-def test_a_gateway_that_does_not_start_says_why(capfd: pytest.CaptureFixture[str]) -> None:
-    gateway = OwnGateway("desk", "token", None, {**os.environ, "PIOPIY_CLOUD_ACCEPT": "never"})
+def test_a_tls_that_says_neither_is_named() -> None:
+    with pytest.raises(CloudError, match="PIOPIY_TLS must be true or false, not 'maybe'"):
+        OwnGateway("desk", "token", None, {"PIOPIY_TLS": "maybe"})
+
+
+@pytest.mark.parametrize(
+    ("token", "variables", "says"),
+    [
+        ("token", {"PIOPIY_CLOUD_ACCEPT": "never"}, "PIOPIY_CLOUD_ACCEPT: expected 'ready' or 'joined'"),
+        ("a secret", {}, "AGENT_TOKEN: it is empty, or has a space"),
+        (
+            "token",
+            {"PIOPIY_REGISTER": "10.66.0.1:99999"},
+            "PIOPIY_REGISTER: it looks like register.piopiy.com",
+        ),
+        ("token", {"PIOPIY_TLS": "false"}, "PIOPIY_TLS=false would send the token in clear"),
+        ("token", {"PIOPIY_API_URL": "foo"}, "PIOPIY_API_URL: it looks like https://rest.piopiy.com/v3"),
+    ],
+)
+def test_a_gateway_that_does_not_start_says_why_in_the_users_names(
+    token: str, variables: dict[str, str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("piopiy_agent", reason="pip install 'piopiy-pipeline[cloud]'")
+    gateway = OwnGateway("desk", token, None, {**os.environ, **variables})
 
     async def story() -> None:
         try:
@@ -62,4 +84,6 @@ def test_a_gateway_that_does_not_start_says_why(capfd: pytest.CaptureFixture[str
 
     with pytest.raises(CloudError, match="did not start: the line above says why"):
         asyncio.run(story())
-    assert "cloud" in capfd.readouterr().err
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith(says)
+    assert "secret" not in line

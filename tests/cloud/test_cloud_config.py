@@ -45,6 +45,13 @@ def test_a_register_of_ones_own_needs_no_tls(address: str) -> None:
         ({"accept": "never"}, "cloud.accept"),
         ({"max_calls": 0}, "cloud.max_calls"),
         ({"token": ""}, "cloud.token"),
+        ({"token": "a secret"}, "cloud.token: it is empty, or has a space"),
+        ({"address": "10.66.0.1:99999"}, "cloud.address: it looks like register.piopiy.com"),
+        ({"address": "10.66.0.1:0"}, "cloud.address: it looks like"),
+        ({"address": "https://foo.example/x"}, "cloud.address: it looks like"),
+        ({"address": "ftp://foo.example"}, "cloud.address: it looks like"),
+        ({"address": "me:secret@foo.example"}, "cloud.address: it looks like"),
+        ({"address": "two words"}, "cloud.address: it looks like"),
         ({"regsiter": "x"}, "cloud.regsiter: no such setting. There are agent_id, token, address"),
     ],
 )

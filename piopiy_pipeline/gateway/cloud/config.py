@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
@@ -24,7 +26,7 @@ class CloudConfig(BaseModel):
 
     agent_id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     """The agent's id in Piopiy's dashboard. It is one of `agents`, too: its instances here serve the calls."""
-    token: Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")] = Field(repr=False)
+    token: str = Field(repr=False)
     """The agent's token in Piopiy's dashboard. What its instances here register with is in `agents`."""
     address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "register.piopiy.com"
     """Where workers register: a host, or ``host:port``."""
@@ -38,6 +40,28 @@ class CloudConfig(BaseModel):
     """When a call is accepted, which connects its caller: ``ready``, when the bot can hear and speak; or ``joined``,
     at the end of the time that the cloud gives (400 ms), if an instance has the call by then: callers of bots that take
     longer to get ready wait for them in silence, where they would be turned down otherwise."""
+
+    @field_validator("token")
+    @classmethod
+    def _is_a_token(cls, token: str) -> str:
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise ValueError(
+                "it is empty, or has a space or a letter that is not ASCII: copy it from Piopiy's dashboard"
+            )
+        return token
+
+    @field_validator("address")
+    @classmethod
+    def _is_a_register(cls, address: str) -> str:
+        with suppress(ValueError):
+            parts = url_parts(address if "://" in address else f"https://{address}")
+            rest = parts.path.rstrip("/") + parts.query + parts.fragment
+            is_a_host = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            if is_a_host and not rest and "@" not in parts.netloc:
+                return address
+        raise ValueError(
+            "it looks like register.piopiy.com or 10.1.2.3:50051: a host, and a port up to 65535"
+        )
 
     @field_validator("api_url")
     @classmethod
