@@ -18,10 +18,11 @@ from pathlib import Path
 
 from loguru import logger
 
-__all__ = ["end_worker", "start_worker"]
+__all__ = ["end_worker", "leave_signals_to_parent", "start_worker"]
 
 KILL_S = 5.0
 """How long a process that was killed may take to end."""
+_PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -40,7 +41,7 @@ def start_worker(
         OSError: The process cannot be started.
     """
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    with _interrupts_blocked():
+    with _signals_blocked():
         return subprocess.Popen(
             # -P: a file in the folder of the author's script must not shadow the standard library
             [sys.executable, "-P", "-m", module],
@@ -50,17 +51,26 @@ def start_worker(
         )
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT in a process that is started meanwhile: a child has the mask of the thread that starts it.
+def leave_signals_to_parent() -> None:
+    """Ignore Ctrl-C and SIGTERM in this worker, first thing in its program. It ends when its pipe is closed.
 
-    Ctrl-C in a terminal reaches the workers too, and one that is still importing its modules would print a
-    traceback. They end when their pipe closes, and not by a signal of the terminal.
+    Both often reach all processes at once: those of a terminal, of a process group, of a service that systemd stops.
+    The parent acts on them, and has calls to end before it lets its workers go.
+    """
+    for number in _PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block those signals in a process that is started meanwhile: a child has the mask of the thread that starts it.
+
+    One that is still importing its modules would print a traceback, or die of it.
     """
     if os.name != "posix":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_SIGNALS)
     try:
         yield
     finally:

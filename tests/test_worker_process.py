@@ -6,6 +6,8 @@ What the two kinds of workers do beyond that is tested in ``tests/services/worke
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -36,3 +38,20 @@ def test_a_process_that_does_not_end_by_itself_is_killed() -> None:
         assert time.monotonic() - began < 5.0
         assert process.returncode == -9
         end_worker(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", [MODULE, "piopiy_pipeline.gateway.webrtc.worker"])
+def test_a_signal_that_reaches_all_processes_is_left_to_the_parent(
+    module: str, number: signal.Signals
+) -> None:
+    """A gateway that drains keeps its callers of browsers, also where systemd tells all its processes to end."""
+    ours, theirs = socket.socketpair()
+    process = start_worker(module, stdin=theirs.fileno(), stdout=subprocess.DEVNULL)
+    theirs.close()
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2.0)
+    ours.close()
+    end_worker(process, 20.0)
+    assert process.returncode == 0

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from piopiy_pipeline.cli.agent_settings import check_environment
@@ -51,7 +52,23 @@ def run_bot(bot: Path) -> None:
     except Exception as error:
         if isinstance(error, tuple(_loaded())):
             raise Failed(str(error)) from None
+        if isinstance(error, ImportError) and (line := _line_of_import(error, bot)):
+            raise Failed(f"line {line}: {error}") from None
         raise
+
+
+def _line_of_import(error: ImportError, bot: Path) -> int:
+    """Return the line of the bot that imports a module of ours that is not there, or 0 for any other error.
+
+    What has moved since Piopiy's SDK, and which extra is missing, its message says.
+    """
+    if (error.name or "").partition(".")[0] != "piopiy":
+        return 0
+    line = 0
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == str(bot):
+            line = number
+    return line
 
 
 def _loaded() -> list[type[Exception]]:

@@ -43,6 +43,15 @@ def test_a_bot_runs_as_the_program_with_its_folder_and_its_environment(tmp_path:
     assert done.returncode == 0
 
 
+def test_a_module_of_piopiys_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("\nfrom piopiy.services.opensource.chatterbox.tts import ChatterboxTTSService\n")
+    done = run("start", str(bot), AGENT_ID="a", AGENT_TOKEN="t")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "line 2: piopiy.services.opensource.chatterbox is not here" in line
+
+
 def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text("def broken():\n    raise RuntimeError('my own mistake')\nbroken()\n")

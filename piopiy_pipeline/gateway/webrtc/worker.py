@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -44,6 +43,7 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
 )
 from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.worker_process import leave_signals_to_parent
 
 __all__ = ["WebRtcWorker", "main"]
 
@@ -168,9 +168,7 @@ class WebRtcWorker:
 
 def main() -> None:
     """Run the process. Its standard input is the socket to the gateway."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C in a terminal reaches all processes; the gateway acts on it
+    leave_signals_to_parent()
     log_to_stderr()
     compat.set_sctp_payload(SCTP_PAYLOAD)
     try:

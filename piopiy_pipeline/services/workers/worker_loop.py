@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import struct
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
+
+from piopiy_pipeline.worker_process import leave_signals_to_parent
 
 __all__ = ["serve"]
 
@@ -26,9 +27,7 @@ def serve(methods: Mapping[str, Callable[..., Any]]) -> None:
     Args:
         methods: What a request may call, by name. Arguments and results are pickled.
     """
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C in a terminal reaches all processes; the parent acts on it
+    leave_signals_to_parent()
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
