@@ -18,15 +18,18 @@ LEAST_WORDS = 2
 MOST_WORDS = 8
 """Of a longer turn no more count, so that a misheard one does not weigh too much."""
 CLEAR = 0.85
-"""A turn is clear whose language is that likely, among those of the bot."""
+"""A turn is clear whose language is that likely, among all that are widely spoken."""
+SURE = 0.985
+"""A turn that is this clear is enough by itself. A name, an address or a menu in another language is less so: then two
+turns are needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageGuess:
-    """What a text is in, among the languages of a bot.
+    """What a text is in.
 
     Attributes:
-        language: The most likely one.
+        language: The most likely one, which need not be one of the bot's.
         likelihood: How likely, 0 to 1.
     """
 
@@ -74,7 +77,10 @@ class LanguageEvidence:
             self._turn = language, min(words, MOST_WORDS) * likelihood
         if self._turn is None or language == self.current:
             return None
-        return language if self._sum.get(language, 0.0) + self._turn[1] >= ENOUGH * CLEAR else None
+        before = self._sum.get(language, 0.0)
+        if not before and likelihood < SURE:
+            return None
+        return language if before + self._turn[1] >= ENOUGH * CLEAR else None
 
     def turn_over(self) -> None:
         """Note that the caller's turn is over."""

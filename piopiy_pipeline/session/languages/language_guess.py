@@ -9,6 +9,7 @@ from typing import Any
 
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.session.languages.language_evidence import LanguageGuess
+from piopiy_pipeline.session.languages.spoken_language import WIDELY_SPOKEN
 
 __all__ = ["guess_language", "is_installed", "load_guesser"]
 
@@ -36,13 +37,19 @@ def _load() -> Any:
 
 
 def guess_language(text: str, languages: Collection[str]) -> LanguageGuess | None:
-    """Return what a text is in, among some languages. None: nobody knows, or the model is not loaded."""
+    """Return what a text is in. None: nobody knows, or the model is not loaded.
+
+    Args:
+        text: What was said.
+        languages: The languages of the bot. The text may be in any other that is widely spoken, too: among those of a
+            bot, Italian would be French.
+    """
     if not _guessers:
         return None
     among = {
         language: float(likelihood)
         for language, likelihood in _guessers[0].rank(text[-MAX_CHARACTERS:])
-        if language in languages
+        if language in languages or language in WIDELY_SPOKEN
     }
     total = sum(among.values())
     if not total:

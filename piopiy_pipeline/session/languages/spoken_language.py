@@ -10,7 +10,7 @@ from pipecat.transcriptions.language import Language
 
 from piopiy_pipeline.arguments import check_kind
 
-__all__ = ["SpokenLanguage", "base_of", "name_of", "spoken_languages"]
+__all__ = ["WIDELY_SPOKEN", "SpokenLanguage", "base_of", "name_of", "spoken_languages"]
 
 _NAMES = {
     "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
@@ -21,6 +21,8 @@ _NAMES = {
     "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "ta": "Tamil", "te": "Telugu", "th": "Thai", "tr": "Turkish",
     "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
+WIDELY_SPOKEN = frozenset(_NAMES)
+"""The languages of which one is likely that of a caller; dialects and small ones would only make these less clear."""
 
 
 @dataclass(frozen=True, kw_only=True)

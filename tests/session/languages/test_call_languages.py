@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -11,6 +12,8 @@ from pipecat.services.settings import STTSettings, TTSSettings
 
 from piopiy_pipeline.call import LanguageChange
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence
+from piopiy_pipeline.session.languages.language_guess import guess_language, load_guesser
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage
 from piopiy_pipeline.testing import AgentLoss, Caller, Replies, ScriptedLLM, simulate
 from piopiy_pipeline.tools import Persona
@@ -104,6 +107,41 @@ def test_a_text_chat_follows_by_its_words_and_one_foreign_word_changes_nothing()
     assert [each.language for each in desk.changes] == ["de"]
     assert desk.messages[-3]["content"] == "Antworte auf Deutsch."
     assert desk.languages == ["de"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is Jean Pierre Dubois rue de la Paix Paris",
+        "Restaurant Bordeaux menu du jour please",
+        "We had sauerbraten and spätzle at Oktoberfest",
+        "Schadenfreude and Kindergarten are nice",
+        "Buongiorno, vorrei prenotare un tavolo per quattro persone domani sera",
+        "Buenos días, quisiera reservar una mesa para cuatro personas",
+        "Goedemiddag, ik wil graag een tafel reserveren voor vier personen",
+    ],
+)
+def test_names_and_a_language_that_is_not_offered_change_nothing(text: str) -> None:
+    asyncio.run(load_guesser())
+    known = LanguageEvidence(("en", "de", "fr"), "en")
+    guess = guess_language(text, ("en", "de", "fr"))
+    assert known.heard(len(text.split()), reported=None, guess=guess) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Guten Tag, ich möchte gerne einen Tisch für vier Personen bestellen", "de"),
+        ("Ich spreche leider kein Englisch", "de"),
+        ("Bonjour, je voudrais réserver une table pour quatre personnes", "fr"),
+        ("Est-ce que vous parlez français s'il vous plaît", "fr"),
+    ],
+)
+def test_one_plain_sentence_is_enough(text: str, language: str) -> None:
+    asyncio.run(load_guesser())
+    known = LanguageEvidence(("en", "de", "fr"), "en")
+    guess = guess_language(text, ("en", "de", "fr"))
+    assert known.heard(len(text.split()), reported=None, guess=guess) == language
 
 
 def test_a_call_changes_its_language_a_bounded_number_of_times() -> None:

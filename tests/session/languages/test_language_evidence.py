@@ -7,8 +7,8 @@ import pytest
 from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence, LanguageGuess
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, name_of, spoken_languages
 
-GERMAN = LanguageGuess("de", 0.98)
-ENGLISH = LanguageGuess("en", 0.98)
+GERMAN = LanguageGuess("de", 0.99)
+ENGLISH = LanguageGuess("en", 0.99)
 
 
 def evidence() -> LanguageEvidence:
@@ -46,6 +46,14 @@ def test_what_is_not_clear_does_not_count() -> None:
         assert turn(known, 8, LanguageGuess("de", 0.6)) is None
     assert turn(known, 8, None) is None
     assert turn(known, 8, LanguageGuess("it", 0.99)) is None, "a language that the bot does not speak"
+
+
+def test_a_menu_or_a_name_in_another_language_is_not_enough_by_itself() -> None:
+    known, likely = evidence(), LanguageGuess("fr", 0.91)
+    assert turn(known, 8, likely) is None
+    assert turn(known, 8, ENGLISH) is None
+    assert turn(known, 8, likely) is None
+    assert turn(known, 8, likely) == "fr"
 
 
 def test_an_stt_that_detects_languages_counts_more_than_the_words() -> None:
