@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.collect import functions
 from piopiy_pipeline.collect.collected import Collected, NotCollected
 from piopiy_pipeline.collect.collection import NoValueReason
 from piopiy_pipeline.session import Call, current_call
@@ -16,6 +20,7 @@ from piopiy_pipeline.tools import tool
 
 __all__ = ["as_tool"]
 
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MARGIN_S = 10.0
 """So much longer than the collection its tool may take, in seconds."""
 
@@ -51,15 +56,15 @@ def as_tool(
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
 
     Raises:
-        TypeError: The function has no such argument, or lacks one.
+        TypeError: The function has no such argument, or lacks one, or a value is of the wrong kind.
+        ValueError: A value is out of range, `when` is empty, or the name is none of a tool.
 
     Example:
         ```python
         tools = [as_tool(collect_phone_number, when="you need a number to call back", region="DE")]
         ```
     """
-    inspect.signature(collect).bind(None, **options)
-    called = name or getattr(collect, "__name__", "collect")
+    called = _checked(collect, when, name, timeout_s, options)
 
     @tool(timeout=timeout_s + MARGIN_S, idempotent=True)
     async def handler(params: FunctionCallParams) -> dict[str, Any]:
@@ -86,6 +91,39 @@ def as_tool(
         required=[],
         handler=cast(Any, handler),  # what it returns is the result
     )
+
+
+def _checked(
+    collect: object, when: object, name: object, timeout_s: object, options: Mapping[str, Any]
+) -> str:
+    """Check all of it before there is a caller, and return the tool's name.
+
+    Raises:
+        TypeError: The function has no such argument, or lacks one, or a value is of the wrong kind.
+        ValueError: A value is out of range, or empty.
+    """
+    if not callable(collect):
+        raise TypeError(f"collect must be a function such as collect_phone_number, not {collect!r}")
+    check_kind("as_tool: when", when, str, "a text that tells the model when to use the tool")
+    if not str(when).strip():
+        raise ValueError('as_tool: when is empty: write when to use the tool, such as "you need a number"')
+    check_seconds("as_tool: timeout_s", timeout_s)
+    check_kind("as_tool: name", name, str, "a text")
+    called = str(name or getattr(collect, "__name__", "collect"))
+    if not _TOOL_NAME.fullmatch(called):
+        raise ValueError(f"as_tool: name={called!r}: a tool's name is up to 64 letters, digits, _ and -")
+    given = {"timeout_s": timeout_s, "name": called} | dict(options)
+    try:
+        inspect.signature(collect).bind(None, **given)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"as_tool: {called}() cannot be called with a call and {', '.join(given)}: {error}"
+        ) from None
+    if collect in (getattr(functions, each) for each in functions.__all__):
+        begun = collect(functions.ARGUMENTS_ONLY, **given)
+        with contextlib.suppress(functions.ArgumentsChecked):
+            begun.send(None)  # runs up to the end of its checks
+    return called
 
 
 def _shown(value: Any) -> Any:

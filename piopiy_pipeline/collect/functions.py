@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 
-from piopiy_pipeline.arguments import check_count, check_kind, check_seconds
+from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, check_switches
 from piopiy_pipeline.collect.calendar_days import needs_dateparser
 from piopiy_pipeline.collect.collected import Collected
 from piopiy_pipeline.collect.collection import Collection
@@ -36,6 +38,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+ARGUMENTS_ONLY: Any = object()
+"""In the place of a call: the arguments are checked, and `ArgumentsChecked` is raised."""
+
+
+class ArgumentsChecked(Exception):
+    """The arguments of a collection were checked, and are right."""
 
 
 async def collect_value(
@@ -85,22 +93,35 @@ async def collect_value(
         ValueError: A number is out of range.
         TypeError: An argument is of the wrong kind.
     """
-    check_kind("call", call, Call, "the Call of the callback")
+    if call is not ARGUMENTS_ONLY:
+        check_kind("call", call, Call, "the Call of the callback")
     check_kind("prompt", prompt, str, "a text")
+    check_kind("name", name, str, "a text")
     check_kind("retry", retry, (str, type(None)), "a text, or None for the prompt again")
+    check_kind("read_back", read_back, (bool, type(None)), "True, False, or None for as the kind has it")
+    check_switches(redact=redact, model_reads=model_reads)
     check_kind(
         "phrases", phrases, (CollectPhrases, type(None)), "CollectPhrases, or None for those of the language"
     )
     check_count("attempts", attempts)
     check_seconds("silence_s", silence_s)
     check_seconds("timeout_s", timeout_s)
-    kind = reader("en").kind  # its arguments are checked before the caller is asked
+    made = reader("en") if callable(reader) else None  # its arguments are checked before the caller is asked
+    if not isinstance(made, ValueReader):
+        raise TypeError(
+            f"reader must be a function that is given a language and returns a ValueReader, not {reader!r}"
+        )
+    kind = made.kind
+    if not prompt.strip() and not isinstance(getattr(collect_phrases_in("en"), kind, None), str):
+        raise ValueError(f"prompt must be the question: there is none that is asked for a {kind} by itself")
+    if call is ARGUMENTS_ONLY:
+        raise ArgumentsChecked
 
     def prepare(language: str) -> Collection[T]:
         made, words = reader(language), phrases or collect_phrases_in(language)
         return Collection(
             made,
-            prompt=prompt or getattr(words, made.kind, ""),
+            prompt=prompt.strip() or getattr(words, made.kind, ""),
             phrases=words,
             read_back=made.reads_back if read_back is None else read_back,
             attempts=attempts,
@@ -147,9 +168,12 @@ async def collect_digits(
         pin = await collect_digits(call, prompt="What is your PIN?", length=4, redact=True)
         ```
     """
-    least, most = (length, length) if isinstance(length, int) else length
+    _check_options(collect_digits, options)
+    bounds: object = tuple(length) if isinstance(length, list | tuple) else (length, length)
+    if not (isinstance(bounds, tuple) and len(bounds) == 2 and all(type(count) is int for count in bounds)):
+        raise TypeError(f"length must be a whole number, or two: at least and at most, not {length!r}")
+    least, most = bounds
     check_count("length", least)
-    check_count("length", most)
     if not least <= most <= MAX_DIGITS:
         raise ValueError(f"length={length!r}: it is a number up to {MAX_DIGITS}, or at least and at most")
     if checksum != "luhn" and not (checksum is None or callable(checksum)):
@@ -185,9 +209,8 @@ async def collect_phone_number(
         number = await collect_phone_number(call, prompt="What number can we call you back on?", region="DE")
         ```
     """
-    check_kind("region", region, str, "two letters such as DE")
-    if region.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError(f"region={region!r}: it is the code of a country, such as DE or US")
+    _check_options(collect_phone_number, options)
+    _check_region(region)
     return await collect_value(
         call,
         lambda language: PhoneNumberReader(language, region=region.upper()),
@@ -215,6 +238,7 @@ async def collect_email(call: Call, *, prompt: str = "", **options: Any) -> Coll
         email = await collect_email(call, prompt="Where shall we send the confirmation?")
         ```
     """
+    _check_options(collect_email, options)
     return await collect_value(call, EmailReader, prompt=prompt, **options)
 
 
@@ -251,7 +275,8 @@ async def collect_date(
 
     Raises:
         NotCollected: The caller has not given it.
-        ValueError: There is no such time zone, or `earliest` is later than `latest`.
+        ValueError: There is no such time zone, or `earliest` is later than `latest`,
+            or is to come with `past`.
         StageError: The voice speaks a language whose dates need the extra ``dates``, and it is not installed.
 
     Example:
@@ -259,7 +284,12 @@ async def collect_date(
         day = await collect_date(call, prompt="Which day?", time_zone="Europe/Berlin", earliest=date.today())
         ```
     """
+    _check_options(collect_date, options)
+    check_switches(past=past, day_first=day_first)
+    check_kind("time_zone", time_zone, (str, type(None)), "a name such as Europe/Berlin, or None")
     for name, value in (("earliest", earliest), ("latest", latest), ("today", today)):
+        if isinstance(value, datetime):
+            raise TypeError(f"{name} must be a datetime.date, or None, not the time {value!r}: write .date()")
         check_kind(name, value, (date, type(None)), "a datetime.date, or None")
     if earliest and latest and earliest > latest:
         raise ValueError(f"earliest={earliest} is later than latest={latest}")
@@ -269,6 +299,8 @@ async def collect_date(
         raise ValueError(
             f"time_zone={time_zone!r}: there is no such zone; it is a name such as Europe/Berlin"
         ) from error
+    if past and earliest and earliest > (today or datetime.now(zone).date()):
+        raise ValueError(f"earliest={earliest} is to come, and past=True asks for a date that has been")
 
     def reader(language: str) -> DateReader:
         if needs_dateparser(language):
@@ -302,6 +334,7 @@ async def collect_address(call: Call, *, region: str, prompt: str = "", **option
 
     Raises:
         NotCollected: The caller has not given it.
+        ValueError: There is no such region.
         TypeError: The region is no text.
 
     Example:
@@ -309,7 +342,8 @@ async def collect_address(call: Call, *, region: str, prompt: str = "", **option
         address = await collect_address(call, prompt="Where shall we deliver it?", region="DE")
         ```
     """
-    check_kind("region", region, str, "two letters such as DE")
+    _check_options(collect_address, options)
+    _check_region(region)
     return await collect_value(
         call, lambda language: AddressReader(language, region=region.upper()), prompt=prompt, **options
     )
@@ -335,4 +369,36 @@ async def confirm(call: Call, prompt: str, **options: Any) -> Collected[bool]:
             await book()
         ```
     """
+    _check_options(confirm, options)
     return await collect_value(call, YesNoReader, prompt=prompt, **options)
+
+
+def _check_options(collect: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Check that `collect_value` has these arguments, with the words of the function that was called.
+
+    Raises:
+        TypeError: It has no such argument.
+    """
+    own = [name for name in inspect.signature(collect).parameters if name not in ("call", "options")]
+    common = [name for name in inspect.signature(collect_value).parameters if name not in ("call", "reader")]
+    for name in options:
+        if name not in common:
+            near = difflib.get_close_matches(name, own + common, n=1)
+            meant = (
+                f": did you mean {near[0]!r}?"
+                if near
+                else f"; there is: {', '.join(sorted({*own, *common}))}"
+            )
+            raise TypeError(f"{collect.__name__}() has no argument {name!r}{meant}")
+
+
+def _check_region(region: object) -> None:
+    """Check the code of a country.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: There is no such country.
+    """
+    check_kind("region", region, str, "two letters such as DE")
+    if str(region).upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError(f"region={region!r}: it is the code of a country, such as DE or US")
