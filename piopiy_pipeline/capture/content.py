@@ -20,13 +20,15 @@ from pydantic import BaseModel
 
 from piopiy_pipeline.capture.format import Kind
 
-__all__ = ["jsonable", "kind_of", "llm_content", "runs_locally", "tts_content"]
+__all__ = ["beside_content", "jsonable", "kind_of", "llm_content", "runs_locally", "tts_content"]
 
 _SETTINGS = {
     "stt": ("model", "language"),
     "llm": ("model", "system_instruction", "temperature", "max_tokens", "top_p", "top_k", "seed"),
     "tts": ("model", "voice", "language", "speed", "rate", "pitch"),
 }
+_BESIDE = ("max_tokens", "system_instruction", "response_schema")
+"""The options of pipecat's `run_inference`, in their order."""
 LONG = 20_000
 """A longer text (for example an image in base64) is written as its hash."""
 
@@ -56,6 +58,13 @@ def llm_content(service: AIService, context: LLMContext) -> dict[str, Any]:
     if is_given(context.tools):
         content["tools"] = [jsonable(tool.to_default_dict()) for tool in context.tools.standard_tools]
     return content
+
+
+def beside_content(service: AIService, context: LLMContext, *given: Any, **options: Any) -> dict[str, Any]:
+    """Return what an LLM is asked beside the conversation: for a summary, or to read an answer."""
+    options |= zip(_BESIDE, given, strict=False)
+    named = {name: jsonable(value) for name, value in options.items() if value is not None}
+    return llm_content(service, context) | {"beside": named}
 
 
 def tts_content(service: AIService, text: str) -> dict[str, Any]:

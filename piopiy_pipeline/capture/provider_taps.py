@@ -23,6 +23,7 @@ from pipecat.frames.frames import (
     TranscriptionFrame,
     TTSAudioRawFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
@@ -30,12 +31,13 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
-from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
+from piopiy_pipeline.capture.content import beside_content, kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import VERSION, StageLine
 from piopiy_pipeline.capture.realtime_tap import RealtimeTap, has_messages
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.compat.pipecat import intercept_tts
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 
@@ -120,6 +122,9 @@ class _LLMTap:
         self._log = log
         self._name = type(service).__name__
         self._request = 0  # that is being answered
+        self._service = service
+        self._ask_beside = service.run_inference
+        service.run_inference = self.run_inference  # type: ignore[method-assign]
         watch_taken(service, self._processing, LLMContextFrame, InterruptionFrame)
         watch_pushes(
             service,
@@ -129,6 +134,23 @@ class _LLMTap:
             ErrorFrame,
             LLMFullResponseEndFrame,
         )
+
+    async def run_inference(self, context: LLMContext, *given: Any, **options: Any) -> str | None:
+        """Do what the service's own method does, beside the conversation, and note it."""
+        request = self._log.new_request()
+
+        def tell(kind: str, data: dict[str, Any]) -> None:
+            self._log.exchange("llm", self._name, request, kind, data)
+
+        tell("request", {"content": beside_content(self._service, context, *given, **options)})
+        try:
+            text = await self._ask_beside(context, *given, **options)
+        except Exception as error:
+            tell("error", {"message": error_text(error)})
+            raise
+        tell("text", {"text": text or ""})
+        tell("end", {})
+        return text
 
     def _processing(self, service: LLMService[Any], frame: Frame) -> None:
         if isinstance(frame, LLMContextFrame):

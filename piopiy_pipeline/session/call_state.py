@@ -14,6 +14,9 @@ from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
+from pipecat.metrics.metrics import LLMTokenUsage
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.call import (
     CallEnd,
@@ -25,6 +28,7 @@ from piopiy_pipeline.call import (
     LanguageChange,
     Turn,
 )
+from piopiy_pipeline.compat.side_requests import ask_beside
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
@@ -98,6 +102,8 @@ class CallState:
         self._confirmed = confirmed
         self._counted = counted
         self._steps = steps
+        self.count_tokens: Callable[[LLMService[Any], LLMTokenUsage], None] = lambda model, used: None
+        """Counts what a model has used beside the conversation."""
         self.close_usage: Callable[[], None] = lambda: None
         """Reports what providers were given, at the end of the call."""
         self.resume(resumed)
@@ -277,6 +283,22 @@ class CallState:
         COUNTS.conversation(self.info.agent_id, event, data)
         message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
         self.post(ConversationEvent.model_validate(message))
+
+    async def ask_beside(self, model: LLMService[Any], context: LLMContext, **options: Any) -> str | None:
+        """Have a model write something that is no part of the conversation, and count what it takes.
+
+        Args:
+            model: The model.
+            context: What it is asked.
+            options: Of pipecat's `run_inference`.
+
+        Raises:
+            Exception: What the provider's client raises.
+        """
+        text, used = await ask_beside(model, context, **options)
+        if used is not None:
+            self.count_tokens(model, used)
+        return text
 
     def report_usage(self, data: dict[str, Any]) -> None:
         """Tell the gateway what a provider was given, if it takes that."""

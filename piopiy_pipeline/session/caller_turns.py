@@ -215,7 +215,8 @@ class CallerTurns:
         try:
             async with asyncio.timeout(READ_S):
                 return (
-                    await service.run_inference(LLMContext(messages), max_tokens=MAX_READ_TOKENS) or ""
+                    await self._state.ask_beside(service, LLMContext(messages), max_tokens=MAX_READ_TOKENS)
+                    or ""
                 ).strip()
         except NotImplementedError:
             return ""

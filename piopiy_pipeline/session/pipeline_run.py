@@ -145,7 +145,7 @@ class PipelineRun:
         self._usage = UsageMeter(
             services, state.report_usage, times=options.enable_metrics, usage=options.enable_usage_metrics
         )
-        state.close_usage = self._usage.close
+        state.close_usage, state.count_tokens = self._usage.close, self._usage.count_tokens
         voice = voice_change_of(state, pipeline)
         voice.watch(self.speak_in)
         phrases = self._phrases = phrases_in(voice.begins_in or language_of(services))

@@ -6,16 +6,21 @@ themselves, below everything that is tested here.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pipecat.metrics.metrics import LLMTokenUsage
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.stt_service import STTService
 
+from piopiy_pipeline.compat.side_requests import ask_beside
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.metrics.call_metrics import CallMetrics
@@ -29,6 +34,8 @@ from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
 from piopiy_pipeline.metrics.registry import MetricRegistry
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.model.summaries import Summaries
+from piopiy_pipeline.session.providers.provider_clients import close_clients
 from piopiy_pipeline.testing import (
     Caller,
     Providers,
@@ -43,6 +50,7 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.call_events import CallEvents
 from tests.support.calls import AUDIO
 from tests.support.metrics import samples_of
+from tests.support.openai_server import Answer, endpoint
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 
 ANSWERS = ("For which day would you like it?", (Tool("book", people=4), "It is booked."), "Goodbye then.")
@@ -224,3 +232,55 @@ def test_a_call_reports_a_few_events_of_what_was_used_and_not_one_for_each_sente
     for data in told(call):
         assert data["service"] in ("stt", "llm", "tts")
         assert data["provider"]
+
+
+def test_what_openais_client_returns_beside_the_conversation_says_what_it_took() -> None:
+    async def ask() -> tuple[str | None, LLMTokenUsage | None]:
+        async with endpoint(Answer("fine", "They talked.")) as served:
+            model = OpenAILLMService(
+                api_key="k", base_url=served.url, settings=OpenAILLMService.Settings(model="m")
+            )
+            context = LLMContext([{"role": "user", "content": "Sum it up."}])
+            first = await ask_beside(model, context, max_tokens=9)
+            assert first == await ask_beside(model, context, max_tokens=9)
+            assert served.asked[-1]["max_completion_tokens"] == 9
+            await close_clients([model])
+            return first
+
+    text, used = asyncio.run(ask())
+    assert text == "They talked."
+    assert used is not None
+    assert (used.prompt_tokens, used.completion_tokens) == (40, 2)
+
+
+class Writer(ScriptedLLM):
+    """Asks its client for summaries, as services of a provider do."""
+
+    def __init__(self, written: list[str]) -> None:
+        super().__init__(["So many words. " * 40] * 9)
+
+        async def create(**_: Any) -> Any:
+            written.append("They talked.")
+            used = SimpleNamespace(input_tokens=70_000, output_tokens=3)
+            return SimpleNamespace(text=written[-1], usage=used)
+
+        self._client = SimpleNamespace(responses=SimpleNamespace(create=create))
+
+    async def run_inference(self, context: LLMContext, *_: Any, **__: Any) -> str | None:
+        return str((await self._client.responses.create()).text)
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+def test_a_summary_is_counted_with_its_model(of_another: bool) -> None:
+    written: list[str] = []
+    how = Summaries(after_tokens=100, keep_messages=2, model=Writer(written) if of_another else None)
+
+    async def summing(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call, summarise_after=how)
+        await agent.Action(stt=ScriptedSTT([]), llm=Writer(written), tts=ToneTTS())
+        await agent.start()
+
+    call = simulate(summing, Caller().say("One").say("Two").say("Three").pause(20), by="text")
+    given = sum(each["input_tokens"] for each in told(call) if each["service"] == "llm")
+    assert written
+    assert given // 70_000 == len(written)

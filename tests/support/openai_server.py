@@ -65,6 +65,8 @@ class Endpoint:
         if answer.kind == "silent":
             await self._closing.wait()
             raise web.HTTPServiceUnavailable
+        if not self.asked[-1].get("stream"):
+            return web.json_response(_whole(answer.text))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         if answer.kind == "garbage":
@@ -89,6 +91,20 @@ class Endpoint:
 
     def close(self) -> None:
         self._closing.set()
+
+
+def _whole(text: str) -> dict[str, Any]:
+    """Return a completion that is no stream, of 40 tokens for as many as it has words."""
+    message = {"role": "assistant", "content": text}
+    written = len(text.split())
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "test",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 40, "completion_tokens": written, "total_tokens": 40 + written},
+    }
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:

@@ -179,7 +179,7 @@ class HandOffs:
 
     async def _write(self, asked: LLMContext) -> str | None:
         if self._mouth.write is None:
-            return await self._models[0].run_inference(asked)
+            return await self._state.ask_beside(self._models[0], asked)
         message: Any = asked.get_messages()[-1]
         return await self._mouth.write(str(message["content"]))
 

@@ -157,8 +157,8 @@ class ContextSummaries:
         asked = LLMContext([{"role": "user", "content": f"Conversation history:\n{transcript}"}])
         prompt = self._how.prompt or DEFAULT_SUMMARIZATION_PROMPT
         async with asyncio.timeout(self._how.timeout_s):
-            text = await self._model.run_inference(
-                asked, max_tokens=self._how.most_tokens, system_instruction=prompt
+            text = await self._state.ask_beside(
+                self._model, asked, max_tokens=self._how.most_tokens, system_instruction=prompt
             )
         if not text or not text.strip():
             raise ValueError("the model has written no summary")

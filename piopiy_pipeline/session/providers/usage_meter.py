@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from pipecat.metrics.metrics import (
+    LLMTokenUsage,
     LLMUsageMetricsData,
     MetricsData,
     ProcessingMetricsData,
@@ -21,6 +22,7 @@ from pipecat.metrics.metrics import (
     TTSUsageMetricsData,
 )
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.service_metrics import (
     measure_service,
@@ -80,6 +82,14 @@ class UsageMeter:
                 self._heard((kind, provider_name(service), ""), pending_s)
         self.flush()
         self._closed = True
+
+    def count_tokens(self, model: LLMService[Any], used: LLMTokenUsage) -> None:
+        """Count what a model, of the pipeline or another one, has used beside the conversation."""
+        name = getattr(model.settings, "model", None)
+        data = LLMUsageMetricsData(
+            processor=model.name, model=name if isinstance(name, str) else None, value=used
+        )
+        self._take("llm", provider_name(model), None, data)
 
     def flush(self) -> None:
         """Report what waits."""

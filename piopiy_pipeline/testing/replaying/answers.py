@@ -77,7 +77,8 @@ class AnswerBook:
     def llm(self, content: dict[str, Any]) -> RecordedAnswer | None:
         """Return the model's answer to a request, or None if no captured request is like it."""
         content = self._normalize(content)
-        answers = self._answers["llm"]
+        is_beside = "beside" in content
+        answers = [each for each in self._answers["llm"] if ("beside" in each.content) == is_beside]
         if found := _next(each for each in answers if each.content == content):
             return found
         if found := _next(each for each in answers if _same_request(each.content, content)):

@@ -29,6 +29,7 @@ from pipecat.frames.frames import (
     TranscriptionFrame,
     TTSAudioRawFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
@@ -36,7 +37,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
-from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
+from piopiy_pipeline.capture.content import beside_content, kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import Kind
 from piopiy_pipeline.capture.provider_taps import services_in
 from piopiy_pipeline.capture.realtime_tap import has_messages
@@ -53,6 +54,8 @@ __all__ = ["RecordedTranscripts", "put_recorded_providers"]
 SECONDS_A_LETTER = 0.06
 """How many seconds a letter takes of a text that the voice never spoke."""
 CHUNK_S = 0.2
+IN_VAIN_S = 60.0
+"""Who waits for what the model has never written beside the conversation gives up before so many seconds."""
 
 
 class RecordedTranscripts:
@@ -194,6 +197,20 @@ class ReplayedLLM(LLMService[Any]):
             await self._replay(frame)
         else:
             await self.push_frame(frame, direction)
+
+    async def run_inference(self, context: LLMContext, *given: Any, **options: Any) -> str | None:
+        """Write beside the conversation what the model had written."""
+        answer = self.replay_script.book.llm(beside_content(self, context, *given, **options))
+        if answer is None:
+            raise LookupError("what the model writes to this is not in the recording")
+        text = ""
+        async for part in _in_time(answer):
+            if part.kind == "error":
+                raise RuntimeError(str(part.data["message"]))
+            text += str(part.data["text"])
+        if not answer.whole:  # it was waited for in vain
+            await asyncio.sleep(IN_VAIN_S)
+        return text
 
     async def _replay(self, frame: LLMContextFrame) -> None:
         answer = self.replay_script.book.llm(llm_content(self, frame.context))

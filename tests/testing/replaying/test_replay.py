@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import Frame
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.llm import OpenAILLMService
 
 from piopiy_pipeline.capture import CallCapture, CapturedCall, Redaction
+from piopiy_pipeline.session.model.summaries import Summaries
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.testing.replaying.replay import replay
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -80,6 +82,36 @@ def test_the_same_bot_says_the_same_and_asks_nobody(recorded: Path) -> None:
     outcome.assert_same()
     assert booked == [4], "tools run"
     assert [act.barges_in for act in outcome.caller] == [False, True, False, False]
+
+
+def test_a_summary_is_replayed_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    class Writer(ScriptedLLM):
+        live = True
+
+        async def run_inference(self, context: LLMContext, *_: Any, **__: Any) -> str | None:
+            assert self.live, "a replay has asked a network provider"
+            return "They talked of a table."
+
+    def summing(live: bool) -> Callable[[], Any]:
+        async def create_session() -> None:
+            how = Summaries(after_tokens=100, keep_messages=2)
+            agent = VoiceAgent(instructions="Be brief.", greeting=HELLO, summarise_after=how)
+            agent.on("summary", lambda summary: told.append(summary.text))
+            llm = Writer([LONG * 4, LONG * 4, "Goodbye."])
+            llm.live = live
+            await agent.Action(stt=ScriptedSTT(["a table", "for four", "yes"]), llm=llm, tts=ToneTTS())
+            await agent.start()
+
+        return create_session
+
+    told: list[str] = []
+    path = tmp_path / "call.zip"
+    caller = Caller().say(BOOK).say(WHEN).say(YES).pause(3).hangup()
+    simulate(summing(live=True), caller, record=path)
+    recorded = len(told)
+    assert recorded
+    replay(path, summing(live=False)).assert_same()
+    assert told == ["They talked of a table."] * (2 * recorded)
 
 
 def test_a_replay_is_the_same_every_time(recorded: Path) -> None:
