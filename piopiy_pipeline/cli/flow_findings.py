@@ -67,6 +67,9 @@ def _functions_in(bot: Path) -> dict[str, object]:
         raise BadInput(f"{bot}: {error}") from None
     found: dict[str, object] = {}
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+            found[node.name] = _not_async(node.name)
+            continue
         if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
             names = [node.name]
         elif isinstance(node, ast.ImportFrom | ast.Import):
@@ -75,6 +78,15 @@ def _functions_in(bot: Path) -> dict[str, object]:
             continue
         found.update(dict.fromkeys(names, _stand_in))
     return found
+
+
+def _not_async(name: str) -> object:
+    def stand_in(flow_manager: object) -> tuple[None, None]:
+        """Stand for a function of the bot's that is not async."""
+        return None, None
+
+    stand_in.__name__ = name
+    return stand_in
 
 
 async def _stand_in(flow_manager: object) -> tuple[None, None]:

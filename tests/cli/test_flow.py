@@ -55,3 +55,15 @@ def test_check_knows_flows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     broken.write_text("nodes: [")
     assert main(["check", "--flow", str(broken)]) == 1
     assert f"{broken}:1: expected YAML" in capsys.readouterr().out
+
+
+def test_a_function_without_async_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(BOT.read_text().replace("async def set_people", "def set_people"))
+    assert main(["flow", str(FLOW), "--bot", str(bot)]) == 2
+    error = capsys.readouterr().err
+    line = next(n for n, text in enumerate(FLOW.read_text().splitlines(), 1) if "name: set_people" in text)
+    assert f"booking_flow.yaml:{line}: " in error
+    assert "set_people must be async" in error

@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from piopiy_pipeline.fault_text import fault_text
+from piopiy_pipeline.session.flow.flow_slips import slip_in
 
 if TYPE_CHECKING:
     from pipecat.flows import Flow, FlowConfig
@@ -50,7 +51,7 @@ def read_flow(path: Path) -> FlowConfig:
     except UnicodeDecodeError:
         raise FlowFileError(f"{path}: expected text in UTF-8") from None
     try:
-        return FlowConfig.from_file(path)
+        config = FlowConfig.from_file(path)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}") from None
@@ -59,8 +60,14 @@ def read_flow(path: Path) -> FlowConfig:
         where = tuple(part for part in first["loc"] if isinstance(part, int) or not _is_of_union(part))
         problem = fault_text({**first, "loc": where})
         raise FlowFileError(f"{path}:{_line_of(text, where, problem)}: {problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # JSON, and what an !include meets
+    except RecursionError:
+        raise FlowFileError(f"{path}:1: nested too deep: no flow is") from None
+    except (yaml.YAMLError, ValueError, OSError) as error:  # JSON, and what an !include meets
         raise FlowFileError(f"{path}:{getattr(error, 'lineno', 1)}: {_one_line(error)}") from None
+    root = yaml.compose(text, Loader=_AnyTag) if path.suffix != ".json" else None
+    if root is not None and (slip := slip_in(root)) is not None:
+        raise FlowFileError(f"{path}:{slip[0]}: {slip[1]}")
+    return config
 
 
 def join_flow(config: FlowConfig, handlers: Any, path: Path | None = None) -> Flow:

@@ -59,6 +59,8 @@ class FlowPlan:
         from pipecat.flows import Flow, FlowConfig
 
         if isinstance(flow, str | Path):
+            if not str(flow).strip():
+                raise FlowFileError("flow is empty: name the flow's file")
             path = Path(flow)
             if folder is not None and not path.exists() and (folder / path).exists():
                 path = folder / path

@@ -106,3 +106,23 @@ def test_a_global_function_leads_from_everywhere(tmp_path: Path) -> None:
     )
     graph = FlowGraph.of_config(read_flow(path), "flow")
     assert graph.edge_of("a", "stop", "b") == FlowEdge(EVERYWHERE, "stop", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        (GOOD + "  a:\n    task_messages: []\n", 15, "'a' is there twice"),
+        (GOOD.replace("role: developer", "role: king", 1), 5, "there is no role 'king'"),
+        (GOOD.replace("Ask.", '"Ask {{ name, and go on."', 1), 6, "a '{{' that no '}}' closes"),
+        ("a: " + "[" * 5000, 1, "nested too deep"),
+    ],
+)
+def test_what_would_come_to_light_in_a_call_is_found_in_the_file(
+    tmp_path: Path, text: str, line: int, what: str
+) -> None:
+    assert fault(tmp_path, text).startswith(f"flow.yaml:{line}: {what}")
+
+
+def test_an_empty_name_of_a_file_is_one_sentence() -> None:
+    with pytest.raises(FlowFileError, match="flow is empty"):
+        FlowPlan.of("")
