@@ -145,6 +145,13 @@ class WordClock:
             self._last_kept_pts = max(self._last_kept_pts, pts)
         return self.place(context, pts)
 
+    def is_rest(self, pts: int) -> bool:
+        """Return whether a text with this presentation time is no word that the voice has told of.
+
+        pipecat tells the words that a voice has left out at the end of their context, with the time of the last one.
+        """
+        return pts <= self._last_pts
+
     def place(self, context: str | None, pts: int) -> int | None:
         """Return the position of something that is stamped `pts` and is no word, or None in an unknown
         context.
@@ -211,6 +218,8 @@ class TextTimeline:
         match frame:
             case TTSTextFrame():
                 if frame.pts is not None:  # the first words of a context come just ahead of its audio
+                    if self._voice_failed and self._words.is_rest(frame.pts):
+                        frame.append_to_context = False
                     self._words.audio(frame.context_id, queued, clock_ns)
                     position = self._words.word(
                         frame.context_id, frame.pts, interruptible=frame.interruptible

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pipecat.services.cartesia.tts import CartesiaTTSService
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.call import EndReason
@@ -63,6 +64,17 @@ def test_an_attempt_that_fails_before_the_answer_costs_nothing_and_asks_the_call
     call.assert_ended(EndReason.CALLER_HANGUP)
     assert texts(call, "bot") == [GREETING, "For how many?", "Goodbye."]
     assert len(call.of("error")) == 1
+
+
+def test_what_a_voice_with_word_times_could_not_say_was_not_said() -> None:
+    voice = CartesiaTTSService(
+        api_key="none", url="ws://nowhere.test", settings=CartesiaTTSService.Settings(voice="none")
+    )
+    call = simulate(cascade(tts=voice), Caller().say(PEOPLE).pause(60))
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("tts: ")
+    assert not texts(call, "bot")
+    assert recorded_apology_heard(call)
 
 
 @pytest.mark.parametrize("voice", [None, ToneTTS], ids=["speaks itself", "with a voice"])
