@@ -301,7 +301,9 @@ class Collection(Generic[T]):
         if plain and self._is_for_model(text, plain):
             return NextStep(Doing.ASK_MODEL)
         hint = f" {self._phrases.key_hint}" if self.attempts and self._has_keys else ""
-        return self._again(f"{self._phrases.not_understood}{hint}")
+        act = self._again(f"{self._phrases.not_understood}{hint}")
+        self._last = self._retry  # whoever has not heard it wants the question, and no apology
+        return act
 
     @property
     def _has_keys(self) -> bool:

@@ -196,3 +196,10 @@ def test_nothing_that_is_said_raises_and_it_ends(texts: list[str], kind: str) ->
         if made.hear(text).doing in (Doing.FINISH, Doing.FAIL):
             return
     assert len(texts) * 5 <= 45
+
+
+def test_what_was_that_gets_the_question_without_the_apology_before_it() -> None:
+    asked = collection("confirm", read_back=False)
+    asked.begin()
+    assert asked.hear("maybe later").text == f"I am sorry, I did not get that. {PROMPT}"
+    assert asked.hear("what was that?").text == PROMPT
