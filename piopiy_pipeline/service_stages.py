@@ -12,11 +12,49 @@ from pipecat.services.llm_service import LLMService
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S, ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
 
-__all__ = ["Service", "one_stage"]
+__all__ = ["Service", "check_model", "one_stage"]
 
 Service = FrameProcessor | Sequence[FrameProcessor]
 """A service, or several in the order in which they replace each other, also as pipecat's `ServiceSwitcher`."""
+
+
+def check_model(llm: object, *, alone: bool, eager: object) -> bool:
+    """Return whether what an author gave as `llm` is a speech-to-speech model.
+
+    Args:
+        llm: What the author gave; None: nothing, which `one_stage` says.
+        alone: Whether there is neither an STT nor a TTS.
+        eager: Whether answers are to be begun ahead.
+
+    Raises:
+        StageError: It is no model, or is one that cannot stand there.
+        ValueError: A speech-to-speech model cannot begin answers ahead.
+    """
+    for one in llm if isinstance(llm, list | tuple) else () if llm is None else (llm,):
+        if not isinstance(one, (LLMService, ServiceSwitch, ServiceSwitcher)):
+            raise StageError(f"llm must be a pipecat LLMService, not {_described(one)}", "llm")
+        if one is not llm and is_realtime(one):
+            raise StageError(
+                f"llm is a list with {type(one).__name__}: a speech-to-speech service stands alone, not in a list",
+                "llm",
+            )
+    if not is_realtime(llm):
+        if llm is not None and alone:
+            raise StageError("llm alone is for a speech-to-speech service: pass stt and tts, too", "llm")
+        return False
+    if eager:
+        raise ValueError(
+            f"eager={eager!r}: a speech-to-speech model cannot begin an answer ahead of the end of a turn: leave it out"
+        )
+    return True
+
+
+def _described(one: object) -> str:
+    if isinstance(one, type):
+        return f"the class {one.__name__} itself"
+    return repr(one) if isinstance(one, str) else f"a {type(one).__name__}"
 
 
 def one_stage(
@@ -48,6 +86,9 @@ def one_stage(
         service, switcher = switcher, True
     if service is None:
         raise StageError(f"{name} is missing: pass {name}=a pipecat service", name)
+    given: object = service
+    if isinstance(given, str):
+        raise StageError(f"{name} must be a pipecat {kind.__name__}, not {given!r}", name)
     services = list(service) if isinstance(service, Sequence) else [service]
     if isinstance(service, ServiceSwitcher):  # its services, the active one first; it would start them all
         services = sorted(service.services, key=lambda each: each is not service.strategy.active_service)
@@ -56,8 +97,7 @@ def one_stage(
         raise StageError(f"{name} is an empty list: pass at least one service", name)
     for one in services:
         if not isinstance(one, (kind, ServiceSwitch)):
-            what = f"the class {one.__name__} itself" if isinstance(one, type) else f"a {type(one).__name__}"
-            raise StageError(f"{name} must be a pipecat {kind.__name__}, not {what}", name)
+            raise StageError(f"{name} must be a pipecat {kind.__name__}, not {_described(one)}", name)
     if len(services) == 1 and not switcher:
         return services[0]
     if kind is LLMService:

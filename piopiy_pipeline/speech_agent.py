@@ -185,6 +185,8 @@ def _chain_of(
     interruption: Interruption | None,
 ) -> CallPipeline:
     """Return the chain of a stage that hears and writes. Its turns begin and end by the sound: there are no words."""
+    if vad is None:
+        raise ValueError("vad=False: without a VAD nothing tells when the caller speaks: leave vad out")
     transport, context = call.transport(), LLMContext()
     by_sound = BY_SOUND if interruption in (None, "held") else interruption
     strategies = turns_for(by_sound, transport.output(), vad)
@@ -195,6 +197,5 @@ def _chain_of(
         realtime_service_mode=True,
     )
     stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
-    stages += [("vad", vad)] if vad is not None else []
-    stages += [("user_context", user), ("omni", omni), ("tts", tts)]
+    stages += [("vad", vad), ("user_context", user), ("omni", omni), ("tts", tts)]
     return CallPipeline([*stages, ("transport_out", transport.output()), ("assistant_context", assistant)])

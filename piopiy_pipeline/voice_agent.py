@@ -31,10 +31,9 @@ from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
-from piopiy_pipeline.service_stages import Service, one_stage
+from piopiy_pipeline.service_stages import Service, check_model, one_stage
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
-from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
@@ -140,6 +139,9 @@ class VoiceAgent(CallFacade):
         if dtmf not in ("event", "text"):
             raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
         check_kind("instructions", instructions, str, "a text")
+        check_kind(
+            "context", context, (LLMContext, type(None)), "a pipecat LLMContext, or None for a new one"
+        )
         check_kind("greeting", greeting, (str, type(None)), "a text, or None for nothing")
         check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")
         check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never", least_s=LEAST_TIMEOUT_S)
@@ -313,9 +315,7 @@ class VoiceAgent(CallFacade):
             check_switches(stt_switcher=stt_switcher)
         if not isinstance(tts_switcher, ServiceSwitcher):
             check_switches(tts_switcher=tts_switcher)
-        speaks = is_realtime(llm)
-        if llm is not None and not (speaks or stt or tts or stt_switcher or tts_switcher):
-            raise StageError("llm alone is for a speech-to-speech service: pass stt and tts, too", "llm")
+        speaks = check_model(llm, alone=not (stt or tts or stt_switcher or tts_switcher), eager=eager)
         stages: dict[str, Any] = {
             "llm": one_stage(
                 "llm", llm, LLMService, first_s=llm_first_token_secs, next_s=llm_between_tokens_secs

@@ -72,6 +72,8 @@ class Speaker:
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._state.ended:
             heard.set_result(False)
+        elif self.realtime is not None and self._tts() is None and not text.strip():
+            heard.set_result(True)  # a model that is told to say nothing says something
         else:
             self.repeat(Utterance(well_formed(text), interruptible, into_context, heard))
         return heard

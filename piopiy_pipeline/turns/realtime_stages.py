@@ -67,6 +67,8 @@ def realtime_stages(
     provider = turns == "provider" or (turns is None and detects_turns(llm))
     found: RealtimeTurns | None = None
     if isinstance(turns, UserTurnStrategies):
+        if interruption is not None:
+            raise ValueError("give either turns or interruption: turns say when the caller's turn begins")
         strategies = turns
     else:
         if not provider:

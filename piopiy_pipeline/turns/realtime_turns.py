@@ -90,12 +90,21 @@ def realtime_turns(
         stt: Writes down what the caller says, in the place of the provider.
 
     Raises:
-        ValueError: Words are to interrupt, and they come too late.
+        ValueError: Words are to interrupt, and they come too late; or there is no such interruption; or nothing tells
+            this side when the caller speaks.
     """
     if isinstance(interruption, int) and not isinstance(interruption, bool):
         raise ValueError(  # noqa: TRY004  elsewhere it is a value
             f"interruption={interruption}: a speech-to-speech model writes down words when they are over, too late to "
             "count them; say 'held', 'immediate' or 'never'"
+        )
+    said = (BargeInPolicy, BaseUserTurnStartStrategy, type(None))
+    if not isinstance(interruption, said) and interruption not in ("held", "immediate", "never"):
+        turns_for(interruption, output, vad)  # raises what is wrong with it, whoever decides
+    if not provider and vad is None and stt is None:
+        raise ValueError(
+            f"vad=False and turns={turns!r}: without a VAD nothing tells when the caller speaks: leave vad out, "
+            "or let the provider detect turns (turns='provider')"
         )
     can_hold = isinstance(output, BotOutput) and output.can_hold and vad is not None
     found = RealtimeTurns(UserTurnStrategies(start=[], stop=[]), own=not provider)
