@@ -11,10 +11,7 @@ from loguru import logger
 from pipecat.frames.frames import CancelFrame, Frame, LLMFullResponseStartFrame, LLMTextFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_response_universal import (
-    LLMAssistantAggregator,
-    LLMUserAggregator,
-)
+from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.tts_service import TTSService
@@ -229,6 +226,8 @@ class PipelineRun:
     async def run(self) -> None:
         """Run until the pipeline has ended by itself, or the call has."""
         state = self._state
+        if state.ended:  # while the callback prepared: nobody would hear what is started now
+            return await self._tear_down(None)
         runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         await runner.add_workers(self._worker)
         running = asyncio.create_task(runner.run(), name=f"{state.info.call_id}::pipeline")
@@ -246,16 +245,15 @@ class PipelineRun:
         finally:
             await self._tear_down(running)
 
-    async def _tear_down(self, running: asyncio.Task[None]) -> None:
+    async def _tear_down(self, running: asyncio.Task[None] | None) -> None:
         self._state.cancel_spawned()
         self._streams.close()
-        if not running.done() and not self._state.abandoned:
-            # Straight into the pipeline: worker.cancel() would queue behind an EndFrame that a stage
-            # has swallowed, and never be read.
+        if running and not running.done() and not self._state.abandoned:
+            # Straight into it: worker.cancel() would queue behind an EndFrame that a stage has swallowed.
             await self._worker.cancel(reason="the call has ended")
             await self._worker.pipeline.queue_frame(CancelFrame(reason="the call has ended"))
             await asyncio.wait({running}, timeout=CANCEL_S)
-        if not running.done():
+        if running and not running.done():
             if not self._state.abandoned:
                 logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
             running.cancel()
