@@ -8,6 +8,7 @@ For the record of a call, its end and the log. The traceback stands in the log, 
 from __future__ import annotations
 
 import asyncio
+import re
 import traceback
 from collections.abc import Iterator
 
@@ -20,6 +21,9 @@ MAX_LEAVES = 5
 """So many exceptions of a group are told."""
 MAX_DEPTH = 10
 """Of groups within groups."""
+
+_GENERATED = re.compile(r"headers: .*?, status_code: (\w+), body: (.*)")
+"""The text of an error of a generated client (Deepgram's and others'): what matters stands last, and may be cut."""
 
 
 def error_text(error: BaseException) -> str:
@@ -72,6 +76,9 @@ def _text(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  an author's own class, whose text is what fails
         return "it has no text"
+    if parts := _GENERATED.fullmatch(text):
+        status, body = parts.groups()
+        text = body if status == "None" else f"{status}: {body}"
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 

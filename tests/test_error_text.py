@@ -43,6 +43,14 @@ PLACE = f"tests/test_error_text.py:{LINE}"
         (TimeoutError(), f"TimeoutError at {PLACE}"),
         (KeyError("people"), f"KeyError at {PLACE}: 'people'"),
         (RuntimeError("a\nb"), f"RuntimeError at {PLACE}: a b"),
+        (
+            RuntimeError("headers: None, status_code: None, body: pass an api_key"),
+            f"RuntimeError at {PLACE}: pass an api_key",
+        ),
+        (
+            RuntimeError("headers: {'date': 'now', 'x': 'y'}, status_code: 401, body: {'err': 'no'}"),
+            f"RuntimeError at {PLACE}: 401: {{'err': 'no'}}",
+        ),
         (Textless(), f"Textless at {PLACE}: it has no text"),
         (SystemExit(3), f"SystemExit at {PLACE}: 3"),
         (GeneratorExit(), f"GeneratorExit at {PLACE}"),
