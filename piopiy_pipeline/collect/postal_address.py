@@ -116,6 +116,8 @@ class AddressReader(ValueReader[Address]):
         has_number = bool(re.search(r"\d", said))
         if checking:
             return has_number and bool(words) and not says_yes(said, self.language)
+        if says_yes(said, self.language) is not None and not has_number:
+            return False
         return has_number or (bool(self._entry) and bool(words)) or 1 <= len(words) <= 6
 
     def _plain(self, text: str) -> str:

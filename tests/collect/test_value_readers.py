@@ -315,6 +315,14 @@ def test_what_could_be_any_part_of_an_address_changes_none(text: str) -> None:
     assert reader.spoken() == "Hauptstrasse 12, 10115 Berlin"
 
 
+def test_a_yes_is_no_part_of_an_address() -> None:
+    reader = AddressReader("en", region="DE")
+    assert reader.hear("yes") is Reading.NOTHING
+    assert reader.hear("Hauptstrasse 12") is Reading.PART
+    assert reader.hear("okay") is Reading.NOTHING
+    assert reader.hear("10115 Berlin") is Reading.WHOLE
+
+
 def test_the_names_of_its_parts_are_no_parts_of_an_address() -> None:
     reader = AddressReader("en", region="US")
     assert reader.hear("the street is Main Street and the house number is 23") is Reading.PART
