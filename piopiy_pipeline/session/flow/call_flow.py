@@ -6,7 +6,6 @@ and the flow's state are in each checkpoint, and another instance goes on in the
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,6 +20,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.call import EndReason, FlowStep
+from piopiy_pipeline.compat.flow_actions import quiet_actions
 from piopiy_pipeline.compat.tool_permits import mark_idempotent
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.json_values import fault_in
@@ -366,9 +366,7 @@ class _NodeByNode(FlowManager):
     def __init__(self, **options: Any) -> None:
         self._own_actions: set[str] = set()
         super().__init__(**options)
-        handlers = self._action_manager._action_handlers
-        for kind in BUILT_IN_ACTIONS & handlers.keys():
-            handlers[kind] = _with_manager(handlers[kind])
+        quiet_actions(self, BUILT_IN_ACTIONS)
 
     def register_action(self, action_type: str, handler: Callable[..., Any]) -> None:
         self._own_actions.add(action_type)
@@ -394,14 +392,3 @@ class _NodeByNode(FlowManager):
     async def enter(self, node_id: str, node_config: NodeConfig) -> None:
         """Enter a node that was prepared already."""
         await super()._set_node(node_id, node_config)
-
-
-def _with_manager(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Return pipecat's own handler in the form that pipecat does not warn of."""
-    if len(inspect.signature(handler).parameters) > 1:
-        return handler
-
-    async def act(action: Any, manager: FlowManager) -> None:
-        await handler(action)
-
-    return act
