@@ -17,7 +17,7 @@ from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.compat import check_parameters
+from piopiy_pipeline.compat import check_attributes, check_parameters
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = ["ask_beside", "check"]
@@ -112,6 +112,12 @@ def check() -> None:
     Raises:
         CompatError: An upgrade has changed that. The message says what.
     """
+    check_attributes(
+        "pipecat-ai",
+        [(LLMService, "run_inference")],
+        written_for=PIPECAT,
+        used_in=__name__,
+    )
     check_parameters(
         "pipecat-ai",
         LLMService.run_inference,

@@ -6,21 +6,20 @@ and the flow's state are in each checkpoint, and another instance goes on in the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from loguru import logger
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.flows import FlowManager, NodeConfig
-from pipecat.flows.config import BUILT_IN_ACTIONS
+from pipecat.flows import NodeConfig
 from pipecat.flows.types import get_or_generate_node_name
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.call import EndReason, FlowStep
-from piopiy_pipeline.compat.flow_actions import quiet_actions
+from piopiy_pipeline.compat.flow_nodes import NodeByNode
 from piopiy_pipeline.compat.tool_permits import mark_idempotent
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.json_values import fault_in
@@ -131,7 +130,7 @@ class CallFlow:
             entered=self._entered,
             speech=mouth.speech,
         )
-        self._manager = _NodeByNode(
+        self._manager = NodeByNode(
             llm=llm,
             context_aggregator=_ContextSides(*sides),
             worker=cast(PipelineWorker, flow_worker),
@@ -216,7 +215,10 @@ class CallFlow:
         prepared["functions"] = [self._function(function) for function in node.get("functions") or ()]
         for kind in ("pre_actions", "post_actions"):
             if actions := prepared.get(kind):
-                self._manager.check_actions(actions)
+                if (unknown := self._manager.unknown_action(actions)) is not None:
+                    raise FlowFileError(
+                        f"the action {unknown!r} has no handler, and none was registered for it"
+                    )
                 prepared[kind] = [failing_safely(action, self._action_failed) for action in actions]
         return cast(NodeConfig, prepared)
 
@@ -355,40 +357,3 @@ class CallFlow:
 
 _TO_ANSWER = ("user", "tool", "developer", "system")
 """Who has the last word when the model is to speak. A node's task may be a message of the system's."""
-
-
-class _NodeByNode(FlowManager):
-    """A flow manager that is told of each node before it enters it, also of one that an author's code sets."""
-
-    prepare: Callable[[NodeConfig], NodeConfig]
-    may_enter: Callable[[str, NodeConfig], Awaitable[bool]]
-
-    def __init__(self, **options: Any) -> None:
-        self._own_actions: set[str] = set()
-        super().__init__(**options)
-        quiet_actions(self, BUILT_IN_ACTIONS)
-
-    def register_action(self, action_type: str, handler: Callable[..., Any]) -> None:
-        self._own_actions.add(action_type)
-        super().register_action(action_type, handler)
-
-    def check_actions(self, actions: Iterable[Mapping[str, Any]]) -> None:
-        """Raise `FlowFileError` for an action that nothing can do: the node would never be entered."""
-        for action in actions:
-            kind = str(action.get("type") or "")
-            if action.get("handler") is None and kind not in BUILT_IN_ACTIONS | self._own_actions:
-                raise FlowFileError(f"the action {kind!r} has no handler, and none was registered for it")
-
-    async def initialize(self, initial_node: NodeConfig | None = None) -> None:
-        await super().initialize(None if initial_node is None else self.prepare(initial_node))
-
-    async def set_node_from_config(self, node_config: NodeConfig) -> None:
-        await super().set_node_from_config(self.prepare(node_config))
-
-    async def _set_node(self, node_id: str, node_config: NodeConfig) -> None:
-        if await self.may_enter(node_id, node_config):
-            await super()._set_node(node_id, node_config)
-
-    async def enter(self, node_id: str, node_config: NodeConfig) -> None:
-        """Enter a node that was prepared already."""
-        await super()._set_node(node_id, node_config)
