@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from loguru import logger
 from pipecat.frames.frames import (
     Frame,
     LLMMessagesAppendFrame,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Speaker"]
 
+SAID_S = 60.0
+"""Keys wait this long at most for what a model that speaks is told to say, in seconds."""
+POLL_S = 0.05
 _NO_TTS = "nothing in this chain can say text: it has no TTS"
 
 
@@ -49,6 +53,7 @@ class Speaker:
         """Awaited before something is said that is no answer of the model."""
         self.realtime: RealtimeRun | None = None
         """Says everything, if the model speaks itself."""
+        self._keys = asyncio.Lock()  # fair: keys go in the order in which they were pressed
 
     def say(
         self, text: str, *, interruptible: bool = True, into_context: bool = True
@@ -171,7 +176,23 @@ class Speaker:
         else:
             keys = OutputDTMFFrame.from_string(digits)
             keys.interruptible = False  # a recorded menu that talks would cut them off
-            self._state.spawn(_queue(self._tts() or self._output, keys), "send_dtmf")
+            self._state.spawn(self._press_behind_speech(keys), "send_dtmf")
+
+    async def _press_behind_speech(self, keys: Frame) -> None:
+        tts = self._tts()
+        async with self._keys:
+            if tts is None and self.realtime is not None:
+                await self._until_said(self.realtime)
+            await _queue(tts or self._output, keys)
+
+    @staticmethod
+    async def _until_said(model: RealtimeRun) -> None:
+        try:
+            async with asyncio.timeout(SAID_S):
+                while model.has_to_say:  # noqa: ASYNC110  an interruption ends it, too
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            logger.warning("what the model is told to say did not come: keys wait no longer")
 
     def _tts(self) -> FrameProcessor | None:
         """Return the stage that says text: the one named ``tts``, else the first TTS or switch of TTS services."""

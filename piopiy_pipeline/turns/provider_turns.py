@@ -83,7 +83,12 @@ class ProviderTurnEnd(BaseUserTurnStopStrategy):
         if (
             not self._speaking and self._now() - self._stopped_at < self._unclaimed_s
         ):  # behind the turn's beginning
-            self.speech.claimed = True
+            self._claim()
+
+    def _claim(self) -> None:
+        """End the turn, which is speech that is over."""
+        self.speech.claimed = True
+        if self._ending is None or self._ending.done():
             self._ending = self.task_manager.create_task(self._end_soon(), f"{self}::turn_end")
 
     async def _end_soon(self) -> None:
@@ -105,6 +110,8 @@ class ProviderTurnEnd(BaseUserTurnStopStrategy):
             if self._in_turn:
                 self.speech.claimed = True
                 await self.trigger_user_turn_stopped()
+        elif isinstance(frame, TranscriptionFrame) and self._in_turn and self._owes_end:
+            self._claim()  # words that were kept until the bot had finished, and have begun the turn
         elif isinstance(frame, VADUserStoppedSpeakingFrame) and self._in_turn and self._owes_end:
             await self.trigger_user_turn_stopped()  # pipecat ends no turn while the VAD hears speech
         return ProcessFrameResult.CONTINUE

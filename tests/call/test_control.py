@@ -310,7 +310,6 @@ def test_a_clean_sound_that_is_asked_for_before_the_answer_is_asked_for_then(on:
 # ---------------------------------------------------------------------- keys
 
 
-@pytest.mark.speech_to_speech_fails("what is said comes from the model, and keys do not wait for it")
 def test_keys_are_pressed_behind_what_is_said_or_at_once_and_an_interruption_cuts_none_off() -> None:
     async def bot(call: Call) -> None:
         agent = await voice(call)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import LLMServiceMetadataFrame
+from pipecat.frames.frames import ErrorFrame, LLMServiceMetadataFrame
 from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.testing import (
@@ -395,3 +396,26 @@ def test_an_empty_answer_is_noticed_after_others_that_were_heard() -> None:
     assert [event.data["message"] for event in call.of("error")] == ["it answered nothing"] * 2, "asked again"
     assert recorded_apology_heard(call)
     assert (call.end_reason, call.end_detail) == (EndReason.ERROR, "llm: it answered nothing")
+
+
+class Closed(OpenAIRealtimeLLMService):
+    """Its second answer is a fatal error."""
+
+    answers = 0
+
+    async def _handle_evt_response_created(self, evt: Any) -> None:
+        await super()._handle_evt_response_created(evt)
+        self.answers += 1
+        if self.answers == 2:
+            error = ErrorFrame("the account is closed")
+            error.fatal = True
+            await self.push_error_frame(error)
+
+
+def test_a_fatal_error_is_heard_and_is_the_reason_of_the_end() -> None:
+    case = Case("A table for two.", texts=TWO)
+    case.make_service = lambda **_: Closed(api_key="none", base_url=case.server.url)  # type: ignore[method-assign]
+    call = case.call(Caller().say(PEOPLE).pause(8))
+    assert (call.end_reason, call.end_detail) == (EndReason.ERROR, "llm: the account is closed")
+    assert recorded_apology_heard(call)
+    assert texts(call, "bot") == [GREETING], "it answers no more"

@@ -286,7 +286,9 @@ class Fatal(ScriptedLLM):
         await self.push_error_frame(error)
 
 
-@pytest.mark.speech_to_speech_fails("the model answers once more before the fatal error ends the call")
+@pytest.mark.three_services(
+    "the LLM is one of the test's own; a model that speaks is in test_speech_to_speech.py"
+)
 def test_a_fatal_error_is_heard_and_is_the_reason_of_the_end() -> None:
     ends: list[CallEnd] = []
 

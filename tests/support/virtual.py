@@ -24,6 +24,7 @@ __all__ = [
     "longest_silence_s",
     "recorded_apology_heard",
     "spoken_s",
+    "spoken_with_pauses_s",
     "texts",
 ]
 
@@ -40,9 +41,20 @@ def texts(call: SimulatedCall, who: Literal["user", "bot"]) -> list[str]:
     return [str(event.data["text"]) for event in call.of(f"{who}_turn")]
 
 
+BETWEEN_WORDS_S = 0.1
+"""The longest silence between two words of a test's voice, in seconds."""
+
+
 def spoken_s(call: SimulatedCall) -> float:
     """Return how many seconds the bot was heard, without the pauses within its sounds."""
     return float(np.count_nonzero(np.abs(call.bot_audio.astype(np.int32)) > LOUD) / call.rate)
+
+
+def spoken_with_pauses_s(call: SimulatedCall) -> float:
+    """Return how many seconds the bot was heard, with the pauses between words: a voice may be silent there."""
+    loud = np.flatnonzero(np.abs(call.bot_audio.astype(np.int32)) > LOUD)
+    steps = np.diff(loud)
+    return float(np.sum(steps[steps <= BETWEEN_WORDS_S * call.rate]) / call.rate)
 
 
 def longest_silence_s(call: SimulatedCall) -> float:

@@ -290,6 +290,11 @@ class RealtimeRun:
             if self._wanted:
                 self._state.spawn(self._ask(), "realtime_ask")
 
+    @property
+    def has_to_say(self) -> bool:
+        """Whether the model is told to say something that is not all on its way to the caller yet."""
+        return self._answer.mark is not None or any(wanted.mark for wanted in self._wanted)
+
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far, with a note in it."""
         if note is None:

@@ -64,6 +64,7 @@ class SpokenAnswer:
         self._done = done
         self._open = False
         self._drops_until = float("-inf")  # what still comes of an answer that was cut off
+        self._ended = False  # a fatal error: nothing more is said
         self._passing = False  # an interruption of the pipeline goes through the service
         self._number = 0
         self._speaks = False  # audio of this answer has come
@@ -108,7 +109,7 @@ class SpokenAnswer:
 
     @property
     def _drops(self) -> bool:
-        return self._now() < self._drops_until
+        return self._ended or self._now() < self._drops_until
 
     @staticmethod
     def _now() -> float:
@@ -136,6 +137,7 @@ class SpokenAnswer:
                 case LLMFullResponseEndFrame() if self._open and self._empty and not self._late_end:
                     self._late_end = self._service.create_task(self._end_late(), "end of an empty answer")
                     return
+        self._ended = self._ended or (isinstance(frame, ErrorFrame) and frame.fatal)
         await self._pass_on(frame, direction)
         if isinstance(frame, ErrorFrame):
             await self._end_at_last()
