@@ -62,11 +62,10 @@ def test_a_recording_of_the_call_has_both_sides(tmp_path: Path) -> None:
 
             async with house(bot, records=True, record=True, data_folder=tmp_path) as place:
                 log = await place.call("booking/01-people.wav", "booking/03-yes.wav")
-                files: list[Path] = []
-                await eventually(lambda: files.extend(tmp_path.rglob("*.wav")) or files)
+                await eventually(lambda: list(tmp_path.rglob("*.wav")))
                 await eventually(lambda: place.ended())
         assert log.texts("bot") == [GREETING, "A table for two.", "Bye."]
-        pcm, rate = soundfile.read(files[0], dtype="int16", always_2d=True)
+        pcm, rate = soundfile.read(next(tmp_path.rglob("*.wav")), dtype="int16", always_2d=True)
         assert pcm.shape[1] == 2
         caller_s, bot_s = (np.count_nonzero(np.abs(pcm[:, side]) > 200) / rate for side in (0, 1))
         heard_s = np.count_nonzero(np.abs(log.heard) > 200) / log.rate
