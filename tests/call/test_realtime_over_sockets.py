@@ -13,7 +13,7 @@ from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.testing import OpenAIRealtimeServer, Replies, Transcripts
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.calls import eventually, house
+from tests.support.calls import CallLog, eventually, house
 from tests.support.realtime_calls import GREETING, LONG
 
 pytestmark = pytest.mark.realtime
@@ -65,11 +65,13 @@ def test_a_recording_of_the_call_has_both_sides(tmp_path: Path) -> None:
                 await eventually(lambda: list(tmp_path.rglob("*.wav")))
                 await eventually(lambda: place.ended())
         assert log.texts("bot") == [GREETING, "A table for two.", "Bye."]
-        pcm, rate = soundfile.read(next(tmp_path.rglob("*.wav")), dtype="int16", always_2d=True)
-        assert pcm.shape[1] == 2
-        caller_s, bot_s = (np.count_nonzero(np.abs(pcm[:, side]) > 200) / rate for side in (0, 1))
-        heard_s = np.count_nonzero(np.abs(log.heard) > 200) / log.rate
-        assert caller_s > 1.0, "what the caller said"
-        assert bot_s == pytest.approx(heard_s, rel=0.1), "what was heard of the model's own voice"
+        logs.append(log)
 
+    logs: list[CallLog] = []
     asyncio.run(scenario())
+    pcm, rate = soundfile.read(next(tmp_path.rglob("*.wav")), dtype="int16", always_2d=True)
+    assert pcm.shape[1] == 2
+    caller_s, bot_s = (np.count_nonzero(np.abs(pcm[:, side]) > 200) / rate for side in (0, 1))
+    heard_s = np.count_nonzero(np.abs(logs[0].heard) > 200) / logs[0].rate
+    assert caller_s > 1.0, "what the caller said"
+    assert bot_s == pytest.approx(heard_s, rel=0.1), "what was heard of the model's own voice"
