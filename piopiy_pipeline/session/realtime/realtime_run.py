@@ -45,16 +45,13 @@ __all__ = ["RealtimeRun"]
 
 WAITS_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 """So long before each attempt to open a lost session again, in seconds."""
-OPEN_S = 5.0
-"""How long one attempt may take, in seconds."""
+OPEN_S = 5.0  # how long one attempt may take, in seconds
 UNHEARD_S = 8.0
 """A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
 IN_VAIN = 3  # so many sessions in a row are opened that cannot be told the conversation
-CUT_S = 0.2
-"""How long the next answer waits for what was heard of the last one, in seconds: the playout has 0.1."""
+CUT_S = 0.2  # so long the next answer waits for what was heard of the last one, in seconds
 WORDS_BEHIND_CUT_S = 0.15
-"""What the bot was saying is in the conversation so long behind an interruption, in seconds: before the words that
-have cut it off."""
+"""So many seconds behind an interruption the conversation has what was heard: before the words that have cut it off."""
 
 
 @dataclass(frozen=True, slots=True)
