@@ -174,7 +174,7 @@ class SpeechAgent(CallFacade):
 
     async def _greet(self, _: object) -> None:
         assert self._greeting is not None
-        await self.call.say(self._greeting)
+        await self.call.say(self._greeting, to_the_end=True)
 
 
 def _chain_of(

@@ -438,7 +438,7 @@ class VoiceAgent(CallFacade):
 
     async def _greet(self, _: object) -> None:
         assert self._greeting is not None
-        await self.call.say(self._greeting)
+        await self.call.say(self._greeting, to_the_end=True)
 
     async def _answer_resumed(self, _: object) -> None:
         """Give the answer that the caller waits for, after another instance with this call was lost."""

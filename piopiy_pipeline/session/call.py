@@ -285,24 +285,24 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
 
     # ------------------------------------------------------------------ speaking
 
-    async def say(self, text: str, *, interruptible: bool = True) -> bool:
+    async def say(self, text: str, *, interruptible: bool = True, to_the_end: bool = False) -> bool:
         """Say `text` now, ahead of anything the model says later, and wait until it was heard.
 
         Args:
             text: What to say. It becomes part of the conversation that the model sees.
             interruptible: Whether the caller can cut it off.
+            to_the_end: Whether another instance says what is left of it, if this one is lost: for a greeting.
 
         Returns:
             True if the caller heard all of it. False if it was cut off, or the call ended.
 
         Raises:
             StageError: The pipeline has no TTS.
-            TypeError: `text` is no text.
             RuntimeError: The call is not answered yet.
         """
         run = self._answered_run()
         await self._state.pace.keep()
-        return await run.speaker.say(text, interruptible=interruptible)
+        return await run.speaker.say(text, interruptible=interruptible, to_the_end=to_the_end)
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model speak now, on the conversation so far: for example to open a call without a greeting.

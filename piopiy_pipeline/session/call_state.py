@@ -39,6 +39,8 @@ from piopiy_pipeline.session.collected_values import CollectedValues
 from piopiy_pipeline.session.events import CallError, CollectionEvent, Emitter
 from piopiy_pipeline.session.failure_recovery import FailureRecovery
 from piopiy_pipeline.session.held_turns import HeldTurns
+from piopiy_pipeline.session.promised_sentence import PART as SENTENCE
+from piopiy_pipeline.session.promised_sentence import PromisedSentence
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.utterances import PendingUtterances
 from piopiy_pipeline.session.voice_change import VoiceChange
@@ -148,6 +150,8 @@ class CallState:
             confirmed=self._confirmed,
             on_fault=self._unsaved,
         )
+        self.promised = PromisedSentence()
+        self.checkpoints.parts[SENTENCE] = self.promised.to_json
         self.collected = CollectedValues(self.checkpoints.kept_part("collected"))
         self.checkpoints.parts["collected"] = self.collected.to_json
 

@@ -16,6 +16,8 @@ from loguru import logger
 
 from piopiy_pipeline.compat.tool_permits import ToolPermit
 from piopiy_pipeline.session.live_events import bounded
+from piopiy_pipeline.session.promised_sentence import PART as SENTENCE
+from piopiy_pipeline.session.promised_sentence import rest_of
 from piopiy_pipeline.session.resumable_state import AskedEnd, ResumableState, UnsavedState
 from piopiy_pipeline.session.resumed_conversation import conversation_of, tool_calls_with_results
 from piopiy_pipeline.session.saves import Saves
@@ -89,8 +91,18 @@ class Checkpoints:
         now. None: nothing. `kept_part` has what the instance before has left.
         """
         self._unspoken = resumed is None or (resumed.unspoken and not resumed.heard)
-        self.conversation = None if resumed is None else [] if self._unspoken else conversation_of(resumed)
+        self.left_to_say = "" if resumed is None or self._unspoken else _left_to_say(resumed)
+        """What the caller has not heard of a prepared sentence that the instance before was saying."""
+        goes_on = bool(self.left_to_say)
+        self.conversation = (
+            None if resumed is None else [] if self._unspoken else conversation_of(resumed, goes_on=goes_on)
+        )
         """The conversation that this instance goes on with, empty if nobody has spoken yet; None in a new call."""
+        behind = self.conversation or []
+        if goes_on and resumed is not None and resumed.heard:
+            behind = behind[:-1]
+        self.owes_answer = bool(behind) and behind[-1].get("role") in ("user", "tool", "developer")
+        """Whether the model has to answer what the conversation ends with, but for a sentence that is gone on with."""
         self._call_id = call_id
         self._post = post
         self._author_state = author_state
@@ -302,3 +314,7 @@ class Checkpoints:
     def _send(self, state: ResumableState | None, number: int | None = None) -> None:
         if state is not None:
             self._post(Checkpoint(call_id=self._call_id, state=state.to_checkpoint(), number=number))
+
+
+def _left_to_say(resumed: ResumableState) -> str:
+    return rest_of(resumed.parts.get(SENTENCE), resumed.messages, resumed.heard)

@@ -139,7 +139,7 @@ class LedCall:
                 chain,
                 context,
                 known,
-                say=lambda text: None if self._run is None else self._run.speaker.say(text),
+                say=lambda text: None if self._run is None else self._run.speaker.say(text, to_the_end=True),
             )
 
     @property

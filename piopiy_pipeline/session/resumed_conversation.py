@@ -24,11 +24,11 @@ CUT_SHORT = (
 """What the model is told when the bot was cut off by a loss."""
 
 
-def conversation_of(resumed: ResumableState) -> list[dict[str, Any]]:
+def conversation_of(resumed: ResumableState, *, goes_on: bool = False) -> list[dict[str, Any]]:
     """Return the messages to go on with.
 
     Each tool call in them has a result, an unknown one perhaps; those that are to be run again are left out. The part
-    of the bot's turn that was heard comes last, with a note that it was cut off.
+    of the bot's turn that was heard comes last, with a note that it was cut off, unless the bot `goes_on` by itself.
     """
     repeated = {run.tool_call_id for run in resumed.tools if run.is_repeated}
     messages = [message for message in resumed.messages if not is_about(message, repeated)]
@@ -47,7 +47,8 @@ def conversation_of(resumed: ResumableState) -> list[dict[str, Any]]:
             messages[number] = {**message, "content": content}
     if resumed.heard:
         messages.append({"role": "assistant", "content": resumed.heard})
-        messages.append({"role": "developer", "content": CUT_SHORT})
+        if not goes_on:
+            messages.append({"role": "developer", "content": CUT_SHORT})
     return messages
 
 

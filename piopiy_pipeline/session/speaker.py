@@ -53,10 +53,13 @@ class Speaker:
         """Awaited before something is said that is no answer of the model."""
         self.realtime: RealtimeRun | None = None
         """Says everything, if the model speaks itself."""
+        self._rest: asyncio.Future[bool] | None = None
+        if state.checkpoints.left_to_say:
+            state.events.on("answered", self._answered)
         self._keys = asyncio.Lock()  # fair: keys go in the order in which they were pressed
 
     def say(
-        self, text: str, *, interruptible: bool = True, into_context: bool = True
+        self, text: str, *, interruptible: bool = True, into_context: bool = True, to_the_end: bool = False
     ) -> asyncio.Future[bool]:
         """Say `text` now, ahead of what the model says later.
 
@@ -64,6 +67,7 @@ class Speaker:
             text: What to say.
             interruptible: Whether the caller can cut it off.
             into_context: Whether the model sees it in the conversation.
+            to_the_end: Whether another instance says what is left of it, if this one is lost.
 
         Returns:
             A future that tells whether the text was heard in full.
@@ -81,7 +85,27 @@ class Speaker:
             heard.set_result(True)  # a model that is told to say nothing says something
         else:
             self.repeat(Utterance(well_formed(text), interruptible, into_context, heard))
+            if to_the_end:
+                self._state.promised.begin(text, heard)
+                self._state.checkpoints.part_changed()
         return heard
+
+    def _answered(self, _: object) -> None:
+        self.say_the_rest()
+
+    def say_the_rest(self) -> asyncio.Future[bool]:
+        """Say what is left of a sentence that the instance before was saying, once.
+
+        Returns:
+            A future that tells whether it was heard in full.
+        """
+        if self._rest is None:
+            if rest := self._state.checkpoints.left_to_say:
+                self._rest = self.say(rest, to_the_end=True)
+            else:
+                self._rest = asyncio.get_running_loop().create_future()
+                self._rest.set_result(True)
+        return self._rest
 
     async def say_behind(self, text: str, into_context: bool = True) -> asyncio.Future[bool]:
         """Say `text` behind what the model was asked for before. Return when it is on its way.

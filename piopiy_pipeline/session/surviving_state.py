@@ -61,9 +61,8 @@ class SurvivingState:
 
         False while a tool is run again: the model answers its result.
         """
-        if not self.resumed or self._state.checkpoints.journal.repeated:
-            return False
-        return self.resumed[-1].get("role") in ("user", "tool", "developer")
+        checkpoints = self._state.checkpoints
+        return checkpoints.owes_answer and not checkpoints.journal.repeated
 
     async def until_answered(self) -> None:
         """Return when the call is answered, or over."""

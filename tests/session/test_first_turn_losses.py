@@ -61,16 +61,17 @@ def test_a_bot_that_nobody_has_heard_greets_and_knows_that_the_call_was_answered
     assert begins.asked == []
 
 
-def test_a_greeting_that_was_begun_is_known_as_far_as_it_was_heard() -> None:
+def test_a_greeting_that_was_begun_is_known_as_far_as_it_was_heard_and_said_to_its_end() -> None:
     begins = Begins()
     call = begins.call(AgentLoss("answered", after_s=3))
     first, second = begins.resumed
     assert first is None
     assert second is not None
     roles = [message["role"] for message in second]
-    assert roles == ["system", "assistant", "developer"]
+    assert roles == ["system", "assistant"]
     heard = second[1]["content"]
     assert heard
     assert GREETING.startswith(heard)
     assert heard != GREETING
-    assert call.said == GOES_ON, call.timeline()
+    assert call.said == GREETING[len(heard) :].strip(), call.timeline()
+    assert begins.asked == []

@@ -50,6 +50,8 @@ class FlowMouth:
         say_behind: Says a text behind what the model was asked for; whether the conversation has it. Returns when it
             is on its way.
         say: Says a text now. Returns whether it was heard.
+        say_the_rest: Says what is left of a sentence that the instance before was saying, once. Returns whether it was
+            heard.
         respond: Has the model speak.
         hang_up: Ends the call when the caller has heard what is on its way.
         speech: How a model that speaks itself follows; None: the chain has a model of text.
@@ -57,6 +59,7 @@ class FlowMouth:
 
     say_behind: Callable[[str, bool], Awaitable[object]]
     say: Callable[[str], Awaitable[bool]]
+    say_the_rest: Callable[[], Awaitable[bool]]
     respond: Callable[[], Awaitable[None]]
     hang_up: Callable[[], None]
     speech: SpokenFlow | None = None
@@ -184,7 +187,13 @@ class CallFlow:
                 await self._manager.initialize(self.plan.nodes[str(kept["node"])])
                 if self._waiting is None:
                     return
-            if not state.checkpoints.journal.repeated and self._last_role() in _TO_ANSWER:
+            if state.checkpoints.journal.repeated:
+                return
+            left, greeting = state.checkpoints.left_to_say, _in_one_line(self._greeting or "")
+            greeted = bool(greeting) and (greeting.endswith(left) if left else self._last_text() == greeting)
+            if greeted:  # and the first node has not spoken yet
+                await self._greeted(self.plan.nodes[str(kept["node"])], self._mouth.say_the_rest())
+            elif self._last_role() in _TO_ANSWER or (left and state.checkpoints.owes_answer):
                 await self._mouth.respond()
         except Exception as error:  # noqa: BLE001  pipecat's and the author's: it is a failure of the call
             logger.opt(exception=error).error("the flow failed: {}", error_text(error))
@@ -196,14 +205,21 @@ class CallFlow:
         if not self._greeting:
             await self._manager.initialize(node)
             return
-        responds = node.get("respond_immediately", True)
         await self._manager.initialize({**node, "respond_immediately": False})
-        if await self._mouth.say(self._greeting) and responds and self._last_role() != "user":
+        await self._greeted(node, self._mouth.say(self._greeting))
+
+    async def _greeted(self, node: NodeConfig, heard: Awaitable[bool]) -> None:
+        """Have the model speak in the first node when the greeting was heard."""
+        if await heard and node.get("respond_immediately", True) and self._last_role() != "user":
             await self._mouth.respond()
 
     def _last_role(self) -> str:
         messages: list[Any] = self._context.get_messages()
         return str(messages[-1].get("role")) if messages else ""
+
+    def _last_text(self) -> str:
+        messages: list[Any] = self._context.get_messages()
+        return _in_one_line(str(messages[-1].get("content") or "")) if messages else ""
 
     # ------------------------------------------------------------------ nodes
 
@@ -353,6 +369,10 @@ class CallFlow:
     def _report(self, stage: str, message: str) -> None:
         self._state.report_live("error", {"stage": stage, "message": message[:500]})
         self._state.events.emit("error", CallError(stage, message))
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 _TO_ANSWER = ("user", "tool", "developer", "system")

@@ -72,7 +72,7 @@ class FlowSetup:
             )
 
         async def say(text: str) -> bool:
-            return await speaker.say(text)
+            return await speaker.say(text, to_the_end=True)
 
         speech = None
         if run is not None and run.changes is not None:
@@ -84,7 +84,7 @@ class FlowSetup:
             worker=worker,
             llm=models[0],
             sides=(user, assistant),
-            mouth=FlowMouth(speaker.say_behind, say, speaker.respond, hang_up, speech),
+            mouth=FlowMouth(speaker.say_behind, say, speaker.say_the_rest, speaker.respond, hang_up, speech),
             first_state=self.first_state,
             greeting=self.greeting,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
@@ -52,7 +53,7 @@ def hand_offs_of(
         wait_until_spoken=drain.wait_until_spoken,
         cut_off=worker.interrupt_and_settle,
         speaks=lambda: drain.is_heard or recovery.answer_open or utterances.pending,
-        say=speaker.say,
+        say=partial(speaker.say, to_the_end=True),
         respond=speaker.respond,
         follow=None if changes is None else changes.follow,
         until_said=None if realtime is None else realtime.until_said,

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.testing import AgentLoss
+from piopiy_pipeline.testing import AgentLoss, CallerLine, simulate
 from tests.support import flow_calls
-from tests.support.flow_calls import WAYS, walk, walked
+from tests.support.flow_calls import PROVIDERS, WAYS, booking_bot, walk, walked
 
 MOMENTS = [
     pytest.param(way, event, number, after_s, id=f"{way}-{event}-{number}-{after_s}")
@@ -39,6 +39,18 @@ def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_
     if way == "changes their mind":
         call.assert_said("The table is for 3")
         call.assert_said("Repeat the booking for 3 on Friday at seven")
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.6, 0.8, 0.95])
+def test_a_greeting_is_heard_to_its_end_and_the_first_node_speaks(after_s: float) -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.pause(15)
+
+    call = simulate(booking_bot, caller, providers=PROVIDERS, losses=[AgentLoss("answered", after_s)])
+    said = " ".join(str(event.data["text"]) for event in call.of("bot_turn"))
+    assert len(call.of("agent_lost")) == 1
+    assert said.count("Ask whether the caller wants to book a table or to change a booking.") == 1, said
+    assert ("day." in said) is (after_s != 0.6), "all of it was heard then, in a turn that was not over"
 
 
 def _slow(function: Any, runs: list[float]) -> Any:
