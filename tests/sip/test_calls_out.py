@@ -160,7 +160,7 @@ def test_who_cannot_or_may_not_be_called_is_said_at_once() -> None:
     async def story() -> None:
         async with desk(users={"alice": "secret", "bob": "secret"}) as here:
             for to, status, says in (
-                ("bob", 503, "no phone of 'bob' is registered"),
+                ("bob", 409, "no phone of 'bob' is registered"),
                 ("+4930123", 409, "numbers need a trunk"),
                 ("sip:alice@127.0.0.1", 422, "sip.allow_uris is off"),
                 ("the kitchen", 422, "neither a contact"),

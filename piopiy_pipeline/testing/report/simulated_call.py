@@ -10,17 +10,19 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import PARTS, LatencyParts
-from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 from piopiy_pipeline.testing.report.timeline import timeline_of
 from piopiy_pipeline.text import printable_line
+
+if TYPE_CHECKING:  # with it comes pipecat, which a call over a gateway does not need
+    from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 
 __all__ = ["PARTS", "Calls", "Event", "LatencyParts", "SimulatedCall", "TurnResult"]
 
