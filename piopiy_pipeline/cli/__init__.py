@@ -7,7 +7,9 @@ A verb imports heavy modules only when it runs, so that ``--help`` is there at o
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 import typer
@@ -65,11 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(plain_words(error.format_message()) or "see piopiy --help", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return 130
+        return _interrupted()
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stderr.close()
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _interrupted() -> int:
+    """Return the status of a program that was interrupted. If Python would wait for threads, it ends here."""
+    if any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
+    return 130
 
 
 def _fail(message: str, status: int) -> int:
