@@ -58,6 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    status = _run(arguments)
+    if arguments is None:
+        _leave_threads(status)
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         status = app(
             list(arguments) if arguments is not None else None, prog_name="piopiy", standalone_mode=False
@@ -67,20 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(plain_words(error.format_message()) or "see piopiy --help", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return _interrupted()
+        return 130
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stderr.close()
         return 1
     return status if isinstance(status, int) else 0
 
 
-def _interrupted() -> int:
-    """Return the status of a program that was interrupted. If Python would wait for threads, it ends here."""
+def _leave_threads(status: int) -> None:
+    """End this program at once if Python would wait for a thread that nobody stops any more, of an HTTP server."""
     if any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread()):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(130)
-    return 130
+        os._exit(status)
 
 
 def _fail(message: str, status: int) -> int:
