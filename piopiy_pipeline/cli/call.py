@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.errors import Failed
 from piopiy_pipeline.cli.options import (
     AgentOption,
     CallerKeyOption,
+    MetadataOption,
     RateOption,
     SentencesOption,
     UrlOption,
     choose_log_format,
+    given_metadata,
     require_rate,
     require_seconds,
 )
@@ -59,9 +60,7 @@ def call(
     to_number: Annotated[
         str | None, typer.Option("--to", metavar="NUMBER", help="The number dialled.")
     ] = None,
-    metadata: Annotated[
-        str | None, typer.Option(metavar="JSON", help="A JSON object, handed to the bot's callback.")
-    ] = None,
+    metadata: MetadataOption = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="The longest that the call may take.")
     ] = 300.0,
@@ -88,7 +87,7 @@ def call(
     require_seconds("--hangup-after", hangup_after, at_least=0.1)
     if interrupt is not None:
         require_seconds("--interrupt", interrupt, at_least=0)
-    context = _metadata(metadata)
+    context = given_metadata(metadata)
     choose_log_format(None)
     target = find_target(url, agent, key)
     gone = _gone(target)
@@ -142,15 +141,3 @@ def _gone(target: Target) -> Failed | None:
     except Failed as error:
         return error
     return None
-
-
-def _metadata(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"--metadata is no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
-    return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +14,10 @@ from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import (
     AgentOption,
     CallerKeyOption,
+    MetadataOption,
     UrlOption,
     choose_log_format,
+    given_metadata,
     require_bot,
 )
 from piopiy_pipeline.cli.target import Target, find_target, require_gateway
@@ -36,9 +37,7 @@ def chat(
         ),
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    metadata: Annotated[
-        str | None, typer.Option(metavar="JSON", help="A JSON object, handed to the bot's callback.")
-    ] = None,
+    metadata: MetadataOption = None,
     url: UrlOption = None,
     agent: AgentOption = None,
     key: CallerKeyOption = None,
@@ -50,8 +49,8 @@ def chat(
     keys, /quit ends, Ctrl-C stops an answer, and twice ends. Lines that are piped in are one turn each, sent when
     the bot has answered the one before. No model of sound is loaded.
 
-    Without a file, the agent of a gateway is chatted with, by a caller's key: that of `piopiy dev`, for example. Its
-    tools are not shown then.
+    Without a file, the agent of a gateway is chatted with, by a caller's key: that of `piopiy dev`, for example. Of its
+    tools is shown then what its author allows.
 
     The exit status is 0 when either side has ended the chat, 1 when it failed, 2 when something typed is wrong.
 
@@ -63,7 +62,7 @@ def chat(
 
       echo "When are you open?" | piopiy chat examples/front_desk.py --json
     """
-    given = _metadata(metadata)
+    given = given_metadata(metadata)
     choose_log_format(None)
     target: Target | None = None
     if bot is None:
@@ -127,15 +126,3 @@ def _advice(message: str) -> str:
         if word.endswith(("_API_KEY", "_TOKEN", "_SECRET")) and word.isupper():
             return f"{message}: set {word} in the environment, for example {word}=... piopiy chat BOT.py"
     return message
-
-
-def _metadata(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"--metadata is no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
-    return value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,10 +16,12 @@ __all__ = [
     "AgentOption",
     "CallerKeyOption",
     "LogFormatOption",
+    "MetadataOption",
     "RateOption",
     "SentencesOption",
     "UrlOption",
     "choose_log_format",
+    "given_metadata",
     "require_bot",
     "require_rate",
     "require_seconds",
@@ -31,6 +34,9 @@ AgentOption = Annotated[
 ]
 CallerKeyOption = Annotated[
     str | None, typer.Option(help="The caller's key. [PIOPIY_CALLER_KEY, or that of `piopiy dev`]")
+]
+MetadataOption = Annotated[
+    str | None, typer.Option(metavar="JSON", help="A JSON object, handed to the bot's callback.")
 ]
 RateOption = Annotated[
     int, typer.Option(metavar="HZ", help="16000, or 8000: as a telephone, G.711 both ways.")
@@ -64,6 +70,19 @@ def choose_log_format(given: str | None) -> None:
         )
     if given is not None:
         os.environ[LOG_FORMAT] = given
+
+
+def given_metadata(text: str | None) -> dict[str, Any] | None:
+    """Return what ``--metadata`` says, or raise `BadInput` if that is no JSON object. None: it was not given."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--metadata is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
+    return value
 
 
 def require_bot(bot: Path) -> None:

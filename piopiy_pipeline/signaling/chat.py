@@ -6,9 +6,18 @@ a client of Pipecat's SDKs understands them, too.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["CLIENT_READY", "INTERRUPT", "MAX_CHARACTERS", "refusal_of", "send_text", "words_of", "writing_of"]
+__all__ = [
+    "CLIENT_READY",
+    "INTERRUPT",
+    "MAX_CHARACTERS",
+    "refusal_of",
+    "send_text",
+    "tool_in",
+    "words_of",
+    "writing_of",
+]
 
 _LABEL = "rtvi-ai"
 MAX_CHARACTERS = 8000
@@ -52,3 +61,17 @@ def writing_of(message: dict[str, Any]) -> bool | None:
     if message.get("label") != _LABEL:
         return None
     return {"bot-llm-started": True, "bot-llm-stopped": False}.get(str(message.get("type")))
+
+
+def tool_in(message: dict[str, Any]) -> tuple[Literal["began", "over"], dict[str, Any]] | None:
+    """Return whether a tool has begun or is over, and what the bot's author lets a client know of it, if this message
+    says so.
+    """
+    if message.get("label") != _LABEL or not isinstance(data := message.get("data"), dict):
+        return None
+    match message.get("type"):
+        case "llm-function-call-in-progress":
+            return "began", data
+        case "llm-function-call-stopped":
+            return "over", data
+    return None

@@ -22,9 +22,12 @@ __all__ = [
     "ChatStart",
     "ChatStop",
     "ChatText",
+    "ChatTool",
+    "ChatToolResult",
     "ChatTurn",
     "ChatWords",
     "ChatWriting",
+    "SentByPerson",
     "parse_chat_event",
 ]
 
@@ -78,6 +81,25 @@ class ChatTurn(Message):
     interrupted: bool = False
 
 
+class ChatTool(Message):
+    """A tool has begun. Name and arguments are there as far as the bot's author tells clients of tools."""
+
+    event: Literal["tool"] = "tool"
+    id: str
+    name: str | None = None
+    arguments: dict[str, Any] | None = None
+
+
+class ChatToolResult(Message):
+    """A tool is over. Name and result are there as far as the bot's author tells clients of tools."""
+
+    event: Literal["tool_result"] = "tool_result"
+    id: str
+    name: str | None = None
+    result: Any = None
+    cancelled: bool = False
+
+
 class ChatRefused(Message):
     """A message of the person was not taken: it is empty, too long or unknown, or too many came. The chat goes on."""
 
@@ -85,11 +107,10 @@ class ChatRefused(Message):
     detail: str
 
 
-_ChatEvent = Annotated[
-    ChatStart | ChatText | ChatStop | Leave | Dtmf | DataMessage, Field(discriminator="event")
-]
+SentByPerson = ChatText | ChatStop | Leave | Dtmf | DataMessage
+"""What somebody who chats sends when the chat has begun."""
 
-parse_chat_event: Callable[[str | bytes], ChatStart | ChatText | ChatStop | Leave | Dtmf | DataMessage] = (
-    parser(_ChatEvent)
-)
+_ChatEvent = Annotated[ChatStart | SentByPerson, Field(discriminator="event")]
+
+parse_chat_event: Callable[[str | bytes], ChatStart | SentByPerson] = parser(_ChatEvent)
 """An event that somebody who chats has sent. Raises `ProtocolError`."""

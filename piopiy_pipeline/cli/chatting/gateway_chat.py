@@ -116,6 +116,13 @@ class GatewayChat:
                     case "turn" if event["role"] == "bot":
                         turn = {"text": event["text"], "interrupted": event["interrupted"]}
                         loop.call_later(BEHIND_S, conversation.on_event, "bot_turn", turn)
+                    case "tool":
+                        used = {"number": event["id"], "name": event["name"] or "a tool"}
+                        conversation.on_event("tool", used | {"arguments": event["arguments"] or {}})
+                    case "tool_result":
+                        result = event["result"] or ("cancelled" if event["cancelled"] else "done")
+                        used = {"number": event["id"], "name": event["name"] or "a tool", "result": result}
+                        conversation.on_event("tool_result", used)
                     case "refused":
                         conversation.on_event("error", {"stage": "chat", "message": event["detail"]})
                     case "fault":

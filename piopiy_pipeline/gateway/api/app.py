@@ -16,10 +16,11 @@ from starlette.staticfiles import StaticFiles
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.api import calls, carriers, cluster, control, metrics, phones, transfers
+from piopiy_pipeline.gateway.api import calls, carriers, chats, cluster, control, metrics, phones, transfers
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
+from piopiy_pipeline.gateway.api.kept_chat import ChatShelf
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.api.relay import ApiRelay
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits
@@ -32,7 +33,7 @@ WEB = Path(__file__).parents[1] / "web"
 
 _PUBLISHED_NAMES = {"CandidatesAdded": "Added", "KeysOrder": "Keys", "StartedSession": "Session"}
 """Models whose classes have other names than their schemas, which clients may have been generated from."""
-_WEBSOCKETS = ("/agent", "/call/", "/media/", "/carrier/", "/api/events")
+_WEBSOCKETS = ("/agent", "/call/", "/chat/", "/media/", "/carrier/", "/api/events")
 _SUMMARY = "Calls of voice agents: begun, watched, controlled, looked up, and their recordings."
 _EVENTS = """\
 A WebSocket: what happens to calls, while it happens. The client's first message is a `WatchKey`, within 5
@@ -55,9 +56,11 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.state.transfers = transfers.TransferLog(deps.switchboard.event_bus.wall)
     deps.switchboard.event_bus.subscribe(app.state.transfers.on_event)
     app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute, deps.records)
+    app.state.chats = ChatShelf()
     app.include_router(clients.router)
     app.include_router(calls.router)
     app.include_router(control.router)
+    app.include_router(chats.router)
     app.include_router(transfers.router)
     app.include_router(phones.router)
     app.include_router(cluster.router)

@@ -7,31 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
-from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyBusy, KeyReused
 from piopiy_pipeline.gateway.api.models import (
     AppMessage,
     CallOrder,
     KeysOrder,
     Switch,
 )
-from piopiy_pipeline.gateway.api.place_wait import wait_for_place
+from piopiy_pipeline.gateway.api.placed_once import OrderKey, placed_once
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import Switchable
-from piopiy_pipeline.text import counted
 
 __all__ = ["MESSAGE_LIMIT", "router"]
 
@@ -60,66 +54,12 @@ _ON = Switch()
     ),
 )
 async def place_call(
-    deps: Deps,
-    request: Request,
-    response: Response,
-    order: CallOrder,
-    idempotency_key: Annotated[
-        str | None,
-        Header(min_length=1, max_length=255, description="The same key and body dial once in 24 hours."),
-    ] = None,
+    deps: Deps, request: Request, response: Response, order: CallOrder, idempotency_key: OrderKey = None
 ) -> CallRecord:
     """Dial a number, and connect an agent with the person who picks up. The answer comes while it rings."""
-    idempotency = cast(IdempotencyStore, request.app.state.idempotency)
-    operator = deps.access.who(request.headers.get)
-    now = asyncio.get_running_loop().time()
-    if idempotency_key is None:
-        with _counted(deps, idempotency, operator, order):
-            await wait_for_place(deps.switchboard, order.agent_id)
-            return _dial(deps, order, str(uuid.uuid4()))
-    try:
-        with idempotency.claim(operator, idempotency_key):
-            known = idempotency.answer(operator, idempotency_key, order, now)
-            known = known or await idempotency.saved_answer(operator, idempotency_key, order)
-            if known is not None:
-                response.headers["Idempotent-Replayed"] = "true"
-                return known
-            with _counted(deps, idempotency, operator, order):
-                await wait_for_place(deps.switchboard, order.agent_id)
-                call_id = str(uuid.uuid4())
-                async with idempotency.saved(operator, idempotency_key, order, call_id):
-                    record = _dial(deps, order, call_id)
-            idempotency.keep(operator, idempotency_key, order, record, now)
-            return record
-    except KeyReused:
-        raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
-    except KeyBusy as error:
-        raise ApiError(409, f"Idempotency-Key: {error}") from None
-
-
-@contextmanager
-def _counted(
-    deps: ApiDependencies, idempotency: IdempotencyStore, operator: str, order: CallOrder
-) -> Iterator[None]:
-    """Count a call that is dialled within this block; after an exception nobody was, and it does not count.
-
-    Raises:
-        ApiError: There is no such agent, or this operator has dialled too much.
-    """
-    if order.agent_id not in deps.config.agents:
-        raise ApiError(404, f"this gateway has no agent {order.agent_id!r}")
-    now = asyncio.get_running_loop().time()
-    if wait_s := idempotency.wait_s(operator, now):
-        raise ApiError(
-            429,
-            f"dials_per_minute: {counted(idempotency.per_minute, 'call was', 'calls were')} dialled in the last minute",
-            {"Retry-After": str(math.ceil(wait_s))},
-        )
-    try:
-        yield
-    except BaseException:
-        idempotency.take_back(operator, now)
-        raise
+    return await placed_once(
+        deps, request, response, order, idempotency_key, lambda call_id: _dial(deps, order, call_id)
+    )
 
 
 def _dial(deps: ApiDependencies, order: CallOrder, call_id: str) -> CallRecord:

@@ -1,4 +1,4 @@
-"""Idempotency of outbound calls over HTTP, and the limit of calls a minute for each API key.
+"""Idempotency of calls and chats that are begun over HTTP, and the limit of them a minute for each API key.
 
 A client that gets no answer sends its order again with the same ``Idempotency-Key``, and gets the answer of the
 first time. Answers are kept in memory, within limits, and as saved items in the database of the records: the key
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.api.models import CallOrder
+from piopiy_pipeline.gateway.api.models import CallOrder, ChatOrder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.models import CallRecord, RecordsUnavailable
 
@@ -86,7 +86,7 @@ class IdempotencyStore:
         with suppress(ValueError):
             self._dialled[operator].remove(at)
 
-    def answer(self, operator: str, key: str, order: CallOrder, now: float) -> CallRecord | None:
+    def answer(self, operator: str, key: str, order: CallOrder | ChatOrder, now: float) -> CallRecord | None:
         """Return the answer that this order got before, or None.
 
         Raises:
@@ -101,7 +101,9 @@ class IdempotencyStore:
             raise KeyReused
         return kept.record
 
-    def keep(self, operator: str, key: str, order: CallOrder, record: CallRecord, now: float) -> None:
+    def keep(
+        self, operator: str, key: str, order: CallOrder | ChatOrder, record: CallRecord, now: float
+    ) -> None:
         """Keep the answer to a request.
 
         Args:
@@ -115,7 +117,7 @@ class IdempotencyStore:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
 
-    async def saved_answer(self, operator: str, key: str, order: CallOrder) -> CallRecord | None:
+    async def saved_answer(self, operator: str, key: str, order: CallOrder | ChatOrder) -> CallRecord | None:
         """Return the answer that this order got from a gateway that was killed since, or from another one on the
         same database. None: it got none, or the database does not answer.
 
@@ -155,7 +157,9 @@ class IdempotencyStore:
             self._under_way.discard((operator, key))
 
     @asynccontextmanager
-    async def saved(self, operator: str, key: str, order: CallOrder, call_id: str) -> AsyncIterator[None]:
+    async def saved(
+        self, operator: str, key: str, order: CallOrder | ChatOrder, call_id: str
+    ) -> AsyncIterator[None]:
         """Save the key, and then let the order be dialled, as the call `call_id`. After an exception it may be dialled
         again.
         """
@@ -178,7 +182,7 @@ def _name(operator: str, key: str) -> str:
     return hashlib.sha256(f"{operator}\0{key}".encode()).hexdigest()
 
 
-def _fingerprint(order: CallOrder) -> bytes:
+def _fingerprint(order: CallOrder | ChatOrder) -> bytes:
     """Return a hash that is the same for the same order, in whatever order its JSON has the keys."""
     text = json.dumps(order.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).digest()

@@ -20,6 +20,8 @@ __all__ = [
     "AgentSummary",
     "AppMessage",
     "CallOrder",
+    "ChatOrder",
+    "ChatTaken",
     "HangupOrder",
     "Hello",
     "KeysOrder",
@@ -116,6 +118,26 @@ class CallOrder(Model):
     """Whether to record the call. None: as the gateway's configuration says."""
     clean_sound: CleanSound | None = None
     """What is taken out of the caller's audio. None: as the gateway's configuration says."""
+
+
+class ChatOrder(Model):
+    """A request to begin a text chat: with which agent, and who chats."""
+
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    from_number: Annotated[Destination | None, Field(alias="from")] = None
+    """Who chats: the bot's `from_number`."""
+    to: Destination | None = None
+    """The bot's `to_number`. None: the agent's id."""
+    metadata: dict[str, Any] | None = None
+    """For the bot."""
+    max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The longest the chat may last from its answer, in seconds. The gateway's own limit holds too."""
+
+
+class ChatTaken(Model):
+    """A message was taken. What comes of it are the events behind the one of the number `after`."""
+
+    after: int
 
 
 class TransferOrder(Model):

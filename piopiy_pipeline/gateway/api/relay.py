@@ -36,8 +36,8 @@ WAY_S = 0.5
 MOST_WAITING = 256
 """So many requests wait for other gateways at a time."""
 
-_CALLS = "/api/calls/"
-_PATHS = ("/api/calls", "/api/agents", "/api/phones", "/api/cluster", "/api/drain")
+_CALLS = ("/api/calls/", "/api/chats/")
+_PATHS = ("/api/calls", "/api/chats", "/api/agents", "/api/phones", "/api/cluster", "/api/drain")
 _ASKED = ("content-type", "idempotency-key")
 _ANSWERED = ("content-type", "idempotent-replayed", "retry-after")
 
@@ -103,7 +103,7 @@ class ApiRelay:
         assert self.cluster is not None
         if not path.startswith(_CALLS):
             return None
-        call_id = unquote(path.removeprefix(_CALLS).partition("/")[0])
+        call_id = unquote(path.removeprefix(_CALLS[0]).removeprefix(_CALLS[1]).partition("/")[0])
         if not call_id or len(call_id) > 128 or self.has(call_id):
             return None
         known = self.cluster.calls.elsewhere.where(call_id)
@@ -191,6 +191,9 @@ class ApiRelay:
             text = (
                 f"recordings do not travel: this one is at gateway {self.cluster.name!r}, {self.cluster.url}"
             )
+            return _problem(409, text)
+        if request.path.startswith("/api/chats/") and request.path.endswith("/events"):
+            text = f"a chat is read at its own gateway: that is {self.cluster.name!r}, {self.cluster.url}"
             return _problem(409, text)
         try:
             async with asyncio.timeout(request.deadline_ms / 1000):

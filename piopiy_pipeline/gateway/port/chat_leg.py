@@ -6,20 +6,21 @@ the agent as messages of the caller's application, in the protocol that browser 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
-from piopiy_pipeline.gateway.core.leg import Leg, LegListener, TransferDone
-from piopiy_pipeline.signaling.caller import Answered, Leave, LegEnded, LegFault, Ringing
+from piopiy_pipeline.gateway.core.leg import TransferDone
+from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, LegConnection, SocketLeg
+from piopiy_pipeline.signaling.caller import Answered, Leave, LegEnded
 from piopiy_pipeline.signaling.chat import (
     CLIENT_READY,
     INTERRUPT,
     refusal_of,
     send_text,
+    tool_in,
     words_of,
     writing_of,
 )
@@ -28,28 +29,25 @@ from piopiy_pipeline.signaling.chat_events import (
     ChatStart,
     ChatStop,
     ChatText,
+    ChatTool,
+    ChatToolResult,
     ChatTurn,
     ChatWords,
     ChatWriting,
+    SentByPerson,
     parse_chat_event,
 )
 from piopiy_pipeline.signaling.messages import (
     ConversationEvent,
     DataMessage,
     Dtmf,
-    Message,
     ProtocolError,
     Transfer,
-    dump,
 )
-from piopiy_pipeline.signaling.websocket import DirectServerConnection
 from piopiy_pipeline.token_bucket import TokenBucket
 
-__all__ = ["NO_LINE", "ChatLeg"]
+__all__ = ["NO_LINE", "ChatLeg", "MessageNotTaken"]
 
-START_S = 5.0
-"""How long somebody may take from the connection to `ChatStart`."""
-MAX_MESSAGE_BYTES = 64 << 10
 MESSAGES_PER_S = 5
 """Messages of one chat in the long run, twice as many at once. What is more is refused."""
 FLOOD_PER_S = 50
@@ -60,39 +58,48 @@ NO_LINE = "a text chat has no line that could be put through"
 _SPOKE = {"user_turn": "user", "bot_turn": "bot"}
 
 
-class ChatLeg(Leg):
-    """The leg of one connection on ``/chat/{agent_id}``.
+class MessageNotTaken(Exception):
+    """A message of the person is not taken, and the chat goes on.
+
+    Attributes:
+        too_many: Whether it would be taken a moment later.
+    """
+
+    def __init__(self, text: str, *, too_many: bool = False) -> None:
+        super().__init__(text)
+        self.too_many = too_many
+
+
+class ChatLeg(SocketLeg):
+    """The leg of one chat: of a connection on ``/chat/{agent_id}``, or of one that was begun with ``POST /api/chats``.
 
     Args:
-        connection: The WebSocket.
+        connection: The WebSocket, or what is in its place.
         place: Called once with the leg and the first message. It attaches a listener, or raises `ProtocolError` for a
-            token that is not good.
+            token that is not good. None: it is known already who chats, and there is no such message.
     """
 
     kind: CallKind = "text"
 
     def __init__(
-        self, connection: DirectServerConnection, *, place: Callable[[ChatLeg, ChatStart], None]
+        self, connection: LegConnection, *, place: Callable[[ChatLeg, ChatStart], None] | None
     ) -> None:
-        self.rate = 16000
-        self._connection = connection
+        super().__init__(connection)
         self._place = place
-        self._loop = asyncio.get_running_loop()
-        self._listener: LegListener | None = None
         self._flood = TokenBucket(FLOOD_PER_S, self._loop.time())
         self._texts = TokenBucket(MESSAGES_PER_S, self._loop.time())
         self._number = 0
-        self._started = self._answered = self._ended = False
-        self._timer = self._loop.call_later(START_S, self._no_start)
+        if place is None:
+            self._started = True
+            self._idle_again()
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
     # ------------------------------------------------------------------ the call's side
 
-    def attach(self, listener: LegListener) -> None:
-        self._listener = listener
-
-    def ring(self, call_id: str) -> None:
-        self._post(Ringing(call_id=call_id))
+    @property
+    def answered(self) -> bool:
+        """Whether the bot has answered."""
+        return self._answered
 
     def answer(self) -> None:
         if self._answered:
@@ -116,9 +123,6 @@ class ChatLeg(Leg):
             }
             self._post(ChatTurn.model_validate(turn))
 
-    def dtmf(self, digits: str) -> None:
-        self._post(Dtmf(digits=digits))
-
     def transfer(
         self,
         request: Transfer,
@@ -138,6 +142,8 @@ class ChatLeg(Leg):
             self._post(ChatRefused(detail=detail))
         elif (writing := writing_of(data)) is not None:
             self._post(ChatWriting(on=writing))
+        elif (tool := tool_in(data)) is not None:
+            self._post(_told_of_tool(*tool))
         elif data.get("label") is None:  # of the bot's author
             self._post(DataMessage(data=data))
 
@@ -162,9 +168,9 @@ class ChatLeg(Leg):
                 else:
                     self._post(ChatRefused(detail=str(error)))
 
-    def _on_event(self, event: ChatStart | ChatText | ChatStop | Leave | Dtmf | DataMessage) -> None:
+    def _on_event(self, event: ChatStart | SentByPerson) -> None:
         if isinstance(event, ChatStart):
-            if self._started:
+            if self._started or self._place is None:
                 raise ProtocolError("start: this chat has started already")
             self._started = True
             self._idle_again()
@@ -172,16 +178,29 @@ class ChatLeg(Leg):
             return
         if self._listener is None:
             raise ProtocolError(f"{event.event} before start: send start first")
+        try:
+            self.take(event)
+        except MessageNotTaken as refused:
+            self._post(ChatRefused(detail=str(refused)))
+
+    def take(self, event: SentByPerson) -> None:
+        """Take what the person sends.
+
+        Raises:
+            MessageNotTaken: It is not taken, and the text says why.
+        """
+        if self._listener is None:
+            raise MessageNotTaken("the chat is over")
         if isinstance(event, Leave):
             self._hang_up("")
             return
         self._idle_again()
         if not self._answered:
-            self._post(ChatRefused(detail="the bot has not answered yet"))
-        elif isinstance(event, ChatStop):
+            raise MessageNotTaken("the bot has not answered yet")
+        if isinstance(event, ChatStop):
             self._tell(dict(INTERRUPT))
         elif not self._texts.take(self._loop.time()):
-            self._post(ChatRefused(detail=f"more than {MESSAGES_PER_S} messages a second"))
+            raise MessageNotTaken(f"more than {MESSAGES_PER_S} messages a second", too_many=True)
         elif isinstance(event, ChatText):
             self._number += 1
             self._tell(send_text(event.text, str(self._number)))
@@ -202,32 +221,13 @@ class ChatLeg(Leg):
         if not self._ended:
             self._timer = self._loop.call_later(IDLE_S, self._hang_up, f"nobody wrote for {IDLE_S:g} s")
 
-    def _no_start(self) -> None:
-        self._fault(f"no start within {START_S:g} s")
 
-    def _fault(self, detail: str) -> None:
-        self._post(LegFault(detail=detail))
-        self._finish(CloseCode.POLICY_VIOLATION, detail[:100])
-        self._tell_hangup(f"the caller broke the protocol: {detail}")
-
-    def _on_close(self) -> None:
-        self._finish(CloseCode.NORMAL_CLOSURE, "")
-        self._tell_hangup("")
-
-    def _hang_up(self, detail: str) -> None:
-        self._tell_hangup(detail)
-        self._finish(CloseCode.NORMAL_CLOSURE, detail[:100])
-
-    def _tell_hangup(self, detail: str) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.caller_hangup(self._loop.time(), detail)
-
-    def _finish(self, code: CloseCode, why: str) -> None:
-        self._ended = True
-        self._timer.cancel()
-        self._connection.finish(code, why)
-
-    def _post(self, message: Message) -> None:
-        if not self._ended:
-            self._connection.post_text(dump(message))
+def _told_of_tool(what: str, data: dict[str, Any]) -> ChatTool | ChatToolResult:
+    call, name = str(data.get("tool_call_id", "")), data.get("function_name")
+    known = None if name is None else str(name)
+    if what == "began":
+        arguments = data.get("arguments")
+        return ChatTool(id=call, name=known, arguments=arguments if isinstance(arguments, dict) else None)
+    return ChatToolResult(
+        id=call, name=known, result=data.get("result"), cancelled=bool(data.get("cancelled"))
+    )

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, SocketLeg
 from piopiy_pipeline.signaling.caller import (
     Answered,
     CallStart,
     Conversation,
     Leave,
     LegEnded,
-    LegFault,
-    Ringing,
     parse_caller_event,
 )
 from piopiy_pipeline.signaling.messages import (
     ConversationEvent,
     DataMessage,
     Dtmf,
-    Message,
     ProtocolError,
-    dump,
 )
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["StreamLeg"]
 
-START_S = 5.0
-"""How long a caller may take from the connection to `CallStart`."""
-MAX_MESSAGE_BYTES = 64 << 10
 EVENTS_PER_S = 50
 BUFFER_S = 1.0
 """Seconds of audio that may wait for a caller's connection. Further frames are dropped."""
@@ -44,15 +35,14 @@ STUCK_S = 10.0
 """A caller whose connection took nothing for this long is gone."""
 
 
-class StreamLeg(Leg):
+class StreamLeg(SocketLeg):
     """The leg of one connection on ``/call/{agent_id}``.
 
     Args:
         connection: The WebSocket.
         place: Called once with the leg and the caller's first message. It attaches a listener.
-        may_watch: Whether the caller is told of the conversation, if it asks for that, and of the detail of
-            an
-            end. Otherwise it learns only the reason of the end.
+        may_watch: Whether the caller is told of the conversation, if it asks for that, and of the detail of an end.
+            Otherwise it learns only the reason of the end.
     """
 
     kind: CallKind = "stream"
@@ -64,20 +54,14 @@ class StreamLeg(Leg):
         place: Callable[[StreamLeg, CallStart], object],
         may_watch: bool = False,
     ) -> None:
-        self.rate = 16000
+        super().__init__(connection)
         self._connection = connection
         self._place = place
-        self._loop = asyncio.get_running_loop()
-        self._listener: LegListener | None = None
         self._rate = TokenBucket(EVENTS_PER_S, self._loop.time())
-        self._started = False
-        self._answered = False
         self._may_watch = may_watch
         self._wants_conversation = False
-        self._ended = False
         self._dropped = 0
         self._stuck_since: float | None = None
-        self._start_timer = self._loop.call_later(START_S, self._no_start)
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
     def call_info(self, agent_id: str, start: CallStart) -> CallInfo:
@@ -97,12 +81,6 @@ class StreamLeg(Leg):
     def frames_dropped(self) -> int:
         return self._dropped
 
-    def attach(self, listener: LegListener) -> None:
-        self._listener = listener
-
-    def ring(self, call_id: str) -> None:
-        self._post(Ringing(call_id=call_id))
-
     def answer(self) -> None:
         self._answered = True
         self._post(Answered())
@@ -121,12 +99,6 @@ class StreamLeg(Leg):
     def conversation(self, event: ConversationEvent) -> None:
         if self._wants_conversation:
             self._post(Conversation(at=event.at, name=event.event, data=event.data))
-
-    def dtmf(self, digits: str) -> None:
-        self._post(Dtmf(digits=digits))
-
-    def data(self, data: dict[str, Any]) -> None:
-        self._post(DataMessage(data=data))
 
     def end(self, reason: EndReason, detail: str) -> None:
         if not self._ended:
@@ -152,7 +124,7 @@ class StreamLeg(Leg):
             if self._started:
                 raise ProtocolError("start: this call has started already")
             self._started = True
-            self._start_timer.cancel()
+            self._timer.cancel()
             self.rate, self._wants_conversation = event.rate, event.watch and self._may_watch
             self._connection.binary_limit_bytes = int(BUFFER_S * event.rate) * 2
             self._place(self, event)
@@ -172,34 +144,3 @@ class StreamLeg(Leg):
             self._fault(f"audio of {len(pcm)} bytes: whole 16-bit samples, {MAX_MESSAGE_BYTES} bytes at most")
         elif self._answered:
             self._listener.caller_audio(pcm)
-
-    def _no_start(self) -> None:
-        self._fault(f"no start within {START_S:g} s")
-
-    def _fault(self, detail: str) -> None:
-        self._post(LegFault(detail=detail))
-        self._finish(CloseCode.POLICY_VIOLATION, detail)
-        self._tell_hangup(f"the caller broke the protocol: {detail}")
-
-    def _on_close(self) -> None:
-        self._finish(CloseCode.NORMAL_CLOSURE, "")
-        self._tell_hangup("")
-
-    def _hang_up(self, detail: str) -> None:
-        """Tell the listener that the caller hung up. It ends the call, which ends this leg."""
-        self._tell_hangup(detail)
-        self._finish(CloseCode.NORMAL_CLOSURE, detail)
-
-    def _tell_hangup(self, detail: str) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.caller_hangup(self._loop.time(), detail)
-
-    def _finish(self, code: CloseCode, why: str) -> None:
-        self._ended = True
-        self._start_timer.cancel()
-        self._connection.finish(code, why)
-
-    def _post(self, message: Message) -> None:
-        if not self._ended:
-            self._connection.post_text(dump(message))

@@ -8,6 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.port import socket_leg
 from piopiy_pipeline.gateway.port import stream_leg as stream
 from tests.support.gateway_peers import AGENT_ID, CALLER_KEY, Peer, agent, bearer, caller, config, until
 
@@ -41,7 +42,7 @@ def test_a_caller_that_begins_with_anything_but_a_start_is_told_what_is_wrong(
 
 
 def test_a_caller_that_does_not_start_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "START_S", 0.05)
+    monkeypatch.setattr(socket_leg, "START_S", 0.05)
 
     async def story() -> None:
         async with (

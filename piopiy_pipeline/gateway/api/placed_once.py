@@ -1,0 +1,102 @@
+"""`placed_once`: an order of an operator is placed once for each ``Idempotency-Key``, within the limit a minute.
+
+Calls and chats are ordered alike. Tested in ``tests/gateway/api/test_control.py`` and ``test_chats.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, cast
+
+from fastapi import Header, Request, Response
+
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
+from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyBusy, KeyReused
+from piopiy_pipeline.gateway.api.models import CallOrder, ChatOrder
+from piopiy_pipeline.gateway.api.place_wait import wait_for_place
+from piopiy_pipeline.gateway.records.models import CallRecord
+from piopiy_pipeline.text import counted
+
+__all__ = ["OrderKey", "placed_once"]
+
+OrderKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="The same key and body dial once in 24 hours."),
+]
+
+
+async def placed_once(
+    deps: ApiDependencies,
+    request: Request,
+    response: Response,
+    order: CallOrder | ChatOrder,
+    key: str | None,
+    place: Callable[[str], CallRecord],
+) -> CallRecord:
+    """Place an order when an instance of its agent is free, or repeat the answer that its key got before.
+
+    Args:
+        deps: The objects of the gateway.
+        request: The operator's request.
+        response: Its answer: it says whether it is repeated.
+        order: What is ordered.
+        key: The idempotency key.
+        place: Places it under this call id. It raises `ApiError` if that cannot be.
+
+    Raises:
+        ApiError: There is no such agent, it is refused, or the key is another order's.
+    """
+    idempotency = cast(IdempotencyStore, request.app.state.idempotency)
+    operator = deps.access.who(request.headers.get)
+    now = asyncio.get_running_loop().time()
+    if key is None:
+        with _counted(deps, idempotency, operator, order):
+            await wait_for_place(deps.switchboard, order.agent_id)
+            return place(str(uuid.uuid4()))
+    try:
+        with idempotency.claim(operator, key):
+            known = idempotency.answer(operator, key, order, now)
+            known = known or await idempotency.saved_answer(operator, key, order)
+            if known is not None:
+                response.headers["Idempotent-Replayed"] = "true"
+                return known
+            with _counted(deps, idempotency, operator, order):
+                await wait_for_place(deps.switchboard, order.agent_id)
+                call_id = str(uuid.uuid4())
+                async with idempotency.saved(operator, key, order, call_id):
+                    record = place(call_id)
+            idempotency.keep(operator, key, order, record, now)
+            return record
+    except KeyReused:
+        raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
+    except KeyBusy as error:
+        raise ApiError(409, f"Idempotency-Key: {error}") from None
+
+
+@contextmanager
+def _counted(
+    deps: ApiDependencies, idempotency: IdempotencyStore, operator: str, order: CallOrder | ChatOrder
+) -> Iterator[None]:
+    """Count an order that is placed within this block; after an exception nothing was, and it does not count.
+
+    Raises:
+        ApiError: There is no such agent, or this operator has placed too much.
+    """
+    if order.agent_id not in deps.config.agents:
+        raise ApiError(404, f"this gateway has no agent {order.agent_id!r}")
+    now = asyncio.get_running_loop().time()
+    if wait_s := idempotency.wait_s(operator, now):
+        raise ApiError(
+            429,
+            f"dials_per_minute: {counted(idempotency.per_minute, 'call was', 'calls were')} dialled in the last minute",
+            {"Retry-After": str(math.ceil(wait_s))},
+        )
+    try:
+        yield
+    except BaseException:
+        idempotency.take_back(operator, now)
+        raise
