@@ -33,7 +33,7 @@ async def ours(workers: int) -> None:
     from piopiy_pipeline.gateway import Gateway, GatewayConfig
     from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
     from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer
-    from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+    from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
     loop = asyncio.get_running_loop()
     config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, webrtc_workers=0, offer_ms=5000)
@@ -52,7 +52,7 @@ async def ours(workers: int) -> None:
             async def answer(sdp: str) -> str:
                 return (await calls.offer(BrowserOffer(sdp=sdp), claims)).sdp
 
-            pids = {"gateway": [os.getpid()], "workers": [worker.pid for worker in calls.workers]}
+            pids = {"gateway": [os.getpid()], "workers": [worker.pid for worker in calls.processes]}
             await serve(answer, {"url": gateway.url, "pids": pids})
         finally:
             await calls.close()

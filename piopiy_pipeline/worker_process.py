@@ -2,7 +2,7 @@
 
 `multiprocessing` is not used, because its children import the author's main script again, which in the
 ten-line style would start a second agent. What the two sides do with a worker differs: `services.workers`
-sends requests and starts a worker again at the next request; `gateway.webrtc.worker_supervisor` streams audio,
+sends requests and starts a worker again at the next request; `gateway.leg_processes` streams audio,
 watches its worker, and starts it again by itself. So they share no more than this.
 """
 

@@ -1,7 +1,7 @@
 """Worker processes are started without the author's folder, and end in bounded time.
 
 What the two kinds of workers do beyond that is tested in ``tests/services/workers/test_worker_processes.py`` and
-``tests/gateway/webrtc/test_worker_supervisor.py``.
+``tests/gateway/leg_processes/test_leg_supervisor.py``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def test_a_process_that_does_not_end_by_itself_is_killed() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("module", [MODULE, "piopiy_pipeline.gateway.webrtc.worker"])
+@pytest.mark.parametrize("module", [MODULE, "piopiy_pipeline.gateway.webrtc.peer_program"])
 def test_a_signal_that_reaches_all_processes_is_left_to_the_parent(
     module: str, number: signal.Signals
 ) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.config import CarriersConfig
     from piopiy_pipeline.gateway.cluster.cluster import Cluster
     from piopiy_pipeline.gateway.webhooks.sender import Webhooks
-    from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+    from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
 __all__ = ["GatewayServices", "PlaceCall", "make_carriers"]
 
@@ -249,7 +249,7 @@ def _webhooks(config: GatewayConfig, wall: Callable[[], float], records: Records
 
 def _browser_calls(config: GatewayConfig, place: PlaceCall) -> WebRtcCalls:
     """Imported only by a gateway that takes calls from browsers."""
-    from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+    from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
     return WebRtcCalls(
         workers=config.webrtc_workers,

@@ -10,7 +10,7 @@ import pytest
 
 from piopiy_pipeline.gateway import Gateway, GatewayError
 from piopiy_pipeline.gateway.records import Records
-from piopiy_pipeline.gateway.webrtc import worker_pool as pool
+from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 from tests.support.gateway_peers import agent, caller, config
 from tests.support.web import API_KEY, client
 
@@ -69,13 +69,13 @@ def test_a_gateway_must_be_started_before_it_is_ready() -> None:
 
 def test_what_browsers_are_allowed_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, object] = {}
-    real = pool.WebRtcCalls.__init__
+    real = WebRtcCalls.__init__
 
-    def noted(self: pool.WebRtcCalls, **settings: Any) -> None:
+    def noted(self: WebRtcCalls, **settings: Any) -> None:
         given.update(settings)
         real(self, **settings)
 
-    monkeypatch.setattr(pool.WebRtcCalls, "__init__", noted)
+    monkeypatch.setattr(WebRtcCalls, "__init__", noted)
     settings = config(webrtc_workers=1, webrtc_grace_s=3.5, calls_per_token=2)
 
     async def story() -> None:

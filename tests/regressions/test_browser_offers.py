@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserCandidates
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
-from piopiy_pipeline.gateway.webrtc.worker_messages import Trickled
+from piopiy_pipeline.gateway.webrtc.peer_messages import Trickled
 from tests.support.browser_peer import Microphone, only_loopback, tone, until
 
 __all__ = ["only_loopback"]

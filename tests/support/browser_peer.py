@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer
-from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 from tests.support.gateway_peers import AGENT_ID
 
 RATE = 48000

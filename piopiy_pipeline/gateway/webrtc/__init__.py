@@ -1,1 +1,1 @@
-"""The browser leg: peer connections in worker processes, and the messages between them and the gateway."""
+"""The browser leg: peer connections in leg processes, and the messages between them and the gateway."""

@@ -6,51 +6,48 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.leg_processes.leg_pool import LegPlace
 from piopiy_pipeline.gateway.webrtc.browser_offers import OfferRefused
-from piopiy_pipeline.gateway.webrtc.webrtc_leg import WebRtcLeg
-from piopiy_pipeline.gateway.webrtc.worker_messages import (
+from piopiy_pipeline.gateway.webrtc.peer_messages import (
     BrowserSent,
     Close,
     Connected,
-    FromWorker,
     Negotiate,
     NegotiateRefused,
     OfferAnswered,
     PeerClosed,
     QualityMeasured,
 )
+from piopiy_pipeline.gateway.webrtc.webrtc_leg import WebRtcLeg
 from piopiy_pipeline.signaling.messages import Message
 
-if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.webrtc.worker_supervisor import WorkerSupervisor
-
-__all__ = ["ANSWER_S", "RATE", "BrowserCall"]
+__all__ = ["RATE", "BrowserCall"]
 
 RATE = 16000
-"""Sample rate between gateway and worker in both directions, in Hz. Opus carries all of it."""
+"""Sample rate between the gateway and a leg process in both directions, in Hz. Opus carries all of it."""
 ANSWER_S = 10.0
-"""How long a worker may take to answer an offer. It may have to ask a STUN or TURN server first."""
+"""How long a leg process may take to answer an offer. It may have to ask a STUN or TURN server first."""
+PROCESS_LOST = "the browser leg's process was lost"
 MAX_OFFERS = 3
 """How many offers of one browser may wait at a time. A browser that gave up and tries again sends a second one."""
 
 
 @dataclass(eq=False, kw_only=True)
 class BrowserCall:
-    """The call of one browser, which its worker knows by `number` and the browser by `pc_id`.
+    """The call of one browser, which its leg process knows by the number of its `place` and the browser by `pc_id`.
 
     The call is placed when the browser has connected, not when it makes its offer; until then
     `gateway_call` is None.
     """
 
-    worker: WorkerSupervisor
-    number: int
+    place: LegPlace
     caller: TokenClaims
     metadata: dict[str, Any] | None
     on_connected: Callable[[BrowserCall], GatewayCall]
@@ -83,18 +80,18 @@ class BrowserCall:
             kind="browser",
         )
 
-    # ------------------------------------------------------------------ to the worker
+    # ------------------------------------------------------------------ to the leg process
 
     def post(self, message: Message) -> None:
         """Send a message to the peer."""
-        self.worker.post(self.number, message)
+        self.place.post(message)
 
     def send_audio(self, pcm: bytes) -> None:
         """Send 20 ms of PCM16 mono at `RATE` Hz to the peer, to be played at once."""
-        self.worker.send_audio(self.number, pcm)
+        self.place.send_audio(pcm)
 
     async def negotiate(self, sdp: str, *, restart: bool, new: bool) -> str:
-        """Have the worker answer an offer.
+        """Have the leg process answer an offer.
 
         Args:
             sdp: The browser's offer.
@@ -127,9 +124,17 @@ class BrowserCall:
         finally:
             self._answer = None
 
-    # ------------------------------------------------------------------ from the worker
+    # ------------------------------------------------------------------ from the leg process
 
-    def on_event(self, event: FromWorker) -> None:
+    def caller_audio(self, pcm: bytes) -> None:
+        """Take the caller's audio: PCM16 mono at `RATE` Hz."""
+        self.leg.caller_audio(pcm)
+
+    def process_lost(self) -> None:
+        """End the call: its peer connection is gone."""
+        self.fail(EndReason.ERROR, PROCESS_LOST)
+
+    def on_event(self, event: Message) -> None:
         """Handle an event of this call's peer."""
         match event:
             case OfferAnswered(sdp=sdp):

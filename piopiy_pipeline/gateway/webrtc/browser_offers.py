@@ -134,4 +134,4 @@ class BrowserCalls(Protocol):
         """
 
     async def close(self) -> None:
-        """End all calls, and the worker processes."""
+        """End all calls, and the leg processes."""

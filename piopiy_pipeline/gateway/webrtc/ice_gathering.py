@@ -1,4 +1,4 @@
-"""Decides how aioice gathers ICE candidates in a worker: at which addresses, and how long servers may take.
+"""Decides how aioice gathers ICE candidates in a leg process: at which addresses, and how long servers may take.
 
 aioice asks all STUN and TURN servers before there is an answer, and waits up to 5 s for each silent server at
 every call. Here a server has one or two seconds. A silent server is not asked again for

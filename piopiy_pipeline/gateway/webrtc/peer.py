@@ -1,6 +1,6 @@
 """One RTCPeerConnection of a caller's browser: offer and answer, ICE, the data channel, and its `PeerAudio`.
 
-It lives in a worker process. It reports that the connection came up, failed or was closed; its `PeerSession`
+It lives in a leg process. It reports that the connection came up, failed or was closed; its `PeerSession`
 decides what that means for the call.
 """
 
@@ -31,6 +31,7 @@ from loguru import logger
 from piopiy_pipeline.compat import aiortc as compat
 from piopiy_pipeline.gateway.webrtc.ice_addresses import with_public_addresses
 from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
+from piopiy_pipeline.gateway.webrtc.peer_messages import IceServerSetting, Trickled
 from piopiy_pipeline.gateway.webrtc.session_offer import (
     MAX_CANDIDATES,
     IceCandidate,
@@ -38,7 +39,6 @@ from piopiy_pipeline.gateway.webrtc.session_offer import (
     SessionOffer,
     parse_candidate,
 )
-from piopiy_pipeline.gateway.webrtc.worker_messages import IceServerSetting, Trickled
 
 __all__ = ["Peer", "PeerEvents", "PeerRefused", "connections"]
 

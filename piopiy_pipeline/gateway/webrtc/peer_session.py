@@ -1,4 +1,4 @@
-"""One caller's session in a worker: its current peer connection, its deadlines, and what its messages mean.
+"""One caller's session in a leg process: its current peer connection, its deadlines, and what its messages mean.
 
 A browser that lost its network may come again with a fresh connection for the same call. Pipecat's clients do
 this, and an ICE restart is treated as the same. The session stays and gets another peer. A session ends when
@@ -17,7 +17,7 @@ from loguru import logger
 from piopiy_pipeline.gateway.access.strict_json import check_json
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
-from piopiy_pipeline.gateway.webrtc.worker_messages import (
+from piopiy_pipeline.gateway.webrtc.peer_messages import (
     BrowserSent,
     Configure,
     Connected,
@@ -55,7 +55,7 @@ class PeerSession:
         on_closed: Callable[[], object],
     ) -> None:
         """Args:
-        settings: The settings of the worker.
+        settings: The settings of the leg process.
         on_event: Called with each event for the gateway.
         on_caller_audio: Called with the caller's audio: PCM16 mono at the rate of the settings.
         spawn: Runs a coroutine as a task of the process.
@@ -133,7 +133,7 @@ class PeerSession:
             self._peer.send_message(text)
 
     def fail(self) -> None:
-        """End this call, and no other, after an error of the worker."""
+        """End this call, and no other, after an error of the leg process."""
         self._end("internal error of the gateway: see its log")
 
     def send_audio(self, pcm: bytes) -> None:

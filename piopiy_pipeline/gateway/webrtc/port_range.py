@@ -16,7 +16,7 @@ from typing import Any
 __all__ = ["UdpPorts", "loop_of"]
 
 MOST_TRIES = 1000
-"""So many ports in turn are tried: other workers, and other programs, may have them."""
+"""So many ports in turn are tried: other leg processes, and other programs, may have them."""
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -29,7 +29,7 @@ class UdpPorts:
     def set(self, first: int, last: int) -> None:
         """Use these ports from now on, the last one as well."""
         self._first, self._number = first, last - first + 1
-        self._next = random.randrange(self._number)  # other workers have the same range
+        self._next = random.randrange(self._number)  # other leg processes have the same range
 
     def __bool__(self) -> bool:
         return self._number > 0

@@ -1,4 +1,4 @@
-"""The gateway's half of the leg of a browser or an app, whose peer connection is in a worker process."""
+"""The gateway's half of the leg of a browser or an app, whose peer connection is in a leg process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
-from piopiy_pipeline.gateway.webrtc.worker_messages import BrowserMessage, BrowserSent, Close
+from piopiy_pipeline.gateway.webrtc.peer_messages import BrowserMessage, BrowserSent, Close
 from piopiy_pipeline.signaling.messages import ConversationEvent, Message
 
 __all__ = ["PeerPort", "WebRtcLeg"]

@@ -65,7 +65,7 @@ async def place(
     monkeypatch: pytest.MonkeyPatch, *, wall: Callable[[], float] = time.time, **settings: Any
 ) -> AsyncIterator[tuple[StubLeg, httpx.AsyncClient, Gateway]]:
     """A gateway with the stub for a browser leg, and a client without a key."""
-    monkeypatch.setattr("piopiy_pipeline.gateway.webrtc.worker_pool.WebRtcCalls", StubLeg)
+    monkeypatch.setattr("piopiy_pipeline.gateway.webrtc.webrtc_calls.WebRtcCalls", StubLeg)
     settings = {"agents": AGENTS, "api_keys": [API_KEY], "webrtc_workers": 2, **settings}
     gateway = Gateway(config(**settings))
     gateway.switchboard.event_bus.wall = wall

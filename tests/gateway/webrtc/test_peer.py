@@ -9,7 +9,7 @@ import aioice.ice
 import pytest
 
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
-from piopiy_pipeline.gateway.webrtc.worker_messages import Trickled
+from piopiy_pipeline.gateway.webrtc.peer_messages import Trickled
 from tests.support.browser_peer import Browser, only_loopback
 
 __all__ = ["only_loopback"]

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.webrtc.peer_messages import BrowserMessage, BrowserSent, Close
 from piopiy_pipeline.gateway.webrtc.webrtc_leg import EARLY_MESSAGES, WebRtcLeg
-from piopiy_pipeline.gateway.webrtc.worker_messages import BrowserMessage, BrowserSent, Close
 from piopiy_pipeline.signaling.messages import Message
 
 

@@ -1,7 +1,7 @@
-"""One worker process as the gateway sees it: it is started, supervised, and started again when it dies.
+"""One leg process as the gateway sees it: it is started, supervised, and started again when it dies.
 
 The connection is a socket pair whose other half is the standard input of the process. So there is no
-port, no path and no secret on a command line, and the worker reads the end of its input when the gateway dies
+port, no path and no secret on a command line, and the process reads the end of its input when the gateway dies
 in any way.
 """
 
@@ -11,70 +11,80 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.webrtc.worker_messages import (
-    Configure,
-    FrameKind,
-    FromWorker,
-    Ready,
-    WireError,
-    WorkerPing,
-    parse_from_worker,
-)
-from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
+from piopiy_pipeline.gateway.leg_processes.leg_frames import FrameKind, WireError
+from piopiy_pipeline.gateway.leg_processes.leg_pipe import LegPipe
+from piopiy_pipeline.gateway.leg_processes.shared_messages import ProcessPing, Ready
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.messages import Message
 from piopiy_pipeline.worker_process import end_worker, start_worker
 
-__all__ = ["WorkerSupervisor"]
+__all__ = ["LegSupervisor", "ProcessKind"]
 
 CLOSE_S = 4.0
-"""How long a worker may take to close its peers."""
+"""How long a process may take to close its legs."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
-"""The wait before a worker that died is started again. It doubles each time that a worker dies young."""
+"""The wait before a process that died is started again. It doubles each time that one dies young."""
 YOUNG_S = 30.0
-"""A worker that lived longer than this did not die young."""
+"""A process that lived longer than this did not die young."""
 START_S = 60.0
-"""How long a worker may take until it is ready. On an idle machine it takes a second."""
-PING_S, STUCK_S = 5.0, 20.0
-"""A worker gets a ping this often, and is killed when nothing was heard from it for so long."""
+"""How long a process may take until it is ready. On an idle machine it takes a second."""
 
 
-class WorkerSupervisor:
-    """Keeps one worker running from `start` to `close`. All callbacks come on the event loop."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessKind:
+    """What the processes of one kind of leg are, and how they are watched."""
+
+    name: str
+    """What logs call them, before their number: ``browser``."""
+    module: str
+    """The program: the full name of its module, which calls `run_leg_process`."""
+    settings: Message
+    """The first message to each of them."""
+    parse: Callable[[bytes], Message]
+    """Reads the body of an event of theirs. Raises `WireError`."""
+    ping_s: float = 5.0
+    """How often they are asked for a sign of life, in seconds."""
+    stuck_s: float = 20.0
+    """One of which nothing was heard for so long is killed, in seconds."""
+
+
+class LegSupervisor:
+    """Keeps one process running from `start` to `close`. All callbacks come on the event loop."""
 
     def __init__(
         self,
-        name: str,
-        settings: Configure,
+        number: int,
+        kind: ProcessKind,
         *,
-        on_event: Callable[[int, FromWorker], None],
+        on_event: Callable[[int, Message], None],
         on_caller_audio: Callable[[int, bytes], None],
         on_ready: Callable[[], None],
         on_died: Callable[[], None],
     ) -> None:
         """Args:
-        name: What logs call it.
-        settings: The first message to the process.
-        on_event: Called with the number of a peer and its event.
-        on_caller_audio: Called with the number of a peer and PCM16 mono at the rate of the settings.
-        on_ready: Called whenever the process can take peers.
-        on_died: Called whenever the process died after it was ready. All its peers are lost.
+        number: Of the process among those of its kind, for logs.
+        kind: What it is.
+        on_event: Called with the number of a leg and its event.
+        on_caller_audio: Called with the number of a leg and PCM16 mono at the rate of the settings.
+        on_ready: Called whenever the process can take legs.
+        on_died: Called whenever the process died after it was ready. All its legs are lost.
         """
-        self.name = name
+        self.name = f"{kind.name} leg process {number}"
         self.ready = False
         self.restarts = 0
         self.frames_dropped = 0
-        """Frames of audio that were dropped because the worker did not read them."""
-        self._settings = settings
+        """Frames of audio that were dropped because the process did not read them."""
+        self._kind = kind
         self._on_event = on_event
         self._on_caller_audio = on_caller_audio
         self._on_ready = on_ready
         self._on_died = on_died
         self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: WorkerPipe | None = None
+        self._pipe: LegPipe | None = None
         self._lost: asyncio.Event = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = False
@@ -90,14 +100,14 @@ class WorkerSupervisor:
         """Start the process and its supervision. Returns at once."""
         self._supervisor = asyncio.create_task(self._supervise())
 
-    def post(self, peer: int, message: Message) -> None:
-        """Send a message to a peer, or to the process with 0. Without a process nothing is sent."""
+    def post(self, leg: int, message: Message) -> None:
+        """Send a message to a leg, or to the process with 0. Without a process nothing is sent."""
         if self._pipe is not None:
-            self._pipe.send_event(peer, message)
+            self._pipe.send_event(leg, message)
 
-    def send_audio(self, peer: int, pcm: bytes) -> None:
-        """Send 20 ms of PCM16 mono to a peer, to be played at once."""
-        if self._pipe is not None and not self._pipe.send_audio(peer, pcm):
+    def send_audio(self, leg: int, pcm: bytes) -> None:
+        """Send 20 ms of PCM16 mono to a leg, to be played at once."""
+        if self._pipe is not None and not self._pipe.send_audio(leg, pcm):
             self.frames_dropped += 1
 
     async def close(self) -> None:
@@ -119,12 +129,12 @@ class WorkerSupervisor:
             try:
                 await self._run_once()
             except OSError as error:
-                logger.error("browser worker {} cannot be started: {}", self.name, error)
+                logger.error("{} cannot be started: {}", self.name, error)
             if self._closing:
                 return
             wait_s = FIRST_WAIT_S if loop.time() - began > YOUNG_S else min(2 * wait_s, LONGEST_WAIT_S)
             self.restarts += 1
-            logger.error("browser worker {} died: it is started again in {:g} s", self.name, wait_s)
+            logger.error("{} died: it is started again in {:g} s", self.name, wait_s)
             self._lost.clear()
             try:
                 async with asyncio.timeout(wait_s):
@@ -136,7 +146,7 @@ class WorkerSupervisor:
         self._lost.clear()
         ours, theirs = socket.socketpair()
         try:
-            process = self._process = await offload(_start, theirs)
+            process = self._process = await offload(self._start, theirs)
         except OSError:
             ours.close()
             raise
@@ -156,50 +166,51 @@ class WorkerSupervisor:
             self._process = None
 
     async def _serve(self, connection: socket.socket) -> None:
-        pipe = self._pipe = WorkerPipe(on_frame=self._on_frame, on_lost=self._on_lost)
+        pipe = self._pipe = LegPipe(on_frame=self._on_frame, on_lost=self._on_lost)
         try:
             await self._loop.create_connection(lambda: pipe, sock=connection)
         except OSError:
             connection.close()
             raise
         try:
-            pipe.send_event(0, self._settings)
+            pipe.send_event(0, self._kind.settings)
             await self._watch(pipe)
         finally:
             pipe.abort()  # also when `close` came before there was anything to close
 
-    async def _watch(self, pipe: WorkerPipe) -> None:
-        """Return when the connection is lost. A worker that is silent for too long is cut off first."""
+    async def _watch(self, pipe: LegPipe) -> None:
+        """Return when the connection is lost. A process that is silent for too long is cut off first."""
         self._heard_at = self._loop.time()
         while not self._lost.is_set():
             try:
-                async with asyncio.timeout(PING_S):
+                async with asyncio.timeout(self._kind.ping_s):
                     await self._lost.wait()
             except TimeoutError:
                 silent_s = self._loop.time() - self._heard_at
-                if silent_s > (STUCK_S if self.ready else START_S):
-                    logger.error("browser worker {} does not answer, and is killed", self.name)
+                if silent_s > (self._kind.stuck_s if self.ready else START_S):
+                    logger.error("{} does not answer, and is killed", self.name)
+                    if self._process is not None:
+                        self._process.kill()  # at once: its legs may be connected from elsewhere already
                     pipe.abort()
                     await self._lost.wait()
-                pipe.send_event(0, WorkerPing())
+                pipe.send_event(0, ProcessPing())
 
     def _on_lost(self, why: str) -> None:
         self._lost.set()
 
-    def _on_frame(self, kind: int, peer: int, body: bytes) -> None:
+    def _on_frame(self, kind: int, leg: int, body: bytes) -> None:
         self._heard_at = self._loop.time()
         if kind == FrameKind.AUDIO:
-            self._on_caller_audio(peer, body)
+            self._on_caller_audio(leg, body)
             return
-        event = parse_from_worker(body)
+        event = self._kind.parse(body)
         if isinstance(event, Ready):
             if self.ready:
                 raise WireError("ready twice")
             self.ready = True
             self._on_ready()
         else:
-            self._on_event(peer, event)
+            self._on_event(leg, event)
 
-
-def _start(stdin: socket.socket) -> subprocess.Popen[bytes]:
-    return start_worker("piopiy_pipeline.gateway.webrtc.worker", stdin=stdin.fileno())
+    def _start(self, stdin: socket.socket) -> subprocess.Popen[bytes]:
+        return start_worker(self._kind.module, stdin=stdin.fileno())

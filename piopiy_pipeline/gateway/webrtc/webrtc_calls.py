@@ -1,6 +1,6 @@
-"""All calls of browsers: which worker takes the next one, and what happens to its calls when a worker dies.
+"""`WebRtcCalls`: all calls of browsers, whose peer connections are in leg processes.
 
-A worker answers an offer at once. The call is placed when the browser has connected, not before. So an offer
+A leg process answers an offer at once. The call is placed when the browser has connected, not before. So an offer
 that nobody follows up costs an agent nothing and makes no record, no bot speaks before it can be heard,
 and a call's length is the length of the conversation. The price is that an agent's
 setup (some tens of milliseconds) does not overlap with ICE and DTLS.
@@ -8,42 +8,37 @@ setup (some tens of milliseconds) does not overlap with ICE and DTLS.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from loguru import logger
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall, PlaceCall
-from piopiy_pipeline.gateway.webrtc.browser_call import ANSWER_S, RATE, BrowserCall
+from piopiy_pipeline.gateway.leg_processes.leg_pool import LegPlace, LegPool, NoPlace
+from piopiy_pipeline.gateway.leg_processes.leg_supervisor import LegSupervisor, ProcessKind
+from piopiy_pipeline.gateway.leg_processes.shared_messages import CensusTaken
+from piopiy_pipeline.gateway.webrtc.browser_call import RATE, BrowserCall
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserAnswer,
     BrowserOffer,
     Candidate,
     OfferRefused,
 )
-from piopiy_pipeline.gateway.webrtc.worker_messages import (
+from piopiy_pipeline.gateway.webrtc.peer_messages import (
     AddCandidates,
-    Census,
-    CensusTaken,
     Configure,
-    FromWorker,
     IceServerSetting,
     Trickled,
+    parse_from_program,
 )
-from piopiy_pipeline.gateway.webrtc.worker_supervisor import WorkerSupervisor
 
 __all__ = ["WebRtcCalls"]
 
 MAX_HALF_OPEN = 64
 READY_S = 15.0
-"""How long an offer waits for a worker that is starting."""
+"""How long an offer waits for a leg process that is starting."""
 MAX_SDP = 60_000
-WORKER_LOST = "the browser leg's process was lost"
-INTERNAL_ERROR = "internal error of the gateway: see its log"
 
 
 class WebRtcCalls:
@@ -63,9 +58,9 @@ class WebRtcCalls:
         calls_per_token: int | None = None,
     ) -> None:
         """Args:
-        workers: The number of processes. With 0, every offer is refused.
+        workers: The number of leg processes. With 0, every offer is refused.
         place: Places a call with the switchboard.
-        ice_servers: STUN and TURN servers that the workers use.
+        ice_servers: STUN and TURN servers that the leg processes use.
         addresses: The addresses of this machine that answers name, see `IceAddresses.parse`. Without
             any: all but loopback.
         ports: The first and the last UDP port for audio; None for those of the system.
@@ -79,10 +74,8 @@ class WebRtcCalls:
         self._calls_per_token = calls_per_token
         self._calls: dict[str, BrowserCall] = {}  # by pc_id
         self._half_open = 0
-        self._numbers = 0
         self._closed = False
-        self._changed: asyncio.Event | None = None
-        self._settings = Configure(
+        settings = Configure(
             rate=RATE,
             ice_servers=[IceServerSetting(**server.model_dump()) for server in ice_servers],
             addresses=list(addresses),
@@ -90,35 +83,33 @@ class WebRtcCalls:
             connect_s=connect_s,
             grace_s=grace_s,
         )
-        self._slots: list[_WorkerSlot] = []
-        self._worker_count = workers
+        self._workers = workers
+        self._pool = LegPool(
+            ProcessKind(
+                name="browser",
+                module="piopiy_pipeline.gateway.webrtc.peer_program",
+                settings=settings,
+                parse=parse_from_program,
+            ),
+            processes=workers,
+        )
 
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Start the workers in the background. They need a second, and offers wait for them."""
-        self._changed = asyncio.Event()
-        self._slots = [
-            _WorkerSlot(number + 1, self._settings, on_ready=self._notify_ready)
-            for number in range(self._worker_count)
-        ]
-        for slot in self._slots:
-            slot.worker.start()
+        """Start the processes in the background. They need a second, and offers wait for them."""
+        await self._pool.start()
 
     async def ready(self) -> None:
-        """Wait until every worker can take calls."""
-        assert self._changed is not None, "start it first"
-        while not all(slot.worker.ready for slot in self._slots):
-            self._changed.clear()
-            await self._changed.wait()
+        """Wait until every process can take calls."""
+        await self._pool.ready()
 
     async def close(self) -> None:
         """Take no more calls and end all, processes included, within some seconds. May be called more than once."""
         self._closed = True
-        self._notify_ready()  # offers that wait for a worker are refused
         for call in tuple(self._calls.values()):
             call.fail(EndReason.SHUTDOWN, "the gateway is shutting down")
-        await asyncio.gather(*(slot.worker.close() for slot in self._slots))
+        await self._pool.close()
 
     # ------------------------------------------------------------------ BrowserCalls
 
@@ -147,17 +138,20 @@ class WebRtcCalls:
                 503, f"{self._half_open} browsers are connecting just now: try again in a moment"
             )
         self._half_open += 1  # before the first wait, or all offers of a crowd would pass the check
+        place: LegPlace | None = None
         call: BrowserCall | None = None
         try:
-            slot = await self._least_loaded()
+            place = await self._take_place()
             self._check_share(caller)
-            call = self._make_call(slot, caller, _metadata(offer, caller), checkpoint)
+            call = self._make_call(place, caller, _metadata(offer, caller), checkpoint)
             sdp = await call.negotiate(offer.sdp, restart=False, new=True)
         except BaseException:  # also when the HTTP request was cancelled
-            if call is None:
-                self._half_open -= 1
-            else:
+            if call is not None:
                 call.close_peer()
+            else:
+                self._half_open -= 1
+                if place is not None:
+                    place.release()
             raise
         return BrowserAnswer(sdp=sdp, pc_id=call.pc_id, call_id=call.call_id)
 
@@ -187,40 +181,37 @@ class WebRtcCalls:
         return len(self._calls)
 
     @property
-    def workers(self) -> list[WorkerSupervisor]:
-        """The worker processes, whether they run at the moment or not."""
-        return [slot.worker for slot in self._slots]
+    def processes(self) -> list[LegSupervisor]:
+        """The leg processes, whether they run at the moment or not."""
+        return self._pool.supervisors
 
     async def census(self) -> list[CensusTaken]:
-        """Return what each worker counts, for tests. Raises `TimeoutError` if one does not answer."""
-        async with asyncio.timeout(ANSWER_S):
-            return list(await asyncio.gather(*(slot.census() for slot in self._slots)))
+        """Return what each process counts, for tests. Raises `TimeoutError` if one does not answer."""
+        return await self._pool.census()
 
     # ------------------------------------------------------------------ inside
 
     def _make_call(
         self,
-        slot: _WorkerSlot,
+        place: LegPlace,
         caller: TokenClaims,
         metadata: dict[str, Any] | None,
         checkpoint: dict[str, Any] | None,
     ) -> BrowserCall:
         def closed(call: BrowserCall) -> None:
-            slot.calls.pop(call.number, None)
+            place.release()
             if self._calls.pop(call.pc_id, None) is not None:
                 self._leave_half_open(call)
 
-        self._numbers += 1
         call = BrowserCall(
-            worker=slot.worker,
-            number=self._numbers,
+            place=place,
             caller=caller,
             metadata=metadata,
             checkpoint=checkpoint,
             on_connected=self._connected,
             on_closed=closed,
         )
-        self._calls[call.pc_id] = slot.calls[call.number] = call
+        self._calls[call.pc_id] = place.leg = call
         return call
 
     def _connected(self, call: BrowserCall) -> GatewayCall:
@@ -248,77 +239,16 @@ class WebRtcCalls:
             raise OfferRefused(404, "there is no such peer connection: its call is over")
         return call
 
-    async def _least_loaded(self) -> _WorkerSlot:
-        if not self._slots or self._changed is None:
+    async def _take_place(self) -> LegPlace:
+        if not self._workers:
             raise OfferRefused(503, "this gateway takes no calls from browsers: webrtc_workers is 0")
         try:
-            async with asyncio.timeout(READY_S):
-                while not (ready := [slot for slot in self._slots if slot.worker.ready]):
-                    self._changed.clear()
-                    await self._changed.wait()
-                    if self._closed:
-                        break
-        except TimeoutError:
-            raise OfferRefused(
-                503, "no process for browsers' calls is ready: try again in a moment"
-            ) from None
-        if self._closed:
+            return await self._pool.place(READY_S)
+        except NoPlace:
+            closed = self._closed
+        if closed:
             raise OfferRefused(503, "the gateway is shutting down")
-        return min(ready, key=lambda slot: len(slot.calls))
-
-    def _notify_ready(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-
-
-class _WorkerSlot:
-    """One worker process and its calls, by their numbers."""
-
-    def __init__(self, number: int, settings: Configure, *, on_ready: Callable[[], None]) -> None:
-        self.calls: dict[int, BrowserCall] = {}
-        self._censuses: list[asyncio.Future[CensusTaken]] = []
-        self.worker = WorkerSupervisor(
-            str(number),
-            settings,
-            on_event=self._on_event,
-            on_caller_audio=self._on_caller_audio,
-            on_ready=on_ready,
-            on_died=self._on_died,
-        )
-
-    async def census(self) -> CensusTaken:
-        answer: asyncio.Future[CensusTaken] = asyncio.get_running_loop().create_future()
-        self._censuses.append(answer)
-        self.worker.post(0, Census())
-        return await answer
-
-    def _on_caller_audio(self, number: int, pcm: bytes) -> None:
-        call = self.calls.get(number)
-        if call is not None:
-            try:
-                call.leg.caller_audio(pcm)
-            except Exception:  # of one call; the others of this worker go on
-                logger.exception("the audio of call {} could not be handled", call.call_id)
-                call.fail(EndReason.ERROR, INTERNAL_ERROR)
-
-    def _on_event(self, number: int, event: FromWorker) -> None:
-        if isinstance(event, CensusTaken):
-            for answer in self._censuses:
-                if not answer.done():
-                    answer.set_result(event)
-            self._censuses.clear()
-            return
-        call = self.calls.get(number)
-        if call is not None:
-            try:
-                call.on_event(event)
-            except Exception:  # as above
-                logger.exception("an event of call {} could not be handled", call.call_id)
-                call.fail(EndReason.ERROR, INTERNAL_ERROR)
-
-    def _on_died(self) -> None:
-        for call in tuple(self.calls.values()):
-            call.fail(EndReason.ERROR, WORKER_LOST)
+        raise OfferRefused(503, "no process for browsers' calls is ready: try again in a moment")
 
 
 def _metadata(offer: BrowserOffer, caller: TokenClaims) -> dict[str, Any] | None:
@@ -328,7 +258,7 @@ def _metadata(offer: BrowserOffer, caller: TokenClaims) -> dict[str, Any] | None
 
 
 def _check(sdp: str) -> None:
-    """Refuse what needs no worker to be refused. Raises `OfferRefused`."""
+    """Refuse what needs no leg process to be refused. Raises `OfferRefused`."""
     if len(sdp) > MAX_SDP:
         raise OfferRefused(413, f"an offer of {len(sdp)} characters: {MAX_SDP} are the limit")
     if not sdp.startswith("v=0"):

@@ -1,4 +1,4 @@
-"""One end of the socket between gateway and worker, which gathers frames into few writes.
+"""One end of the socket between the gateway and a leg process, which gathers frames into few writes.
 
 Everything that is posted in one turn of the event loop (the frames of twenty calls on one frame tick) leaves in one
 write. With a time to gather, two writes are no closer than that: a frame waits only where another has just left. So
@@ -13,10 +13,10 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from piopiy_pipeline.gateway.webrtc.worker_messages import FrameKind, Splitter, WireError, pack
+from piopiy_pipeline.gateway.leg_processes.leg_frames import FrameKind, Splitter, WireError, pack
 from piopiy_pipeline.signaling.messages import Message, dump
 
-__all__ = ["WorkerPipe"]
+__all__ = ["LegPipe"]
 
 AUDIO_BYTES = 128 << 10
 """If more bytes than this wait to be sent, audio is dropped."""
@@ -24,7 +24,7 @@ MOST_BYTES = 8 << 20
 """If more bytes than this wait to be sent, the other end counts as dead."""
 
 
-class WorkerPipe(asyncio.Protocol):
+class LegPipe(asyncio.Protocol):
     """Sends and receives frames. All callbacks come on the event loop."""
 
     def __init__(
@@ -35,7 +35,7 @@ class WorkerPipe(asyncio.Protocol):
         gather_s: float = 0.0,
     ) -> None:
         """Args:
-        on_frame: Called with the kind, the number of the peer and the body of each frame that arrives.
+        on_frame: Called with the kind, the number of the leg and the body of each frame that arrives.
         on_lost: Called once, with a reason, when the connection is over.
         gather_s: The least time between two writes, in seconds: frames in between wait and share the next one.
         """
@@ -55,16 +55,16 @@ class WorkerPipe(asyncio.Protocol):
     def open(self) -> bool:
         return self._transport is not None and not self._lost
 
-    def send_audio(self, peer: int, pcm: bytes) -> bool:
-        """Send audio of a peer. Returns False if it was dropped."""
+    def send_audio(self, leg: int, pcm: bytes) -> bool:
+        """Send audio of a leg. Returns False if it was dropped."""
         if self._transport is None or self._transport.get_write_buffer_size() > AUDIO_BYTES:
             return False
-        self._post(pack(FrameKind.AUDIO, peer, pcm))
+        self._post(pack(FrameKind.AUDIO, leg, pcm))
         return True
 
-    def send_event(self, peer: int, message: Message) -> None:
-        """Send an event of a peer, or of the process with 0."""
-        self._post(pack(FrameKind.EVENT, peer, dump(message).encode()))
+    def send_event(self, leg: int, message: Message) -> None:
+        """Send an event of a leg, or of the process with 0."""
+        self._post(pack(FrameKind.EVENT, leg, dump(message).encode()))
         if self._transport is not None and self._transport.get_write_buffer_size() > MOST_BYTES:
             self._cut("the other end does not read")
 
@@ -111,8 +111,8 @@ class WorkerPipe(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for kind, peer, body in self._splitter.feed(data):
-                self._on_frame(kind, peer, body)
+            for kind, leg, body in self._splitter.feed(data):
+                self._on_frame(kind, leg, body)
         except WireError as error:
             self._cut(str(error))
 

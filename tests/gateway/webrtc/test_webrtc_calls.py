@@ -21,7 +21,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, Candidate, OfferRefused
-from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 from tests.support.browser_peer import (
     CLAIMS,
     Browser,
@@ -45,7 +45,7 @@ A_CANDIDATE = "a=candidate:1 1 udp 2130706431 192.0.2.1 9 typ host\r\n"
 
 @dataclass
 class House:
-    """A gateway and one worker that all tests of a module share, since a worker takes a second to start."""
+    """A gateway and one leg process that all tests of a module share, since a worker takes a second to start."""
 
     runner: asyncio.Runner
     gateway: Gateway
@@ -63,7 +63,7 @@ class House:
                 raise
             await until(lambda: not self.calls.open_calls and not self.gateway.switchboard.snapshot().calls)
             await all_closed(self.calls)
-            assert (self.calls.half_open, self.calls.workers[0].restarts) == (0, 0)
+            assert (self.calls.half_open, self.calls.processes[0].restarts) == (0, 0)
 
         self.runner.run(whole())
 
@@ -101,7 +101,7 @@ async def all_closed(calls: WebRtcCalls, *, but: int = 0) -> None:
     """Wait until the worker has no more peers and connections than these; closing takes a moment."""
     for _ in range(100):
         [census] = await calls.census()
-        if (census.peers, census.connections) == (but, but):
+        if (census.legs, census.connections) == (but, but):
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"still there: {census}")
@@ -190,7 +190,7 @@ def test_lost_packets_are_concealed_and_the_time_line_does_not_shrink(house: Hou
             quiet = [piece for piece in np.split(heard, 50) if np.abs(piece).max() < 1000]
             assert len(quiet) <= 2
             await browser.close()
-            await until(lambda: calls.workers[0].ready and not house.gateway.switchboard.snapshot().calls)
+            await until(lambda: calls.processes[0].ready and not house.gateway.switchboard.snapshot().calls)
 
     house.run(story())
 
@@ -519,7 +519,7 @@ def test_offers_that_cannot_be_answered_are_refused_with_a_sentence(house: House
             assert (status, part in text) == (400, True), text
         await all_closed(calls)
         assert (calls.half_open, calls.open_calls) == (0, 0)
-        assert calls.workers[0].restarts == 0
+        assert calls.processes[0].restarts == 0
 
     house.run(story())
 
@@ -595,7 +595,7 @@ def test_a_worker_that_is_killed_takes_its_calls_along_and_no_others() -> None:
             for browser in browsers:
                 await browser.call(calls)
                 medias.append((await one.take())[1])
-            victim = calls.workers[0]
+            victim = calls.processes[0]
             assert victim.pid is not None
             os.kill(victim.pid, signal.SIGKILL)
             ended = await one.hear("ended")

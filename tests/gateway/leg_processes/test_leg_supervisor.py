@@ -1,4 +1,4 @@
-"""The worker process by itself: it ends when its gateway is gone, and a dead one is started again.
+"""A leg process by itself: it ends when its gateway is gone, and a dead one is started again.
 
 They run against the wall clock, which is the only one that another process knows.
 """
@@ -11,29 +11,36 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from piopiy_pipeline.gateway.webrtc import worker_supervisor as supervisor
-from piopiy_pipeline.gateway.webrtc.worker_messages import Configure
-from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
-from piopiy_pipeline.gateway.webrtc.worker_supervisor import WorkerSupervisor
+from piopiy_pipeline.gateway.leg_processes import leg_supervisor
+from piopiy_pipeline.gateway.leg_processes.leg_pipe import LegPipe
+from piopiy_pipeline.gateway.leg_processes.leg_supervisor import LegSupervisor, ProcessKind
+from piopiy_pipeline.gateway.webrtc.peer_messages import Configure, parse_from_program
 from piopiy_pipeline.worker_process import end_worker
 from tests.support.browser_peer import until
 
 pytestmark = pytest.mark.realtime
 
+KIND = ProcessKind(
+    name="browser",
+    module="piopiy_pipeline.gateway.webrtc.peer_program",
+    settings=Configure(rate=16000, connect_s=15, grace_s=8),
+    parse=parse_from_program,
+)
 GATEWAY = textwrap.dedent(
     """
     import asyncio
-    from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+    from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
     async def main():
         calls = WebRtcCalls(workers=1, place=lambda info, leg: None, addresses=["127.0.0.1"])
         await calls.start()
         await calls.ready()
-        print(calls.workers[0].pid, flush=True)
+        print(calls.processes[0].pid, flush=True)
         await asyncio.sleep(60)
 
     asyncio.run(main())
@@ -71,25 +78,25 @@ def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.Monk
         end_worker(child, 10 * grace_s)
         ends.append(child.returncode)
 
-    monkeypatch.setattr(supervisor, "end_worker", watched)
+    monkeypatch.setattr(leg_supervisor, "end_worker", watched)
 
     async def story() -> None:
-        worker = WorkerSupervisor(
-            "1",
-            Configure(rate=16000, connect_s=15, grace_s=8),
+        worker = LegSupervisor(
+            1,
+            KIND,
             on_event=lambda peer, event: None,
             on_caller_audio=lambda peer, pcm: None,
             on_ready=lambda: None,
             on_died=lambda: None,
         )
 
-        class Closed(WorkerPipe):
+        class Closed(LegPipe):
             def __init__(self, **settings: Any) -> None:
                 super().__init__(**settings)
                 closing.append(asyncio.ensure_future(worker.close()))
 
         closing: list[asyncio.Future[None]] = []
-        monkeypatch.setattr(supervisor, "WorkerPipe", Closed)
+        monkeypatch.setattr(leg_supervisor, "LegPipe", Closed)
         worker.start()
         await until(lambda: closing)
         await asyncio.wait_for(closing[0], 20)
@@ -99,13 +106,11 @@ def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.Monk
 
 
 def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PING_S", 0.1)
-
     async def story() -> None:
         ready, died = asyncio.Event(), asyncio.Event()
-        worker = WorkerSupervisor(
-            "1",
-            Configure(rate=16000, connect_s=15, grace_s=8),
+        worker = LegSupervisor(
+            1,
+            replace(KIND, ping_s=0.1),
             on_event=lambda peer, event: None,
             on_caller_audio=lambda peer, pcm: None,
             on_ready=ready.set,
@@ -118,8 +123,7 @@ def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.M
         ready.clear()
         os.kill(first, signal.SIGSTOP)
         with monkeypatch.context() as hurry:
-            hurry.setattr(supervisor, "STUCK_S", 0.3)
-            hurry.setattr(supervisor, "CLOSE_S", 0.1)
+            hurry.setattr(worker, "_kind", replace(KIND, ping_s=0.1, stuck_s=0.3))
             await asyncio.wait_for(died.wait(), 20)
             await until(lambda: worker.pid is None)
         await asyncio.wait_for(ready.wait(), 20)

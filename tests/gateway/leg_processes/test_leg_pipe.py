@@ -1,11 +1,11 @@
-"""When frames between gateway and worker leave, and which share a write. In virtual time."""
+"""When frames between the gateway and a leg process leave, and which share a write. In virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 
-from piopiy_pipeline.gateway.webrtc.worker_messages import FrameKind, Splitter
-from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
+from piopiy_pipeline.gateway.leg_processes.leg_frames import FrameKind, Splitter
+from piopiy_pipeline.gateway.leg_processes.leg_pipe import LegPipe
 from piopiy_pipeline.testing import run_virtual
 
 
@@ -31,7 +31,7 @@ def writes(sent_at_ms: list[int], *, gather_s: float) -> list[tuple[float, int]]
 
     async def story() -> list[tuple[float, int]]:
         loop, transport = asyncio.get_running_loop(), Writes()
-        pipe = WorkerPipe(on_frame=lambda *_: None, on_lost=lambda _: None, gather_s=gather_s)
+        pipe = LegPipe(on_frame=lambda *_: None, on_lost=lambda _: None, gather_s=gather_s)
         pipe.connection_made(transport)
         began = loop.time()
         for ms in sent_at_ms:

@@ -1,4 +1,4 @@
-"""Frames between gateway and worker, in whatever pieces the socket brings them."""
+"""Frames between the gateway and a leg process, in whatever pieces the socket brings them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piopiy_pipeline.gateway.webrtc.worker_messages import (
-    BrowserSent,
-    FrameKind,
-    Negotiate,
-    Splitter,
-    WireError,
-    pack,
-    parse_from_worker,
-    parse_to_worker,
-)
-from piopiy_pipeline.signaling.messages import dump
+from piopiy_pipeline.gateway.leg_processes.leg_frames import FrameKind, Splitter, WireError, pack
 
 
 @given(
@@ -31,18 +21,6 @@ def test_frames_come_out_as_they_went_in(frames: list[tuple[FrameKind, int, byte
         at += cut
     found += list(splitter.feed(data[at:]))
     assert found == frames
-
-
-def test_messages_come_out_as_they_went_in_and_others_are_refused() -> None:
-    offer = Negotiate(sdp="v=0", restart=True, new=False)
-    assert parse_to_worker(dump(offer).encode()) == offer
-    heard = BrowserSent(data={"a": [1]})
-    assert parse_from_worker(dump(heard).encode()) == heard
-    for rubbish in (b"", b"{}", b'{"event": "negotiate"}', b'{"event": "say", "text": "a", "more": 1}'):
-        with pytest.raises(WireError):
-            parse_to_worker(rubbish)
-        with pytest.raises(WireError):
-            parse_from_worker(rubbish)
 
 
 def test_a_frame_beyond_the_limit_is_refused_on_both_ends() -> None:

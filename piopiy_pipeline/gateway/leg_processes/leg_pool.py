@@ -1,0 +1,211 @@
+"""The leg processes of one kind: which of them takes the next leg, and who is told of what happens to each leg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol
+
+from loguru import logger
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.leg_processes.leg_supervisor import LegSupervisor, ProcessKind
+from piopiy_pipeline.gateway.leg_processes.shared_messages import Census, CensusTaken
+from piopiy_pipeline.signaling.messages import Message
+
+__all__ = ["LegPlace", "LegPool", "NoPlace", "PlacedLeg"]
+
+CENSUS_S = 10.0
+"""How long processes may take to count their legs."""
+INTERNAL_ERROR = "internal error of the gateway: see its log"
+
+
+class NoPlace(Exception):
+    """No process had a place in time, or the pool is closed."""
+
+
+class PlacedLeg(Protocol):
+    """The gateway's half of a leg whose connection is in a leg process."""
+
+    @property
+    def call_id(self) -> str:
+        """The call's id, for logs."""
+
+    def on_event(self, event: Message) -> None:
+        """Handle an event of its connection."""
+
+    def caller_audio(self, pcm: bytes) -> None:
+        """Take what the caller said: PCM16 mono, in pieces of any length."""
+
+    def process_lost(self) -> None:
+        """Handle that the process has died, and the connection with it. The place is given back already."""
+
+    def fail(self, reason: EndReason, detail: str) -> None:
+        """End this call, after an error of its own."""
+
+
+class LegPlace:
+    """A leg's place in a leg process. What is sent once it is given back, or the process has died, is dropped.
+
+    Args:
+        process: Which process.
+        number: As what the process knows the leg.
+    """
+
+    def __init__(self, process: _LegProcess, number: int) -> None:
+        self.number = number
+        self.leg: PlacedLeg | None = None
+        """Who is told of events. Whoever took the place sets it."""
+        self._process: _LegProcess | None = process
+
+    def post(self, message: Message) -> None:
+        """Send the connection a message."""
+        if self._process is not None:
+            self._process.supervisor.post(self.number, message)
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Send the connection 20 ms of PCM16 mono, to be played at once."""
+        if self._process is not None:
+            self._process.supervisor.send_audio(self.number, pcm)
+
+    def release(self) -> None:
+        """Give the place back. May be called more than once."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.places.pop(self.number, None)
+
+
+class LegPool:
+    """The processes. It needs a running event loop from `start` on.
+
+    Args:
+        kind: What they are.
+        processes: How many.
+    """
+
+    def __init__(self, kind: ProcessKind, *, processes: int) -> None:
+        self._kind = kind
+        self._count = processes
+        self._numbers = count(1)
+        self._processes: list[_LegProcess] = []
+        self._closed = False
+        self._changed: asyncio.Event | None = None
+
+    async def start(self) -> None:
+        """Start the processes in the background. They need a second."""
+        self._changed = asyncio.Event()
+        self._processes = [
+            _LegProcess(number + 1, self._kind, on_ready=self._notify) for number in range(self._count)
+        ]
+        for process in self._processes:
+            process.supervisor.start()
+
+    async def ready(self) -> None:
+        """Wait until every process can take legs."""
+        assert self._changed is not None, "start it first"
+        while not all(process.supervisor.ready for process in self._processes):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """Give no more places, and end all processes, within some seconds. May be called more than once."""
+        self._closed = True
+        self._notify()  # whoever waits for a place is refused
+        await asyncio.gather(*(process.supervisor.close() for process in self._processes))
+
+    async def place(self, within_s: float) -> LegPlace:
+        """Return a place in the process that has the fewest legs.
+
+        Args:
+            within_s: How long to wait for processes that are starting, in seconds.
+
+        Raises:
+            NoPlace: None had one in time, or the pool is closed.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while not self._closed:
+                    ready = [process for process in self._processes if process.supervisor.ready]
+                    if ready:
+                        return min(ready, key=lambda process: len(process.places)).place(next(self._numbers))
+                    if self._changed is None:
+                        break
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise NoPlace(f"no {self._kind.name} leg process was ready within {within_s:g} s") from None
+        raise NoPlace("it is closed, or was not started")
+
+    @property
+    def supervisors(self) -> list[LegSupervisor]:
+        """The processes, whether they run at the moment or not."""
+        return [process.supervisor for process in self._processes]
+
+    async def census(self) -> list[CensusTaken]:
+        """Return what each process counts, for tests. Raises `TimeoutError` if one does not answer."""
+        async with asyncio.timeout(CENSUS_S):
+            return list(await asyncio.gather(*(process.census() for process in self._processes)))
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+
+class _LegProcess:
+    """One process and its legs, by their numbers."""
+
+    def __init__(self, number: int, kind: ProcessKind, *, on_ready: Callable[[], None]) -> None:
+        self.places: dict[int, LegPlace] = {}
+        self._censuses: list[asyncio.Future[CensusTaken]] = []
+        self.supervisor = LegSupervisor(
+            number,
+            kind,
+            on_event=self._on_event,
+            on_caller_audio=self._on_caller_audio,
+            on_ready=on_ready,
+            on_died=self._on_died,
+        )
+
+    def place(self, number: int) -> LegPlace:
+        place = self.places[number] = LegPlace(self, number)
+        return place
+
+    async def census(self) -> CensusTaken:
+        answer: asyncio.Future[CensusTaken] = asyncio.get_running_loop().create_future()
+        self._censuses.append(answer)
+        self.supervisor.post(0, Census())
+        return await answer
+
+    def _on_caller_audio(self, number: int, pcm: bytes) -> None:
+        if (leg := self._leg(number)) is not None:
+            try:
+                leg.caller_audio(pcm)
+            except Exception:  # of one call; the others of this process go on
+                logger.exception("the audio of call {} could not be handled", leg.call_id)
+                leg.fail(EndReason.ERROR, INTERNAL_ERROR)
+
+    def _on_event(self, number: int, event: Message) -> None:
+        if isinstance(event, CensusTaken):
+            for answer in self._censuses:
+                if not answer.done():
+                    answer.set_result(event)
+            self._censuses.clear()
+        elif (leg := self._leg(number)) is not None:
+            try:
+                leg.on_event(event)
+            except Exception:  # as above
+                logger.exception("an event of call {} could not be handled", leg.call_id)
+                leg.fail(EndReason.ERROR, INTERNAL_ERROR)
+
+    def _leg(self, number: int) -> PlacedLeg | None:
+        place = self.places.get(number)
+        return None if place is None else place.leg
+
+    def _on_died(self) -> None:
+        lost = tuple(self.places.values())
+        for place in lost:
+            place.release()
+        for place in lost:
+            if place.leg is not None:
+                place.leg.process_lost()
