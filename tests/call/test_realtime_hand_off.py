@@ -22,8 +22,8 @@ from piopiy_pipeline.testing import (
 )
 from piopiy_pipeline.tools import HandOffError, Persona, hand_off_call
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.session.hand_off.test_hand_offs import Voices
 from tests.support.flow_calls import tools_of
+from tests.support.hand_offs import Voices
 from tests.support.realtime_calls import Case
 from tests.support.virtual import YES, texts
 

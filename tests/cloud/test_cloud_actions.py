@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from piopiy_pipeline.signaling.messages import Transfer
-from tests.gateway.api.test_control import place
+from tests.support.api_place import place
 from tests.support.gateway_peers import caller, until
 from tests.support.web import API_KEY
 

@@ -2,7 +2,7 @@
 
 A call has a caller's side, which stays, and an agent's side, which may be with several instances one after
 another. What an instance says counts only while it has the call; which one that is, `AgentAssignment` knows.
-No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`).
+No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_lost_agents.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`BlockingCode`: what is known of a call whose code blocks the event loop of its instance. No I/O.
 
-Its tests are those of the silent instances (`tests/gateway/core/test_silent_instances.py`).
+Tested in `tests/gateway/core/test_blocked_instances.py`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ The caller's leg stays through all of it; agents come and go. `phases` says whic
 and
 `call_control` is what agents and operators can have done with a call in progress.
 
-Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_call_control.py`).
+Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_call_control.py`,
+`test_transfers.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What becomes of one call when its instance goes silent or is blocked, or when its media stream stands. No I/O.
 
-Which instances are, `SilentInstances` knows. Tested in `tests/gateway/core/test_silent_instances.py`.
+Which instances are, `SilentInstances` knows. Tested in `tests/gateway/core/test_silent_instances.py`,
+`test_late_instances.py` and `test_blocked_instances.py`.
 """
 
 from __future__ import annotations

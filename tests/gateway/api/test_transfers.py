@@ -9,7 +9,7 @@ from typing import Any
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.api.transfers import KEPT_S, MOST_KEPT, TransferLog
 from piopiy_pipeline.gateway.core.event_bus import ConversationReported
-from tests.gateway.api.test_control import place, problem
+from tests.support.api_place import place, problem
 from tests.support.gateway_peers import caller, until
 
 TOLD = {"to": "200", "warm": True, "outcome": "busy", "detail": "486 Busy Here"}

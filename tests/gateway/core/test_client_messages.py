@@ -5,8 +5,6 @@ What is tested is in `gateway/core/caller_backlog.py` and `gateway/core/held_mes
 
 from __future__ import annotations
 
-import pytest
-
 from piopiy_pipeline.gateway.core.caller_backlog import MAX_KEYS
 from piopiy_pipeline.gateway.core.held_messages import HeldMessages
 from piopiy_pipeline.signaling.messages import Cancel, Checkpoint, Ended, Heartbeat, Move
@@ -14,11 +12,6 @@ from tests.support.switchboard import NotedAgent, NotedMedia, Room
 
 FRAME = bytes(640)
 """20 ms at the rate of the leg, 16 kHz."""
-
-
-@pytest.fixture
-def room() -> Room:
-    return Room()
 
 
 class Scene:

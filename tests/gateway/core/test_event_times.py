@@ -14,11 +14,6 @@ def said(agent: NotedAgent, at: float) -> None:
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room()
-
-
-@pytest.fixture
 def times(room: Room) -> list[float]:
     times: list[float] = []
 

@@ -31,11 +31,6 @@ FRAME_BYTES = 640
 """20 ms at the rate of the leg, 16 kHz."""
 
 
-@pytest.fixture
-def room() -> Room:
-    return Room()
-
-
 class Scene:
     """A call that is live with the agent `one`, which drains and has asked for its move."""
 

@@ -12,11 +12,6 @@ from piopiy_pipeline.signaling.messages import Blocked, InstanceDied, Offer
 from tests.support.switchboard import NotedAgent, Room
 
 
-@pytest.fixture
-def room() -> Room:
-    return Room()
-
-
 def died(name: str, *, apart: bool = True) -> InstanceDied:
     return InstanceDied(instance_id=name, detail="SIGSEGV, Segmentation fault", apart=apart)
 

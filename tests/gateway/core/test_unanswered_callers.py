@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.caller_backlog import KEPT_S, RECENT_S
 from piopiy_pipeline.signaling.messages import ConversationEvent
 from tests.support.switchboard import NotedAgent, NotedLeg, NotedMedia, Room
-
-
-@pytest.fixture
-def room() -> Room:
-    return Room()
 
 
 def say(leg: NotedLeg, *sizes: int) -> None:

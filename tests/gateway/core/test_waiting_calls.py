@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import ASK_AGAIN_S, PLACE_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Status
 from tests.support.switchboard import LIMITS, NotedAgent, Room
-
-
-@pytest.fixture
-def room() -> Room:
-    return Room()
 
 
 def drain(agent: NotedAgent) -> None:

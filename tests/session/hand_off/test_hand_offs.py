@@ -2,139 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipecat.flows import FlowManager, NodeConfig
-from pipecat.frames.frames import Frame
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.services.llm_service import FunctionCallParams
-from pipecat.services.settings import TTSSettings
 
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.session import Call, current_call
-from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
+from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
     AgentLoss,
     CallerLine,
     Providers,
     Replies,
-    ScriptedLLM,
     ScriptedSTT,
-    ScriptedTTS,
-    SimulatedCall,
     Tool,
     Transcripts,
     simulate,
 )
 from piopiy_pipeline.tools import HandOffError, Persona, end_call, hand_off_call
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.flow_calls import RECORDING, tools_of
-
-
-class Voices(ScriptedTTS):
-    """Notes in which voice each sentence is spoken."""
-
-    def __init__(self, spoken: list[tuple[str, str]]) -> None:
-        super().__init__()
-        self.spoken = spoken
-        self._settings = TTSSettings(model=None, voice="desk voice", language="en")
-
-    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        self.spoken.append((str(self.settings.voice), text))  # type: ignore[attr-defined]
-        async for frame in super().run_tts(text, context_id):
-            yield frame
-
-
-class Model(ScriptedLLM):
-    """Sums up, too."""
-
-    summary: str | None = "Ada wants her bill."
-
-    async def run_inference(self, context: LLMContext, *_: Any, **__: Any) -> str | None:
-        if self.summary is None:
-            raise OSError("no answer")
-        return self.summary
-
-
-def who(context: LLMContext) -> str | Tool:
-    """Who answers, and what they know; or the tool that the caller names, with what follows as whom to call."""
-    messages: list[Any] = [message for message in context.get_messages() if isinstance(message, dict)]
-    said = [str(one["content"]) for one in messages if one["role"] == "user"]
-    if messages[-1]["role"] == "user" and said[-1].startswith("use "):
-        _, tool, *to = said[-1].split()
-        return Tool(tool, to=" ".join(to)) if to else Tool(tool)
-    return f"{messages[0]['content']} here, knowing {len(said)} turns."
-
-
-def billing_with(**more: Any) -> Persona:
-    options: dict[str, Any] = {"instructions": "Billing", "voice": "amy", "introduction": "Billing speaking."}
-    return Persona(name="billing", **(options | more))
-
-
-class Desk:
-    """A bot with a tool that hands over to billing, and what happened in it."""
-
-    def __init__(
-        self, *, context: HandOffContext = "keep", model: type[ScriptedLLM] = Model, **billing: Any
-    ) -> None:
-        self.spoken: list[tuple[str, str]] = []
-        self.seen: list[tuple[set[str], list[str]]] = []
-        self.used: list[str] = []
-        self.refused: list[str] = []
-        self._context = context
-        self._model = model
-        self._billing = billing
-        self.during: Callable[[Call], Any] | None = None
-
-    async def bot(self, call: Call) -> None:
-        async def look_up(params: FunctionCallParams) -> str:
-            """Look up a bill."""
-            self.used.append("look_up")
-            return "nine dollars"
-
-        async def open_hours(params: FunctionCallParams) -> str:
-            """Say when it is open."""
-            self.used.append("open_hours")
-            return "always"
-
-        back = hand_off_call({"desk": None}, context=self._context)
-        billing = billing_with(tools=[look_up, back], **self._billing)
-        agent = VoiceAgent(
-            instructions="Desk",
-            greeting="Desk speaking.",
-            tools=[open_hours, hand_off_call({"billing": billing}, context=self._context)],
-            call=call,
-        )
-        if self.during is not None:
-            self.during(call)
-        await agent.Action(
-            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
-            llm=self._model(Replies(otherwise=self._answer, latency=0.3)),
-            tts=Voices(self.spoken),
-        )
-        await agent.start()
-
-    def _answer(self, context: LLMContext) -> str | Tool:
-        messages: list[Any] = [message for message in context.get_messages() if isinstance(message, dict)]
-        self.seen.append((tools_of(context), [f"{one['role']}: {one.get('content')}" for one in messages]))
-        return who(context)
-
-    def call(self, words: Sequence[str], **more: Any) -> SimulatedCall:
-        async def caller(line: CallerLine) -> None:
-            for text in words:
-                await line.my_turn()
-                await line.say(RECORDING, text=text)
-            await line.my_turn()
-
-        return simulate(
-            self.bot, caller, providers=Providers(stt=Transcripts(latency=0.2)), limit_s=120, **more
-        )
-
-
-TO_BILLING = "use hand_off_call billing"
-BACK = "use hand_off_call desk"
+from tests.support.flow_calls import RECORDING
+from tests.support.hand_offs import BACK, TO_BILLING, Desk, Model, Voices, billing_with, who
 
 
 def test_instructions_tools_and_voice_change_together_and_back() -> None:
@@ -294,7 +183,7 @@ def test_two_that_hand_the_call_to_each_other_come_to_an_end() -> None:
             return "I help you myself."
         return Tool("hand_off_call", to="desk" if messages[0]["content"] == "Billing" else "billing")
 
-    desk._answer = ping_pong  # type: ignore[method-assign]
+    desk.answer = ping_pong  # type: ignore[method-assign]
     call = desk.call(["hello", "hello"])
     assert len(call.of("hand_off")) == 6  # three for each turn of the caller
     call.assert_said("I help you myself.")
@@ -388,103 +277,6 @@ def test_what_the_author_has_not_worded_is_said_in_the_language_of_who_has_the_c
     simulate(desk.bot, caller, providers=Providers(stt=Transcripts(latency=0.2)), limit_s=120)
     assert ("amy", "Sind Sie noch da?") in desk.spoken
     assert ("desk voice", "Are you still there?") in desk.spoken
-
-
-@pytest.mark.parametrize("losses", [[], [AgentLoss("hand_off", 0.4, 1)], [AgentLoss("hand_off", 0.4, 2)]])
-def test_a_flow_waits_in_its_node_until_the_call_comes_back(losses: list[AgentLoss]) -> None:
-    desk = Desk()
-
-    async def ask_billing(flow_manager: FlowManager) -> tuple[Any, Any]:
-        """Ask billing."""
-        call = current_call.get()
-        assert call is not None
-        flow_manager.state["asked"] = True
-        await call.hand_over(billing_with(tools=[hand_off_call({"desk": None})]))
-        return {"asked": True}, None
-
-    async def go_on(flow_manager: FlowManager) -> tuple[Any, Any]:
-        """Go on."""
-        return flow_manager.state, last
-
-    last: NodeConfig = {"name": "last", "task_messages": [{"role": "developer", "content": "Bye."}]}
-    first: NodeConfig = {
-        "name": "first",
-        "role_message": "Flow",
-        "task_messages": [{"role": "developer", "content": "Ask."}],
-        "functions": [ask_billing, go_on],
-    }
-
-    async def bot(call: Call) -> None:
-        agent = VoiceAgent(instructions="Desk", flow=[first, last], call=call)
-        call.add_personas(billing_with(tools=[hand_off_call({"desk": None})]))
-        await agent.Action(
-            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
-            llm=Model(Replies(otherwise=desk._answer, latency=0.3)),
-            tts=Voices(desk.spoken),
-        )
-        await agent.start()
-
-    desk.bot = bot  # type: ignore[method-assign]
-    call = desk.call(["use ask_billing", BACK, "use go_on", "hello"], losses=losses)
-    call.assert_no_error()
-    call.assert_said("Billing here")
-    assert [event.data["node"] for event in call.of("flow")] == ["first", "last"], call.timeline()
-    assert [messages[0] for _, messages in desk.seen][-1] == "system: Flow"
-    assert desk.seen[-1][0] == set()
-
-
-@pytest.mark.parametrize(
-    "losses",
-    [
-        [],
-        [AgentLoss("hand_off", 0.4, 1)],
-        [AgentLoss("tool_result", 0.0, 1)],
-        [AgentLoss("user_turn", 0.5, 2)],
-        [AgentLoss("hand_off", 0.0, 2)],
-    ],
-)
-def test_a_node_that_a_function_leads_to_is_entered_when_the_call_comes_back(losses: list[AgentLoss]) -> None:
-    desk = Desk()
-
-    async def ask_billing(flow_manager: FlowManager) -> tuple[Any, Any]:
-        """Ask billing."""
-        call = current_call.get()
-        assert call is not None
-        await call.hand_over(billing_with(tools=[hand_off_call({"desk": None})]))
-        return {"asked": True}, second
-
-    async def agrees(flow_manager: FlowManager) -> tuple[Any, Any]:
-        """Agree."""
-        return {"agreed": True}, None
-
-    task = [{"role": "developer", "content": "Ask."}]
-    first: NodeConfig = {"name": "first", "task_messages": task, "functions": [ask_billing]}
-    second: NodeConfig = {
-        "name": "second",
-        "task_messages": task,
-        "functions": [agrees],
-        "pre_actions": [{"type": "tts_say", "text": "Now the rest."}],
-    }
-
-    async def bot(call: Call) -> None:
-        agent = VoiceAgent(instructions="Desk", flow=[first, second], call=call)
-        call.add_personas(billing_with(tools=[hand_off_call({"desk": None})]))
-        await agent.Action(
-            stt=ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: ""),
-            llm=Model(Replies(otherwise=desk._answer, latency=0.3)),
-            tts=Voices(desk.spoken),
-        )
-        await agent.start()
-
-    desk.bot = bot  # type: ignore[method-assign]
-    call = desk.call(["use ask_billing", BACK, "use agrees", "hello"], losses=losses)
-    call.assert_no_error()
-    call.assert_said("Billing here")
-    call.assert_said("Now the rest.")
-    assert [event.data["node"] for event in call.of("flow")] == ["first", "second"], call.timeline()
-    assert call.of("hand_off")[1].at <= call.of("flow")[1].at + 1
-    assert desk.seen[-1][0] == {"agrees"}, desk.seen
-    assert "agrees" in [event.data["name"] for event in call.of("tool_result")]
 
 
 def test_a_voice_may_be_a_service_of_the_list() -> None:
