@@ -6,6 +6,8 @@ In real time, because a browser knows no other.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,16 @@ async def until_ended(client: httpx.AsyncClient, call_id: str, *, within_s: floa
         await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def silent_caller(run: Running, folder: Path) -> AsyncIterator[tuple[Page, httpx.AsyncClient]]:
+    """A page of the console whose microphone is silent, and a client of the gateway's API."""
+    async with (
+        chromium(spoken(folder / "silence.wav")) as browser,
+        httpx.AsyncClient(base_url=run.url, trust_env=False) as client,
+    ):
+        yield await open_page(browser, run.url), client
+
+
 async def in_a_call(page: Page, client: httpx.AsyncClient) -> str:
     """Call from this page; the call's id, once the bot has answered."""
     await talk(page)
@@ -58,11 +70,7 @@ def test_a_tab_that_is_closed_ends_its_call_as_a_hangup_of_the_caller(
     make_run: Running, tmp_path: Path
 ) -> None:
     async def visit() -> None:
-        async with (
-            chromium(spoken(tmp_path / "silence.wav")) as browser,
-            httpx.AsyncClient(base_url=make_run.url, trust_env=False) as client,
-        ):
-            page = await open_page(browser, make_run.url)
+        async with silent_caller(make_run, tmp_path) as (page, client):
             call_id = await in_a_call(page, client)
             await page.close()
             call = await until_ended(client, call_id)
@@ -73,11 +81,7 @@ def test_a_tab_that_is_closed_ends_its_call_as_a_hangup_of_the_caller(
 
 def test_a_browser_that_crashes_ends_its_call_too(make_run: Running, tmp_path: Path) -> None:
     async def visit() -> None:
-        async with (
-            chromium(spoken(tmp_path / "silence.wav")) as browser,
-            httpx.AsyncClient(base_url=make_run.url, trust_env=False) as client,
-        ):
-            page = await open_page(browser, make_run.url)
+        async with silent_caller(make_run, tmp_path) as (page, client):
             call_id = await in_a_call(page, client)
             crashed: list[Page] = []
             page.on("crash", lambda _: crashed.append(page))
@@ -97,11 +101,7 @@ def test_a_page_that_is_loaded_anew_during_a_call_shows_it_as_ended_and_can_call
     make_run: Running, tmp_path: Path
 ) -> None:
     async def visit() -> None:
-        async with (
-            chromium(spoken(tmp_path / "silence.wav")) as browser,
-            httpx.AsyncClient(base_url=make_run.url, trust_env=False) as client,
-        ):
-            page = await open_page(browser, make_run.url)
+        async with silent_caller(make_run, tmp_path) as (page, client):
             first = await in_a_call(page, client)
             await page.reload()
             call = await until_ended(client, first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +11,18 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.session.flow.flow_file import read_flow
-from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.testing import AgentLoss, Providers, Replies, SimulatedCall, Tool, Transcripts, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support import flow_calls
 from tests.support.flow_calls import (  # the flow finds its functions in this module
     FLOW,
     WAYS,
+    assert_every_edge_is_walked,
+    assert_it_goes_on_where_it_was,
+    assert_its_nodes_speak,
     book,
     find_booking,
+    moments,
     opening_hours,
     set_people,
     set_time,
@@ -31,7 +32,6 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
 
 __all__ = ["book", "find_booking", "set_people", "set_time"]
 
-GRAPH = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
 OURS = ("Ask ", "The table is", "Repeat the booking", "Thank the caller", "The line was")
 
 
@@ -62,27 +62,11 @@ def walk(words: Sequence[str], losses: Sequence[AgentLoss] = (), **more: Any) ->
 
 
 def test_every_edge_of_six_nodes_is_walked() -> None:
-    seen = set()
-    for words in WAYS.values():
-        call = walk(words)
-        call.assert_no_error()
-        call.assert_ended("agent_hangup")
-        assert walked(call)[0] == ("", "", "welcome")
-        for before, function, node in walked(call)[1:]:
-            edge = GRAPH.edge_of(before, function, node)
-            assert edge is not None, call.timeline()
-            seen.add(edge)
-    assert seen == set(GRAPH.edges)
+    assert_every_edge_is_walked(walk)
 
 
 def test_a_flow_speaks_in_its_nodes_and_ends_when_the_goodbye_was_heard() -> None:
-    call = walk(WAYS["knows a number"])
-    call.assert_said("Good day")
-    call.assert_said("Ask whether the caller wants to book")
-    call.assert_said("Repeat the booking for 2 on Friday at seven")
-    assert call.turns[-1].bot.endswith("say goodbye.")
-    assert not call.turns[-1].interrupted
-    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1
+    assert_its_nodes_speak(walk)
 
 
 def test_what_a_node_says_before_is_heard_before_its_task() -> None:
@@ -94,28 +78,12 @@ def test_what_a_node_says_before_is_heard_before_its_task() -> None:
     )
 
 
-MOMENTS = [
-    pytest.param(way, event, number, after_s, id=f"{way}-{event}-{number}-{after_s}")
-    for way in WAYS
-    for event, after_s in [("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_result", 0.0)]
-    for number in range(1, len(WAYS[way]) + 1)
-]
+MOMENTS = moments(("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_result", 0.0))
 
 
 @pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)
 def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_s: float) -> None:
-    words = WAYS[way]
-    whole = [step for step in walked(walk(words)) if step[2]]
-    call = walk(words, [AgentLoss(event, after_s, number)])
-    assert len(call.of("agent_lost")) == 1
-    call.assert_ended("agent_hangup")
-    call.assert_no_error()
-    nodes = [node for node, _ in itertools.groupby(step[2] for step in walked(call))]
-    wanted = [node for node, _ in itertools.groupby(step[2] for step in whole)]
-    assert nodes == wanted, call.timeline()
-    if way == "changes their mind":
-        call.assert_said("The table is for 3")
-        call.assert_said("Repeat the booking for 3 on Friday at seven")
+    assert_it_goes_on_where_it_was(walk, way, AgentLoss(event, after_s, number))
 
 
 @pytest.mark.parametrize(

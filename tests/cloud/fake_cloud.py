@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from piopiy_agent._pb import agent_pb2 as pb
 from piopiy_agent._pb import agent_pb2_grpc as pb_grpc
 
-from tests.cloud.fake_room import RATE, FakeRoom, FakeRooms
+from tests.cloud.fake_room import FakeRoom, FakeRooms
+from tests.support.microphone import RATE
 
 DEADLINE_MS = 400
 

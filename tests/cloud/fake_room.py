@@ -14,7 +14,6 @@ import json
 import re
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -26,44 +25,14 @@ from av import AudioFrame
 from livekit.protocol import models, rtc
 from numpy.typing import NDArray
 
-RATE = 48_000
-FRAME = RATE // 50
+from tests.support.microphone import Microphone
+
 CALLER = "caller"
 CALLER_SID, CALLER_TRACK, BOT_SID, BOT_TRACK = "PA_caller", "TR_caller", "PA_bot", "TR_bot"
 MOST_S = 120.0
 """So much of what the caller hears is kept."""
 
 Tell = Callable[..., None]
-
-
-class CallersMicrophone(MediaStreamTrack):
-    """Sends what is put into it, in real time, and silence otherwise."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pcm: NDArray[np.int16] = np.zeros(0, np.int16)
-        self._frames = 0
-        self._began: float | None = None
-
-    def say(self, pcm: NDArray[np.int16]) -> None:
-        self._pcm = np.concatenate((self._pcm, pcm))
-
-    async def recv(self) -> AudioFrame:
-        if self.readyState != "live":
-            raise MediaStreamError
-        loop = asyncio.get_running_loop()
-        if self._began is None:
-            self._began = loop.time()
-        await asyncio.sleep(max(0.0, self._began + self._frames * 0.02 - loop.time()))
-        pcm, self._pcm = self._pcm[:FRAME], self._pcm[FRAME:]
-        frame = AudioFrame(format="s16", layout="mono", samples=FRAME)
-        frame.planes[0].update(np.pad(pcm, (0, FRAME - pcm.size)).astype("<i2").tobytes())
-        frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
-        frame.pts = self._frames * FRAME
-        self._frames += 1
-        return frame
 
 
 class FakeRoom:
@@ -78,7 +47,7 @@ class FakeRoom:
     def __init__(self, name: str, token: str, tell: Tell) -> None:
         self.name = name
         self.token = token
-        self.microphone = CallersMicrophone()
+        self.microphone = Microphone()
         self.heard: list[tuple[float, NDArray[np.int16]]] = []
         """What the caller has heard: the time of its arrival, and int16 of shape [samples] at 48 kHz."""
         self._tell = tell

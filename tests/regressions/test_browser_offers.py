@@ -15,7 +15,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserCandidates
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
 from piopiy_pipeline.gateway.webrtc.peer_messages import Trickled
-from tests.support.browser_peer import Microphone, only_loopback, tone, until
+from tests.support.browser_peer import only_loopback, tone, until
+from tests.support.microphone import Microphone
 
 __all__ = ["only_loopback"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fractions
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,9 +27,8 @@ from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer
 from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 from tests.support.gateway_peers import AGENT_ID
+from tests.support.microphone import RATE, Microphone
 
-RATE = 48000
-FRAME = RATE // 50
 CLAIMS = TokenClaims(
     audience="piopiy-call",
     issued_at=1_800_000_000,
@@ -47,37 +45,6 @@ CLAIMS = TokenClaims(
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the test's own peers offer loopback, which ICE otherwise leaves out, and nothing else."""
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
-
-
-class Microphone(MediaStreamTrack):
-    """Sends what is put into it, in real time, and silence otherwise."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pcm: NDArray[np.int16] = np.zeros(0, np.int16)
-        self._frames = 0
-        self._began: float | None = None
-
-    def say(self, pcm: NDArray[np.int16]) -> None:
-        """Speak, int16 of shape [samples] at 48 kHz."""
-        self._pcm = np.concatenate((self._pcm, pcm))
-
-    async def recv(self) -> AudioFrame:
-        if self.readyState != "live":
-            raise MediaStreamError
-        loop = asyncio.get_running_loop()
-        if self._began is None:
-            self._began = loop.time()
-        await asyncio.sleep(max(0.0, self._began + self._frames * 0.02 - loop.time()))
-        pcm, self._pcm = self._pcm[:FRAME], self._pcm[FRAME:]
-        frame = AudioFrame(format="s16", layout="mono", samples=FRAME)
-        frame.planes[0].update(np.pad(pcm, (0, FRAME - pcm.size)).astype("<i2").tobytes())
-        frame.sample_rate, frame.time_base = RATE, fractions.Fraction(1, RATE)
-        frame.pts = self._frames * FRAME
-        self._frames += 1
-        return frame
 
 
 class Browser:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 from examples import booking_flow
 from examples.booking_flow import book, find_booking, set_people, set_time
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.flow.flow_file import read_flow
+from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.testing import (
     AgentLoss,
     CallerLine,
@@ -33,10 +38,14 @@ __all__ = [
     "FLOW",
     "PROVIDERS",
     "WAYS",
+    "assert_every_edge_is_walked",
+    "assert_it_goes_on_where_it_was",
+    "assert_its_nodes_speak",
     "book",
     "booking_bot",
     "find_booking",
     "model",
+    "moments",
     "set_people",
     "set_time",
     "tools_of",
@@ -141,3 +150,66 @@ def walk(
 def walked(call: SimulatedCall) -> list[tuple[str, str, str]]:
     """The steps of the call: from which node, by which function, to which node."""
     return [(e.data["before"], e.data["function"], e.data["node"]) for e in call.of("flow")]
+
+
+# ---------------------------------------------------------------------- what is so whatever the model is
+
+Walk = Callable[..., SimulatedCall]
+
+
+def assert_every_edge_is_walked(walk: Walk) -> None:
+    """The callers of `WAYS` walk each edge of the flow's six nodes, and every call ends well."""
+    graph = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
+    assert len(graph.nodes) == 6
+    seen = set()
+    for words in WAYS.values():
+        call = walk(words)
+        call.assert_no_error()
+        call.assert_ended("agent_hangup")
+        assert walked(call)[0] == ("", "", "welcome")
+        for before, function, node in walked(call)[1:]:
+            edge = graph.edge_of(before, function, node)
+            assert edge is not None, call.timeline()
+            seen.add(edge)
+    assert seen == set(graph.edges)
+
+
+def assert_its_nodes_speak(walk: Walk) -> None:
+    """Each node is heard, and the call ends when the goodbye was."""
+    call = walk(WAYS["knows a number"])
+    call.assert_said("Good day")
+    call.assert_said("Ask whether the caller wants to book")
+    call.assert_said("Repeat the booking for 2 on Friday at seven")
+    assert call.turns[-1].bot.endswith("say goodbye.")
+    assert not call.turns[-1].interrupted
+    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1
+
+
+def moments(*events: tuple[str, float]) -> list[Any]:
+    """Parameters of a test: each way, and each of these events with how long after it the agent is lost, every time."""
+    return [
+        pytest.param(way, event, number, after_s, id=f"{way}-{event}-{number}-{after_s}")
+        for way in WAYS
+        for event, after_s in events
+        for number in range(1, len(WAYS[way]) + 1)
+    ]
+
+
+@cache
+def _nodes_of(walk: Walk, way: str) -> list[str]:
+    """The nodes of a whole call, one after the other: some sixty tests compare with the same three."""
+    whole = walked(walk(WAYS[way]))
+    return [node for node, _ in itertools.groupby(step[2] for step in whole if step[2])]
+
+
+def assert_it_goes_on_where_it_was(walk: Walk, way: str, loss: AgentLoss) -> None:
+    """A call that loses its agent then walks the same nodes as without the loss."""
+    call = walk(WAYS[way], [loss])
+    assert len(call.of("agent_lost")) == 1
+    call.assert_ended("agent_hangup")
+    call.assert_no_error()
+    nodes = [node for node, _ in itertools.groupby(step[2] for step in walked(call))]
+    assert nodes == _nodes_of(walk, way), call.timeline()
+    if way == "changes their mind":
+        call.assert_said("The table is for 3")
+        call.assert_said("Repeat the booking for 3 on Friday at seven")

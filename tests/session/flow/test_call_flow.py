@@ -8,41 +8,27 @@ import pytest
 
 from examples import booking_flow
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.session.flow.flow_file import read_flow
-from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, takes_steps
 from piopiy_pipeline.signaling.messages import ConversationEvent
 from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, ScriptedTTS
 from piopiy_pipeline.testing.replaying.replay import replay
 from tests.support.call_state import hear_posts
-from tests.support.flow_calls import FLOW, WAYS, booking_bot, walk, walked
-
-GRAPH = FlowGraph.of_config(read_flow(FLOW), "booking_flow")
+from tests.support.flow_calls import (
+    WAYS,
+    assert_every_edge_is_walked,
+    assert_its_nodes_speak,
+    booking_bot,
+    walk,
+    walked,
+)
 
 
 def test_every_edge_of_six_nodes_is_walked() -> None:
-    assert len(GRAPH.nodes) == 6
-    seen = set()
-    for words in WAYS.values():
-        call = walk(words)
-        call.assert_no_error()
-        call.assert_ended("agent_hangup")
-        assert walked(call)[0] == ("", "", "welcome")
-        for before, function, node in walked(call)[1:]:
-            edge = GRAPH.edge_of(before, function, node)
-            assert edge is not None, call.timeline()
-            seen.add(edge)
-    assert seen == set(GRAPH.edges)
+    assert_every_edge_is_walked(walk)
 
 
 def test_a_flow_speaks_in_its_nodes_and_ends_when_the_goodbye_was_heard() -> None:
-    call = walk(WAYS["knows a number"])
-    call.assert_said("Good day")
-    call.assert_said("Ask whether the caller wants to book")
-    call.assert_said("Repeat the booking for 2 on Friday at seven")
-    assert call.turns[-1].bot.endswith("say goodbye.")
-    assert not call.turns[-1].interrupted
-    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1
+    assert_its_nodes_speak(walk)
 
 
 def test_what_a_node_says_before_is_heard_before_its_task() -> None:

@@ -8,37 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 from typing import Any
 
 import pytest
 
 from piopiy_pipeline.testing import AgentLoss, CallerLine, simulate
 from tests.support import flow_calls
-from tests.support.flow_calls import PROVIDERS, WAYS, booking_bot, walk, walked
+from tests.support.flow_calls import (
+    PROVIDERS,
+    WAYS,
+    assert_it_goes_on_where_it_was,
+    booking_bot,
+    moments,
+    walk,
+    walked,
+)
 
-MOMENTS = [
-    pytest.param(way, event, number, after_s, id=f"{way}-{event}-{number}-{after_s}")
-    for way in WAYS
-    for event, after_s in [("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool", 0.0), ("tool_result", 0.0)]
-    for number in range(1, len(WAYS[way]) + 1)
-]
+MOMENTS = moments(("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool", 0.0), ("tool_result", 0.0))
 
 
 @pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)
 def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_s: float) -> None:
-    words = WAYS[way]
-    whole = [step for step in walked(walk(words)) if step[2]]
-    call = walk(words, [AgentLoss(event, after_s, number)])
-    assert len(call.of("agent_lost")) == 1
-    call.assert_ended("agent_hangup")
-    call.assert_no_error()
-    nodes = [node for node, _ in itertools.groupby(step[2] for step in walked(call))]
-    wanted = [node for node, _ in itertools.groupby(step[2] for step in whole)]
-    assert nodes == wanted, call.timeline()
-    if way == "changes their mind":
-        call.assert_said("The table is for 3")
-        call.assert_said("Repeat the booking for 3 on Friday at seven")
+    assert_it_goes_on_where_it_was(walk, way, AgentLoss(event, after_s, number))
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 0.8, 0.95])
