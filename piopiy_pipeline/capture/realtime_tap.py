@@ -10,18 +10,18 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
 from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
+from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import is_realtime
 
 __all__ = ["RealtimeTap", "has_messages"]
 
-RATE = 24_000
-"""The sample rate of the model's audio in Hz, as pipecat asks for it."""
 LONGEST_TEXT = 2000
 """So much is kept of what is no message, in characters."""
 REPEATS = (
@@ -40,6 +40,8 @@ def has_messages(service: FrameProcessor) -> bool:
     """Return whether a service is a speech-to-speech model's with a protocol like OpenAI's."""
     if not is_realtime(service):
         return False
+    if dialect_of(service) is None:
+        return False
     from piopiy_pipeline.compat.realtime import takes_client_events  # it imports a provider's service
 
     return takes_client_events(service)
@@ -54,9 +56,10 @@ class RealtimeTap:
     """
 
     def __init__(self, service: FrameProcessor, log: CaptureLog) -> None:
-        from piopiy_pipeline.compat.realtime import wrap_connections
+        from piopiy_pipeline.compat.realtime import output_rate, wrap_connections
 
         self._log = log
+        self._rate = partial(output_rate, service)
         self._name = type(service).__name__
         wrap_connections(service, self._opened)
 
@@ -85,7 +88,7 @@ class RealtimeTap:
             return
         if kind.endswith("audio.delta"):
             pcm = base64.b64decode(message.pop("delta", ""))
-            message["audio"] = self._log.speech(pcm[: len(pcm) // 2 * 2], RATE)
+            message["audio"] = self._log.speech(pcm[: len(pcm) // 2 * 2], self._rate())
         self.note(number, "received", message)
 
     def note(self, number: int, kind: str, data: dict[str, Any]) -> None:

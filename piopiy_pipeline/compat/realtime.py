@@ -1,9 +1,9 @@
 """What this project uses of pipecat's speech-to-speech services beyond their public interface.
 
-The services of OpenAI and of providers with a like protocol (Azure, xAI, Inworld) are of one mould. Events go to the
-provider by `send_client_event`, which is public; what is missing is which item of the conversation a piece of audio
-belongs to, whether an answer is under way, whether the connection still stands, and a way to ask for an answer without
-a frame for it.
+The services of OpenAI and of providers with a like protocol (Azure, xAI, Inworld, Azure Voice Live) are of one mould.
+Events go to the provider by `send_client_event`, which is public; what is missing is which item of the conversation a
+piece of audio belongs to, whether an answer is under way, whether the connection still stands, and a way to ask for an
+answer without a frame for it. Where one of them differs from OpenAI's, `realtime_quirks` evens it out.
 
 Only the agent's side may import this module: the gateway does without pipecat.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.openai._constants import OPENAI_SAMPLE_RATE
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from websockets.protocol import State
 
@@ -22,6 +23,7 @@ from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = [
+    "answer_asked",
     "answer_given_up",
     "answers",
     "ask",
@@ -32,7 +34,9 @@ __all__ = [
     "is_connected",
     "is_ready",
     "open_again",
+    "output_rate",
     "put_in_by_us",
+    "spare",
     "takes_client_events",
     "update_session",
     "wrap_connections",
@@ -46,9 +50,9 @@ _USED = (
     "_create_response",
     "_disconnect",
     "_current_audio_response",
+    "_handle_interruption",
     "_api_session_ready",
     "_llm_needs_conversation_setup",
-    "_messages_added_manually",
     "_process_completed_function_calls",
     "_websocket",
     "_receive_task",
@@ -76,19 +80,56 @@ def audio_item(service: Any) -> tuple[str, int] | None:
     return None if current is None else (current.item_id, current.content_index)
 
 
+_ACTIVE = ("_response_active", "_response_in_flight")
+"""Whether an answer is under way; the second is Azure Voice Live's."""
+
+
 def answers(service: Any) -> bool:
     """Return whether the provider is asked for an answer that is not over."""
-    return bool(getattr(service, "_response_active", False) or getattr(service, "_current_response_id", None))
+    return any(getattr(service, name, None) for name in (*_ACTIVE, "_current_response_id"))
+
+
+def answer_asked(service: Any) -> None:
+    """Take note that an answer is asked for, which the provider has not begun yet."""
+    _set_active(service, True)
 
 
 def answer_given_up(service: Any) -> None:
     """Take note that no answer is under way, although one was asked for."""
-    service._response_active = False
+    _set_active(service, False)
+    if hasattr(service, "_current_response_id"):
+        service._current_response_id = None
+
+
+def _set_active(service: Any, active: bool) -> None:
+    for name in _ACTIVE:
+        if hasattr(service, name):
+            setattr(service, name, active)
 
 
 def put_in_by_us(service: Any, item: str) -> None:
     """Take note that an item which the provider will tell of is this side's, and no beginning of an answer."""
     service._messages_added_manually[item] = True
+
+
+def spare(service: Any, spared: Callable[[], bool]) -> None:
+    """Have a service take no note of interruptions while the answer under way is one that must not be cut off.
+
+    It would end the answer on this side, and Azure Voice Live's drops what still comes of it.
+    """
+    handle = service._handle_interruption
+
+    async def handle_unless_spared() -> None:
+        if not spared():
+            await handle()
+
+    service._handle_interruption = handle_unless_spared
+
+
+def output_rate(service: Any) -> int:
+    """Return the sample rate of the model's audio in Hz, of a service that runs."""
+    rate = getattr(service, "_get_output_sample_rate", None)
+    return OPENAI_SAMPLE_RATE if rate is None else int(rate())
 
 
 def is_ready(service: Any) -> bool:
@@ -117,6 +158,7 @@ async def open_again(service: Any, context: LLMContext) -> None:
     """
     if service._context is None:
         service._context = context
+    answer_given_up(service)  # Grok's keeps the number of one that was under way
     await service.reset_conversation()
 
 
@@ -178,7 +220,10 @@ def check() -> None:
     """
     check_attributes(
         "pipecat-ai",
-        [(OpenAIRealtimeLLMService, name) for name in (*_USED, "_response_active")],
+        [
+            (OpenAIRealtimeLLMService, name)
+            for name in (*_USED, "_response_active", "_messages_added_manually")
+        ],
         written_for=PIPECAT,
         used_in=__name__,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, get_args
 
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.services.realtime_dialects import dialect_of
 
 __all__ = [
     "detects_turns",
@@ -31,10 +34,11 @@ def detects_turns(service: FrameProcessor) -> bool:
 def may_leave_answers(service: FrameProcessor) -> bool:
     """Return whether a session can detect turns, and leave it to this side to cut answers off and ask for them.
 
-    OpenAI documents `create_response` and `interrupt_response` for it, and Azure has the same protocol. Of others it is
-    not known.
+    OpenAI, Inworld and Azure Voice Live publish `create_response` and `interrupt_response` for it. Of others it is not
+    known.
     """
-    return _is_a(service, "OpenAIRealtimeLLMService")
+    dialect = dialect_of(service)
+    return dialect is not None and dialect.leaves_answers
 
 
 def is_gemini_live(service: FrameProcessor) -> bool:
@@ -49,7 +53,7 @@ def _is_a(service: FrameProcessor, name: str) -> bool:
 
 def has_known_protocol(service: FrameProcessor) -> bool:
     """Return whether it is known how to tell the service's provider what to say, and what was heard."""
-    return hasattr(type(service), "send_client_event") or is_gemini_live(service)
+    return dialect_of(service) is not None or is_gemini_live(service)
 
 
 def leave_turns_to_us(service: FrameProcessor) -> None:
@@ -64,17 +68,23 @@ def leave_turns_to_us(service: FrameProcessor) -> None:
         leave_turns(service)  # type: ignore[arg-type]
         return
     properties: Any = getattr(getattr(service, "settings", None), "session_properties", None)
-    if properties is not None and "turn_detection" in type(properties).model_fields:
-        properties.turn_detection = None
-    elif properties is not None and may_leave_answers(service):
-        from pipecat.services.openai.realtime.events import AudioConfiguration, AudioInput
-
-        audio = properties.audio or AudioConfiguration()
-        audio.input = audio.input or AudioInput()
-        audio.input.turn_detection = False
-        properties.audio = audio
+    if dialect_of(service) is not None and properties is not None:
+        if "turn_detection" in type(properties).model_fields:
+            properties.turn_detection = None
+        else:
+            events = sys.modules[type(properties).__module__]
+            audio = properties.audio or events.AudioConfiguration()
+            audio.input = audio.input or events.AudioInput()
+            off = bool in _types_of(type(audio.input), "turn_detection")
+            audio.input.turn_detection = False if off else None  # OpenAI's None is its default, which is on
+            properties.audio = audio
     if detects_turns(service):
         raise ValueError(
             f"the turns of {type(service).__name__} are the provider's: leave turns= out, or switch its turn detection "
             "off where you make it"
         )
+
+
+def _types_of(model: Any, field: str) -> tuple[Any, ...]:
+    """Return the types that a field of a pydantic model may have."""
+    return get_args(model.model_fields[field].annotation)

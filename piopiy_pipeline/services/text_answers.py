@@ -6,7 +6,7 @@ from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
 
-from piopiy_pipeline.services.realtime_services import may_leave_answers
+from piopiy_pipeline.services.realtime_dialects import dialect_of
 
 __all__ = ["answer_in_text"]
 
@@ -14,16 +14,16 @@ __all__ = ["answer_in_text"]
 def answer_in_text(service: FrameProcessor) -> None:
     """Have a service that does not run yet ask its provider for text instead of speech.
 
-    OpenAI and Azure: `output_modalities`. Google: `modalities`, which its half-cascade models take; those of native
-    audio refuse it. Of others it is not known.
+    OpenAI and Azure: `output_modalities`. Azure Voice Live: `modalities`. Google: `modalities`, which its half-cascade
+    models take; those of native audio refuse it. Of others it is not known, or pipecat's service does not hear it.
 
     Raises:
         ValueError: It is not known how, for this service.
     """
     settings: Any = getattr(service, "settings", None)
     name = type(service).__name__
-    if may_leave_answers(service):
-        settings.session_properties.output_modalities = ["text"]
+    if (dialect := dialect_of(service)) is not None and dialect.in_text is not None:
+        setattr(settings.session_properties, dialect.in_text, ["text"])
     elif name.startswith("GeminiLive"):
         from pipecat.services.google.gemini_live.llm import GeminiModalities
 

@@ -25,8 +25,10 @@ _HOMES = {
     "Garbage": "scripted.faults",
     "GeminiLiveServer": "realtime.gemini_live",
     "GilbertElliott": "line.impairment",
+    "GrokRealtimeServer": "realtime.dialect_servers",
     "Habits": "line.turn_taking",
     "Impairment": "line.impairment",
+    "InworldRealtimeServer": "realtime.dialect_servers",
     "LatencyParts": "report.simulated_call",
     "LeftBehind": "stage.stage_run",
     "LimitReached": "virtual_time.virtual_loop",
@@ -54,6 +56,7 @@ _HOMES = {
     "TurnResult": "report.call_events",
     "Upstream": "stage.run_stage",
     "Voice": "scripted.scripted_tts",
+    "VoiceLiveServer": "realtime.dialect_servers",
     "Wait": "stage.run_stage",
     "WallLimitReached": "virtual_time.virtual_loop",
     "replay": "replaying.replay",
@@ -82,8 +85,10 @@ __all__ = [
     "Garbage",
     "GeminiLiveServer",
     "GilbertElliott",
+    "GrokRealtimeServer",
     "Habits",
     "Impairment",
+    "InworldRealtimeServer",
     "LatencyParts",
     "LeftBehind",
     "LimitReached",
@@ -111,6 +116,7 @@ __all__ = [
     "TurnResult",
     "Upstream",
     "Voice",
+    "VoiceLiveServer",
     "Wait",
     "WallLimitReached",
     "replay",
@@ -129,6 +135,11 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.line import Line, Noise
     from piopiy_pipeline.testing.line.turn_taking import Habits
     from piopiy_pipeline.testing.providers import Providers
+    from piopiy_pipeline.testing.realtime.dialect_servers import (
+        GrokRealtimeServer,
+        InworldRealtimeServer,
+        VoiceLiveServer,
+    )
     from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveServer
     from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
     from piopiy_pipeline.testing.realtime.scripted_model import Endless

@@ -19,6 +19,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import may_leave_answers
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
@@ -50,20 +51,6 @@ class RealtimeTurns:
     """Changes the settings of a session so that it does what is decided here."""
     is_old: Callable[[Frame], bool] = field(default=lambda _: True)
     """Whether a transcript is of speech that was decided on already."""
-
-
-def _settings_of(session: dict[str, Any], *, asks: bool, transcribes: bool) -> None:
-    """Change the settings of OpenAI's session: `transcribes` has the caller's words written down, and `asks` leaves
-    answers to us.
-    """
-    hearing = session.setdefault("audio", {}).setdefault("input", {})
-    if not transcribes:
-        hearing.pop("transcription", None)
-    elif hearing.get("transcription") is None:
-        hearing["transcription"] = {"model": "gpt-4o-mini-transcribe"}
-    if asks:
-        detection = hearing.get("turn_detection") or {"type": "server_vad"}
-        hearing["turn_detection"] = detection | {"create_response": False, "interrupt_response": False}
 
 
 def realtime_turns(
@@ -125,8 +112,10 @@ def realtime_turns(
         found.strategies = UserTurnStrategies(
             start=_provider_starts(interruption, output, vad, asks=found.asks), stop=[end]
         )
-    if may_leave_answers(service):
-        found.in_session = partial(_settings_of, asks=found.asks, transcribes=stt is None)
+    if (dialect := dialect_of(service)) is not None:
+        found.in_session = partial(
+            dialect.decide_turns, own=found.own, asks=found.asks, transcribes=stt is None
+        )
     strategies: list[Any] = [*(found.strategies.start or []), *(found.strategies.stop or [])]
     for strategy in strategies:
         hear_no_old_words(strategy, lambda frame: found.is_old(frame))

@@ -14,7 +14,6 @@ from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
     CallerLine,
-    OpenAIRealtimeServer,
     Replies,
     SimulatedCall,
     Tool,
@@ -36,9 +35,11 @@ SUMMARY = "Ada wants her bill."
 class Desk:
     """A bot that hands over to billing, and what its model was told whenever it answered."""
 
-    def __init__(self, *words: str, context: HandOffContext = "keep", **billing: Any) -> None:
-        self.case = Case()
-        self.case.server = OpenAIRealtimeServer(
+    def __init__(
+        self, *words: str, context: HandOffContext = "keep", kind: type[Case] = Case, **billing: Any
+    ) -> None:
+        self.case = kind()
+        self.case.server = kind.make_server(
             Replies(otherwise=self._answer), ears=Transcripts(texts=list(words), latency=0.2)
         )
         self.words = words
@@ -59,7 +60,7 @@ class Desk:
             str(messages[0]["content"]),
             [str(one.get("content")) for one in messages if one["role"] == "user"],
         )
-        self.answers.append((who, str(config.audio("output", "voice")), tools_of(context), told))
+        self.answers.append((who, str(config.voice), tools_of(context), told))
         if messages[-1]["role"] == "user" and said[-1].startswith("use "):
             _, tool, *to = said[-1].split()
             return Tool(tool, to=" ".join(to)) if to else Tool(tool)

@@ -46,7 +46,8 @@ EXPORTS: dict[str, list[str]] = {
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],
     "piopiy_pipeline.testing": sorted([
-        "AgentLoss", "Endless", "GeminiLiveServer", "OpenAIRealtimeServer",
+        "AgentLoss", "Endless", "GeminiLiveServer", "GrokRealtimeServer", "InworldRealtimeServer",
+        "OpenAIRealtimeServer", "VoiceLiveServer",
         *RECORDED["names"]["piopiy_pipeline.testing"],
     ]),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -72,6 +73,8 @@ def _maker_for(service: LLMService[Any]) -> Callable[..., RealtimeProvider] | No
         from piopiy_pipeline.session.realtime.gemini_provider import GeminiProvider
 
         return partial(GeminiProvider, service)
+    if dialect_of(service) is None:
+        return None
     from piopiy_pipeline.compat.realtime import takes_client_events
     from piopiy_pipeline.session.realtime.openai_provider import OpenAIProvider
 

@@ -12,7 +12,7 @@ from pipecat.frames.frames import Frame, InterimTranscriptionFrame, Transcriptio
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.compat.frame_taps import watch_pushes
+from piopiy_pipeline.compat.frame_taps import filter_pushes, watch_pushes
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.provider_turns import ProviderSpeech
 from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
@@ -51,6 +51,10 @@ class CallerItems:
             if turns.provider_end is not None:
                 service.add_event_handler("on_conversation_item_created", self._item_created)
         watch_pushes(service, self._written_down, TranscriptionFrame, InterimTranscriptionFrame)
+        if ears:  # not every provider leaves it when it is told to
+            filter_pushes(
+                service, lambda frame: not isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame)
+            )
         for stt in ears:
             watch_pushes(stt, self._heard_by_both, TranscriptionFrame, InterimTranscriptionFrame)
 
@@ -72,7 +76,9 @@ class CallerItems:
 
     def _written_down(self, _service: Any, frame: Frame) -> None:
         frame.metadata[_BY_PROVIDER] = True
-        if isinstance(frame, InterimTranscriptionFrame):  # OpenAI's are the words that are new
+        if isinstance(frame, InterimTranscriptionFrame) and hasattr(
+            frame.result, "delta"
+        ):  # OpenAI's are the words that are new, others' all of them so far
             item = getattr(frame.result, "item_id", "")
             before = self._interim[1] if self._interim[0] == item else ""
             frame.text = before + frame.text

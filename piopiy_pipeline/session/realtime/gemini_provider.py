@@ -46,7 +46,7 @@ class GeminiProvider:
         self.words_wait_s = 0.3
         self.session: Callable[[dict[str, Any]], None] | None = None
         self.change: Callable[[dict[str, Any]], None] | None = None
-        self.takes_changes = False
+        self.takes_changes = self.writes_aside = False
         _instruct_by_setting(service)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_taken(service, self._interrupted, InterruptionFrame)

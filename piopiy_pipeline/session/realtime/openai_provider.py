@@ -7,6 +7,7 @@ the call sends one with the position that was heard.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from typing import Any
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 
 from piopiy_pipeline.compat import realtime
-from piopiy_pipeline.services.realtime_services import may_leave_answers
+from piopiy_pipeline.compat.realtime_quirks import even_out
+from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 
 __all__ = ["HEARD", "PUT_IN", "ClientEvent", "OpenAIProvider"]
@@ -24,8 +26,14 @@ KEPT = 500
 """So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
 CLOSE_S = 0.5
 """A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
-APPEND, CREATE, UPDATE, TRUNCATE, CANCEL = (
+ONSET_S = 1.0
+"""So much of the caller's audio is sent once more when the buffer is cleared at the beginning of a turn of ours, in
+seconds: the turn begins when the caller has spoken for a while.
+"""
+APPEND, CLEAR, COMMIT, CREATE, UPDATE, TRUNCATE, CANCEL = (
     "input_audio_buffer.append",
+    "input_audio_buffer.clear",
+    "input_audio_buffer.commit",
     "response.create",
     "session.update",
     "conversation.item.truncate",
@@ -70,22 +78,27 @@ class OpenAIProvider:
         self._send = service.send_client_event
         self._asked = asked
         self._lost = lost
+        self._dialect = dialect_of(service) or OPENAI
         self._kept: deque[Any] = deque(maxlen=KEPT)  # the caller's audio while there is no session
+        self._onset: deque[tuple[float, Any]] = deque(maxlen=KEPT)  # the latest of it, and when it came
         self.session: Callable[[dict[str, Any]], None] | None = None
         """Changes the settings of the session on their way."""
         self.change: Callable[[dict[str, Any]], None] | None = None
         """The same, for what code has changed since the session was begun."""
-        self.takes_changes = may_leave_answers(service)
+        self.takes_changes = True
+        self.writes_aside = self._dialect.aside is not None
         self.opens_only = False
         """Whether the next request for an answer is none: the conversation is told the provider, and that is all."""
         self.instructions: str | None = None
-        """What the next answer is told beyond the conversation."""
+        """What the next answer is to be, word for word."""
         self.spares = False
         """Whether the answer under way must not be cancelled."""
         self.stale_s = float("inf")
         self.words_wait_s = 0.0
         service.send_client_event = self.send
         realtime.close_in_time(service, CLOSE_S)
+        realtime.spare(service, lambda: self.spares)
+        even_out(service, self.tell)
 
     @property
     def answers(self) -> bool:
@@ -114,7 +127,7 @@ class OpenAIProvider:
             self._kept.popleft()
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
-        self.instructions = None if text is None else said_as_it_is(text)
+        self.instructions = text
         await realtime.ask(self._service, context)
 
     async def write(self, text: str) -> None:
@@ -129,15 +142,21 @@ class OpenAIProvider:
                 continue
             role = message.get("role") if isinstance(message, dict) else None
             name, by_bot = f"{PUT_IN}{uuid.uuid4().hex[:20]}", role == "assistant"
-            kind, says = ("output_text", "assistant") if by_bot else ("input_text", "system")
+            dialect = self._dialect
+            kind, says = (dialect.text_kind, "assistant") if by_bot else ("input_text", dialect.note_role)
             item = {"id": name, "type": "message", "role": says, "content": [{"type": kind, "text": text}]}
             realtime.put_in_by_us(self._service, name)
             await self.send(ClientEvent("conversation.item.create", item=item))
 
     async def write_aside(self, text: str) -> None:
-        content = [{"type": "input_text", "text": text}]
-        asked = {"type": "message", "role": "user", "content": content}
-        response = {"conversation": "none", "output_modalities": ["text"], "input": [asked], "tools": []}
+        response: dict[str, Any] = {"conversation": "none", "tools": []}
+        if self._dialect.in_text is not None:
+            response[self._dialect.in_text] = ["text"]
+        if self._dialect.aside == "input":
+            content = [{"type": "input_text", "text": text}]
+            response["input"] = [{"type": "message", "role": "user", "content": content}]
+        else:
+            response["instructions"] = text
         await self._send(ClientEvent(CREATE, response=response))  # nobody waits to hear this
 
     async def update(self) -> None:
@@ -146,6 +165,10 @@ class OpenAIProvider:
     async def cancel(self) -> None:
         if self.answers:
             await self.send(ClientEvent(CANCEL))
+
+    @property
+    def _may_cancel(self) -> bool:
+        return self.answers and not self.spares
 
     async def truncate(self, item: str, part: int, heard_ms: int) -> None:
         await self.send(ClientEvent(TRUNCATE, item_id=item, content_index=part, audio_end_ms=heard_ms))
@@ -156,7 +179,7 @@ class OpenAIProvider:
     async def rewrite(self, items: list[str], heard: str) -> None:
         if heard:
             name = f"{HEARD}{uuid.uuid4().hex[:20]}"
-            content = [{"type": "output_text", "text": heard}]
+            content = [{"type": self._dialect.text_kind, "text": heard}]
             item = {"id": name, "type": "message", "role": "assistant", "content": content}
             realtime.put_in_by_us(self._service, name)
             await self.send(ClientEvent("conversation.item.create", previous_item_id=items[-1], item=item))
@@ -172,7 +195,7 @@ class OpenAIProvider:
     async def send(self, event: Any) -> None:
         """Send an event, unless it is one that must not go or cannot."""
         own = isinstance(event, ClientEvent)
-        if (event.type == TRUNCATE and not own) or (event.type == CANCEL and self.spares):
+        if (event.type == TRUNCATE and not own) or (event.type == CANCEL and not self._may_cancel):
             return
         if event.type == CREATE and self.opens_only:
             self.opens_only = False
@@ -186,7 +209,7 @@ class OpenAIProvider:
         if not connected or (event.type == APPEND and self._kept):
             return
         if event.type == UPDATE and not own:
-            settings = event.model_dump(exclude_none=True)
+            settings = event.model_dump(exclude_none=True, by_alias=True)
             for change in (self.change, self.session):
                 if change is not None:
                     change(settings["session"])
@@ -194,7 +217,36 @@ class OpenAIProvider:
         if event.type == CREATE:
             wanted, self.instructions = self.instructions, None
             if wanted is not None:
-                response = {"instructions": wanted, "tool_choice": "none"}
-                event = ClientEvent(CREATE, response=response)
+                event = self._word_for_word(wanted, event)
+            realtime.answer_asked(self._service)
             self._asked()
         await self._send(event)
+        if not self._dialect.replays_onset:
+            await self._keep_onset(event)
+
+    def _word_for_word(self, text: str, event: Any) -> ClientEvent:
+        """Return what asks for an answer that is exactly a text, in the place of an event that asks for any."""
+        match self._dialect.word_for_word:
+            case "force_message":
+                content = [{"type": "output_text", "text": text}]
+                item = {"type": "force_message", "role": "assistant", "content": content}
+                return ClientEvent("conversation.item.create", item=item)
+            case "pre_generated":
+                content = [{"type": "text", "text": text}]
+                message = {"type": "message", "role": "assistant", "content": content}
+                response: dict[str, Any] = {"pre_generated_assistant_message": message}
+                return ClientEvent(CREATE, event_id=event.event_id, response=response)
+        return ClientEvent(CREATE, response={"instructions": said_as_it_is(text), "tool_choice": "none"})
+
+    async def _keep_onset(self, event: Any) -> None:
+        """Keep the latest audio of the caller's, and send it once more when the buffer is cleared."""
+        now = asyncio.get_running_loop().time()
+        if event.type == APPEND:
+            self._onset.append((now, event))
+            while self._onset[0][0] < now - ONSET_S:
+                self._onset.popleft()
+        elif event.type == COMMIT:
+            self._onset.clear()
+        elif event.type == CLEAR:
+            for _, audio in tuple(self._onset):
+                await self._send(audio)

@@ -27,6 +27,8 @@ class RealtimeProvider(Protocol):
     """The same, for what code has changed since the session was begun."""
     takes_changes: bool
     """Whether a session can be told other instructions and tools while it lasts."""
+    writes_aside: bool
+    """Whether the model can be asked for a text that is no part of the conversation."""
 
     @property
     def answers(self) -> bool:

@@ -270,7 +270,7 @@ class RealtimeRun:
     async def write(self, text: str) -> str:
         """Have the model write what this asks for, beside the conversation. An empty text: it has not."""
         await self.until_said()
-        if self._asks or not self._set_up or self._provider.answers:
+        if self._asks or not (self._set_up and self._provider.writes_aside) or self._provider.answers:
             return ""
         written: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._answer.aside = written

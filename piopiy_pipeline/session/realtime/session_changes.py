@@ -14,6 +14,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.tool_options import register_advertised
+from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
 from piopiy_pipeline.session.model.system_message import system_message
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 
@@ -99,7 +100,7 @@ class SessionChanges:
         session.setdefault("instructions", "")
         session.setdefault("tools", [])
         if self._voice is not None:
-            session.setdefault("audio", {}).setdefault("output", {})["voice"] = self._voice
+            (dialect_of(self._service) or OPENAI).put_voice(session, self._voice)
 
 
 def _without_instructions(messages: Sequence[Any]) -> Sequence[Any]:

@@ -1,4 +1,5 @@
-"""OpenAI's realtime server, as its events are published (API reference: Realtime client and server events, GA).
+"""OpenAI's realtime server, as its events are published (API reference: Realtime client and server events, GA), and
+those of providers that follow it (`server_dialects`).
 
 What it refuses is what OpenAI refuses: a truncation behind the end of the audio, a second response beside one that
 runs, an empty commit. A client that gets its bookkeeping wrong sees the error that it would see there.
@@ -11,16 +12,18 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from piopiy_pipeline.testing.realtime.openai_item import RealtimeItem
 from piopiy_pipeline.testing.realtime.openai_response import OpenAIResponse
 from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer, RealtimeSession, Truncation
+from piopiy_pipeline.testing.realtime.server_dialects import GrokDialect, ServerDialect
 from piopiy_pipeline.testing.realtime.server_vad import ServerVad, SpeechBoundary
 
 __all__ = ["OpenAIRealtimeServer", "OpenAIRealtimeSession"]
 
 RATE = 24000
+POLICY_VIOLATION = 1008
 LEAST_COMMIT_S = 0.1
 MAX_ITEMS = 5000
 
@@ -29,6 +32,7 @@ MAX_ITEMS = 5000
 class _Config:
     """What session.update has set."""
 
+    dialect: ServerDialect
     body: dict[str, Any] = field(default_factory=dict)
 
     def update(self, given: Mapping[str, Any]) -> None:
@@ -40,8 +44,12 @@ class _Config:
     @property
     def turn_detection(self) -> dict[str, Any] | None:
         """None: the client says when a turn ends."""
-        found = self.audio("input", "turn_detection", {"type": "server_vad"})
-        return found if isinstance(found, dict) else None
+        return self.dialect.turn_detection(self.body)
+
+    @property
+    def voice(self) -> Any:
+        """The voice as the provider has it: its name, or what describes it."""
+        return self.dialect.voice(self.body)
 
 
 class OpenAIRealtimeSession(RealtimeSession):
@@ -50,10 +58,12 @@ class OpenAIRealtimeSession(RealtimeSession):
     The methods that begin with `send_` and `fail` say what the server says.
     """
 
+    dialect: ClassVar[ServerDialect] = ServerDialect()
+
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.items: dict[str, RealtimeItem] = {}
-        self.config = _Config()
+        self.config = _Config(self.dialect)
         self.response: OpenAIResponse | None = None
         """The response under way."""
         self._vad = ServerVad(RATE)
@@ -65,6 +75,9 @@ class OpenAIRealtimeSession(RealtimeSession):
     # ------------------------------------------------------------------ what it is sent
 
     async def begin(self) -> None:
+        if why := self.dialect.refuses_path(self.path):
+            await self.close(POLICY_VIOLATION, why)
+            return
         session = {"type": "realtime", "object": "realtime.session", "id": f"sess_{self.number}"}
         self.config.update(
             {**session, "model": self.path.partition("model=")[2], "output_modalities": ["audio"]}
@@ -114,18 +127,18 @@ class OpenAIRealtimeSession(RealtimeSession):
                 await self.fail("invalid_value", f"Invalid value: {kind!r}", message)
 
     async def _update(self, session: dict[str, Any]) -> None:
-        for side in ("input", "output"):
-            asked = ((session.get("audio") or {}).get(side) or {}).get("format") or {"type": "audio/pcm"}
-            if asked.get("type") != "audio/pcm" or asked.get("rate", RATE) != RATE:
-                await self.fail("invalid_value", f"this server has audio/pcm at {RATE} Hz only, not {asked}")
-                return
-        voice = ((session.get("audio") or {}).get("output") or {}).get("voice")
+        if why := self.dialect.refuses_session(session):
+            await self.fail("invalid_value", why)
+            return
+        voice = self.dialect.voice(session)
         spoke = any(item.speech is not None and item.speech.sent_s for item in self.items.values())
-        if spoke and voice is not None and voice != self.config.audio("output", "voice"):
+        if spoke and voice is not None and voice != self.dialect.voice(self.config.body):
             why = "Cannot update a conversation's voice if assistant audio is present."
             await self.fail("cannot_update_voice", why)
             return
         self.config.update(session)
+        if (rate := self.dialect.rates(self.config.body)[0]) != self._vad.rate:
+            self._vad = ServerVad(rate)
         if detection := self.config.turn_detection:
             self._vad.silence_s = (detection.get("silence_duration_ms") or 500) / 1000
             self._vad.padding_s = (detection.get("prefix_padding_ms") or 300) / 1000
@@ -137,8 +150,12 @@ class OpenAIRealtimeSession(RealtimeSession):
         kinds = {
             "user": {"input_text", "input_audio"},
             "system": {"input_text"},
-            "assistant": {"output_text"},
+            "assistant": set(self.dialect.said),
         }
+        kinds = {role: kind for role, kind in kinds.items() if role in self.dialect.roles}
+        if body["type"] == "force_message" and isinstance(self.dialect, GrokDialect):
+            await self._respond({}, message, say=" ".join(part["text"] for part in body["content"]))
+            return
         if body["type"] == "message":
             wrong = {part["type"] for part in body.get("content") or ()} - kinds.get(
                 body.get("role") or "", set()
@@ -184,7 +201,7 @@ class OpenAIRealtimeSession(RealtimeSession):
     # ------------------------------------------------------------------ hearing
 
     async def _hear(self, pcm: bytes) -> None:
-        self.heard_s += len(pcm) / 2 / RATE
+        self.heard_s += len(pcm) / 2 / self._vad.rate
         for boundary in self._vad.hear(pcm, self._loop.time()):
             if self.config.turn_detection is not None:
                 await (self._started if boundary.kind == "started" else self._stopped)(boundary)
@@ -232,7 +249,7 @@ class OpenAIRealtimeSession(RealtimeSession):
         await self.add(
             RealtimeItem({**body, "content": [{"type": "input_audio", "transcript": None}]}, heard)
         )
-        if self.config.audio("input", "transcription"):
+        if self.dialect.transcription(self.config.body) is not None:
             self.start(self._transcribe(item_id, heard), "transcript")
 
     async def _transcribe(self, item_id: str, heard: str) -> None:
@@ -255,7 +272,12 @@ class OpenAIRealtimeSession(RealtimeSession):
 
     # ------------------------------------------------------------------ answering
 
-    async def _respond(self, asked: Mapping[str, Any], message: Mapping[str, Any]) -> None:
+    async def _respond(
+        self, asked: Mapping[str, Any], message: Mapping[str, Any], say: str | None = None
+    ) -> None:
+        if why := self.dialect.refuses_response(asked):
+            await self.fail("unknown_parameter", why, message)
+            return
         if self.response is not None:
             await self.fail(
                 "conversation_already_has_active_response",
@@ -263,7 +285,8 @@ class OpenAIRealtimeSession(RealtimeSession):
                 message,
             )
             return
-        self.response = OpenAIResponse(self, self.model, asked)
+        say = self.dialect.exact_text(asked) if say is None else say
+        self.response = OpenAIResponse(self, self.model, asked, say)
         self.response.begin()
 
     async def cancel(self, reason: str) -> None:
@@ -288,11 +311,11 @@ class OpenAIRealtimeSession(RealtimeSession):
         return self._model
 
     async def tell(self, kind: str, *, audio: bool = False, **body: Any) -> None:
-        """Send an event."""
-        self._events += 1
-        await self.send(
-            kind, {"type": kind, "event_id": f"event_{self.number}_{self._events}", **body}, audio=audio
-        )
+        """Send an event. Its name and form may be the provider's own."""
+        for name, said in self.dialect.as_told(kind, body):
+            self._events += 1
+            event_id = f"event_{self.number}_{self._events}"
+            await self.send(name, {"type": name, "event_id": event_id, **said}, audio=audio)
 
     async def add(self, item: RealtimeItem, *, done: bool = True) -> None:
         """Put an item at the end of the conversation."""

@@ -29,14 +29,20 @@ class OpenAIResponse:
         session: The `OpenAIRealtimeSession`.
         model: Its model.
         asked: The `response` of the client's ``response.create``.
+        say: What it says, without the model; None: the model decides.
     """
 
-    def __init__(self, session: Any, model: ScriptedModel, asked: Mapping[str, Any]) -> None:
+    def __init__(
+        self, session: Any, model: ScriptedModel, asked: Mapping[str, Any], say: str | None = None
+    ) -> None:
         self.id = f"resp_{model.new_number()}"
         self._session = session
         self._model = model
         self._instructions = asked.get("instructions")
-        modalities = asked.get("output_modalities") or session.config.body["output_modalities"]
+        self._exact = say
+        dialect, config = session.dialect, session.config.body
+        modalities = dialect.modalities(asked) or dialect.modalities(config) or ("audio",)
+        self._rate = dialect.rates(config)[1]
         self._aside = asked.get("conversation") == "none"  # no part of the conversation
         self._input = asked.get("input") or []
         self._in_audio = "audio" in modalities
@@ -84,10 +90,11 @@ class OpenAIResponse:
         await self._done("completed")
 
     def _response(self) -> tuple[ScriptedResponse, Fault | None]:
+        if self._exact is not None:
+            return ScriptedResponse(0, self._exact, ()), None
         if self._aside:
-            return self._model.respond(
-                [message for body in self._input for message in RealtimeItem(body).messages()]
-            )
+            question = [message for body in self._input for message in RealtimeItem(body).messages()]
+            return self._model.respond(question or [{"role": "user", "content": self._instructions}])
         messages = self._session.conversation()
         asked = self._instructions if self._instructions is not None else _last_instruction(messages)
         if (text := verbatim(asked)) is not None:
@@ -97,7 +104,7 @@ class OpenAIResponse:
     # ------------------------------------------------------------------ what it says
 
     async def _say(self, text: str, fault: Fault | None) -> None:
-        speech = self._model.speak(text, fault)
+        speech = self._model.speak(text, fault, self._rate)
         kind = "output_audio" if self._in_audio else "output_text"
         item = await self._open_item({"type": "message", "role": "assistant", "content": []}, speech.held)
         place = {
@@ -142,7 +149,9 @@ class OpenAIResponse:
         }  # fmt: skip
         await self._session.tell("response.function_call_arguments.delta", **place, delta=arguments)
         item.body["arguments"] = arguments
-        await self._session.tell("response.function_call_arguments.done", **place, arguments=arguments)
+        await self._session.tell(
+            "response.function_call_arguments.done", **place, name=tool.name, arguments=arguments
+        )
         await self._close_item("completed")
 
     # ------------------------------------------------------------------ items

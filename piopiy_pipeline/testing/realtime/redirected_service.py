@@ -11,8 +11,8 @@ from typing import Any
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.pipeline import StageError
-from piopiy_pipeline.services.realtime_services import may_leave_answers
 from piopiy_pipeline.testing.line.spoken_words import Spoken
+from piopiy_pipeline.testing.realtime.dialect_servers import server_for
 from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies
 from piopiy_pipeline.testing.scripted.scripted_stt import Transcripts
@@ -51,16 +51,17 @@ class RedirectedServices:
             speaks: Whether it sounds as `voice` says.
 
         Raises:
-            StageError: The service has another protocol than OpenAI's.
+            StageError: The service has another protocol than OpenAI's, and none that is like it.
         """
-        if not may_leave_answers(service):
+        server = server_for(service)
+        if server is None:
             raise StageError(
                 f"Providers: {type(service).__name__} has another protocol than OpenAI's, which llm= speaks: point "
                 "it at a server of its own where you make it (testing.GeminiLiveServer for Google's); leave llm out",
                 "llm",
             )
         if self._server is None:
-            self._server = OpenAIRealtimeServer(
+            self._server = server(
                 self._replies,
                 voice=self._voice if speaks else None,
                 ears=self._ears if hears else None,
@@ -70,7 +71,7 @@ class RedirectedServices:
             self._server.open()
         address: Any = service
         query = str(address.base_url).partition("?")[2]
-        address.base_url = f"{self._server.url}?{query}"
+        address.base_url = f"{self._server.url}?{query}" if query else self._server.url
 
     async def close(self) -> None:
         """End the server."""

@@ -56,7 +56,7 @@ class AnswerPiece:
     """A stretch of the model's speech.
 
     Attributes:
-        pcm: PCM16 little-endian mono at `RATE`; may be empty.
+        pcm: PCM16 little-endian mono at the rate of the speech; may be empty.
         words: The words that are told with it.
     """
 
@@ -90,6 +90,7 @@ class ModelSpeech:
         again: Whether it begins anew at its end.
         words_ahead_s: How much earlier than its audio a word is told.
         text_speed: How much faster than it is said it is written; None: at once.
+        rate: The sample rate of the audio in Hz.
     """
 
     sentence: SoundedText
@@ -97,25 +98,26 @@ class ModelSpeech:
     again: bool = False
     words_ahead_s: float = 0.0
     text_speed: float | None = None
+    rate: int = RATE
     held: HeldSpeech = field(default_factory=HeldSpeech)
 
     def pieces(self) -> Iterator[AnswerPiece]:
         base = 0.0
         while True:
             yield from self._once(base)
-            base += len(self.sentence.pcm) / RATE
+            base += len(self.sentence.pcm) / self.rate
             if not self.again:
                 return
 
     def _once(self, base: float) -> Iterator[AnswerPiece]:
         pcm, words = self.sentence.pcm, list(self.sentence.words)
-        size, step = round(len(pcm) * self.share), int(CHUNK_S * RATE)
+        size, step = round(len(pcm) * self.share), int(CHUNK_S * self.rate)
         for at in range(0, size, step):
             end = min(at + step, size)
-            begun = [one for one in words if one[1] * RATE < end + self.words_ahead_s * RATE]
+            begun = [one for one in words if one[1] * self.rate < end + self.words_ahead_s * self.rate]
             words = words[len(begun) :]
             self.held.words += [(word, base + second) for word, second in begun]
-            self.held.sent_s = base + end / RATE
+            self.held.sent_s = base + end / self.rate
             yield AnswerPiece(pcm[at:end].astype("<i2").tobytes(), "".join(f"{word} " for word, _ in begun))
 
 
@@ -199,13 +201,13 @@ class ScriptedModel:
         """Return the seconds to the answer's first audio."""
         return self._latency(response.turn)
 
-    def speak(self, text: str, fault: Fault | None = None) -> ModelSpeech:
-        """Return how a text sounds."""
-        sentence = self.voice.speak(text, RATE)
+    def speak(self, text: str, fault: Fault | None = None, rate: int = RATE) -> ModelSpeech:
+        """Return how a text sounds, at a sample rate in Hz."""
+        sentence = self.voice.speak(text, rate)
         share = fault.share if fault is not None else 1.0
         endless = fault if isinstance(fault, Endless) else None
         text_speed = endless.text_speed if endless is not None else None
-        return ModelSpeech(sentence, share, endless is not None, self.words_ahead_s, text_speed)
+        return ModelSpeech(sentence, share, endless is not None, self.words_ahead_s, text_speed, rate)
 
 
 def _schema_of(tool: dict[str, Any]) -> FunctionSchema:

@@ -1,0 +1,354 @@
+"""Providers that follow OpenAI's protocol: Grok, Inworld and Azure Voice Live, by pipecat's own services.
+
+Each is called at a server that has its settings and its names of events, and refuses what it has not published. In
+virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipecat.services.azure.voice_live.llm import AzureVoiceLiveLLMService
+from pipecat.services.inworld.realtime.llm import InworldRealtimeLLMService
+from pipecat.services.llm_service import FunctionCallParams, LLMService
+from pipecat.services.xai.realtime.llm import GrokRealtimeLLMService
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.capture import CapturedCall
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import (
+    AgentLoss,
+    Caller,
+    Disconnects,
+    GrokRealtimeServer,
+    InworldRealtimeServer,
+    Refused,
+    Tool,
+    Voice,
+    VoiceLiveServer,
+    replay,
+)
+from piopiy_pipeline.testing.replaying.differences import truncations_in
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.call.test_realtime_flow import walk
+from tests.call.test_realtime_hand_off import BACK, INTRODUCTION, SUMMARY, TO_BILLING, Desk
+from tests.support.difficult_callers import COUGH, NO_WAIT
+from tests.support.flow_calls import (  # the flow finds its functions in this module
+    FLOW,
+    WAYS,
+    book,
+    find_booking,
+    opening_hours,
+    set_people,
+    set_time,
+    walked,
+)
+from tests.support.realtime_calls import GREETING, LONG, Case
+from tests.support.services import ScriptedSTT, ToneTTS
+from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
+
+__all__ = ["book", "find_booking", "set_people", "set_time"]
+
+TWO = ["a table please", "yes"]
+
+
+class GrokCase(Case):
+    """A bot whose model is xAI's."""
+
+    make_server = GrokRealtimeServer
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        return GrokRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
+
+
+class InworldCase(Case):
+    """A bot whose model is Inworld's."""
+
+    make_server = InworldRealtimeServer
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        return InworldRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
+
+
+class VoiceLiveCase(Case):
+    """A bot whose model is Azure Voice Live's."""
+
+    make_server = VoiceLiveServer
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        return AzureVoiceLiveLLMService(api_key="none", endpoint=self.server.url, **options)
+
+
+ALL = [GrokCase, InworldCase, VoiceLiveCase]
+LEAVE_ANSWERS = [InworldCase, VoiceLiveCase]
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+every = pytest.mark.parametrize("kind", ALL)
+
+
+@every
+@pytest.mark.parametrize("turns", [None, 0.5])
+def test_a_whole_call(kind: type[Case], turns: float | None) -> None:
+    case = kind("A table for two.", "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), action={"turns": turns} if turns else {})
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot") == [GREETING, "A table for two.", "Goodbye."], call.timeline()
+    assert texts(call, "user") == TWO
+    assert case.said == [GREETING, "a table please", "A table for two.", "yes", "Goodbye."]
+    assert not call.of("interruption")
+    assert not call.of("error")
+    session = case.server.session
+    assert session.conversation()[0]["content"] == "Be brief."
+    assert [item.text() for item in session.items.values()] == case.said, "the provider has it, too"
+    assert session.heard_s > 10
+    assert (session.config.turn_detection is None) == (turns is not None)
+    assert not [message.body for message in session.sent if message.kind == "error"]
+
+
+@every
+@pytest.mark.parametrize("turns", [None, "smart"])
+def test_a_barge_in_is_told_at_the_position_that_was_heard(kind: type[Case], turns: str | None) -> None:
+    case = kind(LONG, "Bye.", texts=["a table please", "no wait"])
+    call = case.call(
+        Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5), action={"turns": turns} if turns else {}
+    )
+    (cut,) = case.server.session.truncations
+    begun = next(event.at for event in call.of("bot_audio") if event.at > 4)
+    silent = (call.of("hold") or call.of("interruption")[-1:])[0].at
+    assert abs(cut.audio_end_ms / 1000 - (silent - begun)) <= 0.021, call.timeline()
+    assert cut.audio_end_ms < 2500, "although all of it was sent"
+    said = texts(call, "bot")
+    assert LONG.startswith(said[1])
+    assert said[1] != LONG
+    assert said[2:] == ["Bye."]
+    its_words = case.server.session.items[cut.item_id].text().split()
+    assert said[1].split() == its_words[: len(said[1].split())]
+    assert [message["content"] for message in case.context][-3:] == [said[1], "no wait", "Bye."]
+
+
+@pytest.mark.parametrize("kind", LEAVE_ANSWERS)
+def test_a_cough_over_the_answer_cuts_nothing(kind: type[Case]) -> None:
+    case = kind(LONG, texts=["a table please", ""])
+    call = case.call(Caller().say(PEOPLE).interrupt(COUGH, after=1.5))
+    assert texts(call, "bot") == [GREETING, LONG]
+    assert call.of("resume")
+    assert not call.of("interruption")
+    assert case.server.session.truncations == []
+
+
+@every
+def test_a_tool_is_used_and_its_result_is_answered(kind: type[Case]) -> None:
+    booked = []
+
+    async def book(params: FunctionCallParams, people: int) -> None:
+        """Book a table.
+
+        Args:
+            people: For how many.
+        """
+        booked.append(people)
+        await params.result_callback({"booked": people})
+
+    case = kind([Tool("book", people=2), "It is booked."], "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
+    assert booked == [2]
+    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."], call.timeline()
+    assert not call.of("error")
+
+
+@every
+def test_say_tells_whether_it_was_heard(kind: type[Case]) -> None:
+    heard: list[bool] = []
+
+    def watch(agent: VoiceAgent) -> None:
+        async def say(_: object) -> None:
+            heard.append(await agent.say("One moment please, I have a look at that."))
+            heard.append(await agent.say(LONG))
+
+        agent.on("answered", say)
+
+    case = kind("Bye.", texts=["no wait"])
+    call = case.call(Caller().interrupt(NO_WAIT, after=5.0), agent={"greeting": None}, watch=watch)
+    assert heard == [True, False]
+    assert texts(call, "bot")[0].startswith("One moment please, I have a look at that.")
+
+
+@every
+@pytest.mark.parametrize("speed", [None, 1.5])
+def test_what_must_not_be_interrupted_is_heard_to_its_end(kind: type[Case], speed: float | None) -> None:
+    heard: list[bool] = []
+
+    def watch(agent: VoiceAgent) -> None:
+        async def say(_: object) -> None:
+            heard.append(await agent.say(LONG, interruptible=False))
+
+        agent.on("answered", say)
+
+    case = kind("Bye.", "Bye.", texts=["no wait"], voice=Voice(speed=speed))
+    call = case.call(
+        Caller().interrupt(NO_WAIT, after=1.0), agent={"greeting": None}, action={"turns": 0.5}, watch=watch
+    )
+    assert heard == [True]
+    assert texts(call, "bot")[0] == LONG
+    assert case.server.session.truncations == []
+
+
+@every
+def test_a_session_that_is_lost_is_opened_again_with_the_conversation(kind: type[Case]) -> None:
+    case = kind("For how many?", LONG, texts=TWO, reply_faults={2: Disconnects(0.5)}, voice=Voice(speed=2.0))
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert len(case.server.sessions) == 2
+    said = [one["content"] for one in case.server.session.conversation()]
+    assert "a table please" in said
+    half, whole = texts(call, "bot")[2:]
+    assert LONG.startswith(half)
+    assert whole == LONG, "the answer that was lost is asked for once more"
+    (error,) = call.of("error")
+    assert "opened again" in error.data["message"]
+
+
+@every
+def test_a_session_that_cannot_be_opened_again_ends_the_call_with_an_apology(kind: type[Case]) -> None:
+    dropped, refused = {2: Disconnects(0.5)}, {number: Refused(503) for number in range(2, 20)}
+    case = kind("For how many?", LONG, texts=TWO, reply_faults=dropped, faults=refused)
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(20))
+    call.assert_ended(EndReason.ERROR)
+    assert recorded_apology_heard(call)
+
+
+@every
+@pytest.mark.parametrize("loss", [AgentLoss("user_turn", 0.3), AgentLoss("bot_turn", 0.3, 2)])
+def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(
+    kind: type[Case], loss: AgentLoss
+) -> None:
+    case = kind("For how many?", "Certainly.", "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), losses=[loss])
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert len(case.server.sessions) == 2
+    assert texts(call, "bot").count(GREETING) == 1
+    assert len(texts(call, "user")) == 2
+    assert "a table please" in [one["content"] for one in case.server.session.conversation()]
+
+
+@every
+def test_the_author_has_the_model_answer_with_a_note(kind: type[Case]) -> None:
+    async def note(agent: VoiceAgent) -> None:
+        async def tell(_: object) -> None:
+            await agent.call.respond("The caller is a regular.")
+
+        agent.on("answered", tell)
+        await agent.start()
+
+    case = kind("Welcome back.")
+    call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
+    assert texts(call, "bot") == ["Welcome back."]
+    assert "The caller is a regular." in [item.text() for item in case.server.session.items.values()]
+
+
+@every
+def test_keys_as_text_are_a_turn(kind: type[Case]) -> None:
+    case = kind("Table seven.")
+    call = case.call(Caller().pause(4).press("7#").pause(6), agent={"dtmf": "text"})
+    assert texts(call, "bot") == [GREETING, "Table seven."]
+
+
+# ---------------------------------------------------------------------- what code changes
+
+
+@every
+@pytest.mark.parametrize("voice", [None, "cedar"])
+def test_another_persona_takes_the_call_over_and_gives_it_back(kind: type[Case], voice: str | None) -> None:
+    desk = Desk(TO_BILLING, "use look_up", BACK, "hello", voice=voice, kind=kind)
+    call = desk.call()
+    call.assert_no_error()
+    assert [event.data["agent"] for event in call.of("hand_off")] == ["billing", ""]
+    assert texts(call, "bot")[-1] == "Desk here."
+    assert " ".join(texts(call, "bot")).count(INTRODUCTION) == 1
+    assert desk.used == ["look_up"]
+    for who, spoken_by, tools, _ in desk.answers:
+        assert tools == {"look_up" if who == "Billing" else "open_hours", "hand_off_call"}
+        assert ("cedar" in spoken_by) == (voice is not None and who == "Billing")
+    assert len(desk.case.server.sessions) == (1 if voice is None else 3)
+
+
+@every
+def test_a_summary_is_written_by_those_who_write_beside_the_conversation(kind: type[Case]) -> None:
+    desk = Desk(TO_BILLING, "hello", context="summary", kind=kind)
+    call = desk.call()
+    told = desk.answers[-1][3]
+    written = any(f"What was said before: {SUMMARY}" in message for message in told)
+    assert written == (kind is VoiceLiveCase)
+    assert any(TO_BILLING in message for message in told) != written
+    assert SUMMARY not in call.said
+    assert texts(call, "bot")[-1] == "Billing here."
+
+
+SERVICES: dict[str, Callable[[], LLMService[Any]]] = {
+    "grok": lambda: GrokRealtimeLLMService(api_key="none"),
+    "inworld": lambda: InworldRealtimeLLMService(api_key="none"),
+    "voice live": lambda: AzureVoiceLiveLLMService(
+        api_key="none", endpoint="https://one.services.ai.azure.com"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_a_flow_is_walked_at_the_server_that_the_service_is_led_to(name: str) -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(
+            instructions="Be brief.", greeting="Good day.", flow=FLOW, call=call, tools=[opening_hours]
+        )
+        await agent.Action(llm=SERVICES[name]())
+        await agent.start()
+
+    call = walk(WAYS["knows a number"], bot=bot)
+    call.assert_no_error()
+    call.assert_ended("agent_hangup")
+    assert walked(call)[-1][2] == walked(walk(WAYS["knows a number"]))[-1][2]
+
+
+@every
+@pytest.mark.parametrize("turns", [None, 0.5])
+def test_a_recorded_call_is_replayed(kind: type[Case], turns: float | None, tmp_path: Path) -> None:
+    case = kind(LONG, "Goodbye.", texts=TWO)
+    caller = Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5).pause(6).hangup()
+    file = tmp_path / "call.zip"
+    case.call(caller, record=file, action={"turns": turns} if turns else {})
+    case.action = {"turns": turns} if turns else {}
+    outcome = replay(file, case.bot)
+    outcome.assert_same()
+    assert len(case.server.sessions) == 1
+    (before,), (after,) = truncations_in(CapturedCall(file)), truncations_in(outcome.replayed)
+    assert after[1] == pytest.approx(before[1], abs=0.05)
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_voice_live_may_write_for_a_voice_of_ones_own(interrupt: bool) -> None:
+    case = VoiceLiveCase(LONG, "Goodbye.", texts=TWO)
+    caller = Caller().say(PEOPLE)
+    caller = caller.interrupt(NO_WAIT, after=1.5) if interrupt else caller.say(YES)
+    call = case.call(caller, action={"tts": ToneTTS(words=True)})
+    said = texts(call, "bot")
+    assert said[0] == GREETING
+    assert (said[1] == LONG) != interrupt
+    assert LONG.startswith(said[1])
+    assert said[-1] == "Goodbye."
+    assert [item.text() for item in case.server.session.items.values()] == case.said[1:], "the voice greets"
+
+
+@pytest.mark.parametrize("kind", [GrokCase, InworldCase])
+def test_who_writes_nothing_that_is_heard_of_needs_no_voice(kind: type[Case]) -> None:
+    call = kind("Hello.").call(Caller().pause(1), action={"tts": ToneTTS()})
+    call.assert_ended(EndReason.ERROR)
+    assert "answers in speech" in call.end_detail
+
+
+@every
+def test_ears_of_ones_own_write_down_what_the_caller_says(kind: type[Case]) -> None:
+    case = kind("A table for two.", "Goodbye.", texts=["theirs", "theirs"])
+    call = case.call(Caller().say(PEOPLE).say(YES), action={"stt": ScriptedSTT(TWO)})
+    assert texts(call, "user") == TWO
+    assert texts(call, "bot") == [GREETING, "A table for two.", "Goodbye."]
