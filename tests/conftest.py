@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.bot_kinds import either_bot, pytest_generate_tests  # noqa: F401  a fixture and a hook of pytest
 from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
     pytest_addoption,
     pytest_runtest_logreport,

@@ -22,8 +22,9 @@ from piopiy_pipeline.session import Call, resumable_state
 from tests.support.agents import apart, logged
 from tests.support.bots import LONG, voice
 from tests.support.calls import AGENT_ID, KEY, TOKEN, CallLog, House, eventually, house
+from tests.support.services import ScriptedLLM
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 TAKES_CALLS_S = 2.5
 """Two seconds after its gateway's start, an agent takes calls; and a busy machine may take a little longer."""
@@ -64,6 +65,7 @@ async def serving(agent: Agent) -> AsyncIterator[asyncio.Task[None]]:
     ("agent_id", "token", "says"),
     [(AGENT_ID, "wrong", "token"), ("somebody-else", TOKEN, "somebody-else")],
 )
+@pytest.mark.three_services("nobody calls the agent")
 def test_a_wrong_token_or_id_is_an_error_at_once(agent_id: str, token: str, says: str) -> None:
     async def scenario() -> None:
         async with Gateway(config()) as gateway:
@@ -75,6 +77,7 @@ def test_a_wrong_token_or_id_is_an_error_at_once(agent_id: str, token: str, says
     asyncio.run(scenario())
 
 
+@pytest.mark.three_services("it is about the connection of agent and gateway")
 def test_a_gateway_that_is_not_there_is_waited_for_and_said_to_be_missing_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -107,6 +110,7 @@ def missing(lines: list[tuple[str | None, str]]) -> list[str]:
     return [line for _, line in lines if line.startswith("WARNING no gateway at")]
 
 
+@pytest.mark.three_services("the gateway counts places")
 def test_with_one_place_the_second_caller_is_told_busy() -> None:
     async def scenario() -> None:
         async with house(talks, capacity=1) as place:
@@ -179,6 +183,7 @@ def test_the_gateway_s_reason_is_the_one_that_the_author_learns() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.three_services("no bot is left")
 def test_an_agent_that_dies_without_a_second_instance_is_lost_and_the_caller_is_told() -> None:
     async def scenario() -> None:
         async with apart() as place:
@@ -262,9 +267,9 @@ def test_an_answer_that_an_agent_died_in_is_given_by_the_other() -> None:
     asked: list[list[Any]] = []
 
     async def second(call: Call) -> None:
-        agent = await voice(call, replies=["Here I am again."])
-        await agent.start()
-        asked.extend(agent.pipeline["llm"].asked)  # type: ignore[attr-defined]  # a ScriptedLLM
+        llm = ScriptedLLM(["Here I am again."])
+        await (await voice(call, llm=llm)).start()
+        asked.extend(llm.asked)
 
     async def scenario() -> None:
         async with apart() as place:
@@ -314,6 +319,7 @@ def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns_a
     asyncio.run(scenario())
 
 
+@pytest.mark.three_services("nobody calls the agent")
 def test_a_wrong_server_is_said_once_and_an_agent_connects_once() -> None:
     asked: list[str] = []
 
@@ -341,6 +347,7 @@ def test_a_wrong_server_is_said_once_and_an_agent_connects_once() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.three_services("nobody calls the agent")
 def test_an_agent_that_is_shut_down_before_it_connects_does_not_connect() -> None:
     async def scenario() -> None:
         agent = Agent(AGENT_ID, TOKEN, greets, signaling_url="ws://127.0.0.1:1")
@@ -350,6 +357,7 @@ def test_an_agent_that_is_shut_down_before_it_connects_does_not_connect() -> Non
     asyncio.run(scenario())
 
 
+@pytest.mark.three_services("nobody calls the agent")
 def test_a_password_in_the_gateway_s_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(ValueError, match="agent_token is the credential") as refused:
         Agent(AGENT_ID, TOKEN, greets, signaling_url="ws://me:secret@gateway.example")

@@ -40,19 +40,6 @@ NOTICED_S = 0.7
 FINE = "A table for two."
 
 
-class ListeningTTS(ToneTTS):
-    """Remembers what it was given to say."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.said: list[str] = []
-
-    async def run_tts(self, text: str, context_id: str) -> Any:
-        self.said.append(text)
-        async for frame in super().run_tts(text, context_id):
-            yield frame
-
-
 class Answers:
     """A bot that is asked at once (or greets), and hangs up when it was heard to say `hang_up_after`."""
 
@@ -65,7 +52,7 @@ class Answers:
         extra: FrameProcessor | None = None,
     ) -> None:
         self.replies = replies
-        self.tts = tts or ListeningTTS()
+        self.tts = tts or ToneTTS()
         self.greeting = greeting
         self.hang_up_after = hang_up_after
         self.extra = extra
@@ -88,7 +75,6 @@ class Answers:
 
     @property
     def said(self) -> list[str]:
-        assert isinstance(self.tts, ListeningTTS)
         return self.tts.said
 
 
@@ -147,7 +133,7 @@ def test_an_llm_that_fails_always_ends_the_call_with_an_apology_and_the_reason(f
 
 
 def test_an_llm_that_falls_silent_after_a_barge_in_is_noticed_too() -> None:
-    tts = ListeningTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         agent = await voice(
@@ -177,7 +163,7 @@ class HangingTTS(ToneTTS):
 
 
 def test_a_tts_that_fails_once_is_apologised_for_by_a_recording_and_what_it_did_not_say_is_said() -> None:
-    call = waits(Answers(TWO, TWO, tts=ListeningTTS(fail_first=1), hang_up_after="So it is."))
+    call = waits(Answers(TWO, TWO, tts=ToneTTS(fail_first=1), hang_up_after="So it is."))
     call.assert_ended(EndReason.AGENT_HANGUP)
     assert stages(call) == ["tts"]
     assert recorded_apology_heard(call)
@@ -185,7 +171,7 @@ def test_a_tts_that_fails_once_is_apologised_for_by_a_recording_and_what_it_did_
 
 
 def test_a_greeting_that_the_tts_failed_to_say_is_said_once_more() -> None:
-    bot = Answers(tts=ListeningTTS(fail_first=1), greeting=TWO, hang_up_after="All is well")
+    bot = Answers(tts=ToneTTS(fail_first=1), greeting=TWO, hang_up_after="All is well")
     call = waits(bot)
     call.assert_ended(EndReason.AGENT_HANGUP)
     assert stages(call) == ["tts"]
@@ -193,11 +179,10 @@ def test_a_greeting_that_the_tts_failed_to_say_is_said_once_more() -> None:
     assert bot.said == [TWO, TWO], "what failed is what is tried again"
 
 
-class SilentTTS(ListeningTTS):
+class SilentTTS(ToneTTS):
     """Takes the text, and says that it is done, without a sample."""
 
     async def run_tts(self, text: str, context_id: str) -> Any:
-        self.said.append(text)
         yield None
 
 
@@ -209,7 +194,7 @@ def test_a_tts_that_makes_no_audio_of_a_complete_answer_is_noticed() -> None:
     assert recorded_apology_heard(call)
 
 
-@pytest.mark.parametrize("tts", [ListeningTTS, HangingTTS])
+@pytest.mark.parametrize("tts", [ToneTTS, HangingTTS])
 def test_a_tts_that_fails_always_ends_the_call_with_a_recorded_apology(tts: type[ToneTTS]) -> None:
     call = waits(Answers(TWO, TWO, tts=tts() if tts is HangingTTS else tts(fail_first=99)))
     call.assert_ended(EndReason.ERROR)
@@ -248,7 +233,7 @@ class DeafSTT(ScriptedSTT):
 
 
 def test_an_stt_that_fails_is_apologised_for_and_the_call_goes_on() -> None:
-    tts = ListeningTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", error_line="Sorry.", call=call)

@@ -11,10 +11,11 @@ import pytest
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, SimulatedCall, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.call.test_silence import SpokenTTS
-from tests.support.services import ScriptedSTT
+from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, info, longest_silence_s, texts
 from tests.turns.test_held_turn_start import COUGH, MHM, NO_WAIT
+
+pytestmark = pytest.mark.usefixtures("either_bot")
 
 FILLER = "One moment, please, I am looking for it."
 """2.4 s of a tone."""
@@ -31,7 +32,7 @@ def called(
     **options: Any,
 ) -> tuple[SimulatedCall, list[str], list[Any]]:
     """Call a bot, and make these sounds at these times, in seconds. Returns what it was given to say, too."""
-    tts = SpokenTTS()
+    tts = ToneTTS()
     context: list[Any] = []
 
     async def bot(call: Call) -> None:
@@ -60,6 +61,7 @@ QUESTION = (0.5, PEOPLE)
 
 
 @pytest.mark.parametrize("sound", [COUGH, MHM])
+@pytest.mark.three_services("a filler sentence is said by a TTS")
 def test_a_cough_over_a_filler_costs_neither_the_filler_nor_the_answer(sound: Any) -> None:
     hears = ["a table", *(["Mhm."] if sound is MHM else [])]
     call, said, context = called(QUESTION, (6.0, sound), latency=6.0, filler=FILLER, hears=hears)
@@ -70,6 +72,7 @@ def test_a_cough_over_a_filler_costs_neither_the_filler_nor_the_answer(sound: An
     assert longest_silence_s(call) < 5.5
 
 
+@pytest.mark.three_services("a filler sentence is said by a TTS")
 def test_who_cuts_into_a_filler_is_answered_and_the_filler_is_no_part_of_it() -> None:
     call, said, context = called(
         QUESTION, (6.0, NO_WAIT), until=25.0, hears=("a table", "No, wait."), latency=6.0, filler=FILLER
@@ -99,7 +102,7 @@ def test_nothing_is_said_while_it_is_decided_what_a_sound_is(sound: Any) -> None
 def test_a_sound_over_an_idle_line_lets_it_go_on_and_words_answer_it() -> None:
     line = "Are you still there, or have you put the telephone aside for a moment?"
     options: dict[str, Any] = {"idle": [line, "Bye."], "idle_timeout_secs": 16, "greeting": "Hello."}
-    call, said, _ = called((10.0, COUGH), until=14.0, hears=(), **options)
+    call, said, _ = called((10.0, COUGH), until=15.0, hears=(), **options)
     assert said == ["Hello.", line], call.timeline()
     assert call.of("hold"), call.timeline()
     assert line in " ".join(texts(call, "bot")), call.timeline()

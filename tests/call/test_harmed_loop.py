@@ -12,7 +12,7 @@ from piopiy_pipeline.session import Call
 from tests.support.bots import LONG, voice
 from tests.support.calls import CallLog, eventually, house
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 PATIENCE_S = 20.0
 

@@ -19,6 +19,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, info, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 BOOKED = "The table is booked."
 FAILS_S = 0.5
 TOOL_S = 2.0
@@ -71,6 +73,7 @@ def call_with(hold_s: float, before: str) -> SimulatedCall:
 
 @pytest.mark.parametrize("hold_s", [0.0, 1.5, 3.0, 5.0])
 @pytest.mark.parametrize("before", ["llm", "tts", "transport_out"])
+@pytest.mark.three_services("the voice fails")
 def test_what_a_late_interruption_cuts_off_is_asked_again_and_heard_once(before: str, hold_s: float) -> None:
     call = call_with(hold_s, before)
     assert texts(call, "bot").count(BOOKED) == 1, call.timeline()

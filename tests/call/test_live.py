@@ -18,7 +18,7 @@ from tests.support.bots import voice
 from tests.support.calls import eventually, house
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 GREETING = "Good evening, how can I help you today?"
 LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."

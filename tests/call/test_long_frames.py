@@ -29,6 +29,8 @@ from piopiy_pipeline.testing import CallerLine, SimulatedCall, simulate
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import info, spoken_s
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 RATE = 16000
 HOUR_S = 3600
 
@@ -110,7 +112,7 @@ def called(tts: Any, *, insert: FrameProcessor | None = None, path: Path) -> Sim
         agent = VoiceAgent(instructions="Be brief.", call=call, greeting="Welcome to the museum.")
         pipeline = await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=tts)
         if insert is not None:
-            pipeline.insert("mine", insert, after="stt")
+            pipeline.insert("mine", insert, before="user_context")
         await agent.start()
 
     async def caller(line: CallerLine) -> None:
@@ -120,6 +122,7 @@ def called(tts: Any, *, insert: FrameProcessor | None = None, path: Path) -> Sim
 
 
 @pytest.mark.parametrize("way", ["run_tts", "socket"])
+@pytest.mark.three_services("a TTS sends a text in one frame")
 def test_what_a_voice_sends_in_one_frame_is_worked_on_in_pieces_and_heard_whole(
     way: str, longest_s: dict[str, float], tmp_path: Path
 ) -> None:
@@ -132,6 +135,7 @@ def test_what_a_voice_sends_in_one_frame_is_worked_on_in_pieces_and_heard_whole(
 
 
 @pytest.mark.parametrize("way", ["run_tts", "socket", "pushed"])
+@pytest.mark.three_services("a TTS sends a text in one frame")
 def test_of_an_hour_in_one_frame_nobody_works_on_more_than_a_piece(
     way: str, longest_s: dict[str, float], tmp_path: Path
 ) -> None:
@@ -152,6 +156,7 @@ def test_of_an_hour_that_a_stage_pushes_in_one_frame_nobody_works_on_more_than_a
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (24000, 2), (10**9, 1), (0, 0)])
+@pytest.mark.three_services("nobody calls")
 def test_pieces_are_bounded_in_bytes_and_have_whole_samples(rate: int, channels: int) -> None:
     frame = OutputAudioRawFrame(bytes(range(256)) * 5000, rate, max(1, channels))
     frame.num_channels = channels

@@ -22,7 +22,7 @@ from piopiy_pipeline.testing.line.callers import CallerLine
 from tests.support.bots import voice
 from tests.support.calls import AGENT_ID, AUDIO, TOKEN, CallLog, eventually, house
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 PEOPLE = AUDIO / "booking/01-people.wav"
 RATE = 16000
@@ -67,7 +67,7 @@ class MovingBot:
         agent = await voice(call, texts=["for four"], replies=["For which day?"], greeting="Good evening.")
         ear = Ear()
         self.ears.append(ear)
-        agent.pipeline.insert("ear", ear, before="stt")
+        agent.pipeline.insert("ear", ear, after="vad")
         self.ends.append((await agent.start()).reason)
         assert agent.context is not None
         self.contexts.append(agent.context.get_messages())

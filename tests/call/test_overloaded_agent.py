@@ -11,7 +11,7 @@ from piopiy_pipeline.session import Call
 from tests.support.bots import LONG, voice
 from tests.support.calls import AGENT_ID, CallLog, eventually, house
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 
 async def talks(call: Call) -> None:

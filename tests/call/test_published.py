@@ -13,7 +13,7 @@ import pytest
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import apart
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 PUBLISHED = """\
 import asyncio, os
@@ -36,9 +36,11 @@ asyncio.run(main())
 """
 
 SERVICES = """\
+from tests.support.bot_kinds import use_bot_of_test
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 
 stt, llm, tts = ScriptedSTT(["what time is it"]), ScriptedLLM(["It is late."]), ToneTTS()
+use_bot_of_test()
 
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pipecat.frames.frames import (
     Frame,
     InterimTranscriptionFrame,
@@ -26,6 +27,7 @@ from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, SimulatedCall, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.call.test_provider_faults import longest_wait_s
+from tests.support.bot_kinds import THREE
 from tests.support.bots import ask, voice
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import (
@@ -39,37 +41,35 @@ from tests.support.virtual import (
     texts,
 )
 
+pytestmark = pytest.mark.usefixtures("either_bot")
 
-class SpokenTTS(ToneTTS):
-    """Remembers what it was given to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    async def run_tts(self, text: str, context_id: str) -> Any:
-        self.said.append(text)
-        async for frame in super().run_tts(text, context_id):
-            yield frame
+FILLER = "One moment, please."
 
 
 def called(caller: Caller | None = None, **options: Any) -> tuple[SimulatedCall, list[str]]:
     """Call a bot that is asked at once; return the call and what the voice was given to say."""
-    tts = SpokenTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         latency = options.pop("latency", 0.0)
-        agent = await voice(call, tts=tts, texts=["yes"] * 3, **options)
-        agent.pipeline.replace("llm", ScriptedLLM(Replies(otherwise="Here it is.", latency=latency)))
+        llm = ScriptedLLM(Replies(otherwise="Here it is.", latency=latency))
+        agent = await voice(call, tts=tts, texts=["yes"] * 3, llm=llm, **options)
         ask(agent)
         await agent.start()
 
     return simulate(bot, caller or Caller().pause(12), info=info()), tts.said
 
 
-def test_a_model_that_is_slow_is_bridged_by_a_sentence_that_is_not_in_the_conversation() -> None:
+def bridged(either_bot: str) -> list[str]:
+    """Return the sentence that bridges a silence: there is none without a TTS, and the sound is all."""
+    return [FILLER] if either_bot == THREE else []
+
+
+def test_a_model_that_is_slow_is_bridged_by_a_sentence_that_is_not_in_the_conversation(
+    either_bot: str,
+) -> None:
     call, said = called(latency=6.0)
-    assert said == ["One moment, please.", "Here it is."]
+    assert said == [*bridged(either_bot), "Here it is."]
     assert texts(call, "bot") == ["Here it is."]
     assert longest_silence_s(call) < 2.0
 
@@ -79,6 +79,7 @@ def test_a_model_in_time_is_not_bridged() -> None:
     assert said == ["Here it is."]
 
 
+@pytest.mark.three_services("a filler sentence is said by a TTS")
 def test_an_author_chooses_the_filler_or_none() -> None:
     _, said = called(latency=4.0, filler="Hang on.")
     assert said == ["Hang on.", "Here it is."]
@@ -100,8 +101,9 @@ def test_a_recording_that_cannot_be_read_leaves_the_sound(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("language", ["de", "de-AT"])
+@pytest.mark.three_services("a filler sentence is said by a TTS")
 def test_the_default_is_in_the_language_of_the_voice(language: str) -> None:
-    tts = SpokenTTS()
+    tts = ToneTTS()
     tts.settings.language = language  # type: ignore[attr-defined]
 
     async def bot(call: Call) -> None:
@@ -113,8 +115,10 @@ def test_the_default_is_in_the_language_of_the_voice(language: str) -> None:
     assert tts.said[0] == "Einen Moment, bitte."
 
 
-def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_named() -> None:
-    tts = SpokenTTS()
+def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_named(
+    either_bot: str,
+) -> None:
+    tts = ToneTTS()
 
     async def look_up(params: FunctionCallParams) -> None:
         """Look something up."""
@@ -132,14 +136,14 @@ def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_
         await agent.start()
 
     call = simulate(bot, Caller().pause(12), info=info())
-    assert tts.said == ["One moment, please.", "That did not work."]
+    assert tts.said == [*bridged(either_bot), "That did not work."]
     assert longest_silence_s(call) < 2.0
     (error,) = call.of("error")
     assert "The tool look_up did not return within 8 s" in error.data["message"]
 
 
 def test_a_bot_that_says_that_it_looks_something_up_needs_no_filler() -> None:
-    tts = SpokenTTS()
+    tts = ToneTTS()
 
     async def look_up(params: FunctionCallParams) -> str:
         """Look something up."""
@@ -147,10 +151,8 @@ def test_a_bot_that_says_that_it_looks_something_up_needs_no_filler() -> None:
         return "found"
 
     async def bot(call: Call) -> None:
-        agent = await voice(call, tts=tts, tools=[look_up])
-        replies = Replies(("Let me have a look.", Tool("look_up"), "I found it."))
-        agent.pipeline.replace("llm", ScriptedLLM(replies))
-        agent._tools.register_all(agent.pipeline["llm"])  # type: ignore[arg-type]
+        llm = ScriptedLLM(Replies(("Let me have a look.", Tool("look_up"), "I found it.")))
+        agent = await voice(call, tts=tts, tools=[look_up], llm=llm)
         ask(agent)
         await agent.start()
 
@@ -160,7 +162,7 @@ def test_a_bot_that_says_that_it_looks_something_up_needs_no_filler() -> None:
 
 
 def test_a_filler_is_no_progress_of_an_answer_that_hangs() -> None:
-    tts = SpokenTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         agent = await voice(call, tts=tts, replies=[None, None], error_line="Sorry.", reply_timeout_secs=5)
@@ -177,7 +179,7 @@ def test_a_filler_is_no_progress_of_an_answer_that_hangs() -> None:
 
 
 def silent(seconds: float, caller: Caller | None = None, **options: Any) -> tuple[SimulatedCall, list[str]]:
-    tts = SpokenTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         agent = await voice(
@@ -217,6 +219,7 @@ def test_an_author_chooses_the_lines_or_none() -> None:
     assert spoken_s(call) < 1
 
 
+@pytest.mark.three_services("nobody calls")
 def test_times_of_a_filler_that_cannot_work_are_refused() -> None:
     with pytest.raises(ValueError, match="answer_s must be more than 0"):
         Filler(answer_s=0)
@@ -233,7 +236,7 @@ class MuteSTT(ScriptedSTT):
 
 
 def heard_by(stt: Any, caller: Caller, **options: Any) -> tuple[SimulatedCall, list[str]]:
-    tts = SpokenTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call, **options)
@@ -243,6 +246,7 @@ def heard_by(stt: Any, caller: Caller, **options: Any) -> tuple[SimulatedCall, l
     return simulate(bot, caller, info=info()), tts.said
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_a_caller_of_whom_not_a_word_is_understood_is_asked_again_and_the_third_time_the_call_ends() -> None:
     again = "I am sorry, I did not hear that. Could you say it again, please?"
     call, said = heard_by(MuteSTT(), Caller().say(AT_ONCE).say(AT_ONCE).say(AT_ONCE).say(AT_ONCE))
@@ -265,18 +269,21 @@ class LateErrorSTT(MuteSTT):
         await self.push_error("no answer in 4 s")
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_a_caller_is_asked_again_once_for_an_stt_that_is_mute_and_then_reports_an_error() -> None:
     call, said = heard_by(LateErrorSTT(), Caller().say(PEOPLE).pause(15))
     assert said == ["Hello.", "I am sorry, I did not hear that. Could you say it again, please?"]
     assert len(call.of("error")) == 2, "both are on the record"
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_an_stt_that_never_sends_a_word_is_noticed_by_short_answers_too() -> None:
     call, said = heard_by(MuteSTT(), Caller().pause(1).say(YES).pause(18).say(YES).pause(6))
     assert said == ["Hello.", "I am sorry, I did not hear that. Could you say it again, please?"]
     assert call.of("error")[0].data["message"].startswith("not a word came of")
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_another_stt_takes_the_place_of_one_that_is_mute() -> None:
     call, said = heard_by([MuteSTT(), ScriptedSTT(["a table"] * 5)], Caller().say(AT_ONCE).say(AT_ONCE))
     assert said[-1] == "Fine."
@@ -284,6 +291,7 @@ def test_another_stt_takes_the_place_of_one_that_is_mute() -> None:
     assert call.of("error")[0].data["stage"] == "stt"
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_a_cough_of_which_nothing_is_understood_is_no_failure() -> None:
     call, said = heard_by(MuteSTT(), Caller().say(YES).pause(6))
     assert said == ["Hello."]
@@ -318,6 +326,7 @@ class BusySTT(ScriptedSTT):
 
 
 @pytest.mark.parametrize("interims", [True, False])
+@pytest.mark.three_services("the model hears the caller itself")
 def test_a_final_that_is_under_way_is_waited_for_and_its_end_is_not_lost(interims: bool) -> None:
     call, said = heard_by(BusySTT(7.0, interims=interims), Caller().say(PEOPLE).pause(20))
     assert texts(call, "user") == ["a table for four on Friday"]
@@ -337,6 +346,7 @@ class GuessingSTT(BusySTT):
         await self.push_frame(TranscriptionFrame("a table for four on Friday", "", "", finalized=True))
 
 
+@pytest.mark.three_services("no answer is begun ahead")
 def test_an_answer_begun_ahead_keeps_no_sounds_back_that_would_be_heard_later() -> None:
     stt = GuessingSTT(7.0, interims=True, says_so=False)
     call, _ = heard_by(stt, Caller().say(PEOPLE).pause(20))
@@ -347,6 +357,7 @@ def test_an_answer_begun_ahead_keeps_no_sounds_back_that_would_be_heard_later() 
     assert call.duration_s < 35
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_an_stt_that_does_not_say_that_it_is_at_it_is_waited_for_two_seconds() -> None:
     stt = BusySTT(7.0, interims=True, says_so=False)
     call, _ = heard_by(stt, Caller().say(PEOPLE).pause(20))
@@ -354,6 +365,7 @@ def test_an_stt_that_does_not_say_that_it_is_at_it_is_waited_for_two_seconds() -
     assert "no final transcript came within 2 s" in call.of("error")[0].data["message"]
 
 
+@pytest.mark.three_services("the model hears the caller itself")
 def test_an_stt_that_is_at_it_for_ever_is_waited_for_in_vain_but_not_for_ever() -> None:
     call, _ = heard_by(BusySTT(99, interims=True), Caller().say(PEOPLE).pause(30))
     assert texts(call, "user") == ["a table"]
@@ -369,17 +381,18 @@ class HungTTS(ToneTTS):
         yield None
 
 
-class FillerHangs(SpokenTTS):
+class FillerHangs(ToneTTS):
     """Hangs in the middle of the sentence that bridges a silence, once."""
 
     async def run_tts(self, text: str, context_id: str) -> Any:
-        hangs = text == "One moment, please." and text not in self.said
+        hangs = text == FILLER and text not in self.said
         async for frame in super().run_tts(text, context_id):
             yield frame
             if hangs:
                 await asyncio.Event().wait()
 
 
+@pytest.mark.three_services("a filler sentence is said by a TTS")
 def test_a_voice_that_hangs_in_the_filler_does_not_hold_up_the_result_of_a_tool() -> None:
     tts = FillerHangs()
 
@@ -408,13 +421,11 @@ def test_a_voice_that_hangs_in_the_filler_does_not_hold_up_the_result_of_a_tool(
 class SilentTTS(ToneTTS):
     """Sends as many samples as the text is long, in which nothing is heard."""
 
-    async def run_tts(self, text: str, context_id: str) -> Any:
-        async for frame in super().run_tts(text, context_id):
-            if isinstance(frame, TTSAudioRawFrame):
-                frame.audio = bytes(len(frame.audio))
-            yield frame
+    def sound(self, text: str, rate: int) -> NDArray[np.int16]:
+        return np.zeros_like(super().sound(text, rate))
 
 
+@pytest.mark.speech_to_speech_fails("a model that is heard to say nothing goes on")
 def test_a_voice_that_is_always_silent_ends_the_call_and_is_named() -> None:
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello and welcome.", call=call)
@@ -428,7 +439,7 @@ def test_a_voice_that_is_always_silent_ends_the_call_and_is_named() -> None:
     assert longest_silence_s(call) < 2.0
 
 
-class LeavesOutTTS(SpokenTTS):
+class LeavesOutTTS(ToneTTS):
     """Makes nothing of one sentence, or as much silence as it is long."""
 
     def __init__(self, *, silence: bool) -> None:
@@ -457,14 +468,16 @@ def answered_by(tts: Any) -> SimulatedCall:
 
 
 @pytest.mark.parametrize("silence", [True, False])
+@pytest.mark.three_services("there is one service")
 def test_a_sentence_that_a_voice_leaves_out_is_said_by_the_next_one(silence: bool) -> None:
-    other = SpokenTTS()
+    other = ToneTTS()
     call = answered_by([LeavesOutTTS(silence=silence), other])
     assert "The middle is what is missing here." in other.said
     assert "nothing is heard of the sentence 'The middle" in call.of("error")[0].data["message"]
     assert not recorded_apology_heard(call)
 
 
+@pytest.mark.three_services("a TTS says sentence by sentence")
 def test_a_sentence_that_the_only_voice_leaves_out_is_on_the_record_and_the_call_goes_on() -> None:
     call = answered_by(LeavesOutTTS(silence=False))
     (error,) = call.of("error")
@@ -473,8 +486,9 @@ def test_a_sentence_that_the_only_voice_leaves_out_is_on_the_record_and_the_call
 
 
 @pytest.mark.parametrize("broken", [HungTTS, SilentTTS, lambda: ToneTTS(fail_first=99)])
+@pytest.mark.three_services("there is one service")
 def test_another_voice_says_what_one_that_fails_has_not_said(broken: Any) -> None:
-    tts = SpokenTTS()
+    tts = ToneTTS()
 
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello and welcome.", call=call)

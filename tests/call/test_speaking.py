@@ -195,23 +195,12 @@ class BrokenTTS(ToneTTS):
         yield None
 
 
-class RememberingTTS(ToneTTS):
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        self.said.append(text)
-        async for frame in super().run_tts(text, context_id):
-            yield frame
-
-
 @pytest.mark.three_services("there is one service")
 def test_a_tts_that_has_become_unusable_is_replaced_by_the_next() -> None:
-    second: list[RememberingTTS] = []
+    second: list[ToneTTS] = []
 
     async def bot(call: Call) -> None:
-        second.append(RememberingTTS())
+        second.append(ToneTTS())
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello there.", call=call)
         voices = [BrokenTTS(), second[0]]
         await agent.Action(stt=ScriptedSTT(["yes"]), llm=ScriptedLLM(["I see."]), tts=voices)
@@ -228,7 +217,7 @@ def test_services_can_be_switched_while_the_call_runs() -> None:
     spoken: dict[str, list[str]] = {}
 
     async def bot(call: Call) -> None:
-        voices = [RememberingTTS(), RememberingTTS()]
+        voices = [ToneTTS(), ToneTTS()]
         ears = [ScriptedSTT(["first ear"]), ScriptedSTT(["second ear"])]
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call)
         await agent.Action(stt=ears, llm=ScriptedLLM(["I see."]), tts=voices)

@@ -12,7 +12,7 @@ import pytest
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import apart, longest_hole_s
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 UNHEARD_S = 0.4
 """Less than this is the machine's own, when it is busy; the loop stands still for 2 s."""

@@ -25,6 +25,8 @@ from tests.support.calls import AUDIO
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import YES, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 PAUSES = AUDIO / "pauses"
 RATE = 16_000
 MARGIN = RATE // 5  # of silence around each recording
@@ -72,6 +74,7 @@ def called(
         ("How can I help you?", ("and", "and_goes_on"), "nothing tells"),
     ],
 )
+@pytest.mark.three_services("its ears are an STT")
 def test_a_caller_who_pauses_in_the_middle_is_not_interrupted(
     pool: WorkerPool, question: str, names: tuple[str, str], reason: str
 ) -> None:
@@ -84,6 +87,7 @@ def test_a_caller_who_pauses_in_the_middle_is_not_interrupted(
     assert len(texts(cut, "user")) == 2, "a fixed silence of 0.5 s takes the pause for the end"
 
 
+@pytest.mark.three_services("its ears are an STT")
 def test_a_slow_closed_answer_is_waited_for_and_then_answered_at_once(pool: WorkerPool) -> None:
     call, latencies = called(pool, "Is that right?", paused(0.8, "um", "yes"))
     assert texts(call, "bot") == ["Is that right?", "Thank you."]
@@ -97,6 +101,7 @@ def test_a_slow_closed_answer_is_waited_for_and_then_answered_at_once(pool: Work
     )
 
 
+@pytest.mark.three_services("its ears are an STT")
 def test_the_same_call_with_the_question_of_the_author(pool: WorkerPool) -> None:
     """Nothing in "Please go on" says that it is a yes/no question, and the author does."""
 
@@ -164,6 +169,7 @@ def test_strategies_of_pipecat_decide_where_an_author_gives_them() -> None:
     assert told["turn_s"] == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.three_services("its ears are an STT")
 def test_smart_turn_shortens_the_wait_where_it_is_sure_and_the_words_tell_nothing(pool: WorkerPool) -> None:
     speech = read_wav(AUDIO / "hours" / "02-close.wav", RATE)
     _, latencies = called(pool, "How can I help you?", speech, turns=TurnWaits(smart_turn=True))

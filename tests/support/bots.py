@@ -23,7 +23,6 @@ from typing import Any
 from pipecat.frames.frames import (
     EndFrame,
     Frame,
-    LLMContextFrame,
     LLMFullResponseStartFrame,
     LLMRunFrame,
 )
@@ -36,6 +35,7 @@ from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.processors.vad_engine import shared_engine
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bot_kinds import use_bot_of_test
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 
 __all__ = ["BOTS", "LONG", "ask", "create_session", "hang_up_when_answered", "serve_census", "voice"]
@@ -49,13 +49,16 @@ async def voice(
     *,
     replies: list[Reply] | None = None,
     texts: list[str] | None = None,
+    llm: Any = None,
     tts: Any = None,
     extra: FrameProcessor | None = None,
     **options: Any,
 ) -> VoiceAgent:
     """Make a bot that follows a script, ready to `start()`. The stage `extra` is between the LLM and the TTS."""
     agent = VoiceAgent(instructions="Be brief.", call=call, **options)
-    await agent.Action(stt=ScriptedSTT(texts or []), llm=ScriptedLLM(replies or []), tts=tts or ToneTTS())
+    await agent.Action(
+        stt=ScriptedSTT(texts or []), llm=llm or ScriptedLLM(replies or []), tts=tts or ToneTTS()
+    )
     if extra is not None:
         agent.pipeline.insert("extra", extra, after="llm", wants_audio=False)
     return agent
@@ -106,7 +109,7 @@ class SwallowsCancel(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         await self.push_frame(frame, direction)
-        if isinstance(frame, LLMContextFrame):
+        if isinstance(frame, LLMFullResponseStartFrame):
             for _ in range(3):
                 try:
                     await asyncio.Event().wait()
@@ -228,7 +231,7 @@ async def _errors_in_a_loop(call: Call, options: dict[str, Any]) -> CallEnd:
 
 async def _swallows_cancel(call: Call, options: dict[str, Any]) -> CallEnd:
     agent = await voice(call, idle_timeout_secs=1)
-    agent.pipeline.insert("extra", SwallowsCancel(), before="llm", wants_audio=False)
+    agent.pipeline.insert("extra", SwallowsCancel(), after="llm", wants_audio=False)
     ask(agent)
     return await agent.start()
 
@@ -356,4 +359,5 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
+    use_bot_of_test()
     asyncio.run(_main())

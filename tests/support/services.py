@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.settings import TTSSettings
@@ -83,23 +84,31 @@ class ToneTTS(TTSService):
             settings=TTSSettings(model=None, voice=None, language=None),
         )
         self._words = words
-        self._failures_left = fail_first
+        self.failures_left = fail_first
+        self.said: list[str] = []
+        """What it was given to say."""
+
+    def sound(self, text: str, rate: int) -> NDArray[np.int16]:
+        """Return how a text sounds at a sample rate in Hz: int16 of shape ``[samples]``."""
+        n = int(SECONDS_A_CHARACTER * len(text) * rate)
+        return (8000 * np.sin(np.arange(n) * 2 * np.pi * 300 / rate)).astype(np.int16)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        if self._failures_left:
-            self._failures_left -= 1
+        self.said.append(text)
+        if self.failures_left:
+            self.failures_left -= 1
             await self.push_error("scripted failure of the TTS")
             return
-        n = int(SECONDS_A_CHARACTER * len(text) * self.sample_rate)
-        pcm = (8000 * np.sin(np.arange(n) * 2 * np.pi * 300 / self.sample_rate)).astype(np.int16).tobytes()
+        pcm = self.sound(text, self.sample_rate).tobytes()
         if self._words:
-            await self.add_word_timestamps(_word_times(text), context_id)
+            await self.add_word_timestamps(word_times(text), context_id)
         step = self.sample_rate // 10 * 2
         for i in range(0, len(pcm), step):
             yield TTSAudioRawFrame(pcm[i : i + step], self.sample_rate, 1, context_id=context_id)
 
 
-def _word_times(text: str) -> list[tuple[str, float]]:
+def word_times(text: str) -> list[tuple[str, float]]:
+    """Return each word of a text with the second in which it begins, as `ToneTTS` says it."""
     times, at = [], 0
     for word in text.split(" "):
         times.append((word, at * SECONDS_A_CHARACTER))

@@ -4,16 +4,21 @@
 
 A test that is about one of three services says so with `three_services`, and why; one that shows a difference that is
 to be mended, with `speech_to_speech_fails`.
+
+What makes the second bot is imported when a test has it, because this is read at the beginning of every run.
 """
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.either_bot import speech_to_speech
+__all__ = ["ONE", "THREE", "either_bot", "pytest_generate_tests", "use_bot_of_test"]
 
 THREE, ONE = "three services", "speech to speech"
+VARIABLE = "PIOPIY_TESTS_BOT"
+"""Which bot a program is that a test starts: in its environment."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -31,7 +36,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def either_bot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test with bots of either kind. Returns which."""
-    if request.param == ONE:
+    """Run a test with bots of either kind, here and in the programs that it starts. Returns which."""
+    bot = str(request.param)
+    monkeypatch.setenv(VARIABLE, bot)
+    if bot == ONE:
+        from piopiy_pipeline.voice_agent import VoiceAgent
+        from tests.support.either_bot import speech_to_speech
+
         monkeypatch.setattr(VoiceAgent, "Action", speech_to_speech(VoiceAgent.Action))
-    return str(request.param)
+    return bot
+
+
+def use_bot_of_test() -> None:
+    """Be the bot of the test that has started this program."""
+    if os.environ.get(VARIABLE) == ONE:
+        from piopiy_pipeline.voice_agent import VoiceAgent
+        from tests.support.either_bot import speech_to_speech
+
+        VoiceAgent.Action = speech_to_speech(VoiceAgent.Action)  # type: ignore[method-assign]
