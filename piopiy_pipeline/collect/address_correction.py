@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-__all__ = ["AddressParts", "corrected_address", "without_labels"]
+__all__ = ["AddressParts", "corrected_address", "corrected_part", "without_labels", "wrong_part"]
 
 _LABELS = {
     "code": r"postal ?code|post ?code|zip(?: ?code)?|postleitzahl|plz",
@@ -27,6 +27,21 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 """Streets and towns have these words in their names ("Kansas City"), so there an "is" belongs to it."""
+_ANY = "|".join(f"(?P<{part}>{names})" for part, names in _LABELS.items())
+_ANY_AGAIN = "|".join(f"(?P<{part}2>{names})" for part, names in _LABELS.items())
+_IS_WRONG = re.compile(
+    rf"(?:(?:but|aber|and|und) )?(?:the |my |die |der |das |meine )?(?:{_ANY})"
+    r"(?: (?:is|was|ist|war)(?: (?:still|also|noch|auch))? "
+    r"(?:wrong|incorrect|false|falsch|not (?:quite )?(?:right|correct)|nicht (?:ganz )?(?:richtig|korrekt))"
+    r"| (?:isn't|wasn't) (?:quite )?(?:right|correct)| stimmt (?:so |noch |auch )?nicht)"
+    r"|(?:(?:it's|that's|that is|it is|you have|das ist|es ist) )?(?:the |a |die |der |das |eine )?"
+    rf"(?:wrong|falsche[rs]?) (?:{_ANY_AGAIN})",
+    re.IGNORECASE,
+)
+"""Says which part is wrong, and not what is right."""
+_NAMED = {"code": ("postal code", "town is"), "number": ("house number",), "street": ("street is",)}
+_NAMED["town"] = ("town is", "postal code")
+"""Before an answer to the question for a part. Postal code and town are asked for together."""
 _BETWEEN = re.compile(r"(?:,? (?:and|und|but|aber),? |, )", re.IGNORECASE)
 _RIGHT = re.compile(r"\b(?:is|ist|was) (?:right|correct|fine|okay|richtig|korrekt)$|\bstimmt$", re.IGNORECASE)
 _WRONG = re.compile(r"\b(?:not|wrong|incorrect|right|correct|nicht|falsch|richtig|stimmt)\b", re.IGNORECASE)
@@ -108,6 +123,42 @@ def corrected_address(said: str, parts: AddressParts, *, code: str | None) -> st
             return None
         now, changed = after, True
     return now.text if changed else None
+
+
+def wrong_part(said: str, parts: AddressParts) -> str:
+    """Return which part a caller calls wrong without another one: ``number``, ``street``, ``code`` or ``town``.
+
+    Args:
+        said: What the caller said, without a "no" at its beginning.
+        parts: The address.
+
+    Returns:
+        Empty if it is another sentence, or the address has no such part that is known.
+    """
+    found = _IS_WRONG.fullmatch(said.strip(" .,!"))
+    if found is None:
+        return ""
+    part = next((name for name in _LABELS if found[name] or found[f"{name}2"]), "")
+    if part == "number":
+        return part if len(_NUMBER.findall(parts.street)) == 1 else ""
+    has = {"street": parts.street, "code": parts.postal_code, "town": parts.town}
+    return part if has.get(part) else ""
+
+
+def corrected_part(said: str, part: str, parts: AddressParts, *, code: str | None) -> str | None:
+    """Return the address after the answer to the question for a part of it; None if it is no such part.
+
+    Args:
+        said: What the caller said, with numbers in digits.
+        part: The part that was asked for: see `wrong_part`.
+        parts: The address.
+        code: The pattern of postal codes in its country, if that is known.
+    """
+    said = said.strip(" .,!")
+    for phrase in (said, *(f"{name} {said}" for name in _NAMED[part])):
+        if (after := corrected_address(phrase, parts, code=code)) is not None:
+            return after
+    return None
 
 
 def _exchanged(old: str, new: str, parts: AddressParts, code: str | None) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from piopiy_pipeline.collect.spoken_digits import SpokenDigits, corrected, read_digits
-from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.collect.text_entry import TextEntryReader
+from piopiy_pipeline.collect.value_reader import Reading, Wording
 
 __all__ = ["MAX_DIGITS", "Checksum", "DigitsReader", "in_groups", "luhn"]
 
@@ -37,7 +38,7 @@ def in_groups(digits: str) -> str:
     return ", ".join(" ".join(group) for group in groups)
 
 
-class DigitsReader(ValueReader[str]):
+class DigitsReader(TextEntryReader):
     """Reads a number that is said or pressed digit by digit.
 
     Args:
@@ -54,8 +55,6 @@ class DigitsReader(ValueReader[str]):
         super().__init__(language)
         self._least, self._most = least, most
         self._is_right = luhn if checksum == "luhn" else checksum
-        self._entry = ""
-        self._over = False  # the entry was wrong or is being checked: what comes next takes its place
         if least == most:
             self.expects = f"digits:{least}"
         else:
@@ -104,15 +103,8 @@ class DigitsReader(ValueReader[str]):
         self._over = True
         return Reading.INVALID
 
-    @property
-    def value(self) -> str:
-        return self._entry
-
     def spoken(self) -> str:
         return in_groups(self._entry)
-
-    def written(self) -> str:
-        return self._entry
 
     @property
     def model_task(self) -> str:
@@ -123,18 +115,3 @@ class DigitsReader(ValueReader[str]):
 
     def fault(self, words: Wording) -> str:
         return words("digits_too_many" if len(self._entry) > self._most else "digits_wrong")
-
-    def clear(self) -> None:
-        self._entry, self._over = "", False
-
-    def state(self) -> Any:
-        return [self._entry, self._over]
-
-    def restore(self, state: Any) -> None:
-        self._entry, self._over = str(state[0]), bool(state[1])
-
-    def to_json(self, value: str) -> Any:
-        return value
-
-    def from_json(self, value: Any) -> str:
-        return str(value)

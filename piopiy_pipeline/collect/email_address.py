@@ -7,11 +7,11 @@ marks. An address is always read back, its first half letter by letter: nobody c
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from piopiy_pipeline.collect.digits import in_groups
 from piopiy_pipeline.collect.spoken_digits import read_digits
-from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.collect.text_entry import TextEntryReader
+from piopiy_pipeline.collect.value_reader import Reading, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
 from piopiy_pipeline.turns.caller_words import language_code
 
@@ -79,7 +79,7 @@ def is_email(text: str) -> bool:
     return len(text) <= MAX_CHARACTERS and len(local) <= 64 and _EMAIL.fullmatch(text) is not None
 
 
-class EmailReader(ValueReader[str]):
+class EmailReader(TextEntryReader):
     """Reads an e-mail address, in one answer or its halves in two.
 
     Args:
@@ -92,8 +92,6 @@ class EmailReader(ValueReader[str]):
     def __init__(self, language: str) -> None:
         super().__init__(language)
         self._code = "de" if language_code(language) == "de" else "en"
-        self._entry = ""
-        self._over = False
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
         plain = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip()
@@ -193,10 +191,6 @@ class EmailReader(ValueReader[str]):
         self._over = True
         return Reading.INVALID
 
-    @property
-    def value(self) -> str:
-        return self._entry
-
     def spoken(self) -> str:
         local, at, domain = self._entry.partition("@")
         spelled = self._spelled(local)
@@ -221,9 +215,6 @@ class EmailReader(ValueReader[str]):
                 parts.append(in_groups(run.upper()))
         return ", ".join(parts)
 
-    def written(self) -> str:
-        return self._entry
-
     @property
     def model_task(self) -> str:
         return "the e-mail address in small letters"
@@ -233,18 +224,3 @@ class EmailReader(ValueReader[str]):
 
     def fault(self, words: Wording) -> str:
         return words("email_wrong")
-
-    def clear(self) -> None:
-        self._entry, self._over = "", False
-
-    def state(self) -> Any:
-        return [self._entry, self._over]
-
-    def restore(self, state: Any) -> None:
-        self._entry, self._over = str(state[0]), bool(state[1])
-
-    def to_json(self, value: str) -> Any:
-        return value
-
-    def from_json(self, value: Any) -> str:
-        return str(value)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, ValidationResult
 
 from piopiy_pipeline.collect.digits import in_groups
 from piopiy_pipeline.collect.spoken_digits import corrected, read_digits
-from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.collect.text_entry import TextEntryReader
+from piopiy_pipeline.collect.value_reader import Reading, Wording
 
 __all__ = ["PhoneNumberReader"]
 
@@ -25,7 +24,7 @@ def _usual_length(number: phonenumbers.PhoneNumber) -> int:
     return min((len(str(one.national_number)) for one in usual if one is not None), default=0)
 
 
-class PhoneNumberReader(ValueReader[str]):
+class PhoneNumberReader(TextEntryReader):
     """Reads a telephone number; its value has the form of E.164: ``+4930123456``.
 
     Args:
@@ -39,8 +38,6 @@ class PhoneNumberReader(ValueReader[str]):
     def __init__(self, language: str, *, region: str) -> None:
         super().__init__(language)
         self._region = region
-        self._entry = ""  # digits, with a plus before them perhaps
-        self._over = False
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
         spoken = read_digits(text, self.language)
@@ -144,18 +141,3 @@ class PhoneNumberReader(ValueReader[str]):
 
     def fault(self, words: Wording) -> str:
         return words("phone_wrong")
-
-    def clear(self) -> None:
-        self._entry, self._over = "", False
-
-    def state(self) -> Any:
-        return [self._entry, self._over]
-
-    def restore(self, state: Any) -> None:
-        self._entry, self._over = str(state[0]), bool(state[1])
-
-    def to_json(self, value: str) -> Any:
-        return value
-
-    def from_json(self, value: Any) -> str:
-        return str(value)

@@ -45,6 +45,8 @@ class CollectPhrases:
     invalid: str
     key_hint: str
     """After a second failure, where keys can be pressed."""
+    address_street: str = "And the street?"
+    """After "the street is wrong"; of other parts the questions for what is missing."""
 
 
 _ENGLISH = CollectPhrases(
@@ -100,6 +102,7 @@ _GERMAN = CollectPhrases(
     yes_or_no="Bitte sagen Sie ja oder nein.",
     invalid="Das scheint nicht zu stimmen.",
     key_hint="Sie können auch die Tasten drücken.",
+    address_street="Und die Straße?",
 )
 _PHRASES = {"en": _ENGLISH, "de": _GERMAN}
 

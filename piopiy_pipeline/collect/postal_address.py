@@ -13,7 +13,13 @@ from typing import Any
 
 from text_to_num import alpha2digit
 
-from piopiy_pipeline.collect.address_correction import AddressParts, corrected_address, without_labels
+from piopiy_pipeline.collect.address_correction import (
+    AddressParts,
+    corrected_address,
+    corrected_part,
+    without_labels,
+    wrong_part,
+)
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
@@ -72,6 +78,7 @@ class AddressReader(ValueReader[Address]):
         self._code = POSTAL_CODES.get(region)
         self._region = region
         self._entry = ""
+        self._wanted = ""  # the part that the caller has called wrong
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
         said = self._plain(text)
@@ -80,6 +87,17 @@ class AddressReader(ValueReader[Address]):
             return Reading.NOTHING
         bare = _NO.sub("", said)
         plain = without_labels(bare)
+        if self._entry and (checking or denied) and (wrong := wrong_part(bare, self._parts())):
+            self._wanted = wrong
+            return Reading.PART
+        if self._wanted and not self._is_whole(plain):
+            fixed = corrected_part(bare, self._wanted, self._parts(), code=self._code)
+            if fixed is None:
+                return Reading.NOTHING
+            self._entry, self._wanted = fixed[:MAX_CHARACTERS], ""
+            return self._reading()
+        if self._wanted:  # the caller says all of it once more
+            self.clear()
         if self._entry and (checking or denied or plain != bare):
             if (corrected := corrected_address(bare, self._parts(), code=self._code)) is not None:
                 self._entry = corrected[:MAX_CHARACTERS]
@@ -182,18 +200,22 @@ class AddressReader(ValueReader[Address]):
         return "the postal address in one line, in the order of its country"
 
     def missing(self, words: Wording) -> str:
+        if self._wanted:
+            asked = {"number": "address_number", "street": "address_street"}
+            return words(asked.get(self._wanted, "address_town"))
         code = self._postal_code()
         rest = self._entry.replace(code, " ") if code else self._entry
         return words("address_town" if re.search(r"\d", rest) else "address_number")
 
     def clear(self) -> None:
-        self._entry = ""
+        self._entry = self._wanted = ""
 
     def state(self) -> Any:
-        return self._entry
+        return [self._entry, self._wanted] if self._wanted else self._entry
 
     def restore(self, state: Any) -> None:
-        self._entry = str(state)
+        entry, wanted = state if isinstance(state, list) else (state, "")
+        self._entry, self._wanted = str(entry), str(wanted)
 
     def to_json(self, value: Address) -> Any:
         return asdict(value)

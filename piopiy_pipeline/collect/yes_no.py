@@ -30,6 +30,7 @@ _TAKEN_BACK = re.compile(
 """What makes a "no" unclear: the caller has taken it back, or denies that something is wrong."""
 _TAKEN_BACK_GERMAN = re.compile(
     r"\b(?:jawohl|(?:ja|nein) doch|doch ja|meine ja|sage ja|sagte ja|nein ja|nein genau|ja genau"
+    r"|nein (?:okay|ok|gut|richtig|korrekt|(?:das )?(?:stimmt|passt))(?! (?:so |aber |das )*nicht\b)"
     r"|(?:ist|war|alles) (?:richtig|korrekt|okay))\b"
     r"|\bja$|\b(?:nicht|nichts|nichts ist) falsch\b"
 )

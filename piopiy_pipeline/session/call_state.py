@@ -117,6 +117,8 @@ class CallState:
         """Set while the caller's turns are given to code in the place of the model."""
         self.voice_change: VoiceChange | None = None
         """Changes voice and language, for the persona that has the call and for the caller's language."""
+        self.language_note = ""
+        """What the model has to know of the caller's language; empty: it is the one in which the call began."""
         for event in ("user_turn", "dtmf"):
             self.events.on(event, self._caller_acts)
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 import pytest
@@ -11,6 +12,7 @@ from piopiy_pipeline.collect.date_reader import DateReader
 from piopiy_pipeline.collect.digits import DigitsReader, in_groups, luhn
 from piopiy_pipeline.collect.email_address import EmailReader, is_email
 from piopiy_pipeline.collect.phone_number import PhoneNumberReader
+from piopiy_pipeline.collect.phrases import collect_phrases_in
 from piopiy_pipeline.collect.postal_address import AddressReader
 from piopiy_pipeline.collect.value_reader import Reading
 from piopiy_pipeline.collect.yes_no import says_yes
@@ -306,13 +308,76 @@ def test_a_corrected_part_leaves_the_others(language: str, text: str, parts: tup
 
 
 @pytest.mark.parametrize(
-    "text", ["no, Potsdam", "the house number is wrong", "no", "yes, we have lived there since 2010"]
+    "text",
+    [
+        "no, Potsdam",
+        "no",
+        "yes, we have lived there since 2010",
+        "the street and the house number are wrong",
+        "the house number is right",
+    ],
 )
 def test_what_could_be_any_part_of_an_address_changes_none(text: str) -> None:
     reader = AddressReader("en", region="DE")
     reader.hear("Hauptstrasse 12, 10115 Berlin")
     assert reader.hear(text, checking=True) is Reading.NOTHING
     assert reader.spoken() == "Hauptstrasse 12, 10115 Berlin"
+
+
+@pytest.mark.parametrize(
+    ("language", "wrong", "asks", "answer", "parts"),
+    [
+        (
+            "en",
+            "the house number is wrong",
+            "house number",
+            "fourteen",
+            ("Hauptstrasse 14", "10115", "Berlin"),
+        ),
+        (
+            "en",
+            "no, the house number isn't right",
+            "house number",
+            "it's 14",
+            ("Hauptstrasse 14", "10115", "Berlin"),
+        ),
+        (
+            "en",
+            "no, that's the wrong street",
+            "street",
+            "Nebenstrasse",
+            ("Nebenstrasse 12", "10115", "Berlin"),
+        ),
+        ("en", "the postal code is not right", "code", "10117", ("Hauptstrasse 12", "10117", "Berlin")),
+        ("en", "the town is wrong", "town", "Potsdam", ("Hauptstrasse 12", "10115", "Potsdam")),
+        ("en", "the town is wrong", "town", "14467 Potsdam", ("Hauptstrasse 12", "14467", "Potsdam")),
+        ("en", "the street is wrong", "street", "Am Weg 3, 14467 Potsdam", ("Am Weg 3", "14467", "Potsdam")),
+        (
+            "de",
+            "nein, die Hausnummer stimmt nicht",
+            "number",
+            "vierzehn",
+            ("Hauptstrasse 14", "10115", "Berlin"),
+        ),
+        ("de", "die Postleitzahl ist falsch", "town", "10117", ("Hauptstrasse 12", "10117", "Berlin")),
+    ],
+)
+def test_a_part_that_is_wrong_is_asked_for_and_the_others_stay(
+    language: str, wrong: str, asks: str, answer: str, parts: tuple[str, ...]
+) -> None:
+    reader = AddressReader(language, region="DE")
+    reader.hear("Hauptstrasse 12, 10115 Berlin")
+    assert reader.hear(wrong, checking=True) is Reading.PART
+    assert (
+        asks in reader.missing(lambda name: str(getattr(collect_phrases_in("en"), name))) or language == "de"
+    )
+    next_one = AddressReader(language, region="DE")
+    next_one.restore(json.loads(json.dumps(reader.state())))
+    assert next_one.hear("What do you mean?") is Reading.NOTHING
+    assert next_one.hear(answer) is Reading.WHOLE
+    address = next_one.value
+    assert (address.street, address.postal_code, address.town) == parts
+    assert isinstance(next_one.state(), str), "an older version can go on with it"
 
 
 def test_a_yes_is_no_part_of_an_address() -> None:
@@ -347,6 +412,15 @@ def test_the_names_of_its_parts_are_no_parts_of_an_address() -> None:
         ("no no, yes that is right", "en", None),
         ("no, go ahead", "en", None),
         ("that isn't wrong", "en", None),
+        ("no okay", "en", None),
+        ("no, no, that's fine", "en", None),
+        ("no, not okay", "en", False),
+        ("no, absolutely not", "en", False),
+        ("no, definitely", "en", False),
+        ("nein, okay", "de", None),
+        ("nein, das stimmt", "de", None),
+        ("nein, das stimmt so nicht", "de", False),
+        ("nein, das stimmt nicht", "de", False),
         ("yes, no wait, no", "en", None),
         ("no, don't go ahead", "en", False),
         ("no, that's not right", "en", False),

@@ -60,6 +60,9 @@ _YES = _words(
     "indeed great lovely wonderful alright precisely totally yess yas"
 )
 _NO = _words("no nope nah not wrong incorrect neither never false")
+_AGREES = _words("yes yeah yep yup okay ok alright right correct fine")
+"""Takes a "no" back that stands right before it: "no, okay". With thanks it declines: "no, that's fine, thanks"."""
+_THANKS = _words("thanks thank")
 CLEAR_YES = _words("yes yeah yep yup correct exactly absolutely definitely")
 """Words that are a yes at the beginning of a sentence, whatever comes behind them."""
 _BRIEF = re.compile(r"(?:it (?:is|does)|i (?:do|would)|you (?:are|did)|we (?:do|are)|they do)")
@@ -114,6 +117,8 @@ def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
         bool(_NO.intersection(parts)),
     )  # a "no" counts wherever it is said
     if no and yes:
+        if begins in _NO and _agrees_after_all(words.split()):
+            return None, False
         return (False if begins in _NO else None), False
     if no:
         rest = [part for part in parts if part not in _NO and part not in _POLITE]
@@ -126,6 +131,16 @@ def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
         return None, False
     rest = [part for part in parts if part not in _YES and part not in _POLITE]
     return True, not rest
+
+
+def _agrees_after_all(words: list[str]) -> bool:
+    """Whether nothing comes behind a "no" but a yes: "no okay", "no no that's fine"."""
+    if not _THANKS.isdisjoint(words):
+        return False
+    behind = [word for word in words if word not in _POLITE]
+    while behind and behind[0] in ("no", "nope", "nah"):
+        behind = behind[1:]
+    return bool(behind) and _AGREES.issuperset(behind)
 
 
 def _replaced(text: str, phrase: str, word: str) -> str:

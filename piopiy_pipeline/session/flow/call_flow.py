@@ -131,6 +131,7 @@ class CallFlow:
             set_role=self._set_role,
             tools_changed=self._all_tools,
             entered=self._entered,
+            note=lambda: state.language_note,
             speech=mouth.speech,
         )
         self._manager = NodeByNode(

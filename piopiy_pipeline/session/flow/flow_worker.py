@@ -28,6 +28,7 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 
+from piopiy_pipeline.session.model.language_note import with_language_note
 from piopiy_pipeline.session.model.system_message import system_message
 
 __all__ = ["FlowWorker", "SpokenFlow"]
@@ -59,6 +60,7 @@ class FlowWorker:
         set_role: Tells the bot what it is from now on.
         tools_changed: Is given the tools of a node that is entered, and returns all that the model may use there.
         entered: Called when the conversation and the tools are those of the node.
+        note: Returns what the model has to know of the caller's language, whatever the node leaves behind.
         speech: How a model that speaks itself follows; None: the chain has a model of text.
     """
 
@@ -72,6 +74,7 @@ class FlowWorker:
         set_role: Callable[[str], None],
         tools_changed: Callable[[ToolsSchema | None], ToolsSchema | None],
         entered: Callable[[], None],
+        note: Callable[[], str] = lambda: "",
         speech: SpokenFlow | None = None,
     ) -> None:
         self._worker = worker
@@ -81,6 +84,7 @@ class FlowWorker:
         self._set_role = set_role
         self._tools_changed = tools_changed
         self._entered = entered
+        self._note = note
         self._speech = speech
         self._before: tuple[Any, ...] | None = None  # the conversation before the node that is being entered
 
@@ -120,7 +124,8 @@ class FlowWorker:
             case LLMMessagesUpdateFrame(run_llm=run) if not run:
                 self._change_begins()
                 kept = system_message(self._context)
-                self._context.set_messages(([] if kept is None else [kept]) + list(frame.messages))
+                messages = ([] if kept is None else [kept]) + list(frame.messages)
+                self._context.set_messages(with_language_note(messages, self._note()))
             case LLMSetToolsFrame(tools=tools):
                 schema = self._tools_changed(tools if isinstance(tools, ToolsSchema) else None)
                 if schema is None:

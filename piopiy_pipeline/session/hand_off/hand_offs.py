@@ -27,6 +27,7 @@ from piopiy_pipeline.session.hand_off.conversation_change import (
     summary_by,
 )
 from piopiy_pipeline.session.hand_off.persona import Persona, personas_in
+from piopiy_pipeline.session.model.language_note import with_language_note
 from piopiy_pipeline.session.model.system_message import set_system_message, system_message
 from piopiy_pipeline.session.voice_change import VoiceChange
 
@@ -225,6 +226,8 @@ class HandOffs:
                 made.register_all(model)
         messages = self._context.get_messages()
         changed = changed_conversation(messages, instructions, how, before=before, summary=summary)
+        if to is None or to.language is None:  # who has a language of their own keeps to it
+            changed = with_language_note(changed, self._state.language_note)
         self._context.set_messages(changed if instructions else changed[1:])
         self._set_tools(tools)
         self.persona = to

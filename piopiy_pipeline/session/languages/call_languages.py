@@ -104,18 +104,19 @@ class CallLanguages:
     async def _change(self, language: str, how: str) -> None:
         before = self.current
         await self._follow(language)
-        name = name_of(language)
-        note = (
-            self._languages[language].instructions
-            or f"The caller speaks {name}. Answer in {name} from now on."
-        )
-        self._context.add_message({"role": "developer", "content": note})
+        self._context.add_message({"role": "developer", "content": self._note(language)})
         self._state.add_language(LanguageChange(language, before, how))
         if says := self._languages[language].says:
             self._say(says)
 
+    def _note(self, language: str) -> str:
+        name = name_of(language)
+        own = self._languages[language].instructions
+        return own or f"The caller speaks {name}. Answer in {name} from now on."
+
     async def _follow(self, language: str, *, again: bool = False) -> None:
         self._of_caller = language
+        self._state.language_note = "" if language == self._first else self._note(language)
         spoken = None if language == self._first else language
         await self._voice.follow(self._languages[language].voice, spoken, again=again)
 

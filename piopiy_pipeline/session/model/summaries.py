@@ -24,6 +24,7 @@ from piopiy_pipeline.arguments import check_kind, check_seconds
 from piopiy_pipeline.call import ContextSummary
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.model.language_note import with_language_note
 
 __all__ = ["ContextSummaries", "Summaries"]
 
@@ -179,7 +180,10 @@ class ContextSummaries:
         before = self._tokens()
         content = f"Conversation summary: {text}"
         summary: Any = {"role": "user", "content": content}  # as pipecat's own
-        self._context.set_messages([*messages[:first], summary, *messages[first + len(summarised) :]])
+        note = self._state.language_note
+        shorter = [*messages[:first], summary, *messages[first + len(summarised) :]]
+        contents = [each.get("content") for each in summarised if isinstance(each, dict)]
+        self._context.set_messages(with_language_note(shorter, note if note in contents else ""))
         if (after := self._tokens()) > self._how.after_tokens:
             self._pause = PAUSE_TURNS  # else the next turn would ask again, and the one behind it
             logger.warning("a summary has left {} tokens: more than {}", after, self._how.after_tokens)

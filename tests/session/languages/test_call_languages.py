@@ -7,15 +7,21 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.flows import ContextStrategy, ContextStrategyConfig, FlowManager
 from pipecat.frames.frames import Frame
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.settings import STTSettings, TTSSettings
 
 from piopiy_pipeline.call import LanguageChange
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence
 from piopiy_pipeline.session.languages.language_guess import guess_language, load_guesser
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage
-from piopiy_pipeline.testing import AgentLoss, Caller, Replies, ScriptedLLM, simulate
+from piopiy_pipeline.session.model.language_note import with_language_note
+from piopiy_pipeline.session.model.summaries import Summaries
+from piopiy_pipeline.testing import AgentLoss, Caller, Replies, ScriptedLLM, Tool, simulate
 from piopiy_pipeline.tools import Persona
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO
@@ -60,7 +66,7 @@ class Desk:
             instructions="Be brief.", greeting="Hello.", languages={"en": None, "de": self.german}
         )
         agent.on("language", self.changes.append)
-        llm = ScriptedLLM(Replies(otherwise="Aha."))
+        llm = ScriptedLLM(Replies(otherwise="Aha.", beside="They talked."))
         stt = ScriptedSTT(list(self.heard))
         stt._settings = STTSettings(model=None, language="en")
         self.stt.append(stt)
@@ -178,9 +184,12 @@ JEAN = Persona(name="jean", instructions="You are Jean.", language="fr", introdu
 class Handing(Desk):
     """A bot that hands the call over behind some of the caller's turns; to None: back."""
 
-    def __init__(self, *heard: str, to: dict[int, Persona | None], **german: Any) -> None:
+    def __init__(
+        self, *heard: str, to: dict[int, Persona | None], how: HandOffContext = "keep", **german: Any
+    ) -> None:
         super().__init__(*heard, **german)
         self.to = to
+        self.how = how
         self.turns = 0
 
     async def __call__(self, call: Call) -> None:
@@ -189,7 +198,7 @@ class Handing(Desk):
         async def after_turn(_: object) -> None:
             self.turns += 1
             if self.turns in self.to:
-                await call.hand_over(self.to[self.turns])
+                await call.hand_over(self.to[self.turns], context=self.how)
                 self.languages.append(call.language)
 
         call.on("user_turn", after_turn)
@@ -232,3 +241,72 @@ def test_a_caller_who_speaks_another_language_than_the_persona_is_followed(losse
     simulate(desk, speaks(3), losses=losses)
     assert ("ann", "fr", "Jean.") in desk.spoken
     assert desk.spoken[-1] == ("ann", "de", "Aha.")
+
+
+@pytest.mark.parametrize("how", ["keep", "summary", "fresh"])
+def test_whoever_takes_the_call_over_knows_the_callers_language(how: HandOffContext) -> None:
+    desk = Handing(GERMAN, "Ja.", "Ja.", to={2: AMY}, how=how, voice=None)
+    simulate(desk, talk(GERMAN, "Ja.", "Ja."), by="text")
+    notes = [each["content"] for each in desk.messages if each["role"] == "developer"]
+    assert notes.count("The caller speaks German. Answer in German from now on.") == 1
+
+
+def test_whoever_has_a_language_of_their_own_is_not_told_to_speak_the_callers() -> None:
+    desk = Handing(GERMAN, "Ja.", "Ja.", to={2: JEAN}, how="fresh", voice=None)
+    simulate(desk, talk(GERMAN, "Ja.", "Ja."), by="text")
+    assert not any("German" in str(each["content"]) for each in desk.messages if each["role"] == "developer")
+
+
+def test_a_note_that_is_there_is_not_given_twice_and_one_that_is_not_comes_behind_the_system() -> None:
+    system, asks = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Ja."}
+    note = {"role": "developer", "content": "Speak German."}
+    assert with_language_note([system, asks], "Speak German.") == [system, note, asks]
+    assert with_language_note([asks], "Speak German.") == [note, asks]
+    assert with_language_note([system, note, asks], "Speak German.") == [system, note, asks]
+    assert with_language_note([system, asks], "") == [system, asks]
+
+
+def test_a_node_that_begins_anew_and_a_summary_keep_the_callers_language() -> None:
+    seen: list[list[str]] = []
+
+    async def go(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Go."""
+        return None, second
+
+    def model(context: LLMContext) -> Any:
+        messages: list[Any] = context.get_messages()
+        seen.append([str(message.get("content")) for message in messages])
+        tools = context.tools.standard_tools if isinstance(context.tools, ToolsSchema) else ()
+        return (
+            Tool("go")
+            if messages[-1]["content"] == "Weiter." and tools
+            else "Aha, das ist gut zu wissen. " * 4
+        )
+
+    fresh = ContextStrategyConfig(strategy=ContextStrategy.RESET)
+    task: Any = {"task_messages": [{"role": "developer", "content": "Next."}], "context_strategy": fresh}
+    second: Any = {"name": "second", "functions": [], **task}
+    first: Any = {
+        "name": "first",
+        "functions": [go],
+        "task_messages": [{"role": "developer", "content": "Ask."}],
+    }
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(
+            instructions="Be brief.",
+            flow=[first, second],
+            call=call,
+            languages={"en": None, "de": None},
+            summarise_after=Summaries(after_tokens=150, keep_messages=2),
+        )
+        llm = ScriptedLLM(Replies(otherwise=model, beside="They talked."))
+        await agent.Action(stt=ScriptedSTT([]), llm=llm, tts=ToneTTS())
+        await agent.start()
+
+    call = simulate(bot, talk(GERMAN, "Weiter.", "Ja, gut.", "Ja, sehr gut.", "Ja, alles gut."), by="text")
+    note = "The caller speaks German. Answer in German from now on."
+    after_reset = next(texts for texts in seen if "Next." in texts and "Ask." not in texts)
+    assert note in after_reset
+    assert call.of("summary")
+    assert seen[-1].count(note) == 1
