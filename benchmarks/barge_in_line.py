@@ -59,11 +59,11 @@ class LineCaller(ABC):
 
     rate: int
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
         self.last_loud_at = 0.0
         """When the last loud sample of the bot arrived."""
         self.first_loud_at: float | None = None
-        self._seed = np.random.default_rng(0)
+        self._seed = np.random.default_rng(number)
 
     @abstractmethod
     def send(self, frame: NDArray[np.int16]) -> None:
@@ -84,11 +84,13 @@ class LineCaller(ABC):
         """
         loop, size = asyncio.get_running_loop(), int(self.rate * FRAME_S)
         noise = self._seed.normal(0, 4, size).astype(np.int16)
-        offset = int(self._seed.integers(size))  # speech does not begin with a packet
+        # Speech begins neither with a packet nor at one place among the VAD's windows.
+        offset = int(self._seed.integers(size))
+        before_s = BEFORE_S + int(self._seed.integers(8)) * FRAME_S
         speech = np.concatenate([np.zeros(offset, np.int16), sound])
         start, tick, begun, began_at = loop.time(), 0, 0, None
-        while loop.time() - start < BEFORE_S + LIMIT_S + sound.size / self.rate:
-            ready = self.first_loud_at is not None and time.time() - self.first_loud_at > BEFORE_S
+        while loop.time() - start < before_s + LIMIT_S + sound.size / self.rate:
+            ready = self.first_loud_at is not None and time.time() - self.first_loud_at > before_s
             frame = noise
             if ready and begun < speech.size:
                 piece = speech[begun : begun + size]
@@ -110,8 +112,8 @@ class StreamCaller(LineCaller):
 
     rate = 16000
 
-    def __init__(self, connection: DirectClientConnection) -> None:
-        super().__init__()
+    def __init__(self, connection: DirectClientConnection, number: int) -> None:
+        super().__init__(number)
         self._connection = connection
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         connection.listen(
@@ -141,8 +143,8 @@ class PhoneCaller(LineCaller):
 
     rate = 8000
 
-    def __init__(self, sockets: MediaSockets) -> None:
-        super().__init__()
+    def __init__(self, sockets: MediaSockets, number: int) -> None:
+        super().__init__(number)
         self.answered = asyncio.get_running_loop().create_future()
         self.negotiation = Negotiation(
             host="127.0.0.1", port=sockets.port, codecs=["PCMU"], session_id=1, rtcp_mux=False
@@ -229,13 +231,13 @@ async def silences(sounds: Sequence[Sound], interruption: str, legs: Sequence[Le
         ports = PortPool("127.0.0.1", 40_000, 59_999)
         silent: dict[Leg, list[float | None]] = {leg: [] for leg in legs}
         buffered: list[float] = []
-        for sound in sounds:
+        for number, sound in enumerate(sounds):
             for leg in legs:
                 match leg:
                     case "stream":
-                        silent[leg].append(await _over_stream(sound, url, key))
+                        silent[leg].append(await _over_stream(sound, number, url, key))
                     case "phone":
-                        silent[leg].append(await _over_phone(sound, ends, ports, sip_port))
+                        silent[leg].append(await _over_phone(sound, number, ends, ports, sip_port))
                     case "browser":
                         from benchmarks.barge_in_browser import in_page  # only here Chromium is needed
 
@@ -261,7 +263,7 @@ async def _until_answered(url: str, key: str, agent: asyncio.subprocess.Process)
 
 
 @asynccontextmanager
-async def _dialled(url: str, key: str) -> AsyncIterator[StreamCaller]:
+async def _dialled(url: str, key: str, number: int = 0) -> AsyncIterator[StreamCaller]:
     connection = await connect(
         url,
         create_connection=DirectClientConnection,
@@ -271,21 +273,23 @@ async def _dialled(url: str, key: str) -> AsyncIterator[StreamCaller]:
     )
     assert isinstance(connection, DirectClientConnection)
     try:
-        yield StreamCaller(connection)
+        yield StreamCaller(connection, number)
     finally:
         await connection.close()
 
 
-async def _over_stream(sound: Sound, url: str, key: str) -> float | None:
-    async with _dialled(url, key) as caller:
+async def _over_stream(sound: Sound, number: int, url: str, key: str) -> float | None:
+    async with _dialled(url, key, number) as caller:
         await caller.answered
         return await caller.interrupt(_at(sound, caller.rate))
 
 
-async def _over_phone(sound: Sound, ends: SipEndpoint, ports: PortPool, sip_port: int) -> float | None:
+async def _over_phone(
+    sound: Sound, number: int, ends: SipEndpoint, ports: PortPool, sip_port: int
+) -> float | None:
     sockets = ports.open()
     try:
-        caller = PhoneCaller(sockets)
+        caller = PhoneCaller(sockets, number)
         call = ends.invite(f"sip:bot@127.0.0.1:{sip_port}", caller.negotiation.offer(), caller)
         await asyncio.wait_for(caller.answered, 20)
         silent = await caller.interrupt(_at(sound, caller.rate))
@@ -306,6 +310,7 @@ def _summary(silent: Sequence[float | None]) -> dict[str, Any]:
         "measured": len(times),
         "never": len(silent) - len(times),
         "ms_median": float(np.median(times)),
+        "ms_mean": float(np.mean(times)),
         "ms_p95": float(np.percentile(times, 95)),
     }
 

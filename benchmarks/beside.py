@@ -43,7 +43,9 @@ MEASURED: dict[str, tuple[list[str], dict[str, str]]] = {
         ["barge_in", "--leg", "stream", "--modes", "held", "immediate", "--on-lines", "15"],
         {
             "barge-in, held, median": "held.lines.WebSocket.ms_median",
+            "barge-in, held, mean": "held.lines.WebSocket.ms_mean",
             "barge-in, immediate, median": "immediate.lines.WebSocket.ms_median",
+            "barge-in, immediate, mean": "immediate.lines.WebSocket.ms_mean",
         },
     ),
 }

@@ -36,7 +36,7 @@ class LoudTelephone(PhoneCaller):
     """
 
     def __init__(self, sockets: MediaSockets, room: Speakerphone) -> None:
-        super().__init__(sockets)
+        super().__init__(sockets, 0)
         self._room = room
         self._arrived = np.zeros(0, np.int16)
         self._played = np.zeros(ROOM_SAMPLES, np.int16)
