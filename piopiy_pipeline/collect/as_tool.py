@@ -83,6 +83,7 @@ def as_tool(
             "note": "It was confirmed: do not ask again.",
         }
 
+    handler.collects_values = True  # type: ignore[attr-defined]  # a bot that cannot is refused before its call
     return FunctionSchema(
         name=called,
         description=f"Have the system ask the caller for it, and return what they say. Use it when {when}. Say nothing "

@@ -33,11 +33,13 @@ __all__ = [
     "connect_by",
     "is_connected",
     "is_ready",
+    "keep_results",
     "open_again",
     "output_rate",
     "put_in_by_us",
     "spare",
     "takes_client_events",
+    "turn_withheld",
     "update_session",
     "wrap_connections",
 ]
@@ -58,6 +60,14 @@ _USED = (
     "_receive_task",
     "_send_session_update",
     "_receive_task_handler",
+)
+
+
+_OPENAIS = (
+    "_handle_evt_response_created",
+    "_messages_added_manually",
+    "_response_active",
+    "_results_awaiting_response",
 )
 
 
@@ -107,6 +117,12 @@ def _set_active(service: Any, active: bool) -> None:
             setattr(service, name, active)
 
 
+def turn_withheld(service: Any) -> None:
+    """Take note that the answer which a service asks for at the end of a turn was not asked for."""
+    if hasattr(service, "_response_in_flight"):  # Azure Voice Live's takes note of it before it asks
+        service._response_in_flight = False
+
+
 def put_in_by_us(service: Any, item: str) -> None:
     """Take note that an item which the provider will tell of is this side's, and no beginning of an answer."""
     service._messages_added_manually[item] = True
@@ -130,6 +146,26 @@ def output_rate(service: Any) -> int:
     """Return the sample rate of the model's audio in Hz, of a service that runs."""
     rate = getattr(service, "_get_output_sample_rate", None)
     return OPENAI_SAMPLE_RATE if rate is None else int(rate())
+
+
+def keep_results(service: Any, is_told: Callable[[], bool]) -> None:
+    """Have what tools have returned answered behind an answer that is no answer to it, and that pipecat takes for one.
+
+    Args:
+        service: The service, before it runs.
+        is_told: Returns whether the answer that begins now says what the model was told to say, and nothing else.
+    """
+    if not hasattr(service, "_results_awaiting_response"):
+        return
+    created = service._handle_evt_response_created
+
+    async def response_created(event: Any) -> None:
+        waits = service._results_awaiting_response
+        await created(event)
+        if is_told():
+            service._results_awaiting_response = waits
+
+    service._handle_evt_response_created = response_created
 
 
 def is_ready(service: Any) -> bool:
@@ -220,10 +256,7 @@ def check() -> None:
     """
     check_attributes(
         "pipecat-ai",
-        [
-            (OpenAIRealtimeLLMService, name)
-            for name in (*_USED, "_response_active", "_messages_added_manually")
-        ],
+        [(OpenAIRealtimeLLMService, name) for name in (*_USED, *_OPENAIS)],
         written_for=PIPECAT,
         used_in=__name__,
     )

@@ -19,6 +19,7 @@ __all__ = [
     "register_advertised",
     "take_functions",
     "timeout_by_decorator",
+    "tool_handlers",
 ]
 
 
@@ -37,6 +38,13 @@ def timeout_by_decorator(handler: object) -> float | None:
 def register_advertised(service: LLMService[Any], context: LLMContext) -> None:
     """Register the tools that a context advertises with their handlers, before the model is asked at all."""
     service._sync_registered_tool_handlers(context.tools)
+
+
+def tool_handlers(service: LLMService[Any], context: LLMContext) -> dict[str, Any]:
+    """Return the handlers of the tools of a service that does not run yet, by their names."""
+    found = {str(name): item.handler for name, item in service._functions.items()}
+    advertised = getattr(context.tools, "standard_tools", ())
+    return found | {schema.name: schema.handler for schema in advertised if schema.handler is not None}
 
 
 def take_functions(service: LLMService[Any], names: Collection[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -24,6 +24,9 @@ from piopiy_pipeline.session.held_turns import REDACTED, HeldTurns, TurnListener
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.speaker import Speaker
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
 __all__ = ["CallerTurns"]
 
@@ -52,7 +55,8 @@ class CallerTurns:
         is_free: Whether nobody waits for the bot to say something.
         listener: Is told of the caller.
         redact: Whether what both sides say meanwhile is kept out of record and conversation.
-        keeps_model: Whether a model of this pipeline can be kept from answering.
+        keeps_model: Whether a model of text of this pipeline can be kept from answering.
+        realtime: The session of a model that hears the caller itself.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class CallerTurns:
         listener: TurnListener,
         redact: bool,
         keeps_model: bool = True,
+        realtime: RealtimeRun | None = None,
     ) -> None:
         self._keeps_model = keeps_model
+        self._realtime = realtime
         self._state = state
         self._pipeline = pipeline
         self._speaker = speaker
@@ -103,12 +109,9 @@ class CallerTurns:
         return bool((guard is not None and guard.caller_speaks) or self._monitor.unheard_words)
 
     def __enter__(self) -> Self:
-        if self._pipeline.realtime is not None:
-            raise StageError(
-                "a model that hears the caller itself answers each turn: values are collected in a chain with an STT",
-                "llm",
-            )
-        if self.has_model and not self._keeps_model:
+        if self._realtime is not None and (obstacle := self._realtime.held.obstacle):
+            raise StageError(obstacle, "llm")
+        if self._realtime is None and self.has_model and not self._keeps_model:
             raise StageError(
                 "values are collected in a chain with one model (or a list of them as one stage) between the two sides "
                 "of its context: here nothing could keep the model from answering",
@@ -125,6 +128,7 @@ class CallerTurns:
             events.on("bot_turn", self._bot_turn),
         ]
         self._keys_to_text(suspended=True)
+        self._tell_session()
         return self
 
     def __exit__(
@@ -136,6 +140,11 @@ class CallerTurns:
         asyncio.get_running_loop().call_later(KEYS_S, self._resume_keys)
         if self._state.held_turns is self._held:
             self._state.held_turns = None
+        self._tell_session()
+
+    def _tell_session(self) -> None:
+        if self._realtime is not None and not self._state.ended:
+            self._state.spawn(self._realtime.held.follow(), "held_answers")
 
     def _resume_keys(self) -> None:
         if self._state.held_turns is None:
@@ -204,6 +213,8 @@ class CallerTurns:
             task: What to do.
             text: What to do it with.
         """
+        if self._realtime is not None:
+            return await self._written_aside(f"{task}\n\n{text}")
         stage = next(
             (found for kind in (LLMService, ModelSwitch) if (found := self._pipeline.find(kind)) is not None),
             None,
@@ -222,6 +233,15 @@ class CallerTurns:
             return ""
         except Exception as error:  # noqa: BLE001  of any provider's client: the caller is asked again
             logger.warning("the model has not read an answer: {}", error_text(error))
+            return ""
+
+    async def _written_aside(self, text: str) -> str:
+        """Have a model that hears the caller itself write what this asks for; nothing if it cannot."""
+        assert self._realtime is not None
+        try:
+            async with asyncio.timeout(READ_S):
+                return (await self._realtime.write(text)).strip()
+        except TimeoutError:
             return ""
 
     def _is_idle(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 
@@ -100,11 +102,23 @@ def phrases_in(language: str) -> Phrases:
 
 
 def language_of(services: Iterable[FrameProcessor]) -> str:
-    """Return the language that the voice speaks, else the one that the STT hears, else ``en``."""
+    """Return the language that the voice speaks, else the one that the STT hears, else that of a speech-to-speech model
+    whose service was told one, else ``en``.
+    """
     languages: dict[type, str] = {}
     for service in services:
-        for kind in (TTSService, STTService):
-            language = getattr(service.settings, "language", None) if isinstance(service, kind) else None
+        for kind in (TTSService, STTService, LLMService):
+            language = _language_of(service) if isinstance(service, kind) else None
             if isinstance(language, str) and language:  # pipecat's Language is one, too
                 languages.setdefault(kind, str(language))
-    return languages.get(TTSService) or languages.get(STTService) or "en"
+    return languages.get(TTSService) or languages.get(STTService) or languages.get(LLMService) or "en"
+
+
+def _language_of(service: FrameProcessor) -> Any:
+    settings: Any = getattr(service, "settings", None)
+    spoken = getattr(settings, "language", None)  # of an STT, a TTS, and Gemini Live
+    if isinstance(spoken, str) and spoken:
+        return spoken
+    properties = getattr(settings, "session_properties", None)  # of OpenAI's and those like it
+    heard = getattr(getattr(properties, "audio", None), "input", None)
+    return getattr(getattr(heard, "transcription", None), "language", None)

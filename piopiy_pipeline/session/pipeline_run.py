@@ -178,8 +178,8 @@ class PipelineRun:
             idle=options.idle if not isinstance(options.idle, bool) else phrases.idle if options.idle else (),
             idle_timeout_s=options.idle_timeout_s,
             phrases=phrases,
-            has_voice=(has_voice := any(isinstance(service, TTSService) for service in services)),
-            can_ask=has_voice or any(is_realtime(service) for service in services),
+            has_voice=any(isinstance(service, TTSService) for service in services),
+            model_speaks=any(is_realtime(service) for service in services),
         )
         self._idle_by_default = options.idle is True
         self._guard = monitor.guard
@@ -326,6 +326,7 @@ class PipelineRun:
             listener=listener,
             redact=redact,
             keeps_model=self._requests is not None,
+            realtime=self._realtime,
         )
 
     async def _watch(self) -> None:

@@ -79,7 +79,8 @@ class SilenceFiller:
         idle_timeout_s: The call ends when nobody has spoken for this long; None: never.
         phrases: What is said if the author has not said what.
         has_voice: Whether there is a TTS.
-        can_ask: Whether the caller can be asked: by a TTS, or by a model that speaks itself.
+        model_speaks: Whether there is a model that speaks itself. Without a TTS it says the filler while a tool runs,
+            and the caller hears the sound alone while the model itself is what they wait for.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class SilenceFiller:
         idle_timeout_s: float | None,
         phrases: Phrases,
         has_voice: bool,
-        can_ask: bool,
+        model_speaks: bool,
     ) -> None:
         self._state = state
         self._monitor = monitor
@@ -102,16 +103,18 @@ class SilenceFiller:
         self._output = output
         self._own_words = filler is None or filler.says is not None
         says = None if filler is None else phrases.filler if filler.says is None else filler.says
-        self._says = says if has_voice or isinstance(says, Path) else None
+        can_say = has_voice or model_speaks
+        self._says = says if can_say or isinstance(says, Path) else None
+        made = has_voice or isinstance(says, Path)  # by somebody who has nothing else to do
         self._recording: bytes | None = None
         self._sending: asyncio.Task[None] | None = None
         self._guard = monitor.guard = SilenceGuard(
-            answer_s=filler.answer_s if filler else 0,
+            answer_s=filler.answer_s if filler and made else float("inf"),
             tool_s=filler.tool_s if filler else 0,
             sentence=bool(self._says),
             sound=filler is not None and filler.sound,
         )
-        self._idle = IdleCaller(idle_timeout_s, idle if can_ask else ())
+        self._idle = IdleCaller(idle_timeout_s, idle if can_say else ())
 
     async def prepare(self) -> None:
         """Read the author's recording, if there is one."""

@@ -39,6 +39,8 @@ from piopiy_pipeline.testing import (
 )
 from tests.support.collecting import VOICE, Form, collected_in, say, says, value_of
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 TODAY = date(2026, 11, 29)
 
 
@@ -323,6 +325,7 @@ def test_a_tool_asks_anew_when_it_is_used_again() -> None:
     assert values == ["1234", "5678"]
 
 
+@pytest.mark.three_services("test_realtime_collecting.py has a model that reads beside the conversation")
 def test_the_model_reads_what_the_code_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
@@ -347,7 +350,12 @@ def test_the_model_reads_what_the_code_does_not(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("after_s", "times"), [(1.0, 2), (3.6, 1)])
-def test_a_yes_over_a_value_that_was_not_heard_yet_does_not_count(after_s: float, times: int) -> None:
+def test_a_yes_over_a_value_that_was_not_heard_yet_does_not_count(
+    after_s: float, times: int, either_bot: str
+) -> None:
+    if either_bot != "three services":
+        after_s *= 0.65  # it says digits in its own way, and shorter
+
     async def caller(line: CallerLine) -> None:
         await line.my_turn()
         await line.say(VOICE, text="zero three zero one two three four five six")
@@ -491,6 +499,7 @@ def test_a_tool_with_a_wrong_argument_is_refused_when_it_is_made() -> None:
 # ---------------------------------------------------------------------- in a text chat
 
 
+@pytest.mark.speech_to_speech_fails("a text chat with it is refused")
 @EACH
 def test_a_value_is_typed_in_a_text_chat(kind: Kind) -> None:
     outcomes, call = collected_in(kind.form, say(*kind.corrected), by="text")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipecat.services.openai.realtime import events
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.pipeline import CallPipeline
@@ -52,7 +53,13 @@ async def _model(call: Call, llm: ScriptedLLM, stt: ScriptedSTT, tts: Any) -> Op
         await server.stop()
     else:
         call.on("end", lambda _: server.stop())
-    return OpenAIRealtimeLLMService(api_key="none", base_url=server.url)
+    language = getattr(tts.settings, "language", None)
+    if not language:
+        return OpenAIRealtimeLLMService(api_key="none", base_url=server.url)
+    hearing = events.AudioInput(transcription=events.InputAudioTranscription(language=language))
+    properties = events.SessionProperties(audio=events.AudioConfiguration(input=hearing))
+    settings = OpenAIRealtimeLLMService.Settings(session_properties=properties)
+    return OpenAIRealtimeLLMService(api_key="none", base_url=server.url, settings=settings)
 
 
 def _voice(tts: Any) -> Voice:

@@ -26,6 +26,9 @@ KEPT = 500
 """So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
 CLOSE_S = 0.5
 """A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
+ITEM, DELETE = "conversation.item.create", "conversation.item.delete"
+NAMES = 64
+"""So many items that were put in, and that were taken out, are remembered."""
 ONSET_S = 1.0
 """So much of the caller's audio is sent once more when the buffer is cleared at the beginning of a turn of ours, in
 seconds: the turn begins when the caller has spoken for a while.
@@ -91,11 +94,17 @@ class OpenAIProvider:
         """Whether the next request for an answer is none: the conversation is told the provider, and that is all."""
         self.instructions: str | None = None
         """What the next answer is to be, word for word."""
+        self.withholds: Callable[[], bool] = lambda: False
+        """Whether the request for an answer at the end of a turn is not sent."""
+        self._named: deque[str] = deque(maxlen=NAMES)  # items of the conversation that this side has named
+        self._taken_out: deque[str] = deque(maxlen=NAMES)
+        self._says_text = False  # the answer that was asked for last is a text that the model was told to say
         self.spares = False
         """Whether the answer under way must not be cancelled."""
         self.stale_s = float("inf")
         self.words_wait_s = 0.0
         service.send_client_event = self.send
+        realtime.keep_results(service, lambda: self._says_text)
         realtime.close_in_time(service, CLOSE_S)
         realtime.spare(service, lambda: self.spares)
         even_out(service, self.tell)
@@ -133,7 +142,7 @@ class OpenAIProvider:
     async def write(self, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
         item = {"type": "message", "role": "user", "content": content}
-        await self.send(ClientEvent("conversation.item.create", item=item))
+        await self.send(ClientEvent(ITEM, item=item))
 
     async def tell(self, messages: Sequence[Any]) -> None:
         for message in messages:
@@ -141,12 +150,7 @@ class OpenAIProvider:
             if not text:
                 continue
             role = message.get("role") if isinstance(message, dict) else None
-            name, by_bot = f"{PUT_IN}{uuid.uuid4().hex[:20]}", role == "assistant"
-            dialect = self._dialect
-            kind, says = (dialect.text_kind, "assistant") if by_bot else ("input_text", dialect.note_role)
-            item = {"id": name, "type": "message", "role": says, "content": [{"type": kind, "text": text}]}
-            realtime.put_in_by_us(self._service, name)
-            await self.send(ClientEvent("conversation.item.create", item=item))
+            await self._put_in("assistant" if role == "assistant" else self._dialect.note_role, text)
 
     async def write_aside(self, text: str) -> None:
         response: dict[str, Any] = {"conversation": "none", "tools": []}
@@ -178,13 +182,35 @@ class OpenAIProvider:
 
     async def rewrite(self, items: list[str], heard: str) -> None:
         if heard:
-            name = f"{HEARD}{uuid.uuid4().hex[:20]}"
-            content = [{"type": self._dialect.text_kind, "text": heard}]
-            item = {"id": name, "type": "message", "role": "assistant", "content": content}
-            realtime.put_in_by_us(self._service, name)
-            await self.send(ClientEvent("conversation.item.create", previous_item_id=items[-1], item=item))
+            await self._put_in("assistant", heard, name=HEARD, behind=items[-1])
+        await self._delete(items)
+
+    async def _put_in(self, role: str, text: str, *, name: str = PUT_IN, behind: str | None = None) -> None:
+        """Put an item into the conversation, at its end or behind another one."""
+        name = f"{name}{uuid.uuid4().hex[:20]}"
+        kind = self._dialect.text_kind if role == "assistant" else "input_text"
+        item = {"id": name, "type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+        place = {} if behind is None else {"previous_item_id": behind}
+        self._named.append(name)
+        realtime.put_in_by_us(self._service, name)
+        await self.send(ClientEvent(ITEM, **place, item=item))
+
+    def has_named(self, item: str) -> bool:
+        """Return whether an item of the conversation is one that this side has put in by name."""
+        return item in self._named
+
+    async def redact(self, item: str, text: str | None) -> None:
+        """Take an item out of the conversation, and put a text of the caller's in its place; None: nothing."""
+        if item not in self._taken_out:
+            if text is not None:
+                await self._put_in("user", text, behind=item)
+            await self._delete([item])
+
+    async def _delete(self, items: Sequence[str]) -> None:
         for name in items:
-            await self.send(ClientEvent("conversation.item.delete", item_id=name))
+            if name not in self._taken_out:
+                self._taken_out.append(name)
+                await self.send(ClientEvent(DELETE, item_id=name))
 
     def answer_lost(self) -> None:
         """Do nothing: pipecat's service knows."""
@@ -197,10 +223,17 @@ class OpenAIProvider:
         own = isinstance(event, ClientEvent)
         if (event.type == TRUNCATE and not own) or (event.type == CANCEL and not self._may_cancel):
             return
+        if event.type == TRUNCATE and event.model_dump()["item_id"] in self._taken_out:
+            return
+        if event.type == CREATE and not own and self._is_withheld(event):
+            realtime.turn_withheld(self._service)
+            return
         if event.type == CREATE and self.opens_only:
             self.opens_only = False
             realtime.answer_given_up(self._service)
             return
+        if event.type == ITEM and not own and (named := getattr(event.item, "id", None)):
+            self._named.append(named)
         connected = realtime.is_connected(self._service)
         if event.type == APPEND and (self._kept or not connected):
             self._kept.append(event)  # until the next session knows the conversation
@@ -216,6 +249,7 @@ class OpenAIProvider:
             event = ClientEvent(UPDATE, **{name: value for name, value in settings.items() if name != "type"})
         if event.type == CREATE:
             wanted, self.instructions = self.instructions, None
+            self._says_text = wanted is not None
             if wanted is not None:
                 event = self._word_for_word(wanted, event)
             realtime.answer_asked(self._service)
@@ -224,13 +258,16 @@ class OpenAIProvider:
         if not self._dialect.replays_onset:
             await self._keep_onset(event)
 
+    def _is_withheld(self, event: Any) -> bool:
+        return event.response is None and self.instructions is None and self.withholds()
+
     def _word_for_word(self, text: str, event: Any) -> ClientEvent:
         """Return what asks for an answer that is exactly a text, in the place of an event that asks for any."""
         match self._dialect.word_for_word:
             case "force_message":
                 content = [{"type": "output_text", "text": text}]
                 item = {"type": "force_message", "role": "assistant", "content": content}
-                return ClientEvent("conversation.item.create", item=item)
+                return ClientEvent(ITEM, item=item)
             case "pre_generated":
                 content = [{"type": "text", "text": text}]
                 message = {"type": "message", "role": "assistant", "content": content}

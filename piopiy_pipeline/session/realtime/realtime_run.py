@@ -33,9 +33,11 @@ from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.bounded_wait import POLL_S, holds_within
 from piopiy_pipeline.session.realtime.caller_items import CallerItems
+from piopiy_pipeline.session.realtime.held_answers import HeldAnswers
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.session_changes import SessionChanges
-from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
+from piopiy_pipeline.session.realtime.spoken_answer import SayingMark, SpokenAnswer
+from piopiy_pipeline.session.realtime.truncations import Truncations
 from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
 from piopiy_pipeline.session.utterances import Utterance
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -49,7 +51,6 @@ OPEN_S = 5.0  # how long one attempt may take, in seconds
 UNHEARD_S = 8.0
 """A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
 IN_VAIN = 3  # so many sessions in a row are opened that cannot be told the conversation
-CUT_S = 0.2  # so long the next answer waits for what was heard of the last one, in seconds
 WORDS_BEHIND_CUT_S = 0.15
 """So many seconds behind an interruption the conversation has what was heard: before the words that have cut it off."""
 
@@ -59,7 +60,7 @@ class _Wanted:
     """An answer that the provider is to be asked for."""
 
     text: str | None = None
-    mark: tuple[int, bool] | None = None
+    mark: SayingMark | None = None
 
 
 class RealtimeRun:
@@ -112,8 +113,6 @@ class RealtimeRun:
         self._asks = False
         self._asked_with = -1  # so many messages were in the conversation that is being answered
         self._words_timer: asyncio.TimerHandle | None = None
-        self._truncated = asyncio.Event()  # how much was heard of what the last interruption has cut off
-        self._truncated.set()
         self._provider = make_provider(asked=asked, lost=self._lost)
         self.changes: SessionChanges | None = None
         """Brings the session in line with what code has changed; None: its provider takes no changes."""
@@ -125,15 +124,19 @@ class RealtimeRun:
             else WrittenAnswer(service, self._provider, assistant, done=self._done)
         )
         self.bound_by = self._answer.bound_by
-        if turns is not None:
-            self._provider.session = turns.in_session
+        self._truncations = Truncations(state, self._provider, self._answer, user.context)
+        self.held = HeldAnswers(
+            state, service, self._provider, turns, user.context, ask_again=self._ask_for_results
+        )
+        """Keeps the model from answering while code has the caller's turns."""
+        self._provider.session = self._in_session
         self._items = CallerItems(service, output, turns, ears)
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._cut, InterruptionFrame)
         watch_processed(user, self._words, TranscriptionFrame)
         filter_queued(user, self._user_accepts)
-        output.text.on_cut = self._heard_of
+        output.text.on_cut = self._truncations.heard
 
     # ------------------------------------------------------------------ the session
 
@@ -149,6 +152,7 @@ class RealtimeRun:
         try:
             async with asyncio.timeout(OPEN_S):
                 self.begun_with = tuple(self._user.context.get_messages())
+                self.held.session_is_new()
                 await self._provider.begin(self._user.context)
         except Exception as error:  # noqa: BLE001  whatever a provider's client raises, there is no session
             logger.warning("{}: {}", self._service, error_text(error))
@@ -263,7 +267,8 @@ class RealtimeRun:
     def say(self, utterance: Utterance, *, behind: bool = False) -> None:
         """Have the model say a text, ahead of what it says later or behind what it was asked for. Returns at once."""
         number = self._state.utterances.add(utterance)
-        wanted = _Wanted(utterance.text, (number, utterance.interruptible))
+        mark = SayingMark(number, utterance.interruptible, utterance.into_context)
+        wanted = _Wanted(utterance.text, mark)
         (self._wanted.append if behind else self._wanted.appendleft)(wanted)
         self._state.spawn(self._ask(), "realtime_say")
 
@@ -295,6 +300,8 @@ class RealtimeRun:
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far, with a note in it."""
         if note is None:
+            if not self.held.may_ask():
+                return
             if not self._is_asked:
                 self._wanted.append(_Wanted())
             await self._ask()
@@ -325,7 +332,8 @@ class RealtimeRun:
         self._asks = True
         try:
             while self._wanted and not (self._provider.answers or self._answer.open):
-                await self._wait_for_cut()
+                await self._truncations.wait()
+                await self.held.follow()
                 if not self._provider.connected:
                     self._lost()
                     break
@@ -337,13 +345,6 @@ class RealtimeRun:
         finally:
             self._asks = False
 
-    async def _wait_for_cut(self) -> None:
-        try:
-            async with asyncio.timeout(CUT_S):
-                await self._truncated.wait()
-        except TimeoutError:
-            self._truncated.set()
-
     def _done(self) -> None:
         self._provider.spares = False
         if self._wanted:
@@ -351,12 +352,23 @@ class RealtimeRun:
 
     def _accepts(self, frame: Frame, direction: FrameDirection) -> bool:
         """Drop contexts from above: the provider has heard the caller itself, and the conversation is one."""
-        return not (isinstance(frame, LLMContextFrame) and direction is FrameDirection.DOWNSTREAM)
+        from_above = isinstance(frame, LLMContextFrame) and direction is FrameDirection.DOWNSTREAM
+        return not from_above and self.held.accepts(frame, direction)
+
+    async def _ask_for_results(self) -> None:
+        """Have the service ask for an answer to what it has told the provider, if none has come since."""
+        await self._service.queue_frame(LLMContextFrame(self._user.context), FrameDirection.UPSTREAM)
+
+    def _in_session(self, settings: dict[str, Any]) -> None:
+        """Change the settings of the session on their way."""
+        if self._turns is not None and self._turns.in_session is not None:
+            self._turns.in_session(settings)
+        self.held.in_session(settings)
 
     # ------------------------------------------------------------------ turns
 
     async def _turn_over(self, _service: Any, _frame: Frame) -> None:
-        if self._turns is not None and self._turns.asks:
+        if self._turns is not None and self._turns.asks and self._state.held_turns is None:
             self._wanted.append(_Wanted())
             self._state.spawn(self._ask(), "realtime_turn")
 
@@ -384,8 +396,9 @@ class RealtimeRun:
         await self.until_stands()
         await user.push_aggregation()
         await self._provider.write(text)
-        self._wanted.append(_Wanted())
-        await self._ask()
+        if self._state.held_turns is None:
+            self._wanted.append(_Wanted())
+            await self._ask()
 
     async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
@@ -417,34 +430,9 @@ class RealtimeRun:
 
     async def _cut(self, _service: Any, _frame: Frame) -> None:
         """Have the provider give up the answer that was interrupted."""
-        self._wanted = deque(wanted for wanted in self._wanted if wanted.mark and not wanted.mark[1])
+        self._wanted = deque(
+            wanted for wanted in self._wanted if wanted.mark and not wanted.mark.interruptible
+        )
         item, self._answer.cut_item = self._answer.cut_item, None
-        if self._output.has_unheard:
-            self._truncated.clear()
-        elif item is not None:  # all that has come was heard, and the provider may have more
-            await self._truncate(
-                {item: round(self._answer.received_ms[item] * self._state.link.bot_rate / 1000)}
-            )
+        await self._truncations.cut(item, unheard=self._output.has_unheard)
         await self._provider.cancel()
-
-    def _heard_of(self, samples: dict[str, int]) -> None:
-        """Tell the provider how much was heard of each item that was cut off."""
-        if not self._answer.is_spared:
-            self._state.spawn(self._truncate(samples), "realtime_truncate")
-
-    async def _truncate(self, samples: dict[str, int]) -> None:
-        for item, heard in samples.items():
-            if item in self._answer.items:
-                heard_ms = int(min(heard * 1000 / self._state.link.bot_rate, self._answer.received_ms[item]))
-                part = self._answer.items[item]
-                await self._provider.truncate(item, part, heard_ms)
-        await self._provider.heard_no_more(self._heard_last)
-        self._truncated.set()
-
-    def _heard_last(self) -> str:
-        """Return what the conversation has of the bot's last words."""
-        for message in reversed(self._user.context.get_messages()):
-            if isinstance(message, dict) and message.get("role") == "assistant":
-                content = message.get("content")
-                return content if isinstance(content, str) else ""
-        return ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipecat.frames.frames import (
     AggregatedTextFrame,
@@ -36,7 +36,7 @@ from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.transports.frames import CutAnswerEndFrame, MoreTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.text_timeline import heard_words
 
-__all__ = ["SpokenAnswer"]
+__all__ = ["SayingMark", "SpokenAnswer"]
 
 CHARACTERS_A_S = 15
 """So much text a second of audio holds, if its length is not known: a voice that errs towards fewer words."""
@@ -44,6 +44,20 @@ ERROR_BEHIND_S = 0.05
 """An answer that has failed is told to be over, and why, so many seconds later at most."""
 ITEMS = 16
 """So many items are remembered: of these some may not be heard to their end."""
+
+
+class SayingMark(NamedTuple):
+    """What a model is told to say.
+
+    Attributes:
+        number: The number of its mark.
+        interruptible: Whether the caller can cut it off.
+        into_context: Whether its words are part of the conversation.
+    """
+
+    number: int
+    interruptible: bool
+    into_context: bool = True
 
 
 class SpokenAnswer:
@@ -80,8 +94,8 @@ class SpokenAnswer:
         """Whether errors are the business of whoever opens the session again."""
         self.hidden = ""
         """The last error that was hidden."""
-        self.mark: tuple[int, bool] | None = None
-        """The number of what is said in this answer, and whether it may be interrupted."""
+        self.mark: SayingMark | None = None
+        """What is said in this answer, if the model is told."""
         self.items: dict[str, int] = {}
         """The latest items with audio, and the part of each that is audio."""
         self.cut_item: str | None = None
@@ -118,7 +132,12 @@ class SpokenAnswer:
     @property
     def is_spared(self) -> bool:
         """Whether the answer under way must not be interrupted."""
-        return self.mark is not None and not self.mark[1]
+        return self.mark is not None and not self.mark.interruptible
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the words of the answer are part of the conversation."""
+        return self.mark is None or self.mark.into_context
 
     @property
     def open(self) -> bool:
@@ -187,7 +206,7 @@ class SpokenAnswer:
             case TTSTextFrame():
                 await self._more_text(frame.text)
             case LLMTextFrame():
-                if not self._drops:
+                if not self._drops and self._is_known:
                     await self._push(frame, direction)
             case _:
                 await self._push(frame, direction)
@@ -234,7 +253,7 @@ class SpokenAnswer:
             if self._open:
                 await self._push(LLMFullResponseEndFrame())
             if self.mark is not None:
-                await self._say(SpeechMarkFrame(number=self.mark[0]))
+                await self._say(SpeechMarkFrame(number=self.mark.number))
         self.spoke = self._speaks
         self._open = self._speaks = False
         self.mark = None
@@ -265,7 +284,7 @@ class SpokenAnswer:
     # ------------------------------------------------------------------ its text
 
     async def _begin_sentence(self, context: str | None = None) -> None:
-        if self._sentence is None:
+        if self._sentence is None and self._is_known:
             self._text, self._audio_s = "", 0.0
             sentence = AggregatedTextFrame("", TextType.SENTENCE)
             sentence.append_to_context = False
@@ -274,7 +293,7 @@ class SpokenAnswer:
             await self._say(sentence)
 
     async def _more_text(self, text: str) -> None:
-        if self._drops or self.too_long(self._spoken_s):
+        if self._drops or self.too_long(self._spoken_s) or not self._is_known:
             return
         await self._begin_sentence()
         assert self._sentence is not None

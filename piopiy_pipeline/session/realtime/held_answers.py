@@ -1,0 +1,149 @@
+"""`HeldAnswers`: keeps a speech-to-speech model from answering while code has the caller's turns.
+
+The provider hears the caller and writes down what they say as ever. Answers are asked for by this side, and by nobody
+at the end of a turn; a session whose provider begins them by itself is told not to, as long as it takes. Tools that
+return meanwhile wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pipecat.frames.frames import Frame, LLMContextFrame, UserStoppedSpeakingFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+from piopiy_pipeline.compat.tool_options import tool_handlers
+from piopiy_pipeline.services.realtime_dialects import dialect_of, put_setting, setting
+from piopiy_pipeline.services.realtime_services import detects_turns, may_leave_answers
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.realtime.openai_provider import OpenAIProvider
+from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
+from piopiy_pipeline.session.realtime.secret_items import SecretItems
+from piopiy_pipeline.stage_error import StageError
+from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
+
+__all__ = ["HeldAnswers"]
+
+_TAKE = "to collect values take OpenAI's or Azure's service, or a chain of stt, llm and tts"
+
+
+class HeldAnswers:
+    """Those of one call.
+
+    Args:
+        state: Knows who has the caller's turns.
+        service: The model's service, before it runs.
+        provider: Its provider.
+        turns: Who decides on turns; None: strategies of the author's.
+        context: The conversation.
+        ask_again: Has the model answer what has waited.
+
+    Raises:
+        StageError: A tool collects values, and the model cannot be kept from answering.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        service: LLMService[Any],
+        provider: RealtimeProvider,
+        turns: RealtimeTurns | None,
+        context: LLMContext,
+        *,
+        ask_again: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._state = state
+        self._service = service
+        self._provider = provider
+        self._context = context
+        self._ask_again = ask_again
+        asks = turns is not None and turns.asks
+        self._by_provider = detects_turns(service) and not asks
+        """Whether the provider begins an answer at the end of a turn by itself."""
+        self._told_of: bool | None = None  # what the session was told last of who has the turns
+        self._waits = False  # something waits to be answered
+        self._turn_ends = False
+        self._can = isinstance(provider, OpenAIProvider)
+        self._secrets: SecretItems | None = None
+        if isinstance(provider, OpenAIProvider):
+            provider.withholds = self._withholds
+            self._secrets = SecretItems(state, service, provider)
+        if obstacle := self.obstacle:
+            for name, handler in tool_handlers(service, context).items():
+                if getattr(handler, "collects_values", False):
+                    raise StageError(f"the tool {name!r} collects a value: {obstacle}", "llm")
+        watch_taken(service, self._turn_is_over, UserStoppedSpeakingFrame)
+        watch_processed(service, self._turn_was_over, UserStoppedSpeakingFrame)
+
+    @property
+    def obstacle(self) -> str:
+        """Why the model cannot be kept from answering, for an author. Empty: it can."""
+        by_itself = f"{type(self._service).__name__} answers each turn of the caller by itself"
+        if not self._can:
+            return f"{by_itself}, and its protocol has no way to keep it silent: {_TAKE}"
+        if self._by_provider and not may_leave_answers(self._service):
+            return f"{by_itself}, as its turns are set up: end them here (turns='smart'), or {_TAKE}"
+        return ""
+
+    # ------------------------------------------------------------------ who has the turns
+
+    async def follow(self) -> None:
+        """Bring the session in line with who has the caller's turns now: code has taken them, or given them back."""
+        if self._by_provider and bool(self._told_of) != self._held:
+            self._told_of = self._held
+            await self._provider.update()
+        if not self._held and self._secrets is not None:
+            await self._secrets.forget()
+        if not self._held and self._waits:
+            self._waits = False
+            await self._ask_again()
+
+    def session_is_new(self) -> None:
+        """Take note that the session is another one."""
+        if self._secrets is not None:
+            self._secrets.session_is_new()
+
+    def in_session(self, session: dict[str, Any]) -> None:
+        """Change the settings of the session on their way."""
+        dialect = dialect_of(self._service)
+        if self._by_provider and dialect is not None and (self._held or self._told_of is not None):
+            detection = setting(session, dialect.detection) or {"type": "server_vad"}
+            put_setting(session, dialect.detection, detection | {"create_response": not self._held})
+
+    @property
+    def _held(self) -> bool:
+        return self._state.held_turns is not None
+
+    # ------------------------------------------------------------------ requests
+
+    def may_ask(self) -> bool:
+        """Return whether the model may be asked to answer the conversation now. If not, what is new waits."""
+        held = self._state.held_turns
+        if held is None or held.model_may_answer(self._is_callers()):
+            return True
+        self._waits = self._waits or not self._is_callers()
+        return False
+
+    def accepts(self, frame: Frame, direction: FrameDirection) -> bool:
+        """Return whether a frame goes on to the service: a request of the assistant's side of the context may wait."""
+        asks = isinstance(frame, LLMContextFrame) and direction is FrameDirection.UPSTREAM
+        return not asks or self.may_ask()
+
+    def _is_callers(self) -> bool:
+        """Whether what came last is the caller's."""
+        messages: list[Any] = self._context.get_messages()
+        return bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "user"
+
+    def _withholds(self) -> bool:
+        """Return whether a request for an answer that pipecat's service makes now is not sent."""
+        return self._held and self._turn_ends
+
+    def _turn_is_over(self, _service: Any, _frame: Frame) -> None:
+        self._turn_ends = True
+
+    def _turn_was_over(self, _service: Any, _frame: Frame) -> None:
+        self._turn_ends = False
