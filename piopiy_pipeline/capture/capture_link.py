@@ -31,6 +31,7 @@ class CaptureLink:
         self.caller_rate = inner.caller_rate
         self.bot_rate = inner.bot_rate
         self.can_hold = inner.can_hold
+        self.can_calm = False  # a capture has the caller's audio when it comes
         self._inner = inner
         self._log = log
         self._listener: LinkListener | None = None

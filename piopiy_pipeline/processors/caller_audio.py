@@ -48,6 +48,11 @@ class SampleSink(ABC):
     def calm(self) -> bool:
         """Whether nobody has spoken for a while, so that frames may be longer."""
 
+    @property
+    @abstractmethod
+    def hears_soft(self) -> bool:
+        """Whether what is below the level of speech counts as well, so that it must not come late."""
+
     @abstractmethod
     def feed(self, pcm: bytes) -> None:
         """Take samples.

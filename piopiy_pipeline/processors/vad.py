@@ -137,6 +137,11 @@ class VadStage(FrameProcessor, SampleSink):
         """Whether there has been neither speech nor a beginning of it for `CALM_WINDOWS`."""
         return self._scored - self._stirred >= CALM_WINDOWS
 
+    @property
+    def hears_soft(self) -> bool:
+        """Whether a gate of the author's takes the place of the floor below which nothing is speech."""
+        return self._vad_settings.min_volume is not None
+
     def feed(self, pcm: bytes) -> None:
         """Score samples: PCM16 little-endian mono at the pipeline's input rate. Ignored before the start."""
         if self._stream is not None and self._loop is not None:

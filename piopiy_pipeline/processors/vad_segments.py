@@ -20,18 +20,13 @@ from dataclasses import dataclass, fields
 from pipecat.audio.utils import exp_smoothing
 from pipecat.audio.volume import AudioVolumeTracker
 
+from piopiy_pipeline.audio.quiet_line import FLOOR_DBFS, FLOOR_POWER
 from piopiy_pipeline.processors.caller_level import CallerLevel
 
 __all__ = ["FLOOR_DBFS", "FLOOR_POWER", "LoudnessMeter", "Segmenter", "VadEvent", "VadSettings"]
 
-FLOOR_DBFS = -50.0
-"""A window below this mean level is not speech, whatever the model says."""
-
 BEHIND_S = 0.5
 """Speech that was so long nothing but voices behind the caller has stopped: no word is so soft for so long."""
-
-FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
-"""The same as mean power, 1.0 at full scale."""
 
 _RANGES = {
     "confidence": (0.0, 1.0),

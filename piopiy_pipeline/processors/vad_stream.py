@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
+from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 from loguru import logger
@@ -110,10 +112,9 @@ class VadStream:
         """Windows that wait to be scored, without those of the batch under way."""
         return len(self._waiting)
 
-    @property
-    def next_window(self) -> bytes:
-        """The oldest window that waits."""
-        return self._waiting[0]
+    def next_windows(self, most: int) -> list[bytes]:
+        """Return the oldest windows that wait, so many at most."""
+        return list(islice(self._waiting, most))
 
     def measure_volume(self, wanted: bool) -> None:
         """Measure the smoothed loudness from now on, or stop it. Measuring costs more than the model does."""
@@ -153,17 +154,23 @@ class VadStream:
         """Whether the next window may be one that the model need not hear."""
         return self._gated and self.listener.quiet
 
-    def skip(self, power: float) -> bool:
-        """Return whether the gate keeps the oldest window, which has this power. It is taken then."""
-        if not self._gate.keeps(self._waiting[0], power, quiet=True):
-            return False
-        self._waiting.popleft()
-        return True
+    def skip(self, powers: Iterable[float]) -> list[float]:
+        """Take the oldest windows, of which these are the powers, as long as the gate keeps them. Returns the powers of
+        those that it has kept.
+        """
+        kept: list[float] = []
+        for power in powers:
+            if not self._gate.keeps(self._waiting[0], power, quiet=True):
+                break
+            self._waiting.popleft()
+            kept.append(power)
+        return kept
 
-    def skipped(self, power: float) -> None:
-        """Tell the listener of a window that the gate has kept."""
-        if not self._closed:
-            self.listener.on_window(0.0, power, None)
+    def skipped(self, powers: Iterable[float]) -> None:
+        """Tell the listener of windows that the gate has kept."""
+        for power in powers:
+            if not self._closed:
+                self.listener.on_window(0.0, power, None)
 
     def take(self) -> list[bytes]:
         """Return what the model has to hear of the oldest window and before it: of each window, its context and

@@ -20,6 +20,7 @@ __all__ = [
     "FEATURES",
     "FEATURES_HEADER",
     "AgentMediaEvent",
+    "CalmPieces",
     "Clear",
     "Cleared",
     "DataMessage",
@@ -33,14 +34,16 @@ __all__ = [
     "Resume",
     "parse_agent_media",
     "parse_gateway_media",
+    "sends_calm_pieces",
     "sends_pieces",
     "takes_holds",
 ]
 
 FEATURES_HEADER = "Piopiy-Media-Features"
 """The header in which a gateway names what its media streams can do, as words between commas."""
-FEATURES = "hold, pieces"
-"""What today's gateway can do: ``hold`` is `Hold` and `Resume`, ``pieces`` is `MediaStart.caller_piece_ms`."""
+FEATURES = "hold, pieces, calm"
+"""What today's gateway can do: ``hold`` is `Hold` and `Resume`, ``pieces`` is `MediaStart.caller_piece_ms`, ``calm`` is
+`CalmPieces`."""
 
 
 def takes_holds(features: str | None) -> bool:
@@ -51,6 +54,11 @@ def takes_holds(features: str | None) -> bool:
 def sends_pieces(features: str | None) -> bool:
     """Return whether a gateway takes `MediaStart.caller_piece_ms`, by the value of its header."""
     return "pieces" in _words(features)
+
+
+def sends_calm_pieces(features: str | None) -> bool:
+    """Return whether a gateway takes `CalmPieces`, by the value of its header."""
+    return "calm" in _words(features)
 
 
 def _words(features: str | None) -> list[str]:
@@ -74,6 +82,17 @@ class MediaStart(Message):
     @model_serializer(mode="wrap")
     def _for_older_gateways(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return without_none(serialize(self), "caller_piece_ms")
+
+
+class CalmPieces(Message):
+    """From now on, send what the caller says in pieces of about `ms` milliseconds while the line is quiet.
+
+    0: no longer. A line is quiet when for 1.5 s nothing on it was as loud as speech is to an agent's VAD (-50 dBFS over
+    32 ms). As soon as something is, what waits goes out with it.
+    """
+
+    event: Literal["calm_pieces"] = "calm_pieces"
+    ms: Annotated[int, Field(ge=0, le=500)]
 
 
 class Clear(Message):
@@ -153,7 +172,8 @@ class MediaStop(Message):
 
 
 AgentMediaEvent = Annotated[
-    MediaStart | Clear | Hold | Resume | Dtmf | DataMessage | MediaStop, Field(discriminator="event")
+    MediaStart | CalmPieces | Clear | Hold | Resume | Dtmf | DataMessage | MediaStop,
+    Field(discriminator="event"),
 ]
 GatewayMediaEvent = Annotated[
     Played | Cleared | Held | Dtmf | DataMessage | MediaStop, Field(discriminator="event")

@@ -29,6 +29,7 @@ from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump
 from piopiy_pipeline.signaling.liveness import Blocked, Heartbeat
 from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
+    CalmPieces,
     Clear,
     Cleared,
     DataMessage,
@@ -54,6 +55,7 @@ __all__ = [
     "AgentMessage",
     "Answer",
     "Blocked",
+    "CalmPieces",
     "Cancel",
     "Checkpoint",
     "CheckpointKept",

@@ -48,7 +48,7 @@ class SimulatedAgentLink:
     def __init__(self, inner: MediaLink) -> None:
         self.caller_rate = inner.caller_rate
         self.bot_rate = inner.bot_rate
-        self.can_hold = inner.can_hold
+        self.can_hold, self.can_calm = inner.can_hold, inner.can_calm
         self._inner: MediaLink | None = inner
 
     def cut(self) -> None:

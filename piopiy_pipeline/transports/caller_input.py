@@ -62,6 +62,11 @@ class CallerInput(BaseInputTransport):
         self.on_start: Callable[[], None] | None = None
         """Called when this stage has started."""
 
+    @property
+    def takes_silence_late(self) -> bool:
+        """Whether nothing hangs on what is too soft for speech: it may come some tenths of a second late."""
+        return self.only_stt and self._sink is not None and not self._sink.hears_soft
+
     # ------------------------------------------------------------------ fed by the link
 
     def audio(self, pcm: bytes) -> None:

@@ -24,7 +24,7 @@ class ChatLink:
 
     caller_rate = RATE
     bot_rate = RATE
-    can_hold = False
+    can_hold = can_calm = False
 
     def __init__(self, on_message: Callable[[dict[str, Any]], None], on_answer: Callable[[], None]) -> None:
         self._on_message = on_message

@@ -20,6 +20,7 @@ from piopiy_pipeline.signaling.media_events import (
     GatewayMediaEvent,
     MediaStart,
     parse_gateway_media,
+    sends_calm_pieces,
     sends_pieces,
     takes_holds,
 )
@@ -54,6 +55,8 @@ class MediaLink(Protocol):
     """Sample rate of the bot's speech in Hz."""
     can_hold: bool
     """Whether the other end takes `Hold` and `Resume`. An older gateway does not."""
+    can_calm: bool
+    """Whether the other end takes `CalmPieces`."""
 
     def attach(self, listener: LinkListener) -> None:
         """Call this listener from now on. What arrived before is delivered at once, in order."""
@@ -75,11 +78,18 @@ class WebSocketLink:
     """Audio kept before somebody listens: 10 s of 20 ms chunks, the gateway's own setup time."""
 
     def __init__(
-        self, socket: DirectClientConnection, caller_rate: int, bot_rate: int, *, can_hold: bool
+        self,
+        socket: DirectClientConnection,
+        caller_rate: int,
+        bot_rate: int,
+        *,
+        can_hold: bool,
+        can_calm: bool = False,
     ) -> None:
         self.caller_rate = caller_rate
         self.bot_rate = bot_rate
         self.can_hold = can_hold
+        self.can_calm = can_calm
         self._socket = socket
         self._listener: LinkListener | None = None
         self._early: list[Callable[[LinkListener], None]] = []
@@ -123,7 +133,8 @@ class WebSocketLink:
             )
         assert isinstance(socket, DirectClientConnection)
         features = None if socket.response is None else socket.response.headers.get(FEATURES_HEADER)
-        link = cls(socket, caller_rate, bot_rate, can_hold=takes_holds(features))
+        abilities = {"can_hold": takes_holds(features), "can_calm": sends_calm_pieces(features)}
+        link = cls(socket, caller_rate, bot_rate, **abilities)
         piece_ms = VAD_WINDOW_MS if sends_pieces(features) else None
         rates = {"caller_rate": caller_rate, "bot_rate": bot_rate}
         start = MediaStart.model_validate(rates | {"caller_piece_ms": piece_ms})

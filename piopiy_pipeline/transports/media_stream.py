@@ -8,6 +8,7 @@ from typing import Any
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
 from piopiy_pipeline.signaling.media_events import (
+    CalmPieces,
     Cleared,
     DataMessage,
     Dtmf,
@@ -23,6 +24,8 @@ from piopiy_pipeline.transports.speech_monitor import SpeechMonitor
 
 __all__ = ["MediaStreamTransport"]
 
+CALM_PIECE_MS = 160
+"""How much of a quiet line comes at once. Five windows of the VAD are as long as eight frames of a gateway's."""
 _NOT_HERE = {
     "audio_in_filter": "put a filter stage before the VAD instead: pipeline.insert(name, stage, before='vad')",
     "audio_out_filter": "put a filter stage before the output: pipeline.insert(name, stage, before='transport_out')",
@@ -82,6 +85,7 @@ class MediaStreamTransport(BaseTransport):
         self._on_lost = on_lost
         self._on_message = on_message
         self._on_keys = on_keys
+        self._calm = False  # whether longer pieces are asked for while the caller's line is quiet
 
     def input(self) -> CallerInput:
         """Return the first stage of the pipeline."""
@@ -94,11 +98,17 @@ class MediaStreamTransport(BaseTransport):
     def open(self) -> None:
         """Begin to listen. Call it when the pipeline has started, because nothing is heard before that."""
         self._link.attach(self)
+        if self._link.can_calm and self._input.takes_silence_late:
+            self._calm = True
+            self._link.send_event(CalmPieces(ms=CALM_PIECE_MS))
 
     # ------------------------------------------------------------------ LinkListener
 
     def on_audio(self, pcm: bytes) -> None:
         self._input.audio(pcm)
+        if self._calm and not self._input.takes_silence_late:
+            self._calm = False
+            self._link.send_event(CalmPieces(ms=0))
 
     def on_event(self, event: GatewayMediaEvent) -> None:
         match event:

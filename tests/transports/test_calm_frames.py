@@ -9,13 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pipecat.frames.frames import EndFrame, Frame, InputAudioRawFrame, VADUserStoppedSpeakingFrame
+from pipecat.frames.frames import (
+    EndFrame,
+    Frame,
+    InputAudioRawFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import STTService
 from pipecat.workers.runner import WorkerRunner
 
+from piopiy_pipeline.audio.quiet_line import QuietLine
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
@@ -34,6 +41,7 @@ class Ears(STTService):
         super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=0.0)
         self.frames: list[tuple[float, bytes]] = []
         self.ends: list[int] = []
+        self.told: list[tuple[float, type[Frame]]] = []
         self.pauses: list[int] = []
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
@@ -42,6 +50,8 @@ class Ears(STTService):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
+        if isinstance(frame, (VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame)):
+            self.told.append((asyncio.get_running_loop().time(), type(frame)))
         if isinstance(frame, VADUserStoppedSpeakingFrame):
             self.ends.append(self.samples)
         elif isinstance(frame, CallerPausedFrame):
@@ -82,11 +92,33 @@ class InPieces(RecordedTransport):
             super().on_audio(pcm[:whole])
 
 
-def call(pcm: NDArray[np.int16], *listening: FrameProcessor, piece: int = RATE // 50) -> Ears:
+class CalmPiecesToo(InPieces):
+    """Its caller's audio comes in pieces of 160 ms while the line is quiet, as a gateway sends it."""
+
+    def __init__(self, pcm: NDArray[np.int16], samples: int) -> None:
+        super().__init__(pcm, samples)
+        self._line = QuietLine(RATE)
+        self._calm_bytes = RATE * 160 // 1000 * 2
+        self._kept = b""
+
+    def on_audio(self, pcm: bytes) -> None:
+        self._line.hear(pcm)
+        self._kept += pcm
+        if not self._line.quiet or len(self._kept) >= self._calm_bytes:
+            kept, self._kept = self._kept, b""
+            super().on_audio(kept)
+
+
+def call(
+    pcm: NDArray[np.int16],
+    *listening: FrameProcessor,
+    piece: int = RATE // 50,
+    line: type[InPieces] = InPieces,
+) -> Ears:
     """Let a caller say this, in pieces of so many samples, to a pipeline with these stages behind the STT."""
 
     async def scenario() -> Ears:
-        transport = InPieces(pcm, piece)
+        transport = line(pcm, piece)
         transport.input().on_start = transport.open
         ears = Ears()
         chain = CallPipeline(
@@ -150,6 +182,10 @@ def test_an_stt_gets_the_same_samples_with_the_same_pauses_in_whatever_pieces_th
     speech, silence = read_wav(AUDIO / name, RATE), np.zeros(2 * RATE, np.int16)
     said = np.concatenate([np.zeros(3 * RATE + before, np.int16), speech, silence, speech, silence])
     ways = [call(said, piece=samples) for samples in (RATE // 50, 512, 1024)]
+    ways.append(call(said, piece=512, line=CalmPiecesToo))
+    assert max(len(audio) for _, audio in ways[-1].frames) > RATE * 150 // 1000 * 2
+    ends_s = [[at for at, *_ in way.told] for way in ways]
+    assert np.allclose(ends_s[1], ends_s[3], atol=1e-6), "speech is told as soon"
     for ears in ways:
         heard = np.frombuffer(b"".join(audio for _, audio in ears.frames), np.int16)
         assert np.array_equal(heard[: len(said) - RATE], said[: len(said) - RATE])

@@ -16,10 +16,12 @@ from websockets.frames import CloseCode
 
 from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.audio.playout import Playout, PlayoutError, Progress, Tick
+from piopiy_pipeline.audio.quiet_line import QuietLine
 from piopiy_pipeline.audio.resample import Resampler, resampler_between
 from piopiy_pipeline.gateway.agents.outgoing_audio import OutgoingAudio
 from piopiy_pipeline.signaling.messages import (
     AgentMediaEvent,
+    CalmPieces,
     Clear,
     Cleared,
     DataMessage,
@@ -117,6 +119,8 @@ class AgentMedia:
             False  # with the silence that makes its pieces whole together with those of other calls
         )
         self._most_bytes = _MOST_BYTES
+        self._line: QuietLine | None = None  # where longer pieces are wanted while it is quiet
+        self._calm_ms = 0
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._caller_rate = leg_rate
@@ -171,6 +175,8 @@ class AgentMedia:
         if self._to_agent is not None:
             pcm = self._to_agent.process(pcm)
         if pcm:
+            if self._line is not None:
+                self._line.hear(pcm)
             self._waiting += pcm
             self._outgoing.add(self)
 
@@ -187,6 +193,13 @@ class AgentMedia:
                 )
                 size = len(self._waiting)
             size -= (self._taken_bytes + size) % piece
+            if (
+                self._line is not None
+                and self._line.quiet
+                and not self._outgoing.is_common_tick(self._calm_ms)
+            ):
+                self._outgoing.add(self)  # there may be no more audio to remind of it
+                return
         self._send_first(size)
 
     def _send_first(self, size: int) -> None:
@@ -222,6 +235,8 @@ class AgentMedia:
         self._post(Dtmf(digits=digits))
 
     def data(self, data: dict[str, Any]) -> None:
+        if self._line is not None:  # by what an agent has heard it is known whether it has read this
+            self._send_first(len(self._waiting))
         self._post(DataMessage(data=data))
 
     def close(self) -> None:
@@ -270,6 +285,10 @@ class AgentMedia:
         match event:
             case MediaStart():
                 self._start(event)
+            case CalmPieces(ms=ms):
+                self._calm_ms = ms
+                self._line = QuietLine(self._caller_rate) if ms and self._piece_bytes else None
+                self._most_bytes = max(self._most_bytes, 2 * self._caller_rate * ms // 1000)
             case Clear(epoch=epoch) if self._playout is not None:
                 position = self._playout.clear(epoch)
                 if self._to_leg is not None:

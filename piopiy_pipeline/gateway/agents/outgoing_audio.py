@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import gcd
 from typing import Protocol
 
+from piopiy_pipeline.audio.frame import FRAME_MS
+
 __all__ = ["OutgoingAudio", "WaitingAudio"]
 
 
@@ -48,6 +50,12 @@ class OutgoingAudio:
         cycle = piece_bytes // gcd(piece_bytes, frame_bytes)
         at_end_of_cycle = waiting_bytes + (-self._ticks % cycle) * frame_bytes
         return -at_end_of_cycle % piece_bytes
+
+    def is_common_tick(self, every_ms: int) -> bool:
+        """Return whether this frame tick is one in which streams send that do so every so many milliseconds: for all of
+        them it is the same one, so that an agent wakes once for all.
+        """
+        return self._ticks % max(1, every_ms // FRAME_MS) == 0
 
     def on_frame_tick(self) -> None:
         """Send what waits, of all streams. To be called when all legs have had their frame tick."""

@@ -13,6 +13,7 @@ from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.playout import Playout
 from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
+    CalmPieces,
     Clear,
     Cleared,
     DataMessage,
@@ -52,6 +53,7 @@ class InProcessLink:
         self.caller_rate = caller_rate
         self.bot_rate = bot_rate
         self.can_hold = True
+        self.can_calm = False
         self.ticks = 0
         self.start = 0.0
         self.closed = False
@@ -159,7 +161,7 @@ class InProcessLink:
                 self.on_agent_event(event)
             case MediaStop():
                 self.stop()
-            case MediaStart():
+            case MediaStart() | CalmPieces():
                 pass
 
     async def close(self) -> None:
