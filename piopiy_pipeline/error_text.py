@@ -8,11 +8,15 @@ For the record of a call, its end and the log. The traceback stands in the log, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import inspect
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from piopiy_pipeline.stuck import file_and_line, is_authors
+from piopiy_pipeline.stuck import file_and_line, is_authors, is_authors_path
 
 __all__ = ["authors_line", "error_text"]
 
@@ -26,21 +30,23 @@ _GENERATED = re.compile(r"headers: .*?, status_code: (\w+), body: (.*)")
 """The text of an error of a generated client (Deepgram's and others'): what matters stands last, and may be cut."""
 
 
-def error_text(error: BaseException) -> str:
+def error_text(error: BaseException, of: Callable[..., Any] | None = None) -> str:
     """Return an exception in one line.
 
     Args:
         error: The exception. Its own text may be empty, long, or fail.
+        of: The author's function that was called, or whose result was looked at: where no line of the author's was
+            passed (it takes other arguments, or has returned what cannot be), the line where it begins is named.
 
     Returns:
-        Its type, the innermost line of the author's that it has passed (else the innermost line of all), and its
-        text. Of a group, those that are in it.
+        Its type, the innermost line of the author's that it has passed (else that of the function, else the innermost
+        line of all), and its text. Of a group, those that are in it.
     """
     leaves = list(_leaves(error))
-    texts = "; ".join(_one(leaf) for leaf in leaves[:MAX_LEAVES])
+    texts = "; ".join(_one(leaf, of) for leaf in leaves[:MAX_LEAVES])
     if leaves[0] is error:
         return texts
-    place = _place(error)
+    place = _place(error, of)
     more = f"; and {len(leaves) - MAX_LEAVES} more" if len(leaves) > MAX_LEAVES else ""
     return f"{type(error).__name__}{f' at {place}' if place else ''} of {len(leaves)}: {texts}{more}"
 
@@ -62,8 +68,8 @@ def _leaves(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
         yield error
 
 
-def _one(error: BaseException) -> str:
-    place = _place(error)
+def _one(error: BaseException, of: Callable[..., Any] | None) -> str:
+    place = _place(error, of)
     at = f" at {place}" if place else ""
     text = _text(error)
     return f"{type(error).__name__}{at}{': ' if text else ''}{text}"
@@ -82,8 +88,24 @@ def _text(error: BaseException) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
-def _place(error: BaseException) -> str:
+def _place(error: BaseException, of: Callable[..., Any] | None) -> str:
     innermost = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         innermost = file_and_line(frame.f_code.co_filename, line)
-    return authors_line(error) or innermost
+    return authors_line(error) or _line_of(of) or innermost
+
+
+def _line_of(function: Any) -> str:
+    """Return the line where a function of the author's begins, or "" if it is not theirs, or has none."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    with contextlib.suppress(ValueError):  # wrapped in a circle
+        function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None) or getattr(
+        getattr(type(function), "__call__", None),  # noqa: B004  an object that is called
+        "__code__",
+        None,
+    )
+    if code is None or not is_authors_path(code.co_filename):
+        return ""
+    return file_and_line(code.co_filename, code.co_firstlineno)

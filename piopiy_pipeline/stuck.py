@@ -23,12 +23,15 @@ __all__ = [
     "describe_thread",
     "file_and_line",
     "is_authors",
+    "is_authors_path",
     "place_of",
     "place_of_work",
     "where",
 ]
 
 _PACKAGE = str(Path(__file__).resolve().parent)
+_FACE = str(Path(__file__).resolve().parents[1] / "piopiy") + "/"
+"""The modules of Piopiy's names, which lead to this package."""
 _AROUND_ASYNCIO = ("/session/call_timers.py", "/session/tasks.py", "/session/visible_tasks.py")
 """What of this package stands around functions of asyncio's: who calls those is who takes the time."""
 _LIBRARIES = tuple(
@@ -200,10 +203,14 @@ def _is_ours(frame: FrameType) -> bool:
 
 def is_authors(frame: FrameType) -> bool:
     """Return whether this is neither a library's code nor this package's."""
-    path = frame.f_code.co_filename
+    return is_authors_path(frame.f_code.co_filename)
+
+
+def is_authors_path(path: str) -> bool:
+    """Return the same of a file."""
     if path.startswith("<"):
         return False
-    return not path.startswith((_PACKAGE, *_LIBRARIES)) and "site-packages" not in path
+    return not path.startswith((_PACKAGE, _FACE, *_LIBRARIES)) and "site-packages" not in path
 
 
 def _short(path: str) -> str:

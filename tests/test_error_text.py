@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable
 
@@ -86,3 +87,24 @@ def test_a_group_is_told_by_what_is_in_it() -> None:
 def test_one_that_was_never_raised_has_no_line() -> None:
     assert error_text(ValueError("x")) == "ValueError: x"
     assert authors_line(ValueError("x")) == ""
+
+
+def test_without_a_line_of_the_authors_it_is_the_line_of_their_function() -> None:
+    class Called:
+        def __call__(self) -> None: ...
+
+    def theirs() -> None: ...
+
+    @functools.wraps(theirs)
+    def around() -> None: ...
+
+    error = ValueError("a result that cannot be")
+    place = f"tests/test_error_text.py:{theirs.__code__.co_firstlineno}"
+    for function in (theirs, functools.partial(theirs), functools.partial(functools.partial(theirs)), around):
+        assert error_text(error, function) == f"ValueError at {place}: a result that cannot be"
+    line = Called.__call__.__code__.co_firstlineno
+    assert error_text(error, Called()).startswith(f"ValueError at tests/test_error_text.py:{line}:")
+    assert error_text(error, json.loads) == error_text(error, len) == "ValueError: a result that cannot be"
+    assert error_text(raised(raises(error)), theirs).startswith(f"ValueError at {PLACE}"), (
+        "what it passed counts"
+    )

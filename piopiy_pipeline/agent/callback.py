@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -60,6 +61,7 @@ def bind_callback(create_session: CreateSession) -> Callback:
             )
     wanted = {*named, *(_OF_THE_CALL if takes_all else ())}
 
+    @functools.wraps(create_session, assigned=(), updated=())  # an error without a line of its own names it
     async def callback(call: Call) -> None:
         values = {name: getattr(call.info, name) for name in _OF_THE_CALL} | {"call": call}
         if call.info.metadata is None and "metadata" not in required:

@@ -29,13 +29,16 @@ def checked_flow(file: Path, bot: Path | None) -> FlowGraph:
     from piopiy_pipeline.log import import_pipecat
 
     import_pipecat()
-    from piopiy_pipeline.session.flow.flow_file import FlowFileError, join_flow, read_flow
+    from piopiy_pipeline.session.flow.flow_file import FlowFileError, check_actions, join_flow, read_flow
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 
     try:
         config = read_flow(file)
         if bot is not None:
-            join_flow(config, _functions_in(bot), file)
+            tree = _tree_of(bot)
+            join_flow(config, _functions_in(tree), file)
+            if (registered := _actions_in(tree)) is not None:
+                check_actions(config, registered, file)
     except FlowFileError as error:
         raise BadInput(str(error)) from None
     return FlowGraph.of_config(config, file.stem)
@@ -53,18 +56,32 @@ def flow_findings(file: Path | None, bot: Path | None = None) -> Iterator[Findin
         yield Finding("flow", "ok", f"{file}: {len(graph.nodes)} nodes, {len(graph.edges)} edges")
 
 
-def _functions_in(bot: Path) -> dict[str, object]:
-    """Return a stand-in for each function that a file defines or imports, without running the file.
-
-    Raises:
-        BadInput: It cannot be read.
-    """
+def _tree_of(bot: Path) -> ast.Module:
+    """Return what a file says, without running it. Raises `BadInput` if it cannot be read."""
     try:
-        tree = ast.parse(bot.read_text(encoding="utf-8"), str(bot))
+        return ast.parse(bot.read_text(encoding="utf-8"), str(bot))
     except OSError as error:
         raise BadInput(f"{bot}: cannot be read: {error.strerror}") from None
     except (SyntaxError, ValueError) as error:
         raise BadInput(f"{bot}: {error}") from None
+
+
+def _actions_in(tree: ast.Module) -> set[str] | None:
+    """Return the types of actions that a bot registers. None: they are not known, because it computes one."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "register_action":
+            continue
+        named = [word.value for word in node.keywords if word.arg == "action_type"]
+        kind = (*node.args, *named)[0] if node.args or named else None
+        if not isinstance(kind, ast.Constant) or not isinstance(kind.value, str):
+            return None
+        found.add(kind.value)
+    return found
+
+
+def _functions_in(tree: ast.Module) -> dict[str, object]:
+    """Return a stand-in for each function that a file defines or imports."""
     found: dict[str, object] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and not node.decorator_list:

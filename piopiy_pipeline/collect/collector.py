@@ -63,6 +63,7 @@ class Collector(Generic[T]):
         self._no_hash_until = 0.0
         self._aside = ""  # what the caller said while the bot spoke on
         self._stopping: asyncio.Task[None] | None = None
+        self._failed: Exception | None = None  # what reading an answer has raised: a checksum of the author's
 
     async def collect(self, prepare: Callable[[str], Collection[T]]) -> Collected[T]:
         """Collect it.
@@ -73,6 +74,7 @@ class Collector(Generic[T]):
         Raises:
             NotCollected: The caller has not given it.
             RuntimeError: Something else is being collected in this call.
+            Exception: What a reader or a checksum of the author's raises.
         """
         call = self._call
         await call.until_answered()
@@ -200,6 +202,8 @@ class Collector(Generic[T]):
 
     def _next(self) -> NextStep | None:
         """Return the act that was decided last: those before it were overtaken by what the caller has done since."""
+        if self._failed is not None:
+            raise self._failed
         act = self._acts[-1] if self._acts else None
         self._acts.clear()
         self._there.clear()
@@ -216,7 +220,7 @@ class Collector(Generic[T]):
         if self._is_over:
             return
         self._look_at_cut_off()
-        self._decided(self._collection.hear(text))
+        self._decide(lambda: self._collection.hear(text))
 
     def _on_aside(self, text: str) -> None:
         if self._collection.checking or self._collection.reader.kind == "confirm":
@@ -273,12 +277,17 @@ class Collector(Generic[T]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._decided(self._collection.press(keys))
+        self._decide(lambda: self._collection.press(keys))
         self._turns.checkpoint()
 
-    def _decided(self, act: NextStep) -> None:
-        self._acts.append(act)
-        self._note()
+    def _decide(self, read: Callable[[], NextStep]) -> None:
+        """Read what the caller has said or pressed. What an author's code raises comes to whoever awaits the value."""
+        try:
+            self._acts.append(read())
+        except Exception as error:  # noqa: BLE001  a reader's or a checksum's: it is raised where the value is awaited
+            self._failed = self._failed or error
+        else:
+            self._note()
         self._there.set()
 
     # ------------------------------------------------------------------ what is kept

@@ -196,7 +196,7 @@ class _Guard:
                 _to_its_end(partial(tool.call, args, guarded), report), name=f"tool::{params.function_name}"
             )
             del guarded  # so that nobody but the tool itself can report now
-            await self._see_through(running, params.function_name, tool.timeout_s or self._timeout_s, report)
+            await self._see_through(running, params.function_name, tool, report)
         finally:
             answer.pending.discard(params.tool_call_id)
 
@@ -211,8 +211,9 @@ class _Guard:
         )
 
     async def _see_through(
-        self, running: asyncio.Task[ToolOutcome], name: str, timeout_s: float, report: _Report
+        self, running: asyncio.Task[ToolOutcome], name: str, tool: _GuardedTool, report: _Report
     ) -> None:
+        timeout_s = tool.timeout_s or self._timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.wait({running})
@@ -238,7 +239,7 @@ class _Guard:
             report.ended({"error": "It was cancelled, and it is not known whether it has done anything."})
             raise
         if outcome.error is not None:
-            text = error_text(outcome.error)
+            text = error_text(outcome.error, tool.function)
             logger.opt(exception=outcome.error).error("the tool {} failed: {}", name, text)
             await self._push_error(text, tool=name, error=outcome.error, logged=True)
             if not report.final:

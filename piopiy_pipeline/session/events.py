@@ -154,10 +154,10 @@ class Emitter:
         except BaseException as error:
             if is_operators(error):
                 raise
-            self._report(event, error)
+            self._report(event, error, handler)
             return
         if inspect.isawaitable(outcome):
-            task = asyncio.ensure_future(self._guarded(event, outcome))
+            task = asyncio.ensure_future(self._guarded(event, outcome, handler))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
@@ -170,20 +170,20 @@ class Emitter:
         if self._running:
             await asyncio.wait(set(self._running), timeout=timeout_s)
 
-    async def _guarded(self, event: str, outcome: Awaitable[Any]) -> None:
+    async def _guarded(self, event: str, outcome: Awaitable[Any], handler: Handler) -> None:
         try:
             await outcome
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._report(event, error)
+            self._report(event, error, handler)
         except BaseException as error:
             if is_operators(error):
                 raise
-            self._report(event, error)
+            self._report(event, error, handler)
 
-    def _report(self, event: str, error: BaseException) -> None:
-        text = error_text(error)
+    def _report(self, event: str, error: BaseException, handler: Handler) -> None:
+        text = error_text(error, handler)
         logger.opt(exception=error).error("a handler of {!r} failed: {}", event, text)
         self._failed(event, text)

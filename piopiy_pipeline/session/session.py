@@ -271,7 +271,7 @@ class Session:
                     self.end(EndReason.SHUTDOWN, "the agent was shut down")
                 if self._state.ended:
                     raise
-            text = error_text(error)
+            text = error_text(error, callback)
             logger.opt(exception=error).error("the callback failed: {}", text)
             self.end(EndReason.ERROR, f"the callback failed: {text}")
         else:

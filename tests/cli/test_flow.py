@@ -67,3 +67,28 @@ def test_a_function_without_async_is_named_with_its_line(
     line = next(n for n, text in enumerate(FLOW.read_text().splitlines(), 1) if "name: set_people" in text)
     assert f"booking_flow.yaml:{line}: " in error
     assert "set_people must be async" in error
+
+
+@pytest.mark.parametrize(
+    ("registers", "found"),
+    [
+        ("", True),
+        ("flow_manager.register_action('dance', print)", True),
+        ("flow_manager.register_action('wave', print)", False),
+        ("flow_manager.register_action(handler=print, action_type='wave')", False),
+        ("flow_manager.register_action('wa' + 've', print)", False),  # what is computed is not judged
+    ],
+)
+def test_an_action_that_nobody_can_do_is_named_with_its_line(
+    registers: str, found: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow, bot = tmp_path / "flow.yaml", tmp_path / "bot.py"
+    flow.write_text(
+        "initial_node: a\nnodes:\n  a:\n    task_messages:\n      - {role: developer, content: Ask.}\n"
+        "    functions: []\n    pre_actions:\n      - {type: tts_say, text: Hi.}\n      - type: wave\n"
+    )
+    bot.write_text(f"async def create_session(call, flow_manager):\n    {registers or 'pass'}\n")
+    assert main(["flow", str(flow)]) == 0, "without the bot nobody knows what it registers"
+    assert main(["flow", str(flow), "--bot", str(bot)]) == (2 if found else 0)
+    error = capsys.readouterr().err
+    assert (f"{flow}:9: the action 'wave' of node 'a' has no handler" in error) is found

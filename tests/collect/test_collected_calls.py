@@ -24,6 +24,7 @@ from piopiy_pipeline.collect import (
     collect_phone_number,
     confirm,
 )
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
@@ -462,6 +463,25 @@ def test_wrong_use_is_told_in_a_sentence(form: Form, error: type[Exception], say
     outcomes, _ = collected_in(form, Caller().pause(1))
     assert isinstance(outcomes[0], error)
     assert says in str(outcomes[0])
+
+
+@pytest.mark.parametrize("answer", [say("four one five seven"), say().press("4157")], ids=["voice", "keys"])
+def test_what_a_checksum_raises_comes_to_whoever_waits_for_the_value(answer: Caller) -> None:
+    def checksum(digits: str) -> bool:
+        raise LookupError(f"no table for {digits}")
+
+    outcomes, call = collected_in(lambda call: collect_digits(call, length=4, checksum=checksum), answer)
+    assert isinstance(outcomes[0], LookupError)
+    assert "test_collected_calls.py:" in error_text(outcomes[0])
+    assert [event.data["outcome"] for event in call.of("collection")] == ["begun", "cancelled"]
+
+
+def test_a_part_that_is_wrong_is_asked_for_alone() -> None:
+    answer = say("23 Maine Street, Portland, Oregon 97201", "no, the street is wrong", "Main Street", "yes")
+    outcomes, call = collected_in(lambda call: collect_address(call, region="US"), answer)
+    assert value_of(outcomes).text == "23 Main Street, Portland, Oregon 97201"
+    assert call.said.count("What is your address") == 1
+    call.assert_said("And the street?")
 
 
 def test_a_chain_in_which_nothing_keeps_the_model_quiet_is_refused() -> None:

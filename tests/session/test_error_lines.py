@@ -6,10 +6,11 @@ import asyncio
 import inspect
 import re
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from loguru import logger
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import ErrorFrame, Frame, LLMContextFrame, LLMTextFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
@@ -172,3 +173,28 @@ def test_a_mistake_is_logged_once_with_its_call_its_place_and_its_traceback(
     assert text.count("Traceback (most recent call last)") == 1
     assert text.count("no such table") <= 3, "the line, the traceback's source and its end"
     assert "ErrorFrame" not in text
+
+
+async def takes_nothing() -> None:
+    """Take fewer arguments than it is given."""
+
+
+TAKES_NOTHING = f"test_error_lines.py:{inspect.getsourcelines(takes_nothing)[1]}"
+
+
+def test_a_function_that_takes_other_arguments_is_named_and_not_a_file_of_ours() -> None:
+    async def bot(call: Call) -> None:
+        schema = FunctionSchema("book", "Book.", {}, [], handler=cast(Any, takes_nothing))
+        agent = VoiceAgent(instructions="Be brief.", call=call, tools=[schema], idle=False, filler=None)
+        agent.on("answered", cast(Any, takes_nothing))
+        model = ScriptedLLM(Replies(Tool("book"), FINE, otherwise=FINE))
+        await agent.Action(stt=ScriptedSTT(["a table"]), llm=model, tts=ToneTTS())
+        await agent.start()
+
+    errors = {
+        error.data["stage"]: error.data["message"]
+        for error in simulate(bot, Caller().say(PEOPLE).pause(8)).of("error")
+    }
+    assert {"handler of answered", "book"} <= errors.keys()
+    for message in (errors["handler of answered"], errors["book"]):
+        assert message.startswith(f"TypeError at tests/session/{TAKES_NOTHING}: takes_nothing() takes 0")

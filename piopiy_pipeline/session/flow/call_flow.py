@@ -271,7 +271,7 @@ class CallFlow:
             self._repeatable.discard(schema.name)
         return schema
 
-    async def _run(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _run(self, name: str, function: Callable[..., Any], call: Callable[[], Awaitable[Any]]) -> Any:
         """Run a function of the author's, and see where it leads."""
         try:
             result, node = next_of(name, await call())
@@ -281,7 +281,7 @@ class CallFlow:
                 node = self._prepared(config)
                 self._walked = name
         except Exception as error:
-            self._report(name, error_text(error))
+            self._report(name, error_text(error, function))
             raise  # the manager tells the model
         return result, node
 
@@ -363,9 +363,10 @@ class CallFlow:
 
     # ------------------------------------------------------------------ what goes wrong
 
-    def _action_failed(self, name: str, error: BaseException) -> None:
-        logger.opt(exception=error).error("the action {} failed: {}", name, error_text(error))
-        self._report(name, error_text(error))
+    def _action_failed(self, name: str, handler: Callable[..., Any], error: BaseException) -> None:
+        text = error_text(error, handler)
+        logger.opt(exception=error).error("the action {} failed: {}", name, text)
+        self._report(name, text)
 
     def _report(self, stage: str, message: str) -> None:
         self._state.report_live("error", {"stage": stage, "message": message[:500]})

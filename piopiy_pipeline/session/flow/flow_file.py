@@ -7,6 +7,7 @@ stands, to know in which line a part of it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from piopiy_pipeline.session.flow.flow_slips import slip_in
 if TYPE_CHECKING:
     from pipecat.flows import Flow, FlowConfig
 
-__all__ = ["FlowFileError", "join_flow", "read_flow"]
+__all__ = ["FlowFileError", "check_actions", "join_flow", "read_flow"]
 
 MAX_BYTES = 1 << 20
 _Path = tuple[str | int, ...]
@@ -92,6 +93,28 @@ def join_flow(config: FlowConfig, handlers: Any, path: Path | None = None) -> Fl
         problem = first.message.replace("which is not in the handlers", "and there is no such function")
         where = "the flow" if path is None else f"{path}:{_line_of(path.read_text('utf-8'), (), problem)}"
         raise FlowFileError(f"{where}: {_one_line(problem)}{more}") from None
+
+
+def check_actions(config: FlowConfig, registered: Collection[str], path: Path) -> None:
+    """Check that somebody can do each action of a flow: a node with another one would never be entered.
+
+    Args:
+        config: The flow.
+        registered: The types of actions that the bot registers with the flow's manager.
+        path: The flow's file, to name lines of it.
+
+    Raises:
+        FlowFileError: An action has no handler, and the bot does not register its type.
+    """
+    for name, node in config.nodes.items():
+        for kind in ("pre_actions", "post_actions"):
+            for number, action in enumerate(getattr(node, kind) or ()):
+                if action.registered_in_code and action.type not in registered:
+                    line = _line_of(path.read_text("utf-8"), ("nodes", name, kind, number), "")
+                    raise FlowFileError(
+                        f"{path}:{line}: the action {action.type!r} of node {name!r} has no handler: name one, or have "
+                        f"the bot call flow_manager.register_action({action.type!r}, ...)"
+                    )
 
 
 def _line_of(text: str, where: _Path, problem: str) -> int:

@@ -22,8 +22,8 @@ __all__ = ["FunctionCall", "failing_safely", "missing_keys", "wrapped_function"]
 _PLACEHOLDER = re.compile(r"(\\?)\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
 """As `FlowManager` documents it: ``{{ order.size }}``, and a backslash before it leaves it as it is."""
 
-FunctionCall = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
-"""Runs a call of a function with this name, and returns what the flow manager is to get."""
+FunctionCall = Callable[[str, Callable[..., Any], Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Runs a call of a function with this name, and returns what the flow manager is to get. Takes the function, too."""
 
 
 def wrapped_function(function: Any, run: FunctionCall) -> tuple[FlowsFunctionSchema, bool]:
@@ -42,7 +42,7 @@ def wrapped_function(function: Any, run: FunctionCall) -> tuple[FlowsFunctionSch
 
         async def call(args: dict[str, Any], manager: FlowManager) -> Any:
             given = (args, manager)[: min(taken, 2)]
-            return await run(schema.name, lambda: cast(Any, handler)(*given))
+            return await run(schema.name, cast(Any, handler), lambda: cast(Any, handler)(*given))
 
         repeatable = is_idempotent(handler)
         return _schema_like(schema, call), repeatable
@@ -56,7 +56,7 @@ def wrapped_function(function: Any, run: FunctionCall) -> tuple[FlowsFunctionSch
         raise FlowFileError(f"the function {getattr(function, '__name__', function)!r}: {error}") from None
 
     async def call_direct(args: dict[str, Any], manager: FlowManager) -> Any:
-        return await run(wrapper.name, lambda: wrapper.invoke(args, manager))
+        return await run(wrapper.name, function, lambda: wrapper.invoke(args, manager))
 
     described = wrapper.to_function_schema()
     schema = FlowsFunctionSchema(
@@ -114,12 +114,14 @@ def _has(state: Any, path: str) -> bool:
     return True
 
 
-def failing_safely(action: Mapping[str, Any], failed: Callable[[str, BaseException], None]) -> dict[str, Any]:
+def failing_safely(
+    action: Mapping[str, Any], failed: Callable[[str, Callable[..., Any], BaseException], None]
+) -> dict[str, Any]:
     """Return an action whose handler, if it has one, reports what it raises, and never raises it.
 
     Args:
         action: The action of a node.
-        failed: Is told the action's type, and the error.
+        failed: Is told the action's type, its handler, and the error.
     """
     handler = action.get("handler")
     if handler is None:
@@ -132,6 +134,6 @@ def failing_safely(action: Mapping[str, Any], failed: Callable[[str, BaseExcepti
             if inspect.isawaitable(done):
                 await done
         except Exception as error:  # noqa: BLE001  an author's code: the call goes on without it
-            failed(getattr(handler, "__name__", str(action.get("type"))), error)
+            failed(getattr(handler, "__name__", str(action.get("type"))), handler, error)
 
     return {**action, "handler": act}

@@ -134,6 +134,7 @@ def test_a_node_that_cannot_be_entered_is_told_to_the_model(next_node: NodeConfi
 
     call = call_with(led(node("only", "Ask.", go)), ["go"])
     assert message in call.of("error")[0].data["message"]
+    assert f"test_flow_faults.py:{go.__code__.co_firstlineno}" in call.of("error")[0].data["message"]
     call.assert_said("That did not work.")
     assert [step[2] for step in walked(call)] == ["only"]
 
