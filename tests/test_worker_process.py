@@ -41,7 +41,10 @@ def test_a_process_that_does_not_end_by_itself_is_killed() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("module", [MODULE, "piopiy_pipeline.gateway.webrtc.peer_program"])
+@pytest.mark.parametrize(
+    "module",
+    [MODULE, "piopiy_pipeline.gateway.webrtc.peer_program", "piopiy_pipeline.gateway.cloud.room_program"],
+)
 def test_a_signal_that_reaches_all_processes_is_left_to_the_parent(
     module: str, number: signal.Signals
 ) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -215,6 +216,8 @@ class FakeCloud:
                 await room.mute(command["on"])
             case "press", FakeRoom():
                 room.press(command["digit"])
+            case "revoke", FakeRoom():
+                room.token = ""
             case "delete", FakeRoom():
                 await room.delete()
             case "cut", FakeRoom():
@@ -239,6 +242,7 @@ def _heard(room: FakeRoom) -> dict[str, Any]:
         "loud_s": round(sum(length for _, length in loud), 3),
         "first_at": loud[0][0] if loud else None,
         "last_at": loud[-1][0] if loud else None,
+        "hole_s": round(max((after - before for (before, _), (after, _) in pairwise(loud)), default=0.0), 3),
         "now": time.monotonic(),
     }
 

@@ -52,14 +52,17 @@ class FakeRoom:
         """What the caller has heard: the time of its arrival, and int16 of shape [samples] at 48 kHz."""
         self._tell = tell
         self._socket: web.WebSocketResponse | None = None
-        self._subscriber = RTCPeerConnection()
-        self._publisher = RTCPeerConnection()
         self._channels: dict[str, RTCDataChannel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._joined = asyncio.Event()
-        self._offering = asyncio.Semaphore(1)  # until the answer has come
         self._offers = 0
         self._caller_in = False
+        self._connect()
+
+    def _connect(self) -> None:
+        self._offering = asyncio.Semaphore(1)  # until the answer has come
+        self._subscriber = RTCPeerConnection()
+        self._publisher = RTCPeerConnection()
         self._publisher.on("connectionstatechange", self._on_state)
         self._publisher.on("track", self._on_track)
         self._publisher.on("datachannel", self._on_channel)
@@ -75,6 +78,7 @@ class FakeRoom:
         await self._offer()
 
     async def caller_leaves(self) -> None:
+        self._caller_in = False
         gone = self._caller(gone=True)
         await self._send(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[gone])))
 
@@ -118,11 +122,13 @@ class FakeRoom:
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(max_msg_size=1 << 20)
         await socket.prepare(request)
-        self._socket = socket
+        before, self._socket = self._socket, socket
         if request.query.get("reconnect") == "1":
             self._tell("resumed", room=self.name)
             await self._send(rtc.SignalResponse(reconnect=rtc.ReconnectResponse()))
         else:
+            if self._joined.is_set():
+                await self._replace(before)
             self._tell("joined", room=self.name)
             await self._send(rtc.SignalResponse(join=self._join()))
             self._channels["_reliable"] = self._subscriber.createDataChannel("_reliable")
@@ -136,6 +142,22 @@ class FakeRoom:
                 await self._on_request(asked)
         self._tell("left" if left else "signalling_lost", room=self.name)
         return socket
+
+    async def _replace(self, before: web.WebSocketResponse | None) -> None:
+        """Let the agent come again, from another process: who was there under its name has to go, as at LiveKit's."""
+        if before is not None and not before.closed:
+            leave = rtc.LeaveRequest(
+                reason=models.DisconnectReason.DUPLICATE_IDENTITY, action=rtc.LeaveRequest.Action.DISCONNECT
+            )
+            with contextlib.suppress(ConnectionError):
+                await before.send_bytes(rtc.SignalResponse(leave=leave).SerializeToString())
+        for connection in (self._subscriber, self._publisher):
+            task = asyncio.create_task(connection.close())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._connect()
+        if self._caller_in:
+            self._subscriber.addTrack(self.microphone)
 
     async def _on_request(self, asked: rtc.SignalRequest) -> None:
         match asked.WhichOneof("message"):
@@ -196,6 +218,7 @@ class FakeRoom:
     def _join(self) -> rtc.JoinResponse:
         return rtc.JoinResponse(
             room=models.Room(sid=f"RM_{self.name}", name=self.name),
+            other_participants=[self._caller()] if self._caller_in else [],
             participant=models.ParticipantInfo(
                 sid=BOT_SID,
                 identity="bot",

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.realtime
 LIMIT_S = 200.0
 
 
-def story(name: str) -> Any:
-    return run_alone("tests.cloud.cloud_stories", name, timeout_s=LIMIT_S)
+def story(name: str, of: str = "cloud_stories") -> Any:
+    return run_alone(f"tests.cloud.{of}", name, timeout_s=LIMIT_S)
 
 
 def test_a_call_is_accepted_when_the_bot_is_ready_and_a_barge_in_keeps_what_was_heard() -> None:
@@ -112,6 +112,36 @@ def test_a_connection_that_is_lost_in_mid_call_is_made_again() -> None:
     seen = story("cut_off")
     assert seen["heard_s"] >= 1.5
     assert (seen["keys"], seen["ends"], seen["joined"]) == (["7"], 0, 1)
+
+
+def test_a_process_of_rooms_that_is_lost_ends_no_call_and_its_bot_speaks_on() -> None:
+    """By signal 9, and by hanging; the call of another process notices nothing."""
+    seen = story("lost_processes", "process_stories")
+    assert seen["heard_s"] >= 5.5, "what the bot said in the meantime has waited"
+    assert seen["hole_s"] < 10.0
+    assert seen["beside_hole_s"] < seen["hole_s"]
+    assert seen["keys"] == ["5"]
+    assert seen["ends_during"] == ["caller_hangup"], "of the call that was left"
+    assert seen["ends"] == ["caller_hangup"] * 3
+    assert seen["rest"] == []
+    assert (sum(seen["legs"]), sum(seen["connections"])) == (0, 0)
+    assert seen["left_over"] == []
+
+
+def test_a_room_that_cannot_be_joined_again_ends_its_call_and_the_cloud_is_told() -> None:
+    seen = story("not_joined_again", "process_stories")
+    [lost, left] = seen["ends"]
+    assert lost[0] == "error"
+    assert lost[1].startswith("the room's process was lost, and it was not joined again: ")
+    assert left == ["caller_hangup", ""]
+    assert seen["rest"] == [["uuid-token", "hangup"]]
+
+
+def test_calls_that_come_and_go_leave_nothing_in_the_processes_of_rooms() -> None:
+    seen = story("churned", "process_stories")
+    assert seen["ends"] == ["caller_hangup"] * 8
+    assert 2 <= seen["processes"] <= 4
+    assert (seen["legs"], seen["connections"], seen["calls_left"]) == (0, 0, 0)
 
 
 def test_a_gateway_that_drains_takes_no_jobs_and_finishes_its_calls() -> None:

@@ -1,24 +1,27 @@
 """`CloudRoom`: one room of LiveKit, with the bot in it: sound in pieces, keys, and who is there.
 
 LiveKit's client is native code with threads of its own: it has the jitter buffer, the codecs and the connection, and
-comes back by itself after a network that was lost. This is the shell around it. What the bot says is paced by the
-gateway's frame clock; the client's own queue is short, so that little is in it that nobody has heard.
+comes back by itself after a network that was lost. This is the shell around it, in a leg process. What the bot says is
+paced by the gateway's frame clock; the client's own queue is short, so that little is in it that nobody has heard.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import livekit.rtc as rtc
 from livekit.rtc.participant import PublishDTMFError, PublishTrackError
 from loguru import logger
 
 from piopiy_pipeline.audio.frame import FRAME_MS
+from piopiy_pipeline.compat import livekit as compat
+from piopiy_pipeline.gateway.cloud.room_port import CloudRoomError, CloudRoomListener
 
-__all__ = ["CloudRoom", "CloudRoomError", "CloudRoomListener"]
+__all__ = ["CloudRoom", "rooms"]
 
 QUEUE_MS = 60
 """What LiveKit's client may have of the bot's speech, in milliseconds: enough for a late timer of its own."""
@@ -36,45 +39,37 @@ _KEYS = "0123456789*#ABCD"  # a key's place is its code (RFC 4733 §3.2)
 _NO_CALLERS = (rtc.ParticipantKind.PARTICIPANT_KIND_AGENT, rtc.ParticipantKind.PARTICIPANT_KIND_EGRESS)
 
 
-class CloudRoomError(Exception):
-    """The room cannot be joined. The text says why."""
-
-
-class CloudRoomListener(Protocol):
-    """Receives what happens in a room, on the event loop. Sound is PCM16 little-endian mono at the room's rate."""
-
-    def room_caller(self) -> None:
-        """Handle that the caller is there: they hear and are heard from now on. Called once."""
-
-    def room_audio(self, pcm: bytes) -> None:
-        """Take 20 ms of what the caller said."""
-
-    def room_keys(self, digits: str) -> None:
-        """Take telephone keys that the caller pressed."""
-
-    def room_message(self, topic: str, data: bytes) -> None:
-        """Take a message that the cloud sent into the room."""
-
-    def room_left(self, detail: str) -> None:
-        """Handle that the caller has left, or that the room is gone. Called once."""
+rooms: weakref.WeakSet[rtc.Room] = weakref.WeakSet()
+"""All rooms in this process. Tests check that none is left when no call is."""
 
 
 class CloudRoom:
-    """One room. `join` it, and `leave` it in any case.
+    """One room, a `RoomPort`.
 
     Args:
         listener: Told what happens.
         rate: The sample rate of both directions, in Hz.
+        caller: The identity of the caller, where the bot was in the room before: nobody else is taken for them.
+        on_token: Called with each access token that the server gives beside the first one.
     """
 
-    def __init__(self, listener: CloudRoomListener, *, rate: int) -> None:
+    def __init__(
+        self,
+        listener: CloudRoomListener,
+        *,
+        rate: int,
+        caller: str | None = None,
+        on_token: Callable[[str], None] = lambda token: None,
+    ) -> None:
         self.dropped = 0
         """How many frames of the bot's were dropped, because the client did not take them in time."""
         self._listener = listener
         self._rate = rate
         self._room = rtc.Room()
+        rooms.add(self._room)
         self._source: rtc.AudioSource | None = None
-        self._caller: str | None = None  # their identity
+        self._caller = caller  # their identity
+        self._known = caller is not None
         self._heard_of = False  # whether the caller's track was there
         self._heard = False  # whether somebody has subscribed to the bot's
         self._waits_for_server: asyncio.TimerHandle | None = None  # to say that the bot is heard
@@ -97,23 +92,18 @@ class CloudRoom:
         on("track_unmuted", self._on_muted)
         on("sip_dtmf_received", lambda keys: self._on_keys(keys.digit))
         on("data_received", lambda packet: self._on_data(packet))
+        on("token_refreshed", lambda: on_token(compat.newest_token(self._room)))
 
     @property
     def identity(self) -> str:
-        """Who the bot is in the room."""
         return str(self._room.local_participant.identity)
 
+    @property
+    def caller(self) -> str:
+        """Who the caller is in the room; empty as long as nobody is."""
+        return self._caller or ""
+
     async def join(self, url: str, token: str, timeout_s: float) -> None:
-        """Join, and publish the bot's track.
-
-        Args:
-            url: The address of LiveKit's server.
-            token: The access token for this room.
-            timeout_s: How long it may take, in seconds.
-
-        Raises:
-            CloudRoomError: It could not be joined in time, or at all.
-        """
         # A connection that is being made cannot be called off: it is left when it has been made.
         self._joining = asyncio.create_task(self._join(url, token), name="join the room")
         try:
@@ -125,7 +115,6 @@ class CloudRoom:
             raise CloudRoomError(error.message.strip(" -")) from None
 
     def send_audio(self, pcm: bytes) -> None:
-        """Say 20 ms after what waits."""
         if len(self._waiting) >= WAITING_FRAMES:
             self.dropped += 1
             return
@@ -134,15 +123,12 @@ class CloudRoom:
         self._more.set()
 
     def clear(self) -> None:
-        """Drop what waits for LiveKit's client. What that has is heard: it has left the playout, and is short."""
         self._waiting.clear()
 
     def press(self, digits: str) -> None:
-        """Press telephone keys towards the caller."""
         self._start(self._press(digits), "keys")
 
     async def finish_speech(self) -> None:
-        """Wait until the last of the bot's speech has left for the room, for a moment at most."""
         if self._source is None or self._over:
             return
         try:
@@ -153,7 +139,6 @@ class CloudRoom:
             logger.debug("the room did not take the last of the bot's speech in time")
 
     async def leave(self) -> None:
-        """Leave, at once. Takes a bounded time, and may be called twice."""
         if self._joining is not None:
             await asyncio.wait((self._joining,), timeout=LEAVE_S)
             self._joining.cancel()
@@ -174,6 +159,8 @@ class CloudRoom:
 
     async def _join(self, url: str, token: str) -> None:
         await self._room.connect(url, token)
+        if self._known and self._caller not in self._room.remote_participants:
+            self._left("")  # while the bot was away
         for who in self._room.remote_participants.values():
             self._on_came(who)
         self._source = rtc.AudioSource(self._rate, 1, queue_size_ms=QUEUE_MS)
@@ -212,7 +199,7 @@ class CloudRoom:
     ) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO or who.kind in _NO_CALLERS:
             return
-        if self._heard_of and self._caller != who.identity:
+        if (self._heard_of or self._known) and self._caller != who.identity:
             logger.info("{} is in the room, too: the bot hears {} alone", who.identity, self._caller)
             return
         first, self._heard_of, self._caller = not self._heard_of, True, who.identity

@@ -7,21 +7,28 @@ at once, so that the cloud asks another worker.
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from contextlib import suppress
+from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.cloud.cloud_actions import CloudActions
 from piopiy_pipeline.gateway.cloud.cloud_registration import CloudRegistration
 from piopiy_pipeline.gateway.cloud.config import CloudConfig
-from piopiy_pipeline.gateway.cloud.room_leg import RoomLeg
+from piopiy_pipeline.gateway.cloud.hosted_room import HostedRoom
+from piopiy_pipeline.gateway.cloud.room_leg import RATE, RoomLeg
+from piopiy_pipeline.gateway.cloud.room_messages import RoomSettings, parse_from_rooms
+from piopiy_pipeline.gateway.cloud.room_port import CloudRoomListener, RoomPort
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall, PlaceCall
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.gateway.leg_processes.leg_pool import LegPool
+from piopiy_pipeline.gateway.leg_processes.leg_supervisor import LegSupervisor, ProcessKind
+from piopiy_pipeline.gateway.leg_processes.shared_messages import CensusTaken
 
 if TYPE_CHECKING:
     from piopiy_agent import Job
@@ -35,6 +42,11 @@ SENT_S = 0.1
 MOST_METADATA = 64
 """So many variables, and so many headers, of a call reach its bot."""
 MAX_ID = 64
+PING_S, STUCK_S = 1.0, 4.0
+"""A process of rooms is asked for a sign of life this often, and is killed when it has given none for so long, in
+seconds: sooner than browsers' processes, because its calls go on elsewhere."""
+STANDING = 2
+"""So many processes of rooms wait for the first call: one for it, and one for the case that the other is lost."""
 
 
 class CloudWorker:
@@ -53,8 +65,20 @@ class CloudWorker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._registration = CloudRegistration(config, self._on_job)
-        # Its warnings are of calls that end and servers that are older; what matters the rooms tell themselves.
-        logging.getLogger("livekit").setLevel(logging.ERROR)
+        self._pool = LegPool(
+            ProcessKind(
+                name="cloud",
+                module="piopiy_pipeline.gateway.cloud.room_program",
+                settings=RoomSettings(rate=RATE),
+                parse=parse_from_rooms,
+                ping_s=PING_S,
+                stuck_s=STUCK_S,
+            ),
+            processes=STANDING,
+            most=max(STANDING, ceil(config.max_calls / config.calls_per_process) + 1),
+            places=config.calls_per_process,
+        )
+        self._pool.start()
         switchboard.drain.on_change.append(self._drain)
         self.look_again()
 
@@ -65,8 +89,21 @@ class CloudWorker:
 
     def _start(self) -> None:
         logger.info("registering at Piopiy's cloud as {}, at {}", self._config.agent_id, self._config.address)
-        self._running = asyncio.create_task(self._registration.run(), name="Piopiy's cloud")
+        self._running = asyncio.create_task(self._run(), name="Piopiy's cloud")
         self._running.add_done_callback(self._done)
+
+    async def _run(self) -> None:
+        await self._pool.ready()  # a job that came before would be turned down
+        await self._registration.run()
+
+    @property
+    def processes(self) -> list[LegSupervisor]:
+        """The processes that have the rooms, whether they run at the moment or not."""
+        return self._pool.supervisors
+
+    async def census(self) -> list[CensusTaken]:
+        """Return what each process counts, for tests. Raises `TimeoutError` if one does not answer."""
+        return await self._pool.census()
 
     def _drain(self, on: bool) -> None:
         """Take no more jobs, while calls in progress go on; or take jobs again."""
@@ -93,6 +130,7 @@ class CloudWorker:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
+        await self._pool.close()
 
     def _done(self, running: asyncio.Task[None]) -> None:
         if running.cancelled():
@@ -122,13 +160,22 @@ class CloudWorker:
             def early() -> bool:
                 return any(call.phase in (Phase.SETUP, Phase.LIVE) for call in placed)
 
+            def fail(detail: str) -> None:
+                for call in placed:
+                    call.end(asyncio.get_running_loop().time(), EndReason.ERROR, detail)
+
             leg = RoomLeg(
                 job,
                 CloudActions(job.call.call_uuid, token=self._config.token, api_url=self._config.api_url),
+                room=partial(self._room, call_id),
+                fail=fail,
                 early=early if self._config.accept == "joined" else None,
             )
             placed.append(self._place(self._info(job, call_id), leg))
             await leg.serve()
+
+    def _room(self, call_id: str, listener: CloudRoomListener) -> RoomPort:
+        return HostedRoom(listener, self._pool, call_id)
 
     def _refusal(self, call_id: str) -> tuple[str, str] | None:
         """Return why a job is turned down, in the cloud's word and in a sentence; None if it is not."""

@@ -36,6 +36,9 @@ class CloudConfig(BaseModel):
     """The REST API by which calls are transferred and hung up."""
     max_calls: Annotated[int, Field(ge=1, le=1000)] = 10
     """How many calls of the cloud there may be at once. One more is turned down, and goes to another worker."""
+    calls_per_process: Annotated[int, Field(ge=1, le=100)] = 10
+    """How many of them share a process, which has their LiveKit rooms: so many pause for a moment if it is lost. There
+    are as many processes as that takes, and one more."""
     accept: Literal["ready", "joined"] = "ready"
     """When a call is accepted, which connects its caller: ``ready``, when the bot can hear and speak; or ``joined``,
     at the end of the time that the cloud gives (400 ms), if an instance has the call by then: callers of bots that take

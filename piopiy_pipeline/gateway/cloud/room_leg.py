@@ -16,13 +16,14 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.cloud.cloud_actions import CloudActions
-from piopiy_pipeline.gateway.cloud.cloud_room import CloudRoom, CloudRoomError
+from piopiy_pipeline.gateway.cloud.room_port import CloudRoomError, CloudRoomListener, RoomPort
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener, TransferDone
 from piopiy_pipeline.signaling.messages import ConversationEvent, Transfer
 
-__all__ = ["CloudJob", "RoomLeg"]
+__all__ = ["RATE", "CloudJob", "RoomLeg"]
 
 RATE = 16_000
+"""The sample rate of both directions, in Hz."""
 CALLER_S = 10.0
 """How long the caller may take into the room when the job was accepted, in seconds."""
 MOST_KEYS = 64
@@ -70,19 +71,30 @@ class RoomLeg(Leg):
     Args:
         job: The job.
         actions: What can be asked of the cloud about this call.
+        room: Makes the room's port for whom it is given.
+        fail: Ends the call, for a reason in a sentence: the room cannot be served any more.
         early: Returns whether an instance has the call; then it is accepted at the last moment even if the bot is not
             ready. None: it is not.
     """
 
     kind: CallKind = "phone"
 
-    def __init__(self, job: CloudJob, actions: CloudActions, *, early: Callable[[], bool] | None) -> None:
+    def __init__(
+        self,
+        job: CloudJob,
+        actions: CloudActions,
+        *,
+        room: Callable[[CloudRoomListener], RoomPort],
+        fail: Callable[[str], None],
+        early: Callable[[], bool] | None,
+    ) -> None:
         self.rate = RATE
         self._job = job
         self._actions = actions
         self._early = early
         self._loop = asyncio.get_running_loop()
-        self._room = CloudRoom(self, rate=RATE)
+        self._room = room(self)
+        self._fail = fail
         self._listener: LegListener | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._end: asyncio.Future[_CallOver] = self._loop.create_future()
@@ -207,8 +219,7 @@ class RoomLeg(Leg):
 
     async def _serve_call(self) -> None:
         if not self._there:
-            detail = f"the caller did not come into the room within {CALLER_S:g} s"
-            self._caller_timer = self._loop.call_later(CALLER_S, self._hang_up, detail)
+            self._await_caller(f"the caller did not come into the room within {CALLER_S:g} s")
         end = await self._end
         if end.reason not in _HUNG_UP_ELSEWHERE:
             await self._room.finish_speech()
@@ -226,6 +237,12 @@ class RoomLeg(Leg):
         if self._caller_timer is not None:
             self._caller_timer.cancel()
 
+    def room_lost(self) -> None:
+        logger.warning("the room's process is lost: the room is joined again from another one")
+        was_there, self._there = self._there, False
+        if was_there:
+            self._await_caller(f"the caller was not heard again within {CALLER_S:g} s")
+
     def room_audio(self, pcm: bytes) -> None:
         if self._listener is not None:
             self._listener.caller_audio(pcm)
@@ -239,6 +256,15 @@ class RoomLeg(Leg):
 
     def room_left(self, detail: str) -> None:
         self._hang_up(detail)
+
+    def room_failed(self, detail: str) -> None:
+        self._fail(detail)
+
+    def _await_caller(self, otherwise: str) -> None:
+        """Take the caller for gone, with this detail, if they are not there in time."""
+        if self._caller_timer is not None:
+            self._caller_timer.cancel()
+        self._caller_timer = self._loop.call_later(CALLER_S, self._hang_up, otherwise)
 
     def _press(self) -> None:
         """Press the keys that wait for a caller who was not there yet."""

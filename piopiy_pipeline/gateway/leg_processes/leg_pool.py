@@ -16,6 +16,10 @@ from piopiy_pipeline.signaling.messages import Message
 
 __all__ = ["LegPlace", "LegPool", "NoPlace", "PlacedLeg"]
 
+AHEAD_S = 1.0
+"""How long after a change it is looked at whether there are enough processes, in seconds."""
+IDLE_S = 60.0
+"""A process that is not needed any more ends after so many seconds."""
 CENSUS_S = 10.0
 """How long processes may take to count their legs."""
 INTERNAL_ERROR = "internal error of the gateway: see its log"
@@ -73,33 +77,43 @@ class LegPlace:
         """Give the place back. May be called more than once."""
         process, self._process = self._process, None
         if process is not None:
-            process.places.pop(self.number, None)
+            process.release(self.number)
 
 
 class LegPool:
     """The processes. It needs a running event loop from `start` on.
 
+    With a limit of legs for each there are always enough that the legs of any one have free places in the others, up to
+    the greatest number. Those that are not needed any more end after a minute.
+
     Args:
         kind: What they are.
-        processes: How many.
+        processes: How many there are at least.
+        most: How many there may be; None for no more than that.
+        places: How many legs each takes; None for any number.
     """
 
-    def __init__(self, kind: ProcessKind, *, processes: int) -> None:
+    def __init__(
+        self, kind: ProcessKind, *, processes: int, most: int | None = None, places: int | None = None
+    ) -> None:
         self._kind = kind
-        self._count = processes
-        self._numbers = count(1)
+        self._least = processes
+        self._most = processes if most is None else most
+        self._places = places
+        self._numbers = count(1)  # of legs
+        self._names = count(1)  # of processes
         self._processes: list[_LegProcess] = []
+        self._ending: set[asyncio.Task[None]] = set()
+        self._look: asyncio.TimerHandle | None = None
+        self._spare_since: float | None = None
         self._closed = False
         self._changed: asyncio.Event | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start the processes in the background. They need a second."""
         self._changed = asyncio.Event()
-        self._processes = [
-            _LegProcess(number + 1, self._kind, on_ready=self._notify) for number in range(self._count)
-        ]
-        for process in self._processes:
-            process.supervisor.start()
+        for _ in range(self._least):
+            self._add()
 
     async def ready(self) -> None:
         """Wait until every process can take legs."""
@@ -111,14 +125,16 @@ class LegPool:
     async def close(self) -> None:
         """Give no more places, and end all processes, within some seconds. May be called more than once."""
         self._closed = True
-        self._notify()  # whoever waits for a place is refused
-        await asyncio.gather(*(process.supervisor.close() for process in self._processes))
+        if self._look is not None:
+            self._look.cancel()
+        self._on_change()  # whoever waits for a place is refused
+        await asyncio.gather(*(process.supervisor.close() for process in self._processes), *self._ending)
 
     async def place(self, within_s: float) -> LegPlace:
         """Return a place in the process that has the fewest legs.
 
         Args:
-            within_s: How long to wait for processes that are starting, in seconds.
+            within_s: How long to wait for processes that are starting or full, in seconds.
 
         Raises:
             NoPlace: None had one in time, or the pool is closed.
@@ -126,15 +142,16 @@ class LegPool:
         try:
             async with asyncio.timeout(within_s):
                 while not self._closed:
-                    ready = [process for process in self._processes if process.supervisor.ready]
-                    if ready:
-                        return min(ready, key=lambda process: len(process.places)).place(next(self._numbers))
+                    free = [process for process in self._processes if process.has_place]
+                    if free:
+                        return min(free, key=lambda process: len(process.places)).place(next(self._numbers))
                     if self._changed is None:
                         break
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise NoPlace(f"no {self._kind.name} leg process was ready within {within_s:g} s") from None
+            text = f"no {self._kind.name} leg process had a place within {within_s:g} s"
+            raise NoPlace(text) from None
         raise NoPlace("it is closed, or was not started")
 
     @property
@@ -147,29 +164,75 @@ class LegPool:
         async with asyncio.timeout(CENSUS_S):
             return list(await asyncio.gather(*(process.census() for process in self._processes)))
 
-    def _notify(self) -> None:
+    # ------------------------------------------------------------------ how many there are
+
+    def _add(self) -> None:
+        process = _LegProcess(next(self._names), self._kind, self._places, on_change=self._on_change)
+        self._processes.append(process)
+        process.supervisor.start()
+
+    def _on_change(self) -> None:
         if self._changed is not None:
             self._changed.set()
+        if self._places is not None and self._look is None and not self._closed:
+            # Not at once: a call that has just taken its place has no CPU time to give away.
+            self._look = asyncio.get_running_loop().call_later(AHEAD_S, self._keep_ahead)
+
+    def _keep_ahead(self) -> None:
+        """Start what is missing, and end what has not been needed for a while."""
+        assert self._places is not None
+        self._look = None
+        spare_since, self._spare_since = self._spare_since, None
+        free = sum(self._places - len(one.places) for one in self._processes if not one.supervisor.pauses)
+        idle = [process for process in self._processes if not process.places]
+        if free < self._places:
+            if len(self._processes) < self._most:
+                self._add()
+        elif free >= 2 * self._places and len(self._processes) > self._least and idle:
+            loop = asyncio.get_running_loop()
+            self._spare_since = loop.time() if spare_since is None else spare_since
+            if loop.time() - self._spare_since >= IDLE_S:
+                self._end(idle[-1])
+            self._look = loop.call_later(AHEAD_S, self._keep_ahead)
+
+    def _end(self, process: _LegProcess) -> None:
+        self._processes.remove(process)
+        task = asyncio.create_task(process.supervisor.close(), name="end a leg process")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 class _LegProcess:
     """One process and its legs, by their numbers."""
 
-    def __init__(self, number: int, kind: ProcessKind, *, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, kind: ProcessKind, most: int | None, *, on_change: Callable[[], None]
+    ) -> None:
         self.places: dict[int, LegPlace] = {}
+        self._most = most
+        self._on_change = on_change
         self._censuses: list[asyncio.Future[CensusTaken]] = []
         self.supervisor = LegSupervisor(
             number,
             kind,
             on_event=self._on_event,
             on_caller_audio=self._on_caller_audio,
-            on_ready=on_ready,
+            on_ready=on_change,
             on_died=self._on_died,
         )
 
+    @property
+    def has_place(self) -> bool:
+        return self.supervisor.ready and (self._most is None or len(self.places) < self._most)
+
     def place(self, number: int) -> LegPlace:
         place = self.places[number] = LegPlace(self, number)
+        self._on_change()
         return place
+
+    def release(self, number: int) -> None:
+        if self.places.pop(number, None) is not None:
+            self._on_change()
 
     async def census(self) -> CensusTaken:
         answer: asyncio.Future[CensusTaken] = asyncio.get_running_loop().create_future()

@@ -75,6 +75,8 @@ class LegSupervisor:
         """
         self.name = f"{kind.name} leg process {number}"
         self.ready = False
+        self.pauses = False
+        """Whether it has died, and is started again only after a while."""
         self.restarts = 0
         self.frames_dropped = 0
         """Frames of audio that were dropped because the process did not read them."""
@@ -89,7 +91,7 @@ class LegSupervisor:
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._heard_at = 0.0
+        self._unanswered = 0  # pings since something was heard
 
     @property
     def pid(self) -> int | None:
@@ -136,11 +138,14 @@ class LegSupervisor:
             self.restarts += 1
             logger.error("{} died: it is started again in {:g} s", self.name, wait_s)
             self._lost.clear()
+            self.pauses = True
             try:
                 async with asyncio.timeout(wait_s):
                     await self._lost.wait()  # closing sets it
             except TimeoutError:
                 pass
+            finally:
+                self.pauses = False
 
     async def _run_once(self) -> None:
         self._lost.clear()
@@ -180,26 +185,27 @@ class LegSupervisor:
 
     async def _watch(self, pipe: LegPipe) -> None:
         """Return when the connection is lost. A process that is silent for too long is cut off first."""
-        self._heard_at = self._loop.time()
+        self._unanswered = 0
         while not self._lost.is_set():
             try:
                 async with asyncio.timeout(self._kind.ping_s):
                     await self._lost.wait()
             except TimeoutError:
-                silent_s = self._loop.time() - self._heard_at
-                if silent_s > (self._kind.stuck_s if self.ready else START_S):
+                # Counted in pings: a gateway that did not run itself for so long would kill all.
+                if self._unanswered * self._kind.ping_s >= (self._kind.stuck_s if self.ready else START_S):
                     logger.error("{} does not answer, and is killed", self.name)
                     if self._process is not None:
                         self._process.kill()  # at once: its legs may be connected from elsewhere already
                     pipe.abort()
                     await self._lost.wait()
+                self._unanswered += 1
                 pipe.send_event(0, ProcessPing())
 
     def _on_lost(self, why: str) -> None:
         self._lost.set()
 
     def _on_frame(self, kind: int, leg: int, body: bytes) -> None:
-        self._heard_at = self._loop.time()
+        self._unanswered = 0
         if kind == FrameKind.AUDIO:
             self._on_caller_audio(leg, body)
             return

@@ -98,7 +98,7 @@ class WebRtcCalls:
 
     async def start(self) -> None:
         """Start the processes in the background. They need a second, and offers wait for them."""
-        await self._pool.start()
+        self._pool.start()
 
     async def ready(self) -> None:
         """Wait until every process can take calls."""
