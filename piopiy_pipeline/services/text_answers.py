@@ -25,11 +25,16 @@ def answer_in_text(service: FrameProcessor) -> None:
     if (dialect := dialect_of(service)) is not None and dialect.in_text is not None:
         setattr(settings.session_properties, dialect.in_text, ["text"])
     elif name.startswith("GeminiLive"):
+        if "native-audio" in str(settings.model):
+            raise ValueError(
+                f"{settings.model} is a model of native audio, and answers in speech alone: take one of "
+                "Google's models that answer in text (modalities)"
+            )
         from pipecat.services.google.gemini_live.llm import GeminiModalities
 
         settings.modalities = GeminiModalities.TEXT
     else:
         raise ValueError(
-            f"{name} answers in speech, and it is not known here how it answers in text: leave tts out, or take "
-            "OpenAI's, Azure's or Google's service"
+            f"{name} answers in speech, and it is not known here how it answers in text: take OpenAI's, "
+            "Azure's or Google's service"
         )

@@ -20,9 +20,12 @@ from piopiy_pipeline.compat.turn_strategies import use_strategies
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.services.text_answers import answer_in_text
 from piopiy_pipeline.session.pipeline_run import RunOptions
 from piopiy_pipeline.transports.shown_text import ShownText
-from piopiy_pipeline.turns.typed_turns import typed_turns
+from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
+from piopiy_pipeline.turns.typed_turns import typed_turns, written_turns
 
 __all__ = ["IDLE_S", "as_text_chat"]
 
@@ -41,14 +44,11 @@ def as_text_chat(chain: CallPipeline, options: RunOptions) -> RunOptions:
         How it is to run: nobody is asked whether they are still there, and no waiting is bridged by a sound.
 
     Raises:
-        StageError: The chain runs already, or its model speaks.
+        StageError: The chain runs already, or its model speaks and does not write.
     """
-    if chain.realtime is not None:
-        raise StageError(
-            "a speech-to-speech model hears and speaks, and does not chat: give a text chat (call.info.kind is "
-            "'text') a model of text, with stt and tts as for a call",
-            "llm",
-        )
+    speaks = next((chain[name] for name in chain.names if is_realtime(chain[name])), None)
+    if speaks is not None:
+        _have_it_write(speaks)
     passed_over = [name for name in _before_stt(chain) if name != "vad"]
     for name in passed_over:
         logger.info("a text chat has no sound: the stage {!r} is passed over", name)
@@ -68,13 +68,31 @@ def as_text_chat(chain: CallPipeline, options: RunOptions) -> RunOptions:
             chain.insert("tts", ShownText(), before=output, wants_audio=False)
     chain.turn_end = chain.eager = None
     chain.typed = True
+    if speaks is not None:  # what is typed is written into its conversation, and asked about
+        chain.realtime = RealtimeTurns(written_turns())
     user = chain.find(LLMUserAggregator)
     if isinstance(user, LLMUserAggregator):
-        use_strategies(user, typed_turns())
+        use_strategies(user, typed_turns() if chain.realtime is None else chain.realtime.strategies)
     idle_s = options.idle_timeout_s
     return replace(
         options, filler=None, idle=False, idle_timeout_s=None if idle_s is None else max(idle_s, IDLE_S)
     )
+
+
+def _have_it_write(model: FrameProcessor) -> None:
+    """Have a speech-to-speech model that does not run yet answer in text.
+
+    Raises:
+        StageError: It does not.
+    """
+    try:
+        answer_in_text(model)
+    except ValueError as error:
+        raise StageError(
+            f"{type(model).__name__} hears and speaks, and does not chat: give a text chat (call.info.kind is 'text') "
+            f"a model of text, with stt and tts as for a call, or a speech-to-speech model that writes: {error}",
+            "llm",
+        ) from None
 
 
 def _before_stt(chain: CallPipeline) -> list[str]:

@@ -519,7 +519,6 @@ def test_a_tool_with_a_wrong_argument_is_refused_when_it_is_made() -> None:
 # ---------------------------------------------------------------------- in a text chat
 
 
-@pytest.mark.speech_to_speech_fails("a text chat with it is refused")
 @EACH
 def test_a_value_is_typed_in_a_text_chat(kind: Kind) -> None:
     outcomes, call = collected_in(kind.form, say(*kind.corrected), by="text")

@@ -71,6 +71,7 @@ class HeldAnswers:
         self._secrets: SecretItems | None = None
         if isinstance(provider, OpenAIProvider):
             provider.withholds = self._withholds
+            provider.hears = state.info.kind != "text"
             self._secrets = SecretItems(state, service, provider)
         if obstacle := self.obstacle:
             for name, handler in tool_handlers(service, context).items():
@@ -140,7 +141,7 @@ class HeldAnswers:
 
     def _withholds(self) -> bool:
         """Return whether a request for an answer that pipecat's service makes now is not sent."""
-        return self._held and self._turn_ends
+        return self._turn_ends and (self._held or self._state.info.kind == "text")
 
     def _turn_is_over(self, _service: Any, _frame: Frame) -> None:
         self._turn_ends = True

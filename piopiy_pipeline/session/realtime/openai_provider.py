@@ -94,6 +94,8 @@ class OpenAIProvider:
         """Whether the next request for an answer is none: the conversation is told the provider, and that is all."""
         self.instructions: str | None = None
         """What the next answer is to be, word for word."""
+        self.hears = True
+        """Whether the caller's audio is sent. Who types has none."""
         self.withholds: Callable[[], bool] = lambda: False
         """Whether the request for an answer at the end of a turn is not sent."""
         self._named: deque[str] = deque(maxlen=NAMES)  # items of the conversation that this side has named
@@ -224,6 +226,8 @@ class OpenAIProvider:
         if (event.type == TRUNCATE and not own) or (event.type == CANCEL and not self._may_cancel):
             return
         if event.type == TRUNCATE and event.model_dump()["item_id"] in self._taken_out:
+            return
+        if not self.hears and event.type in (APPEND, CLEAR, COMMIT):
             return
         if event.type == CREATE and not own and self._is_withheld(event):
             realtime.turn_withheld(self._service)

@@ -121,7 +121,7 @@ class RealtimeRun:
         self._answer = (
             SpokenAnswer(service, self._provider, done=self._done)
             if assistant is None
-            else WrittenAnswer(service, self._provider, assistant, done=self._done)
+            else WrittenAnswer(service, self._provider, assistant, session=self, done=self._done)
         )
         self.bound_by = self._answer.bound_by
         self._truncations = Truncations(state, self._provider, self._answer, user.context)
