@@ -294,7 +294,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             to_the_end: Whether another instance says what is left of it, if this one is lost: for a greeting.
 
         Returns:
-            True if the caller heard all of it. False if it was cut off, or the call ended.
+            True if the caller heard all of it. False if it was cut off (by `StreamLimits`, too), or the call ended.
 
         Raises:
             StageError: The pipeline has no TTS.

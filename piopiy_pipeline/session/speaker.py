@@ -23,7 +23,7 @@ from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.pipeline_worker import CallWorker
-from piopiy_pipeline.session.utterances import Utterance
+from piopiy_pipeline.session.utterances import OF_UTTERANCE, Utterance
 from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
@@ -132,7 +132,9 @@ class Speaker:
             self.realtime.say(utterance, behind=True)
             return heard
         mark = SpeechMarkFrame(number=self._state.utterances.add(utterance))
-        await self._worker.queue_frames([TTSSpeakFrame(utterance.text, append_to_context=into_context), mark])
+        speak = TTSSpeakFrame(utterance.text, append_to_context=into_context)
+        speak.metadata[OF_UTTERANCE] = mark.number
+        await self._worker.queue_frames([speak, mark])
         return heard
 
     async def say_goodbye(self, text: str, *, within_s: float, interruptible: bool = True) -> None:
@@ -165,6 +167,7 @@ class Speaker:
             raise StageError(_NO_TTS)
         number = self._state.utterances.add(utterance)
         speak = TTSSpeakFrame(utterance.text, append_to_context=utterance.into_context)
+        speak.metadata[OF_UTTERANCE] = number
         mark = SpeechMarkFrame(number=number)
         speak.interruptible = mark.interruptible = utterance.interruptible
         self._state.spawn(self._say(tts, speak, mark), "say")

@@ -10,7 +10,10 @@ import asyncio
 import itertools
 from dataclasses import dataclass
 
-__all__ = ["PendingUtterances", "Utterance"]
+__all__ = ["OF_UTTERANCE", "PendingUtterances", "Utterance"]
+
+OF_UTTERANCE = "piopiy_utterance"
+"""The key in a frame's `metadata` under which the number of the utterance's mark stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class PendingUtterances:
         self._waiting: dict[int, Utterance] = {}
         self._synthesised: set[int] = set()
         self._unsaid: list[Utterance] = []
+        self._short: set[int] = set()
 
     @property
     def pending(self) -> bool:
@@ -64,12 +68,18 @@ class PendingUtterances:
         """Note that the mark of this number has left the TTS, and so has the utterance before it."""
         self._synthesised.add(number)
 
+    def cut_short(self, number: int) -> None:
+        """Note that the utterance with the mark of this number is too long: the end of it will not be heard."""
+        if number in self._waiting:
+            self._short.add(number)
+
     def heard(self, number: int) -> None:
-        """Note that the mark of this number was heard, and so was its utterance."""
+        """Note that the mark of this number was heard, and so was its utterance, or what was left of it."""
         self._synthesised.discard(number)
         utterance = self._waiting.pop(number, None)
         if utterance is not None:
-            utterance.done(True)
+            utterance.done(number not in self._short)
+        self._short.discard(number)
 
     def tts_changed(self) -> None:
         """Give up what the TTS before has not said yet, because another TTS is active."""

@@ -94,3 +94,21 @@ def test_a_call_ends_in_time_while_its_model_goes_on_without_end(tts: bool) -> N
 
     call = simulate(bot(tts=tts, limits=limits), hangs_up, providers=providers(speed=None))
     assert call.end_reason is EndReason.CALLER_HANGUP, call.timeline()
+
+
+def test_a_sentence_that_is_cut_was_not_heard_to_its_end() -> None:
+    heard: list[bool] = []
+
+    async def create_session(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", limits=StreamLimits(answer_s=9), call=call)
+        await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none"))
+
+        async def tell(_: object) -> None:
+            heard.append(await agent.say("Once upon a time there was a long story. " * 20))
+            heard.append(await agent.say("That is all."))
+
+        call.on("answered", tell)
+        await agent.start()
+
+    call = simulate(create_session, Caller().pause(40), providers=providers(speed=1.5))
+    assert heard == [False, True], call.timeline()

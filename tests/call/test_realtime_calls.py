@@ -98,6 +98,7 @@ def test_a_provider_that_fails_once_is_heard_and_answers(fault: Any) -> None:
     call.assert_ended(EndReason.CALLER_HANGUP)
     assert texts(call, "bot")[-1].endswith("under the trees."), call.timeline()
     assert longest_silence_s(call) < 13, call.timeline()
+    assert {error.data["stage"] for error in call.of("error")} == {"llm"}, "there is no TTS that could fail"
 
 
 def test_a_call_whose_agent_is_lost_goes_on_at_another_one() -> None:

@@ -182,6 +182,28 @@ def test_a_long_answer_of_a_quick_voice_is_heard_to_its_end() -> None:
     assert spoken_s(call) == pytest.approx(len(text) * 0.06, rel=0.05)
 
 
+def test_whoever_says_too_much_is_told_that_its_end_was_not_heard() -> None:
+    heard: dict[str, bool] = {}
+    text = "This is a sentence of the long story that the bot tells today. " * 20
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call, limits=StreamLimits(answer_s=30))
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
+
+        async def tell(_: object) -> None:
+            long, short = agent.say(text), agent.say("That is all.")
+            heard["long"], heard["short"] = await long, await short
+
+        call.on("answered", tell)
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(50)
+
+    call = simulate(bot, caller, info=info(), limit_s=300)
+    assert heard == {"long": False, "short": True}, call.timeline()
+
+
 def test_an_answer_that_is_too_long_for_the_ear_is_cut_and_put_on_record() -> None:
     text = "This is a sentence of the long story that the bot tells today. " * 20
     call = called(greeting=text, until=33, limits=StreamLimits(answer_s=30))

@@ -200,3 +200,26 @@ def test_a_recording_is_typed_in_its_words_and_without_them_it_is_a_mistake(tmp_
 def test_a_caller_comes_by_voice_or_by_text() -> None:
     with pytest.raises(ValueError, match="by='letter'"):
         simulate(bot(scripted("Hi.")), Caller(), by="letter")  # type: ignore[arg-type]
+
+
+class KeepsAnswers(FrameProcessor):
+    """Lets no answer of a model pass."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if not isinstance(frame, (LLMTextFrame, LLMFullResponseEndFrame)):
+            await self.push_frame(frame, direction)
+
+
+def test_no_voice_is_blamed_where_there_is_none() -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        llm = ScriptedLLM(Replies(otherwise="Aha."))
+        pipeline = await agent.Action(stt=ScriptedSTT([]), llm=llm, tts=ToneTTS())
+        pipeline.insert("keeps", KeepsAnswers(), after="llm", wants_audio=False)
+        await agent.start()
+
+    call = simulate(bot, Caller().say("Hello?").pause(60), by="text")
+    stages = [error.data["stage"] for error in call.of("error")]
+    assert stages
+    assert set(stages) == {"llm"}

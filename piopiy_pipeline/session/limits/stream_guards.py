@@ -141,10 +141,16 @@ class StreamGuards:
             self._limits,
             self._share,
             now=self._state.now,
-            cut=partial(self._report, voice),
+            cut=partial(self._cut_voice, voice),
             failed=partial(self._failures.voice_failed, voice),
             goes_on=partial(self._goes_on, voice),
         )
+
+    def _cut_voice(self, voice: TTSService, fault: str, mark: int | None) -> None:
+        """A voice was cut: whoever waits for the utterance is told that its end was not heard."""
+        if mark is not None:
+            self._state.utterances.cut_short(mark)
+        self._report(voice, fault)
 
     def budget(self) -> AnswerBudget:
         """Return the budget of a model's answers."""
@@ -177,10 +183,18 @@ class StreamGuards:
         elif now - cut_at > STOPS_S:
             self._goes_on(service, f"{fault}, and it goes on writing")
 
-    def spoke(self, service: LLMService[Any], seconds: float) -> bool:
-        """Take how much speech the answer of a model has that speaks. Returns whether what comes is too much."""
+    def spoke(self, service: LLMService[Any], seconds: float, mark: int | None = None) -> bool:
+        """Take how much speech the answer of a model has that speaks. Returns whether what comes is too much.
+
+        Args:
+            service: The model.
+            seconds: How much there is.
+            mark: The number of the utterance's mark, if the model was told to say it.
+        """
         too_long = seconds > self._limits.answer_s
         if too_long:
+            if mark is not None:
+                self._state.utterances.cut_short(mark)
             self.answer_overran(service, f"an answer of more than {self._limits.answer_s:g} s: it was cut")
         return too_long
 

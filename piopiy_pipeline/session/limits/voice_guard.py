@@ -10,17 +10,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from loguru import logger
-from pipecat.frames.frames import Frame, InterruptionFrame, TTSAudioRawFrame
+from pipecat.frames.frames import Frame, InterruptionFrame, TTSAudioRawFrame, TTSSpeakFrame
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
-from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes, watch_taken
 from piopiy_pipeline.compat.pipecat import intercept_tts
 from piopiy_pipeline.session.limits.joined_sound import join_sound
 from piopiy_pipeline.session.limits.sound_pieces import piece_bytes, pieces_of
 from piopiy_pipeline.session.limits.speech_budget import SpeechBudget
 from piopiy_pipeline.session.limits.stage_flow import LoopShare
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
+from piopiy_pipeline.session.utterances import OF_UTTERANCE
 
 __all__ = ["VoiceGuard"]
 
@@ -30,6 +31,8 @@ AFTER_CUT_S = 120.0
 """And may make so much sound all the same: of a long answer that was under way."""
 
 LOOK_S = 0.5
+MARKS = 16
+"""So many utterances are remembered: a voice makes one after the other."""
 
 
 class VoiceGuard:
@@ -40,7 +43,8 @@ class VoiceGuard:
         limits: The limits of the call.
         share: That of the call.
         now: Returns the time of the loop's clock, in seconds.
-        cut: Called with what was cut when an answer is too long. What was made of it is heard.
+        cut: Called with what was cut when an answer is too long, and the number of the utterance's mark if it is one
+            that the bot was told to say. What was made of it is heard.
         failed: Called with what is wrong with a voice that makes sound without end. It is to be interrupted.
         goes_on: Called with what is wrong with a voice that goes on when it was cut off.
     """
@@ -52,7 +56,7 @@ class VoiceGuard:
         share: LoopShare,
         *,
         now: Callable[[], float],
-        cut: Callable[[str], None],
+        cut: Callable[[str, int | None], None],
         failed: Callable[[str], None],
         goes_on: Callable[[str], None],
     ) -> None:
@@ -67,17 +71,25 @@ class VoiceGuard:
         self._ahead: dict[str, float] = {}  # seconds in each audio context that were not pushed yet
         self._cut_at: dict[str, float] = {}  # contexts that take no more sound
         self._late_s = 0.0  # sound that has come for them since
+        self._mark: int | None = None  # of the utterance that is being given to the voice
+        self._marks: dict[str, int] = {}  # of each audio context that is an utterance
         self._heard = asyncio.Event()
         self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
         join_sound(service)
         watch_pushes(service, self._pushes, TTSAudioRawFrame)
         watch_processed(service, self._processed, InterruptionFrame)
+        watch_taken(service, self._told_to_say, TTSSpeakFrame)
+        watch_processed(service, self._was_given, TTSSpeakFrame)
 
     # ------------------------------------------------------------------ what the voice makes
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Do what the service's own method does, until its answer is cut."""
         self._budget.asked(context_id, len(text))
+        if self._mark is not None:
+            self._marks[context_id] = self._mark
+            while len(self._marks) > MARKS:
+                del self._marks[next(iter(self._marks))]
         frames = self._run_tts(text, context_id)
         try:
             async for frame in frames:
@@ -117,7 +129,9 @@ class VoiceGuard:
         most_bytes = None
         if too_long:
             most_bytes = int(left_s * frame.sample_rate) * frame.num_channels * 2
-            self._cut(f"an answer of more than {self._limits.answer_s:g} s: it was cut")
+            self._cut(
+                f"an answer of more than {self._limits.answer_s:g} s: it was cut", self._marks.get(context_id)
+            )
         for piece in pieces_of(frame, most_bytes):
             await self._append_piece(context_id, piece, len(piece.audio) / second)
         if too_long and self._service.audio_context_available(context_id):
@@ -169,6 +183,12 @@ class VoiceGuard:
             else:
                 del self._ahead[frame.context_id]
             self._heard.set()
+
+    def _told_to_say(self, service: TTSService, frame: TTSSpeakFrame) -> None:
+        self._mark = frame.metadata.get(OF_UTTERANCE)
+
+    def _was_given(self, service: TTSService, frame: TTSSpeakFrame) -> None:
+        self._mark = None
 
     def _processed(self, service: TTSService, frame: InterruptionFrame) -> None:
         self._heard.set()

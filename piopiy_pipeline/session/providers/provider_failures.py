@@ -236,6 +236,7 @@ class ProviderFailures:
         logged: bool = False,
     ) -> None:
         """Apologise and try once more, or say that it does not work and end the call."""
+        is_voice, culprit = culprit == "tts", self._stages.blamed(culprit)
         if self._state.answered_at is None:
             self._fail_early(culprit, message, service=service, hopeless=hopeless)
             return
@@ -253,12 +254,12 @@ class ProviderFailures:
         partly_said = self._state.recovery.partly_said
         if stuck:
             self._count_hanging(culprit, service)
-        if stuck and culprit == "tts":
+        if stuck and is_voice:
             self._state.utterances.tts_failed()
-        if stuck or culprit == "tts":  # nothing but an interruption cancels a stage that hangs
+        if stuck or is_voice:  # nothing but an interruption cancels a stage that hangs
             await self._worker.interrupt_and_settle()  # the model is to know of tools that have begun
         replaced = action is RecoveryAction.RETRY and self._fail_over(culprit, service)
-        if self._error_line is not None and not (replaced and culprit == "tts"):
+        if self._error_line is not None and not (replaced and is_voice):
             try:
                 await self._apologise(culprit, action)
             except Exception as error:  # noqa: BLE001  what follows is what ends the call
@@ -268,7 +269,7 @@ class ProviderFailures:
         elif culprit == "stt":  # the next utterance of the caller is its retry
             self._state.spawn(self._end_echo(), "end_echo")
         else:
-            waits = partly_said and not stuck and culprit != "tts"
+            waits = partly_said and not stuck and not is_voice
             self._state.spawn(self._retry(when_heard=waits), "retry")
 
     def _fail_early(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
@@ -85,6 +86,21 @@ class StageErrors:
                 return name
         return str(stage)
 
+    def blamed(self, culprit: str) -> str:
+        """Return the name of the stage that has failed: where the voice has, in a chain without one, the model.
+
+        A model that speaks itself has no voice beside it, and a text chat shows what its model writes.
+        """
+        own_voice = "tts" in self._pipeline and not self._pipeline.typed
+        if (
+            culprit != "tts"
+            or own_voice
+            or any(isinstance(s, TTSService) for s in services_of(self._pipeline))
+        ):
+            return culprit
+        models = (name for name in self._pipeline.names if _is_model(self._pipeline[name]))
+        return next(models, culprit)
+
     def title_of(self, stage: FrameProcessor | None) -> str:
         """Return the name of a stage, and which one it is of several services in its place."""
         service = self._service_name(stage)
@@ -101,6 +117,10 @@ class StageErrors:
             if isinstance(at, ServiceSwitch) and stage in at.services and len(at.services) > 1:
                 return at.name_of(stage)
         return ""
+
+
+def _is_model(stage: FrameProcessor) -> bool:
+    return isinstance(stage.active if isinstance(stage, ServiceSwitch) else stage, LLMService)
 
 
 def _with_inner(stages: Iterable[FrameProcessor]) -> list[FrameProcessor]:

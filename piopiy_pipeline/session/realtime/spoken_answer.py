@@ -83,8 +83,10 @@ class SpokenAnswer:
         self._number = 0
         self._speaks = False  # audio of this answer has come
         self._spoken_s = 0.0
-        self.too_long: Callable[[float], bool] = lambda _: False
-        """Takes how many seconds of this answer have come, and returns whether they are too many."""
+        self.too_long: Callable[[float, int | None], bool] = lambda seconds, mark: False
+        """Takes how many seconds of this answer have come, and the number of its mark if the model was told to say it.
+        Returns whether they are too many.
+        """
         self.spoke = False
         """Whether the last answer that is over had audio, and was not cut off."""
         self._sentence: AggregatedTextFrame | None = None
@@ -113,6 +115,10 @@ class SpokenAnswer:
         """Have the model's answers keep these bounds."""
         self.too_long = partial(streams.spoke, self._service)
         streams.cancel = self._give_up
+
+    @property
+    def _is_too_long(self) -> bool:
+        return self.too_long(self._spoken_s, None if self.mark is None else self.mark.number)
 
     async def _give_up(self, _service: object) -> None:
         """Have the provider give up an answer that has become too long. What came of it before is heard."""
@@ -265,7 +271,7 @@ class SpokenAnswer:
         name, part = self._provider.item() or (f"answer-{self._number}", 0)
         seconds = len(frame.audio) / 2 / frame.num_channels / frame.sample_rate
         self._spoken_s += seconds
-        if self.too_long(self._spoken_s):
+        if self._is_too_long:
             return
         if name not in self.items:
             self.items[name] = part
@@ -293,7 +299,7 @@ class SpokenAnswer:
             await self._say(sentence)
 
     async def _more_text(self, text: str) -> None:
-        if self._drops or self.too_long(self._spoken_s) or not self._is_known:
+        if self._drops or self._is_too_long or not self._is_known:
             return
         await self._begin_sentence()
         assert self._sentence is not None
