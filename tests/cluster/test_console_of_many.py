@@ -19,6 +19,7 @@ from tests.support.browser import chromium, find_chromium, open_page
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, caller
 from tests.support.gateway_process import API_KEY, api, at_port, free_port, gateway_process
 from tests.support.nats_server import nats_server, needs_nats
+from tests.support.programs import Program
 
 pytestmark = [needs_nats, pytest.mark.realtime, pytest.mark.chaos]
 
@@ -30,7 +31,7 @@ LATENCIES = (0.62, 0.71, 0.78, 0.84, 0.95, 1.3, 2.2)
 class House:
     """Three gateways with an agent at each."""
 
-    processes: list[asyncio.subprocess.Process]
+    processes: list[Program]
     ports: list[int]
     agents: list[ScriptedAgent]
 

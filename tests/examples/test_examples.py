@@ -9,8 +9,6 @@ import asyncio
 import importlib.util
 import json
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +27,7 @@ from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.testing import Caller, Habits, SimulatedCall, simulate
 from tests.support.calls import AUDIO, CallLog, eventually
+from tests.support.programs import Program
 from tests.support.scripted_bot import words_of
 from tests.support.virtual import texts
 
@@ -52,31 +51,25 @@ async def running(example: str, folder: Path) -> AsyncIterator[tuple[Target, lis
             "AGENT_ID": example,
             "AGENT_TOKEN": "token",
             "PIOPIY_URL": gateway.url,
-            "PYTHONUNBUFFERED": "1",
         }
-        bot = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(EXAMPLES / f"{example}.py"),
-            cwd=folder,
-            env={**os.environ, **own},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert bot.stdout is not None
+        path = str(EXAMPLES / f"{example}.py")
+        bot = await Program.start(path, environment={**os.environ, **own}, folder=folder)
+        assert bot.stderr is not None
         printed: list[str] = []
 
         async def read(stream: asyncio.StreamReader) -> None:
             while line := await stream.readline():
                 printed.append(line.decode().rstrip())
 
-        reading = asyncio.create_task(read(bot.stdout))
+        reading = asyncio.gather(read(bot.stdout), read(bot.stderr))
         try:
-            await gateway.wait_for_agent(example, 30)
+            await gateway.wait_for_agent(example, 60)
             yield Target(gateway.url, example, KEY), printed
         finally:
-            bot.send_signal(signal.SIGTERM)
+            bot.terminate()
             await asyncio.wait_for(bot.wait(), 20)
             await reading
+            await bot.close()
 
 
 async def call(target: Target, *wavs: str, rate: int = 16000, say: tuple[str, ...] = ()) -> CallLog:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from tests.support.calls import AGENT_ID, KEY, SETTINGS, TOKEN, House, eventually
+from tests.support.programs import Program
 
 __all__ = ["AgentProcess", "Apart", "apart", "logged", "longest_hole_s"]
 
@@ -35,7 +36,7 @@ START_S = 60.0
 class AgentProcess:
     """A Python program that is an agent. By default it has the bots of `tests.support.bots`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Program) -> None:
         self.process = process
         self.printed: list[dict[str, Any]] = []
         """The JSON that it printed."""
@@ -67,14 +68,9 @@ class AgentProcess:
             "PYTHONUNBUFFERED": "1",
             **(environment or {}),
         }
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, env=variables, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe
-        )
-        return cls(process)
+        return cls(await Program.start(*arguments, environment=variables))
 
     async def _read_stdout(self) -> None:
-        assert self.process.stdout is not None
         async for line in self.process.stdout:
             with contextlib.suppress(json.JSONDecodeError):
                 self.printed.append(json.loads(line))
@@ -86,10 +82,8 @@ class AgentProcess:
 
     async def census(self) -> dict[str, Any]:
         """Return what the process holds now: calls, tasks, threads, fds, vad_streams."""
-        assert self.process.stdin is not None
         before = len(self._censuses())
-        self.process.stdin.write(b"census\n")
-        await self.process.stdin.drain()
+        self.process.say("census")
         await eventually(lambda: len(self._censuses()) > before, 10)
         return self._censuses()[-1]
 
@@ -107,15 +101,10 @@ class AgentProcess:
 
     async def close(self) -> None:
         """Make sure that the process has ended."""
-        if self.process.returncode is None:
-            self.process.kill()
+        self.process.kill()
         await self.process.wait()
         await asyncio.wait(self._readers, timeout=5)
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        # asyncio's transport lets go of the pipes in its own time; a test's warnings are errors.
-        transport: asyncio.SubprocessTransport = self.process._transport  # type: ignore[attr-defined]
-        transport.close()
+        await self.process.close()
 
 
 class Apart(House):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import httpx
 
 from piopiy_pipeline.gateway import Gateway
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, CALLER_KEY, bearer
+from tests.support.programs import Program
 
 __all__ = ["API_KEY", "api", "at_port", "free_port", "gateway_process"]
 
@@ -37,12 +37,16 @@ def at_port(port: int) -> Gateway:
 def api(port: int) -> httpx.AsyncClient:
     """An operator's client."""
     return httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", headers=bearer(API_KEY), trust_env=False, timeout=20
+        base_url=f"http://127.0.0.1:{port}",
+        headers=bearer(API_KEY),
+        trust_env=False,
+        verify=False,
+        timeout=20,
     )
 
 
 @asynccontextmanager
-async def gateway_process(folder: Path, port: int, **more: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+async def gateway_process(folder: Path, port: int, **more: Any) -> AsyncIterator[Program]:
     """A real gateway whose records are open; it is killed at the end, if it was not before.
 
     Args:
@@ -66,12 +70,9 @@ async def gateway_process(folder: Path, port: int, **more: Any) -> AsyncIterator
         f"PIOPIY_GATEWAY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in settings.items()
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "piopiy_pipeline.cli", "gateway"),
-        env={**os.environ, **env},
-        stdout=asyncio.subprocess.PIPE,
+    process = await Program.start(
+        *("-m", "piopiy_pipeline.cli", "gateway"), environment={**os.environ, **env}, stderr=False
     )
-    assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
             while not (line := await process.stdout.readline()).startswith(b"console"):
@@ -81,6 +82,4 @@ async def gateway_process(folder: Path, port: int, **more: Any) -> AsyncIterator
                     continue  # it has waited for the database before it said so
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+        await process.close()

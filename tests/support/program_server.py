@@ -1,0 +1,207 @@
+"""The process of which `tests.support.programs` has its programs: it has loaded what they need, and forks each of them.
+
+It has no event loop, so whatever is forked from it is whole. It ends when its socket is closed, and kills what is left
+of its programs then. Where forks are not to be trusted (elsewhere than on Linux) it starts each program as usual.
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LENGTH_BYTES", "Order"]
+
+LENGTH_BYTES = 4
+LOADED = (
+    "piopiy_pipeline.agent",
+    "piopiy_pipeline.cli",
+    "piopiy_pipeline.gateway.server",
+    "piopiy_pipeline.session",
+    "piopiy_pipeline.testing",
+    "piopiy_pipeline.voice_agent",
+    "tests.support.services",
+)
+"""What agents and gateways import before they do anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A program that is wanted: what follows ``python`` on its command line, its environment, and its folder."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+
+
+class ProgramServer:
+    """Takes orders with four descriptors each: stdin, stdout, stderr, and the socket on which its end is told."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
+        self._running: dict[int, socket.socket] = {}
+        self._woken, self._waker = os.pipe()
+
+    def serve(self) -> Order | None:
+        """Serve until the socket is closed, and return None; or return, in a process that was forked, what it is."""
+        for end in (self._woken, self._waker):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        while True:
+            ends: list[Any] = [self._orders, self._woken]
+            ready, _, _ = select.select(ends, [], [])
+            if self._woken in ready:
+                with suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+                self._bury()
+            if self._orders in ready:
+                taken = self._take()
+                if taken is None:
+                    break
+                if (order := self._start(*taken)) is not None:
+                    return order
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)  # not waited for yet: the id is nobody else's
+        return None
+
+    def _take(self) -> tuple[Order, list[int]] | None:
+        begun, ancillary, _, _ = self._orders.recvmsg(
+            LENGTH_BYTES, socket.CMSG_SPACE(4 * array.array("i").itemsize)
+        )
+        if len(begun) < LENGTH_BYTES:
+            return None
+        descriptors = array.array("i")
+        for _, _, data in ancillary:
+            descriptors.frombytes(data)
+        left = int.from_bytes(begun, "big")
+        text = b""
+        while left > len(text):
+            more = self._orders.recv(left - len(text))
+            if not more:
+                return None
+            text += more
+        return Order(**json.loads(text)), list(descriptors)
+
+    def _start(self, order: Order, descriptors: list[int]) -> Order | None:
+        *streams, told = descriptors
+        if sys.platform == "linux":
+            pid = os.fork()
+            if pid == 0:
+                self._become(order, streams, told)
+                return order
+        else:
+            command = [sys.executable, *order.arguments]
+            standard = dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
+            started: Any = subprocess.Popen(command, env=order.environment, cwd=order.folder, **standard)
+            started.returncode = 0  # it is waited for below
+            pid = started.pid
+        for fd in streams:
+            os.close(fd)
+        self._running[pid] = socket.socket(fileno=told)
+        self._tell(self._running[pid], pid)
+        return None
+
+    def _become(self, order: Order, streams: list[int], told: int) -> None:
+        """Be what an interpreter with these arguments would be."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._orders.close()
+        for one in self._running.values():
+            one.close()
+        for number, fd in enumerate(streams):
+            os.dup2(fd, number)
+        for fd in (*streams, told, self._woken, self._waker):
+            os.close(fd)
+        os.environ.clear()
+        os.environ.update(order.environment)
+        os.chdir(order.folder)
+        random.seed()
+        np.random.seed()
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # as with PYTHONUNBUFFERED
+
+    def _bury(self) -> None:
+        """Tell of programs that have ended."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if (told := self._running.pop(pid, None)) is not None:
+                    self._tell(told, os.waitstatus_to_exitcode(status))
+                    told.close()
+
+    @staticmethod
+    def _tell(to: socket.socket, number: int) -> None:
+        with suppress(OSError):  # nobody waits for it any more
+            to.sendall(number.to_bytes(LENGTH_BYTES, "big", signed=True))
+
+
+def _run(order: Order) -> None:
+    """Run a program in this process, to which the interpreter belongs from now on."""
+    match order.arguments:
+        case ["-m", module, *rest]:
+            sys.argv = [module, *rest]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case ["-c", code, *rest]:
+            sys.argv = ["-c", *rest]
+            main: Any = sys.modules["__main__"].__dict__
+            names = {"__name__": "__main__", "__builtins__": main["__builtins__"]}
+            exec(compile(code, "<string>", "exec"), names)
+        case [script, *rest]:
+            paths = order.environment.get("PYTHONPATH", "").split(os.pathsep)
+            sys.path[:1] = [str(Path(script).resolve().parent), *filter(None, paths)]
+            sys.argv = [script, *rest]
+            runpy.run_path(script, run_name="__main__")
+
+
+class _Exit:
+    """Ends this process after all that Python does at its end, and before the destructors of C++ libraries: they join
+    threads of their own, which were not forked with it, and abort.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        atexit.register(self._leave)  # first, so it is called last
+
+    def note(self, error: BaseException) -> None:
+        """Note with which error the program ends."""
+        code = error.code if isinstance(error, SystemExit) else 1
+        self.status = code if isinstance(code, int) else int(code is not None)
+
+    def _leave(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(self.status)
+
+
+if __name__ == "__main__":
+    _exit = _Exit()
+    for _name in LOADED:
+        importlib.import_module(_name)
+    gc.collect()
+    gc.freeze()
+    if (_order := ProgramServer(socket.socket(fileno=int(sys.argv[1]))).serve()) is not None:
+        try:
+            _run(_order)
+        except BaseException as _error:
+            _exit.note(_error)
+            raise

@@ -1,0 +1,149 @@
+"""Python programs as processes of their own that are there at once.
+
+Tests start up to seven agents and gateways, and each would import pipecat anew: more than a second of a core. So each
+process of pytest has a server, `tests.support.program_server`, which has imported it, and forks what is wanted. What it
+forks has its own process id, environment and streams, and can be killed or stopped like any other. Tests of how a
+program starts (its command line, what it imports) start it with `subprocess`.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from tests.support.program_server import LENGTH_BYTES, Order
+
+__all__ = ["Program"]
+
+ROOT = Path(__file__).parent.parent.parent
+_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+
+
+class Program:
+    """A process that was started by `start`. It is used as those of `asyncio` are."""
+
+    pid: int
+    returncode: int | None = None
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader | None = None
+
+    def __init__(self, told: socket.socket) -> None:
+        self._told = told
+        self._stdin = -1
+        self._pipes: list[asyncio.BaseTransport] = []
+        self._ends: asyncio.Task[int]
+
+    @classmethod
+    async def start(
+        cls, *arguments: str, environment: Mapping[str, str], folder: Path = ROOT, stderr: bool = True
+    ) -> Self:
+        """Start ``python arguments``.
+
+        Args:
+            arguments: ``-m`` and a module, ``-c`` and code, or the path of a script; then its own.
+            environment: All of its environment.
+            folder: Its working folder.
+            stderr: Whether its stderr is read here; it is that of this process otherwise.
+        """
+        ours, theirs = socket.socketpair()
+        self = cls(ours)
+        stdin, self._stdin = os.pipe()
+        read_stdout, stdout = os.pipe()
+        read_stderr, errors = os.pipe() if stderr else (-1, os.dup(2))
+        descriptors = [stdin, stdout, errors, theirs.detach()]
+        _send(Order([*arguments], {**environment}, str(folder)), descriptors)
+        for fd in descriptors:
+            os.close(fd)
+        ours.setblocking(False)
+        os.set_blocking(self._stdin, False)
+        self.stdout = await self._reader(read_stdout)
+        self.stderr = await self._reader(read_stderr) if stderr else None
+        self.pid = await self._hear()
+        self._ends = asyncio.ensure_future(self._end())
+        return self
+
+    async def _reader(self, fd: int) -> asyncio.StreamReader:
+        reader = asyncio.StreamReader()
+        made = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0)
+        )
+        self._pipes.append(made[0])
+        return reader
+
+    async def _hear(self) -> int:
+        said = await asyncio.get_running_loop().sock_recv(self._told, LENGTH_BYTES)
+        assert len(said) == LENGTH_BYTES, "the server of programs has ended"
+        return int.from_bytes(said, "big", signed=True)
+
+    async def _end(self) -> int:
+        self.returncode = await self._hear()
+        return self.returncode
+
+    def say(self, line: str) -> None:
+        """Write a line to its stdin."""
+        os.write(self._stdin, f"{line}\n".encode())
+
+    async def wait(self) -> int:
+        """Wait for its end, and return its exit status."""
+        return await asyncio.shield(self._ends)
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    async def close(self) -> None:
+        """Make sure that it has ended, and close what connects it to this process."""
+        self.kill()
+        await self.wait()
+        for pipe in self._pipes:
+            pipe.close()
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
+        self._told.close()
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
+
+
+def _send(order: Order, descriptors: Sequence[int]) -> None:
+    _, orders = _server_of_this_process()
+    text = json.dumps(asdict(order)).encode()
+    passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+    orders.sendmsg([len(text).to_bytes(LENGTH_BYTES, "big")], [passed])
+    orders.sendall(text)
+
+
+def _server_of_this_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    global _server
+    if _server is None or _server[0].poll() is not None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "tests.support.program_server", str(theirs.fileno())]
+        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        theirs.close()
+        _server = process, ours
+        atexit.register(_stop, process, ours)
+    return _server
+
+
+def _stop(process: subprocess.Popen[bytes], orders: socket.socket) -> None:
+    orders.close()
+    process.wait(20)
