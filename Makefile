@@ -1,8 +1,8 @@
 # Each of these does all its own set-up. The first time takes a minute or two, after that it is instant.
 
 PORT ?= 7860
-# The tests wait more than they compute: more at once than there are cores.
-JOBS ?= 4
+# Most of the tests at once wait (tests/support/handout.py): many more than there are cores.
+JOBS ?= 8
 # Containers like to set it: then each of a bot's processes compiles pipecat anew, at every start.
 export PYTHONDONTWRITEBYTECODE =
 BIN := .venv/bin

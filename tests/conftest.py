@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.bot_kinds import either_bot, pytest_generate_tests  # noqa: F401  a fixture and a hook of pytest
 from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
@@ -25,6 +24,7 @@ from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
     pytest_runtest_logreport,
     pytest_sessionfinish,
 )
+from tests.support.handout import Handout, is_together, step_back
 
 # Many tests start processes, and each would compile pipecat again: two seconds of a core, and as much for
 # every worker's own tests. Containers like to have it so.
@@ -33,35 +33,6 @@ sys.dont_write_bytecode = False
 # On a machine that many tests share, an agent of theirs may be busy for most of the time that is left to it, and would
 # refuse the calls that they are about. Tests of admission say their own threshold.
 os.environ.setdefault("PIOPIY_LOAD_THRESHOLD", "1")
-
-TOGETHER = {
-    "tests/browser/test_barge_in.py": "browser",
-    "tests/browser/test_console.py": "browser",
-    "tests/browser/test_endings.py": "browser",
-    "tests/browser/test_own_words.py": "browser",
-    "tests/browser/test_refusals.py": "browser",
-    "tests/call/test_ears.py": "ears",
-    "tests/call/test_turn_ends.py": "turn ends",
-    "tests/chaos/test_call_faults.py": "call faults",
-    "tests/chaos/test_isolated_calls.py": "isolated calls",
-    "tests/chaos/test_killed_tools.py": "killed tools",
-    "tests/cli/test_replay.py": "replay",
-    "tests/services/stt/test_moonshine.py": "moonshine",
-    "tests/services/tts/test_local_tts.py": "local voices",
-    "tests/services/tts/test_piper.py": "piper",
-    "tests/services/tts/test_piper_voice.py": "piper voice",
-}
-"""Files whose tests share what takes seconds to make: a group runs on one worker, which makes it once."""
-
-
-class Handout(LoadScopeScheduling):
-    """Hands tests out one at a time, but for groups, which begin first.
-
-    By the names of files, because the groups of xdist 3.8 (``--dist=loadgroup``) are none with pytest 9.2.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Handout:
@@ -74,6 +45,7 @@ def pytest_collection_finish() -> None:
     (simulate.__kwdefaults__ or {})["wall_limit_s"] = (
         300  # a suite shares its machine: 60 s are for a call alone
     )
+    step_back(os.environ.get("PYTEST_XDIST_WORKER", ""))
     gc.collect()
     gc.freeze()  # what was imported stays, and is not looked through after every test
 
@@ -101,8 +73,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _waits(item):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    # Those that wait begin, while there is other work for the processor: at the end all workers have some.
-    items.sort(key=_waits, reverse=True)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Those that wait come first, and the others are taken from the end: groups, which take longest, begin."""
+    if _waits(item):
+        return 0 if is_together(item.nodeid) else 1
+    return 3 if is_together(item.nodeid) else 2
 
 
 def _waits(item: pytest.Item) -> bool:
