@@ -61,17 +61,18 @@ def contracts() -> list[dict[str, object]]:
     return list(tools["importlinter"]["contracts"])
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A copy of the sources and of the contracts."""
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources and of the contracts, which tests leave as it was."""
+    tree = tmp_path_factory.mktemp("tree")
     for package in ("piopiy", "piopiy_pipeline"):
         shutil.copytree(
             ROOT / package,
-            tmp_path / package,
+            tree / package,
             ignore=shutil.ignore_patterns("__pycache__", "web", "examples"),
         )
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    return tree
 
 
 def _lint(tree: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
@@ -94,9 +95,12 @@ def test_every_contract_has_a_wrong_import_here(contracts: list[dict[str, object
     [(contract, *wrong) for contract, wrong in WRONG_IMPORTS.items()] + MORE_WRONG_IMPORTS,
 )
 def test_a_wrong_import_turns_its_contract_red(tree: Path, contract: str, file: str, wrong: str) -> None:
-    with (tree / file).open("a") as source:
-        source.write(f"\n{wrong}\n")
-    result = _lint(tree, contract)
+    source = (tree / file).read_text()
+    (tree / file).write_text(f"{source}\n{wrong}\n")
+    try:
+        result = _lint(tree, contract)
+    finally:
+        (tree / file).write_text(source)
     assert result.returncode == 1, result.stdout
     assert "Contracts: 0 kept, 1 broken." in result.stdout
 

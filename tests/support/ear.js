@@ -20,11 +20,19 @@
     const tap = context.createScriptProcessor(BLOCK, 2, 1);
     tap.onaudioprocess = ({ inputBuffer, playbackTime }) => {
       const sides = [0, 1].map((side) => Int16Array.from(inputBuffer.getChannelData(side), (x) => 32767 * x));
-      ear.blocks.push({ at: Math.round(playbackTime * RATE), sides });
+      ear.blocks.push({ at: place(Math.round(playbackTime * RATE)), sides });
     };
     into.connect(tap);
     tap.connect(context.destination);
     return into;
+  }
+
+  // Where a block begins. `playbackTime` is the time at which the page comes to the block, not that of its sound: a busy
+  // page is late with some of them. Blocks follow each other, unless the page was later than a whole one: those are lost.
+  function place(at) {
+    if (!ear.blocks.length) return at;
+    const next = ear.blocks[ear.blocks.length - 1].at + BLOCK;
+    return next + Math.max(0, Math.round((at - next) / BLOCK)) * BLOCK;
   }
 
   // Microphone and bot so far: 16-bit PCM at `rate`, each in base64, beginning at the same sample.

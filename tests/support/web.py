@@ -22,9 +22,9 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Yield an HTTP client at the gateway's address; with `key`, an operator's."""
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
-    async with httpx.AsyncClient(
-        base_url=gateway.console_url, headers=headers, timeout=30, trust_env=False, **settings
-    ) as one:
+    # To read the certificates of the world's authorities, which are not needed here, takes 20 ms of a processor.
+    settings = {"verify": False, "timeout": 30, "trust_env": False, **settings}
+    async with httpx.AsyncClient(base_url=gateway.console_url, headers=headers, **settings) as one:
         yield one
 
 
