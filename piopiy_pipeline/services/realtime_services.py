@@ -15,6 +15,7 @@ __all__ = [
     "has_known_protocol",
     "is_gemini_live",
     "is_realtime",
+    "is_ultravox",
     "leave_turns_to_us",
     "may_leave_answers",
 ]
@@ -26,9 +27,9 @@ def is_realtime(stage: object) -> bool:
 
 
 def detects_turns(service: FrameProcessor) -> bool:
-    """Return whether the provider tells when the caller begins and stops."""
+    """Return whether the provider decides when the caller's turn is over."""
     assert isinstance(service, LLMService)
-    return service.service_metadata_frame().user_turn_strategies is not None
+    return is_ultravox(service) or service.service_metadata_frame().user_turn_strategies is not None
 
 
 def may_leave_answers(service: FrameProcessor) -> bool:
@@ -46,6 +47,11 @@ def is_gemini_live(service: FrameProcessor) -> bool:
     return _is_a(service, "GeminiLiveLLMService")
 
 
+def is_ultravox(service: FrameProcessor) -> bool:
+    """Return whether this is pipecat's service for Ultravox."""
+    return _is_a(service, "UltravoxRealtimeLLMService")
+
+
 def _is_a(service: FrameProcessor, name: str) -> bool:
     """Return whether a service is of a class, which is not imported for it: that takes a provider's package."""
     return any(kind.__name__ == name for kind in type(service).__mro__)
@@ -53,7 +59,7 @@ def _is_a(service: FrameProcessor, name: str) -> bool:
 
 def has_known_protocol(service: FrameProcessor) -> bool:
     """Return whether it is known how to tell the service's provider what to say, and what was heard."""
-    return dialect_of(service) is not None or is_gemini_live(service)
+    return dialect_of(service) is not None or is_gemini_live(service) or is_ultravox(service)
 
 
 def leave_turns_to_us(service: FrameProcessor) -> None:

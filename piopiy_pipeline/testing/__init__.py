@@ -54,6 +54,7 @@ _HOMES = {
     "Tool": "scripted.reply_script",
     "Transcripts": "scripted.scripted_stt",
     "TurnResult": "report.call_events",
+    "UltravoxServer": "realtime.ultravox",
     "Upstream": "stage.run_stage",
     "Voice": "scripted.scripted_tts",
     "VoiceLiveServer": "realtime.dialect_servers",
@@ -114,6 +115,7 @@ __all__ = [
     "Tool",
     "Transcripts",
     "TurnResult",
+    "UltravoxServer",
     "Upstream",
     "Voice",
     "VoiceLiveServer",
@@ -143,6 +145,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveServer
     from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
     from piopiy_pipeline.testing.realtime.scripted_model import Endless
+    from piopiy_pipeline.testing.realtime.ultravox import UltravoxServer
     from piopiy_pipeline.testing.replaying.replay import Replay, replay
     from piopiy_pipeline.testing.report.html_report import write_report
     from piopiy_pipeline.testing.report.simulated_call import (

@@ -13,7 +13,7 @@ from pipecat.services.llm_service import LLMService
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_dialects import dialect_of
-from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
+from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime, is_ultravox
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -73,6 +73,10 @@ def _maker_for(service: LLMService[Any]) -> Callable[..., RealtimeProvider] | No
         from piopiy_pipeline.session.realtime.gemini_provider import GeminiProvider
 
         return partial(GeminiProvider, service)
+    if is_ultravox(service):
+        from piopiy_pipeline.session.realtime.ultravox_provider import UltravoxProvider
+
+        return partial(UltravoxProvider, service)
     if dialect_of(service) is None:
         return None
     from piopiy_pipeline.compat.realtime import takes_client_events

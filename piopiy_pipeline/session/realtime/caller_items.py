@@ -48,7 +48,7 @@ class CallerItems:
         self._interim = ("", "")  # the words so far of the latest item
         if turns is not None:
             turns.is_old = self.is_old
-            if turns.provider_end is not None:
+            if turns.provider_end is not None and hasattr(service, "send_client_event"):
                 service.add_event_handler("on_conversation_item_created", self._item_created)
         watch_pushes(service, self._written_down, TranscriptionFrame, InterimTranscriptionFrame)
         if ears:  # not every provider leaves it when it is told to

@@ -95,9 +95,11 @@ class RealtimeSession:
         """Serve the client until its connection is closed."""
         try:
             await self.begin()
-            async for text in self._connection:
-                body = json.loads(text)
-                await self.receive(body)
+            async for message in self._connection:
+                if isinstance(message, bytes):
+                    await self.hear(message)
+                else:
+                    await self.receive(json.loads(message))
         except ConnectionClosed:
             pass
         finally:
@@ -111,6 +113,10 @@ class RealtimeSession:
 
     async def receive(self, message: dict[str, Any]) -> None:
         """Take a message of the client's."""
+        raise NotImplementedError
+
+    async def hear(self, pcm: bytes) -> None:
+        """Take audio that is no message."""
         raise NotImplementedError
 
     def drop(self) -> None:

@@ -1,0 +1,275 @@
+"""What this project uses of pipecat's service for Ultravox beyond its public interface.
+
+The service creates its call when the pipeline starts, with a prompt and tools that stand in its parameters, and can
+neither be told a conversation nor be connected again. So the call is created and joined here, by the published API:
+``POST /api/calls`` (or ``/api/agents/{id}/calls``), then the WebSocket of its ``joinUrl``.
+
+Only the agent's side may import this module: the gateway does without pipecat.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from pipecat.frames.frames import FunctionCallFromLLM
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
+from pipecat.services.llm_service import LLMService
+from pipecat.services.ultravox.llm import (
+    _ASYNC_TOOL_STARTED_RESULT,
+    AgentInputParams,
+    JoinUrlInputParams,
+    OneShotInputParams,
+    UltravoxRealtimeLLMService,
+)
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.pipecat import PIPECAT
+
+__all__ = [
+    "check",
+    "create_call",
+    "instruct",
+    "is_connected",
+    "join",
+    "leave",
+    "prepare",
+    "responds",
+    "unfreeze",
+]
+
+API = "https://api.ultravox.ai"
+RATE = 48_000
+"""The sample rate in Hz of pipecat's service, of what is heard and of what is said."""
+CLIENT_BUFFER_MS = 30_000
+"""Ultravox recommends it for clients that drop what was not played when they are told (``playback_clear_buffer``)."""
+REQUEST_S = 5.0
+"""So long a call may take to be created, in seconds."""
+_USED = (
+    "_completed_tool_calls", "_disconnect", "_disconnecting", "_bot_responding", "_handle_context", "_params",
+    "_handle_tool_invocation", "_receive_messages", "_receive_task", "_selected_tools", "_send", "_send_tool_result",
+    "_socket", "_started_placeholder_sent", "_to_selected_tools",
+)  # fmt: skip
+
+Read = Callable[[str], Awaitable[str | None]]
+"""Takes a message of the server's, and returns it as pipecat's service is to have it, or None."""
+
+
+def prepare(service: Any, send: Callable[[bytes | dict[str, Any]], Any]) -> None:
+    """Have a service, before it runs, connect when it is told to, and send by a function of the call's."""
+
+    async def start(frame: Any) -> None:
+        await LLMService.start(service, frame)
+
+    async def use(name: str, invocation: str, parameters: dict[str, Any]) -> None:
+        call = FunctionCallFromLLM(
+            context=service.piopiy_context,  # pipecat's leaves it out
+            tool_call_id=invocation,
+            function_name=name,
+            arguments=parameters,
+        )
+        await service.run_function_calls([call])
+
+    push_error = service.push_error
+
+    async def push(*args: Any, **options: Any) -> None:
+        options.pop("force_treat_as_permanent", None)  # the call is created again
+        await push_error(*args, **options)
+
+    service.start = start
+    service._send = send
+    service._handle_tool_invocation = use
+    service.push_error = push
+
+
+async def unfreeze(service: Any, invocation: str) -> None:
+    """Have the conversation go on while a tool runs. Its result is told in words when it comes."""
+    service._started_placeholder_sent.add(invocation)
+    await service._send_tool_result(invocation, _ASYNC_TOOL_STARTED_RESULT)
+
+
+def responds(service: Any) -> bool:
+    """Return whether an answer is coming."""
+    return bool(service._bot_responding)
+
+
+def is_connected(service: Any) -> bool:
+    """Return whether the connection stands, and what comes over it is read."""
+    socket, reader = service._socket, service._receive_task
+    return socket is not None and socket.state is State.OPEN and reader is not None and not reader.done()
+
+
+def instruct(text: str) -> str:
+    """Return a text in the form in which Ultravox's models take it for an instruction, and not for the caller's."""
+    return f"<instruction>{text}</instruction>"
+
+
+async def create_call(service: Any, context: LLMContext) -> str:
+    """Create a call with a conversation. Returns the address at which it is joined.
+
+    Raises:
+        OSError: The server cannot be reached, or the one call that the service is for was joined already.
+        RuntimeError: The server refuses.
+        TimeoutError: It takes longer than `REQUEST_S`.
+    """
+    params, service.piopiy_context = service._params, context
+    if isinstance(params, JoinUrlInputParams):
+        if getattr(service, "piopiy_joined", False):
+            raise OSError(
+                "the call of join_url was joined before, and only who has created it can create another"
+            )
+        service.piopiy_joined = True
+        return params.join_url
+    path, body = _request(service, context)
+    url = f"{getattr(service, 'api_url', API)}{path}"
+    timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+    async with (
+        aiohttp.ClientSession(connector=_LoopConnector(), timeout=timeout) as session,
+        session.post(url, headers={"X-Api-Key": params.api_key}, json=body) as response,
+    ):
+        if response.status != 201:
+            raise RuntimeError(f"Ultravox API error {response.status}: {(await response.text())[:500]}")
+        return str((await response.json())["joinUrl"])
+
+
+async def join(service: Any, url: str, read: Read, early: deque[str], late: set[str]) -> None:
+    """Join a call.
+
+    Args:
+        service: The service.
+        url: Where it is joined.
+        read: Sees the server's messages before pipecat's service does.
+        early: Messages that pipecat's service is to have behind the next audio.
+        late: Tools' uses of a former call, of which the results are told in words.
+    """
+    socket = await connect(url, max_size=None)
+    service._disconnecting = False
+    service._bot_responding = None
+    service._started_placeholder_sent |= late
+    service._completed_tool_calls |= {
+        str(message.get("tool_call_id"))
+        for message in service.piopiy_context.get_messages()
+        if isinstance(message, dict)
+        and message.get("role") == "tool"
+        and message.get("content") != "IN_PROGRESS"
+    }  # this call has them in words
+    service._socket = _ReadSocket(socket, read, early)
+    service._receive_task = service.create_task(service._receive_messages())
+
+
+async def leave(service: Any) -> None:
+    """Leave the call, if there is one."""
+    await service._disconnect()
+    service._disconnecting = False
+
+
+class _ReadSocket:
+    """A connection whose messages are seen first by a function. Everything else is the connection's own."""
+
+    def __init__(self, socket: Any, read: Read, early: deque[str]) -> None:
+        self._socket = socket
+        self._read = read
+        self._early = early
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        try:
+            async for message in self._socket:
+                if isinstance(message, bytes):
+                    yield message
+                    while self._early:
+                        yield self._early.popleft()
+                elif (read := await self._read(message)) is not None:
+                    yield read
+        except ConnectionClosed:
+            return  # the call is created again
+
+
+def _request(service: Any, context: LLMContext) -> tuple[str, dict[str, Any]]:
+    params = service._params
+    system, messages = _conversation(context)
+    body: dict[str, Any] = {
+        "metadata": params.metadata,
+        "medium": {"serverWebSocket": {"inputSampleRate": RATE, "clientBufferSizeMs": CLIENT_BUFFER_MS}},
+        "firstSpeakerSettings": {"user": {}},
+        "initialMessages": messages,
+    }
+    if params.max_duration:
+        body["maxDuration"] = f"{params.max_duration.total_seconds():3f}s"
+    if isinstance(params, AgentInputParams):
+        body["templateContext"] = params.template_context
+        path = f"/api/agents/{params.agent_id}/calls"
+    else:
+        assert isinstance(params, OneShotInputParams)
+        tools = context.tools or service._selected_tools
+        body |= {
+            "systemPrompt": system or params.system_prompt,
+            "temperature": params.temperature,
+            "model": params.model,
+            "voice": str(params.voice) if params.voice else None,
+            "selectedTools": service._to_selected_tools(tools) if tools else [],
+        }
+        path = "/api/calls"
+    return path, {name: value for name, value in body.items() if value is not None} | params.extra
+
+
+def _conversation(context: LLMContext) -> tuple[str, list[dict[str, str]]]:
+    """Return the instructions, and what was said so far in the form in which a call is created with it."""
+    system, found = "", []
+    for n, message in enumerate(context.get_messages()):
+        text = standard_message_text(message)
+        role = message.get("role") if isinstance(message, Mapping) else None
+        if not text or text == "IN_PROGRESS":
+            continue
+        if n == 0 and role == "system":
+            system = text
+        elif role == "tool":
+            found.append({"role": "MESSAGE_ROLE_USER", "text": instruct(f"A tool has returned: {text}")})
+        elif role in ("system", "developer"):
+            found.append({"role": "MESSAGE_ROLE_USER", "text": instruct(text)})
+        else:
+            found.append(
+                {"role": "MESSAGE_ROLE_AGENT" if role == "assistant" else "MESSAGE_ROLE_USER", "text": text}
+            )
+    return system, found
+
+
+class _LoopConnector(aiohttp.BaseConnector):
+    """Connects by the loop's own `create_connection`, which reaches servers of a virtual loop, too."""
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
+        parts = urlsplit(str(req.url))
+        secure = parts.scheme == "https"
+        _, protocol = await self._loop.create_connection(
+            self._factory,
+            str(parts.hostname),
+            parts.port or (443 if secure else 80),
+            ssl=ssl.create_default_context() if secure else None,
+        )
+        assert isinstance(protocol, ResponseHandler)
+        return protocol
+
+
+def check() -> None:
+    """Check that everything this module uses is there.
+
+    Raises:
+        CompatError: Something is missing.
+    """
+    needed = [(UltravoxRealtimeLLMService, name) for name in _USED]
+    check_attributes("pipecat-ai", needed, written_for=PIPECAT, used_in=__name__)
+    connector = [(aiohttp.BaseConnector, name) for name in ("_create_connection", "_factory", "_loop")]
+    check_attributes("aiohttp", connector, written_for=">=3.14,<4", used_in=__name__)
+
+
+check()

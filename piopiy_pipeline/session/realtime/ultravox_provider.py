@@ -1,0 +1,271 @@
+"""`UltravoxProvider`: Ultravox.
+
+Its server hears when the caller's turn ends, begins answers by itself and cuts them off; it tells its state (listening,
+thinking, speaking), and when what was not played is to be dropped. It has no items and no truncation: what was heard
+of an answer it is told in words, as an instruction that asks for nothing. What the bot is told to say, it says word for
+word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipecat.frames.frames import (
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMMessagesAppendFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
+from websockets.exceptions import ConnectionClosed
+
+from piopiy_pipeline.compat import ultravox_call
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+
+__all__ = ["UltravoxProvider"]
+
+KEPT = 500
+"""So many pieces of the caller's audio are kept while there is no call: 16 s of 32 ms."""
+CLOSE_S = 0.5
+AWAITED_S = 8.0
+"""An answer that was asked for and of which nothing comes is not waited for any longer, in seconds."""
+FROZEN_S = 2.0
+"""So long the conversation stands still for a tool, in seconds: Ultravox gives it up after 2.5."""
+BEHIND_CUT_S = 0.05
+"""What was heard is in the conversation so long behind the position that was heard, in seconds."""
+
+
+class UltravoxProvider:
+    """A `RealtimeProvider`.
+
+    Args:
+        service: The service, before it runs.
+        asked: Called when the provider is asked for an answer.
+        lost: Called when something cannot be sent because the connection is gone.
+    """
+
+    def __init__(self, service: Any, *, asked: Callable[[], None], lost: Callable[[], None]) -> None:
+        self._service = service
+        self._asked = asked
+        self._lost = lost
+        self._begun = False
+        self._state = "listening"
+        self._awaited_until = float("-inf")
+        self._speaks_since_proposed = False  # the caller's turn was proposed to begin
+        self._kept: deque[bytes] = deque(maxlen=KEPT)
+        self._typed: list[str] = []
+        self._words_said = ""  # of the answer that is being said
+        self._early: deque[str] = deque(
+            maxlen=KEPT
+        )  # words that have come before the first audio of their answer
+        self._calls: dict[str, asyncio.TimerHandle] = {}  # tools' uses whose results are to come
+        self.opens_only = False
+        self.spares = False
+        self.stale_s = float("inf")  # each answer's end is told
+        self.words_wait_s = 0.0
+        self.session: Callable[[dict[str, Any]], None] | None = None
+        self.change: Callable[[dict[str, Any]], None] | None = None
+        self.takes_changes = self.writes_aside = False
+        ultravox_call.prepare(service, self._send)
+        watch_taken(service, self._vad_started, VADUserStartedSpeakingFrame)
+        watch_taken(service, self._interrupted, InterruptionFrame)
+        watch_processed(service, self._append, LLMMessagesAppendFrame)
+
+    @property
+    def answers(self) -> bool:
+        return self._state != "listening" or ultravox_call.responds(self._service) or self._awaits
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands, or was not asked for yet."""
+        return not self._begun or ultravox_call.is_connected(self._service)
+
+    @property
+    def session_key(self) -> object:
+        return None  # pipecat's service opens none by itself
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def item(self) -> tuple[str, int] | None:
+        return None
+
+    async def begin(self, context: LLMContext) -> None:
+        if not self._begun:
+            await self.reopen(context)
+
+    async def reopen(self, context: LLMContext) -> None:
+        self._begun = True
+        async with asyncio.timeout(CLOSE_S):
+            await ultravox_call.leave(self._service)
+        url = await ultravox_call.create_call(self._service, context)
+        self._state, self._words_said = "listening", ""
+        self._early.clear()
+        self._awaited_until = float("-inf")
+        await ultravox_call.join(self._service, url, self._read, self._early, set(self._calls))
+        while self._kept:
+            await self._send(self._kept.popleft())
+
+    async def ask(self, context: LLMContext, text: str | None = None) -> None:
+        if text is not None:
+            self._await()
+            said = {"content": text, "uninterruptible": self.spares, "urgency": "immediate"}
+            await self._send({"type": "forced_agent_message", **said})
+            return
+        typed, self._typed = " ".join(self._typed), []
+        await self._tell(typed or ultravox_call.instruct("Answer the caller now."), "immediate")
+
+    async def write(self, text: str) -> None:
+        self._typed.append(text)  # it is said with the question for an answer, which always follows
+
+    async def tell(self, messages: Sequence[Any]) -> None:
+        """Do nothing: it takes no changes."""
+
+    async def write_aside(self, text: str) -> None:
+        """Do nothing: it has no answers beside the conversation."""
+
+    async def update(self) -> None:
+        """Do nothing: it takes no changes."""
+
+    async def cancel(self) -> None:
+        self._awaited_until = float("-inf")
+
+    async def truncate(self, item: str, part: int, heard_ms: int) -> None:
+        """Do nothing: there are no items."""
+
+    async def heard_no_more(self, heard: Callable[[], str]) -> None:
+        await asyncio.sleep(BEHIND_CUT_S)
+        text = (
+            f"The caller has interrupted you and has heard of your last answer no more than this: {heard()}"
+        )
+        await self._tell(ultravox_call.instruct(text), "later")
+
+    async def rewrite(self, items: list[str], heard: str) -> None:
+        """Do nothing: there are no items, and it is told what was heard."""
+
+    def answer_lost(self) -> None:
+        self._awaited_until = float("-inf")
+
+    # ------------------------------------------------------------------ what it is told
+
+    async def _tell(self, text: str, urgency: str) -> None:
+        await self._send({"type": "user_text_message", "text": text, "urgency": urgency})
+
+    async def _send(self, content: bytes | dict[str, Any]) -> None:
+        """Send audio or a message. Audio is kept while there is no call."""
+        if isinstance(content, dict) and content.get("urgency") != "later" and "text" in content:
+            self._await()  # it is answered
+        if ultravox_call.is_connected(self._service):
+            try:
+                await self._service._socket.send(
+                    content if isinstance(content, bytes) else json.dumps(content)
+                )
+            except ConnectionClosed:
+                pass
+            else:
+                if isinstance(content, dict) and content["type"] == "client_tool_result":
+                    self._returned(content["invocationId"])
+                return
+        if isinstance(content, bytes):
+            self._kept.append(content)
+        if self._begun:
+            self._lost()
+
+    async def _append(self, _service: Any, frame: LLMMessagesAppendFrame) -> None:
+        """Tell what code has put into the conversation."""
+        texts = [text for message in frame.messages if (text := standard_message_text(message))]
+        if texts:
+            await self._tell(
+                ultravox_call.instruct(" ".join(texts)), "immediate" if frame.run_llm else "later"
+            )
+
+    def _await(self) -> None:
+        self._awaited_until = self._now() + AWAITED_S
+        self._asked()
+
+    @property
+    def _awaits(self) -> bool:
+        return self._now() < self._awaited_until
+
+    # ------------------------------------------------------------------ what it tells
+
+    async def _read(self, text: str) -> str | None:
+        """Take note of a message of the server's. Returns it as pipecat's service is to have it; None: not at all."""
+        try:
+            message = json.loads(text)
+        except ValueError:
+            return text
+        match message.get("type"):
+            case "state":
+                await self._now_in(str(message.get("state")))
+            case "playback_clear_buffer":
+                await self._propose_start()
+                return None  # the beginning of the caller's turn interrupts
+            case "client_tool_invocation":
+                self._used(str(message.get("invocationId")))
+            case "transcript" if message.get("role") == "agent" and message.get("medium") != "text":
+                return self._words(message)
+        return json.dumps(message)
+
+    async def _now_in(self, state: str) -> None:
+        before, self._state = self._state, state if state in ("thinking", "speaking") else "listening"
+        if self._state == "thinking" and not self._awaits:
+            if not self._speaks_since_proposed:
+                await self._propose_start()
+            self._speaks_since_proposed = False
+            await self._service.broadcast_frame(ProposedUserStoppedSpeakingFrame)
+            self._asked()
+        if self._state == "speaking":
+            self._awaited_until = float("-inf")
+        elif before == "speaking":
+            self._words_said = ""
+            self._early.clear()
+        elif before == "thinking" and self._state == "listening" and not self._calls:
+            await self._service.push_frame(LLMFullResponseEndFrame())  # no answer comes of it
+
+    def _used(self, invocation: str) -> None:
+        self._awaited_until = float("-inf")
+        self._calls[invocation] = asyncio.get_running_loop().call_later(FROZEN_S, self._lasts, invocation)
+
+    def _returned(self, invocation: str) -> None:
+        if (timer := self._calls.pop(invocation, None)) is not None:
+            timer.cancel()
+
+    def _lasts(self, invocation: str) -> None:
+        if ultravox_call.is_connected(self._service):
+            self._service.create_task(ultravox_call.unfreeze(self._service, invocation), "ultravox_tool")
+
+    def _words(self, message: dict[str, Any]) -> str | None:
+        """Return an agent's transcript with the words that are new, which are all that pipecat's service takes."""
+        whole = message.get("text")
+        if whole:
+            message["delta"] = whole[len(self._words_said) :] if whole.startswith(self._words_said) else None
+            message["text"] = None
+        self._words_said += message.get("delta") or ""
+        if ultravox_call.responds(self._service):
+            return json.dumps(message)
+        self._early.append(json.dumps(message))
+        return None
+
+    async def _propose_start(self) -> None:
+        self._speaks_since_proposed = True
+        await self._service.broadcast_frame(ProposedUserStartedSpeakingFrame)
+
+    async def _vad_started(self, _service: Any, _frame: Any) -> None:
+        """Take our VAD's word for the beginning of a turn while the bot is silent: the server does not tell it."""
+        if self._begun and not self.answers:
+            await self._propose_start()
+
+    def _interrupted(self, _service: Any, _frame: Any) -> None:
+        self._awaited_until = float("-inf")
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

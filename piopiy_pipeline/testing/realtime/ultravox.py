@@ -1,0 +1,334 @@
+"""Ultravox, as its API is published (docs: Create Call, WebSocket Integration, Protocol & Data Messages).
+
+A call is created over HTTP with its prompt, tools and what was said before, and joined once, over a WebSocket: audio is
+binary, everything else JSON. The server decides on turns. Of an answer that was cut off, it takes to be heard what may
+have been played since it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Self
+
+from aiohttp import web
+from websockets.asyncio.server import Server
+
+from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer, RealtimeSession
+from piopiy_pipeline.testing.realtime.scripted_model import CHUNK_S, HeldSpeech
+from piopiy_pipeline.testing.realtime.server_vad import ServerVad
+from piopiy_pipeline.testing.scripted.faults import Disconnects, Fault, Garbage, Refused, Stalls, TimesOut
+from piopiy_pipeline.testing.scripted.reply_script import ScriptedResponse, ScriptOver
+from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
+
+__all__ = ["UltravoxServer", "UltravoxSession"]
+
+POLICY_VIOLATION, INTERNAL_ERROR = 1008, 1011
+FIELDS = {
+    "systemPrompt", "temperature", "model", "voice", "externalVoice", "languageHint", "initialMessages", "joinTimeout",
+    "maxDuration", "timeExceededMessage", "inactivityMessages", "selectedTools", "medium", "recordingEnabled",
+    "firstSpeakerSettings", "transcriptOptional", "initialOutputMedium", "vadSettings", "experimentalSettings",
+    "metadata", "initialState", "dataConnection", "callbacks",
+}  # fmt: skip
+"""What a call is created with."""
+AGENT_FIELDS = {
+    "templateContext", "initialMessages", "metadata", "medium", "joinTimeout", "maxDuration", "recordingEnabled",
+    "initialOutputMedium", "firstSpeakerSettings", "experimentalSettings", "initialState", "callbacks",
+}  # fmt: skip
+"""What a call with an agent is created with, whose prompt and tools are its own."""
+ROLES = {"MESSAGE_ROLE_USER": "user", "MESSAGE_ROLE_AGENT": "assistant"}
+
+
+class UltravoxSession(RealtimeSession):
+    """One call that was joined. `body` is what it was created with."""
+
+    server: UltravoxServer
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.body: dict[str, Any] = {}
+        self.state = "idle"
+        self._turns: list[dict[str, Any] | HeldSpeech] = []
+        self._vad = ServerVad(48000)
+        self._rate = 48000
+        self._speech_since = 0.0
+        self._answering: asyncio.Task[None] | None = None
+        self._speaks_until = 0.0
+        self._begun = 0.0
+        self._spared = False
+        self._soon: deque[str | None] = deque()  # what is said next; None: what the model decides
+        self._open: dict[str, ScriptedResponse] = {}
+        self._ordinal = 0
+
+    # ------------------------------------------------------------------ what it is sent
+
+    async def begin(self) -> None:
+        body = self.server.created.pop(self.path.rpartition("/")[2], None)
+        if body is None:
+            await self.close(POLICY_VIOLATION, "no such call, or it was joined before")
+            return
+        self.body = body
+        medium = body["medium"]["serverWebSocket"]
+        self._vad = ServerVad(int(medium["inputSampleRate"]))
+        self._rate = int(medium.get("outputSampleRate") or medium["inputSampleRate"])
+        for message in body.get("initialMessages") or ():
+            self._turns.append(_message(ROLES[message["role"]], message["text"]))
+        await self._tell("call_started", callId=f"call-{self.number}")
+        if "user" in (body.get("firstSpeakerSettings") or {"agent": {}}):
+            await self._now("listening")
+        else:
+            self._answer(None)
+
+    async def hear(self, pcm: bytes) -> None:
+        self.heard_s += len(pcm) / 2 / self._vad.rate
+        for boundary in self._vad.hear(pcm, self._loop.time()):
+            if boundary.kind == "started":
+                self._speech_since = boundary.since
+                await self._interrupt()
+            else:
+                text = self._model.understand(self._speech_since, self._loop.time())
+                self._turns.append({"role": "user", "content": text})
+                self.start(self._transcribe(text), "transcript")
+                await self._follow(None, "soon")
+
+    async def receive(self, message: dict[str, Any]) -> None:
+        kind = str(message.get("type"))
+        self.note(kind, message)
+        match kind:
+            case "user_text_message":
+                self._turns.append(_message("user", message["text"]))
+                await self._follow(None, message.get("urgency", "soon"))
+            case "forced_agent_message":
+                if message.get("urgency", "soon") == "later":
+                    await self.close(POLICY_VIOLATION, "urgency must be immediate or soon")
+                    return
+                self._spared = bool(message.get("uninterruptible"))
+                await self._follow(str(message.get("content", "")), message.get("urgency", "soon"))
+            case "client_tool_result":
+                await self._take_result(message)
+            case "set_output_medium" | "ping":
+                pass
+            case "hang_up":
+                await self.close(1000, "the client has hung up")
+            case _:
+                await self.close(POLICY_VIOLATION, f"unknown message {kind!r}")
+
+    async def _follow(self, say: str | None, urgency: str) -> None:
+        if urgency == "later":
+            return
+        if urgency == "immediate":
+            await self._cut()
+        if self._answering is None or self._answering.done():
+            self._answer(say)
+        else:
+            self._soon.append(say)
+
+    async def _take_result(self, message: Mapping[str, Any]) -> None:
+        call = str(message["invocationId"])
+        if (response := self._open.pop(call, None)) is None:
+            await self._tell("debug", message=f"no such invocation: {call}")
+            return
+        self._turns.append({"role": "tool", "tool_call_id": call, "content": str(message.get("result"))})
+        if not self._open:
+            self._model.completed(response)
+            self._answer(None)
+
+    # ------------------------------------------------------------------ answering
+
+    async def _interrupt(self) -> None:
+        """Cut the answer off, because the caller speaks."""
+        if self._spared and self.state == "speaking":
+            return
+        await self._cut()
+
+    async def _cut(self) -> None:
+        task, self._answering = self._answering, None
+        if task is None or task.done():
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if self.state == "speaking":
+            last = next(turn for turn in reversed(self._turns) if isinstance(turn, HeldSpeech))
+            last.cut_s = min(last.sent_s, self._loop.time() - self._begun)
+            await self._tell("playback_clear_buffer")
+        await self._now("listening")
+
+    def _answer(self, say: str | None) -> None:
+        self._answering = self.start(self._respond(say), "answer")
+
+    async def _respond(self, say: str | None) -> None:
+        response, fault = ScriptedResponse(0, say or "", ()), None
+        if say is None:
+            await self._now("thinking")
+            try:
+                response, fault = self._model.respond(self.conversation())
+            except ScriptOver as error:
+                await self.close(INTERNAL_ERROR, str(error)[:120])
+                return
+            delay = fault.delay_s if fault is not None else 0.0
+            await asyncio.sleep(
+                delay if isinstance(fault, TimesOut) else self._model.latency(response) + delay
+            )
+            if isinstance(fault, Refused | TimesOut):
+                await self.close(INTERNAL_ERROR, str(fault.error))
+                return
+        if response.text:
+            await self._say(response.text, fault)
+        elif fault is not None:
+            await self._meet(fault)
+        if response.tools:
+            for tool in response.tools:
+                call = f"call_{self._model.new_number()}"
+                self._open[call] = response
+                place = {"toolName": tool.name, "invocationId": call, "parameters": dict(tool.arguments)}
+                await self._tell("client_tool_invocation", **place)
+            return  # what follows is said when the results have come
+        if response.turn:
+            self._model.completed(response)
+        self._spared = False
+        await self._now("listening")
+        if self._soon:
+            self._answer(self._soon.popleft())
+
+    async def _say(self, text: str, fault: Fault | None) -> None:
+        await self._now("speaking")
+        self._begun, self._ordinal = self._loop.time(), self._ordinal + 1
+        speech = self._model.speak(text, fault, self._rate)
+        self._turns.append(speech.held)
+        first = True
+        for piece in speech.pieces():
+            if not first and (speed := self._model.voice.speed) is not None:
+                await asyncio.sleep(CHUNK_S / speed)
+            first = False
+            if piece.words:
+                await self._words(delta=piece.words)
+            if piece.pcm:
+                await self._connection.send(piece.pcm)
+        if fault is not None:
+            await self._meet(fault)
+        await self._words(final=True, text=text)
+        left_s = self._begun + speech.held.sent_s - self._loop.time()
+        await asyncio.sleep(max(0.0, left_s))  # it speaks until it was played
+
+    async def _words(self, *, final: bool = False, text: str | None = None, delta: str | None = None) -> None:
+        place = {"role": "agent", "medium": "voice", "ordinal": self._ordinal}
+        await self._tell("transcript", **place, text=text, delta=delta, final=final)
+
+    async def _transcribe(self, text: str) -> None:
+        await asyncio.sleep(self._model.hearing_delay())
+        fault = self._model.hearing.next()
+        if (fault is None or fault.error is None) and text:
+            self._ordinal += 1
+            place = {"role": "user", "medium": "voice", "ordinal": self._ordinal}
+            await self._tell("transcript", **place, text=text, delta=None, final=True)
+
+    async def _meet(self, fault: Fault) -> None:
+        match fault:
+            case Disconnects():
+                self.drop()
+                await asyncio.Event().wait()  # until the session's end cancels this
+            case Garbage():
+                await self.send_nonsense()
+            case Stalls():
+                await asyncio.Event().wait()
+
+    # ------------------------------------------------------------------ saying
+
+    def conversation(self) -> list[dict[str, Any]]:
+        """Return what the model knows, as messages of a chat."""
+        found: list[dict[str, Any]] = [
+            {"role": "system", "content": str(self.body.get("systemPrompt") or "")}
+        ]
+        found += [
+            {"role": "assistant", "content": turn.text} if isinstance(turn, HeldSpeech) else turn
+            for turn in self._turns
+        ]
+        return found
+
+    async def _now(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            await self._tell("state", state=state)
+
+    async def _tell(self, kind: str, **body: Any) -> None:
+        await self.send(kind, {"type": kind, **body})
+
+
+class UltravoxServer(RealtimeServer[UltravoxSession]):
+    """Ultravox. See `RealtimeServer` for the arguments; a fault of a connection is one of the call's creation.
+
+    Example:
+        ```python
+        server = await UltravoxServer(["Good day."]).start()
+        llm = UltravoxRealtimeLLMService(params=OneShotInputParams(api_key="none"))
+        llm.api_url = server.api_url
+        ```
+    """
+
+    session_class = UltravoxSession
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.created: dict[str, dict[str, Any]] = {}
+        """Calls that nobody has joined yet."""
+        self.api_url = ""
+        """Where calls are created."""
+        self._api: asyncio.AbstractServer | None = None
+        self._http: web.Server | None = None
+
+    def open(self) -> Self:
+        super().open()
+        if isinstance(asyncio.get_running_loop(), VirtualLoop):
+            self._place: dict[str, Any] = {"host": self.address.partition(":")[0], "port": 8080}
+            self.api_url = f"http://{self._place['host']}:8080"
+        else:
+            sock = socket.create_server(("127.0.0.1", 0))
+            self.api_url, self._place = f"http://127.0.0.1:{sock.getsockname()[1]}", {"sock": sock}
+        return self
+
+    async def _listen(self, **place: Any) -> Server:
+        self._http = web.Server(self._create)
+        self._api = await asyncio.get_running_loop().create_server(self._http, **self._place)
+        return await super()._listen(**place)
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self._api is not None and self._http is not None:
+            self._api.close()
+            await self._http.shutdown(1.0)
+
+    async def _create(self, request: web.BaseRequest) -> web.Response:
+        self._asked += 1
+        fault = self._faults.get(self._asked)
+        if isinstance(fault, Refused):
+            return web.Response(status=fault.status, text=f"scripted fault: {fault.status}")
+        if not request.headers.get("X-Api-Key"):
+            return web.Response(status=401, text="Missing or invalid API key")
+        known = AGENT_FIELDS if request.path.startswith("/api/agents/") else FIELDS
+        body = await request.json()
+        if unknown := set(body) - known:
+            return web.Response(status=400, text=f"unknown field {min(unknown)!r}")
+        if "inputSampleRate" not in ((body.get("medium") or {}).get("serverWebSocket") or {}):
+            return web.Response(status=400, text="medium.serverWebSocket.inputSampleRate is required")
+        call = f"call-{self._asked}"
+        self.created[call] = body
+        return web.json_response({"callId": call, "joinUrl": f"{self.url}/calls/{call}"}, status=201)
+
+    def _refuse(self, connection: Any, request: Any) -> None:
+        """Refuse nobody: calls are refused when they are created."""
+
+    async def _serve(self, connection: Any) -> None:
+        session: Any = self.session_class(
+            connection, self.model, connection.request.path if connection.request else ""
+        )
+        session.server = self
+        self.sessions.append(session)
+        await session.run()
+
+
+def _message(role: str, text: str) -> dict[str, Any]:
+    """Return a message as the model takes it: what stands in such brackets, nobody has said (docs: Guiding Agents)."""
+    instructs = text.startswith("<instruction>") and text.endswith("</instruction>")
+    return {"role": "system" if instructs else role, "content": text}
