@@ -62,6 +62,7 @@ class AgentAssignment:
         """What the next instance needs in order to go on with the conversation."""
         self.heard = ""
         """What the caller has heard of the bot's turn that is not over, which no checkpoint has."""
+        self._heard_on_record = ""
         self.last_instance_id: str | None = None
         """The instance that accepted the call last."""
         self.suspicion = Suspicion(info.call_id)
@@ -318,6 +319,17 @@ class AgentAssignment:
     def recoveries(self) -> int:
         """How many instances were lost with the call."""
         return self.losses.count
+
+    def note_heard(self, text: str) -> None:
+        """Note what the caller has heard of the bot's turn that is not over; empty when it is."""
+        self.heard = text
+        self._heard_on_record = ""
+
+    def take_unrecorded(self) -> str:
+        """Return once what was heard of a turn that will not be over, because its agent was lost."""
+        unrecorded = "" if self._heard_on_record == self.heard else self.heard
+        self._heard_on_record = self.heard
+        return unrecorded
 
     def may_recover(self, now: float, *, alone: bool | None) -> bool:
         """Return whether a call whose instance was lost may go to another one, and count the loss.

@@ -131,7 +131,8 @@ class AgentSide:
         self._call.resources.waiting.discard(self._call.info.agent_id, self)
         self.suspect.forget()
         self._call.resources.summoner.forget(self._call.call_id)
-        self.assignment.checkpoint, self.assignment.heard = None, ""
+        self.assignment.checkpoint = None
+        self.assignment.note_heard("")
 
     # ------------------------------------------------------------------ the agent's signaling
 
@@ -214,9 +215,8 @@ class AgentSide:
         """Report an event of the conversation to the leg and to the subscribers."""
         if self.confirmed_to(instance):
             if event.event in ("bot_partial", "bot_turn"):  # a whole turn is in the next checkpoint
-                self.assignment.heard = (
-                    str(event.data.get("text", "")) if event.event == "bot_partial" else ""
-                )
+                partial = event.event == "bot_partial"
+                self.assignment.note_heard(str(event.data.get("text", "")) if partial else "")
             elif event.event == "user_turn":
                 self._call.media_path.backlog.understood()
             timed = self._in_the_calls_time(event)
@@ -356,6 +356,7 @@ class AgentSide:
 
     def _recover(self, now: float, detail: str, *, tell: bool, alone: bool) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
+        self._put_on_record(now)
         if self.stranded.place:
             detail = f"its code blocked the agent at {self.stranded.place}, and {detail}"
             self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
@@ -375,7 +376,14 @@ class AgentSide:
             self.assignment.offer.moved(detail)
         self._elsewhere(now, EndReason.AGENT_LOST, detail)
 
+    def _put_on_record(self, now: float) -> None:
+        """Publish the turn that its agent cannot tell of any more, as far as the caller has heard it."""
+        if text := self.assignment.take_unrecorded():
+            turn = {"text": text, "interrupted": True}
+            self._call.leg.conversation(self._call.publish_own("bot_turn", turn, now))
+
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
+        self._put_on_record(now)
         log = self._call.log.info if reason is EndReason.SHUTDOWN else self._call.log.warning
         instance_id = self.assignment.last_instance_id
         log("call {}: {} on instance {}", self._call.call_id, detail or reason.value, instance_id)

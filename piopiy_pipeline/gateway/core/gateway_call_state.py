@@ -151,7 +151,11 @@ class GatewayCallState:
             self.log.warning("{}", what)
             self.publish_own("error", {"stage": "agent", "message": what[:500]}, now)
 
-    def publish_own(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None:
-        """Tell the subscribers of an event that the gateway itself knows of."""
+    def publish_own(
+        self, event: ConversationEventName, data: dict[str, Any], now: float
+    ) -> ConversationEvent:
+        """Tell the subscribers of an event that the gateway itself knows of. Returns the event."""
         at = 0.0 if self.answered_at is None else now - self.answered_at
-        self.publish(ConversationEvent(call_id=self.call_id, at=at, event=event, data=data))
+        published = ConversationEvent(call_id=self.call_id, at=at, event=event, data=data)
+        self.publish(published)
+        return published
