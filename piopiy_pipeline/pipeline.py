@@ -35,6 +35,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from piopiy_pipeline.compat.pipecat import keep_audio
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.quiet_pipeline import QuietPipeline
+from piopiy_pipeline.processors.used_stages import refuse_used_stages
 from piopiy_pipeline.processors.vad import VadStage, make_vad
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_services import is_realtime
@@ -414,6 +415,7 @@ class CallPipeline:
         self._check_frozen(self.names[0])
         self._frozen = True
         stages = list(self._stages.items())
+        refuse_used_stages(stages)
         chain = [stage for _, stage in stages]
         wanting = [
             i

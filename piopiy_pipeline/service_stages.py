@@ -9,12 +9,14 @@ from pipecat.pipeline.service_switcher import ServiceSwitcher
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.arguments import check_switches
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S, ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.spoken_text import SpokenText
 
-__all__ = ["Service", "check_model", "one_stage"]
+__all__ = ["Service", "check_model", "check_speaking", "check_switchers", "one_stage"]
 
 Service = FrameProcessor | Sequence[FrameProcessor]
 """A service, or several in the order in which they replace each other, also as pipecat's `ServiceSwitcher`."""
@@ -49,6 +51,45 @@ def check_model(llm: object, *, alone: bool, eager: object) -> bool:
             f"eager={eager!r}: a speech-to-speech model cannot begin an answer ahead of the end of a turn: leave it out"
         )
     return True
+
+
+def check_speaking(
+    has_voice: bool, times: tuple[float, float], *, error_line: str | None, spoken_text: SpokenText | None
+) -> None:
+    """Check what a bot with a speech-to-speech model was given beside its services.
+
+    Args:
+        has_voice: Whether it has a TTS.
+        times: How long a model of a list may take to its first word, and from one to the next, in seconds.
+        error_line: What is said when a provider has failed, if the author has said what.
+        spoken_text: How texts are made fit for the TTS.
+
+    Raises:
+        ValueError: Something would have no effect.
+    """
+    if times != (FIRST_TOKEN_S, BETWEEN_TOKENS_S):
+        raise ValueError(
+            "llm_first_token_secs and llm_between_tokens_secs are for a list of models, and a speech-to-speech model "
+            "stands alone: leave them out"
+        )
+    if not has_voice and error_line is not None:
+        raise ValueError(
+            f"error_line={error_line!r}: a model that has failed cannot say it, and a recorded apology is heard in its "
+            "place: leave it out, give None for nothing, or a tts, which says it"
+        )
+    if not has_voice and spoken_text is not None and spoken_text.is_own:
+        raise ValueError(
+            "spoken_text is for a TTS, and this model speaks itself: leave it out, or give a tts"
+        )
+
+
+def check_switchers(**given: Any) -> None:
+    """Check arguments that are True, False, or a `ServiceSwitcher` of pipecat's.
+
+    Raises:
+        TypeError: One is something else.
+    """
+    check_switches(**{name: one for name, one in given.items() if not isinstance(one, ServiceSwitcher)})
 
 
 def _described(one: object) -> str:

@@ -75,6 +75,7 @@ class SpeechAgent(CallFacade):
         )
         super().__init__(self._agent.call)
         self._greeting = greeting
+        self._has_tools = bool(tools)
         self._idle_timeout_secs = idle_timeout_secs
         self._chain: CallPipeline | None = None  # of a stage that is no model of pipecat's
         self._metrics = (True, True)
@@ -132,6 +133,12 @@ class SpeechAgent(CallFacade):
             raise StageError(f"omni must be a stage of pipecat's, not {omni!r}", "omni")
         if not isinstance(tts, TTSService):
             raise StageError("omni is no speech-to-speech service of pipecat's: it needs a tts, too", "tts")
+        if self._has_tools:
+            raise StageError(
+                f"{type(omni).__name__} keeps a conversation of its own, which no tools are told: leave tools out, or "
+                "take a speech-to-speech service of pipecat's",
+                "omni",
+            )
         if self.call.running:
             raise RuntimeError("Action() comes before start(): the call runs already")
         check_switches(allow_interruptions=allow_interruptions, enable_metrics=enable_metrics)

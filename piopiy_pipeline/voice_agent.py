@@ -31,7 +31,7 @@ from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
-from piopiy_pipeline.service_stages import Service, check_model, one_stage
+from piopiy_pipeline.service_stages import Service, check_model, check_speaking, check_switchers, one_stage
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.tts.greeting import keep_greeting
@@ -311,10 +311,7 @@ class VoiceAgent(CallFacade):
         check_seconds("llm_first_token_secs", llm_first_token_secs)
         check_seconds("llm_between_tokens_secs", llm_between_tokens_secs)
         check_switches(allow_interruptions=allow_interruptions, enable_metrics=enable_metrics)
-        if not isinstance(stt_switcher, ServiceSwitcher):
-            check_switches(stt_switcher=stt_switcher)
-        if not isinstance(tts_switcher, ServiceSwitcher):
-            check_switches(tts_switcher=tts_switcher)
+        check_switchers(stt_switcher=stt_switcher, tts_switcher=tts_switcher)
         speaks = check_model(llm, alone=not (stt or tts or stt_switcher or tts_switcher), eager=eager)
         stages: dict[str, Any] = {
             "llm": one_stage(
@@ -326,12 +323,15 @@ class VoiceAgent(CallFacade):
         if tts or tts_switcher or not speaks:
             stages["tts"] = one_stage("tts", tts, TTSService, switcher=tts_switcher)
             await SpokenText.use(self._spoken_text, stages["tts"])
+        if speaks and self.call.info.kind != "text":
+            times, line = (llm_first_token_secs, llm_between_tokens_secs), self._error_line
+            line = None if line == DEFAULT_ERROR_LINE else line
+            check_speaking("tts" in stages, times, error_line=line, spoken_text=self._spoken_text)
         await use_mcp_tools(self.call, self._tools, mcp_tools)
         if self.context is None:
             self.context = self._new_context()
         elif self.call.resumed:
-            said: list[Any] = list(self.call.resumed)
-            self.context.set_messages(said)  # whatever the author began it with
+            self.context.set_messages(list[Any](self.call.resumed))  # whatever the author began it with
         self._refresh_context()
         if telecmi_params is not None:
             self.call.transport(telecmi_params)

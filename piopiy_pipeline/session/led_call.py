@@ -12,6 +12,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.arguments import check_kind
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan, FlowSource, author_of
 from piopiy_pipeline.session.flow.flow_setup import FlowSetup
@@ -113,8 +114,13 @@ class LedCall:
 
         Raises:
             TypeError: It is none of these.
-            ValueError: The number cannot work.
+            ValueError: The number cannot work, or the model is a speech-to-speech one.
         """
+        if is_realtime(model) and Summaries.of(how) is not None:
+            raise ValueError(
+                f"summarise_after: the provider of {type(model).__name__} keeps the conversation itself, and a summary "
+                "would not shorten it: leave it out with a speech-to-speech model"
+            )
         if (summaries := Summaries.of(how)) is not None:
             ContextSummaries(self._state, context, model, summaries, between_turns=lambda: self.between_turns)
 
@@ -140,6 +146,7 @@ class LedCall:
                 context,
                 known,
                 say=lambda text: None if self._run is None else self._run.speaker.say(text, to_the_end=True),
+                tell=lambda message: None if self._run is None else self._run.speaker.tell(message),
             )
 
     @property

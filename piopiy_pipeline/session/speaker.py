@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -176,6 +176,11 @@ class Speaker:
         if self.before_speech is not None:
             await self.before_speech()
         await _queue(tts, speak, mark)
+
+    def tell(self, message: Any) -> None:
+        """Tell a model that keeps the conversation itself of a message that was put into the context."""
+        if self.realtime is not None:
+            self._state.spawn(self.realtime.tell(message), "realtime_note")
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far.

@@ -81,6 +81,11 @@ class SpokenText:
             raise ValueError("pronunciations: a word is empty")
         self._recognizers: dict[str, Recognizer] = {}
 
+    @property
+    def is_own(self) -> bool:
+        """Whether an author has said how texts are read: a language, or words."""
+        return self.language is not None or bool(self._pronunciations)
+
     def apply_to(self, tts: FrameProcessor) -> None:
         """Have a TTS, or each of a `ServiceSwitch`, say texts in this way. Call it before the call runs.
 

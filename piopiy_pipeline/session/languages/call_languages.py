@@ -36,6 +36,7 @@ class CallLanguages:
         context: Its conversation.
         languages: Those of the bot, the first one first.
         say: Says a sentence.
+        tell: Tells a model that keeps the conversation itself of a message.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class CallLanguages:
         languages: Mapping[str, SpokenLanguage],
         *,
         say: Callable[[str], Any],
+        tell: Callable[[Any], Any] = lambda message: None,
     ) -> None:
         self._state = state
         self._context = context
@@ -53,6 +55,7 @@ class CallLanguages:
         self._by_base = {base_of(code): code for code in languages}
         self._first = next(iter(languages))
         self._say = say
+        self._tell = tell
         self._voice = voice_change_of(state, pipeline)
         self._voice.begins_in = self._first
         self._voice.watch(self._spoken)
@@ -104,7 +107,9 @@ class CallLanguages:
     async def _change(self, language: str, how: str) -> None:
         before = self.current
         await self._follow(language)
-        self._context.add_message({"role": "developer", "content": self._note(language)})
+        note: Any = {"role": "developer", "content": self._note(language)}
+        self._context.add_message(note)
+        self._tell(note)
         self._state.add_language(LanguageChange(language, before, how))
         if says := self._languages[language].says:
             self._say(says)

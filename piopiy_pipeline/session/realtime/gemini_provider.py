@@ -12,10 +12,10 @@ from typing import Any
 
 from pipecat.frames.frames import InterruptionFrame, LLMFullResponseStartFrame, UserStoppedSpeakingFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat import gemini_session
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
+from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 
 __all__ = ["GeminiProvider"]
@@ -47,7 +47,7 @@ class GeminiProvider:
         self.session: Callable[[dict[str, Any]], None] | None = None
         self.change: Callable[[dict[str, Any]], None] | None = None
         self.takes_changes = self.writes_aside = False
-        _instruct_by_setting(service)
+        instruct_by_setting(service)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_taken(service, self._interrupted, InterruptionFrame)
         watch_pushes(service, self._begun, LLMFullResponseStartFrame)
@@ -137,22 +137,3 @@ class GeminiProvider:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _instruct_by_setting(service: LLMService[Any]) -> None:
-    """Have the context's system message go to the provider as its setting, and not as something that the caller says:
-    pipecat's adapter makes that of it in a conversation that has nothing else yet.
-    """
-    adapter = service.get_llm_adapter()
-    params = adapter.get_llm_invocation_params
-
-    async def with_setting(context: LLMContext, **options: Any) -> Any:
-        messages = context.get_messages()
-        first = messages[0] if messages else None
-        if isinstance(first, dict) and first.get("role") == "system":
-            rest = LLMContext(messages[1:], tools=context.tools, tool_choice=context.tool_choice)
-            options["system_instruction"] = options.get("system_instruction") or first.get("content")
-            return await params(rest, **options)
-        return await params(context, **options)
-
-    adapter.get_llm_invocation_params = with_setting

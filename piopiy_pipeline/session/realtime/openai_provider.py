@@ -18,6 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext, standard_mess
 from piopiy_pipeline.compat import realtime
 from piopiy_pipeline.compat.realtime_quirks import even_out
 from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
+from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 
 __all__ = ["HEARD", "PUT_IN", "ClientEvent", "OpenAIProvider"]
@@ -108,6 +109,7 @@ class OpenAIProvider:
         service.send_client_event = self.send
         realtime.keep_results(service, lambda: self._says_text)
         realtime.close_in_time(service, CLOSE_S)
+        instruct_by_setting(service)
         realtime.spare(service, lambda: self.spares)
         even_out(service, self.tell)
 

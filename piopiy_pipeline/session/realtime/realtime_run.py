@@ -386,6 +386,11 @@ class RealtimeRun:
         """Wait until the provider has been told the conversation: what is new would come before it."""
         await holds_within(lambda: self._set_up, OPEN_S)  # it may be lost and opened again meanwhile
 
+    async def tell(self, message: Any) -> None:
+        """Tell the provider of a message that was put into the conversation here."""
+        await self.until_stands()
+        await self._provider.tell([message])
+
     async def _typed(self, user: LLMUserAggregator, text: str) -> None:
         """Have the model answer what the caller has typed, and the provider has not heard."""
         if self._output.has_unheard or self._answer.open:
