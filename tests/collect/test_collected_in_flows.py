@@ -28,6 +28,8 @@ from piopiy_pipeline.tools import tool
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.collecting import say
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 SERVE: NodeConfig = {
     "name": "serve",
     "task_messages": [{"role": "developer", "content": "Thank them."}],

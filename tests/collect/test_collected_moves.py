@@ -17,7 +17,7 @@ from piopiy_pipeline.testing.line.callers import CallerLine
 from tests.support.bots import voice
 from tests.support.calls import AGENT_ID, TOKEN, CallLog, eventually, house
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
 
 PATIENCE_S = 30.0
 
