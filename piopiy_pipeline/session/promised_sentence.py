@@ -15,6 +15,8 @@ __all__ = ["PART", "PromisedSentence", "rest_of"]
 
 PART = "sentence"
 """Under this name it is in a checkpoint."""
+BESIDE = "beside"
+"""Under this name there is what a model has written beside a tool call."""
 _MARKS = re.compile(r"[^\w]+")
 
 
@@ -24,14 +26,26 @@ class PromisedSentence:
     def __init__(self) -> None:
         self._text = ""
         self._heard: asyncio.Future[bool] | None = None
+        self._beside = ""  # what the model writes beside a tool call
 
     def begin(self, text: str, heard: asyncio.Future[bool]) -> None:
         """Keep a text until it was heard, or cut off by the caller."""
         self._text, self._heard = text, heard
 
-    def to_json(self) -> str | None:
+    def to_json(self) -> str | dict[str, str] | None:
         """Return what is being said, for the checkpoint; None if nothing is."""
-        return None if self._heard is None or self._heard.done() else self._text
+        if self._heard is None or self._heard.done():
+            return {BESIDE: self._beside} if self._beside else None
+        return self._text
+
+    def writes(self, text: str) -> None:
+        """Keep what the model writes beside a tool call, until `was_said`."""
+        self._beside = text
+
+    def was_said(self, turn: str, *, cut_off: bool) -> None:
+        """Note that a turn of the bot is over, or was cut off: what it has of such a text was said."""
+        if cut_off or _has(_words_of(turn), _words_of(self._beside)):
+            self._beside = ""
 
 
 def rest_of(kept: Any, messages: Sequence[Mapping[str, Any]], heard: str) -> str:
@@ -42,20 +56,31 @@ def rest_of(kept: Any, messages: Sequence[Mapping[str, Any]], heard: str) -> str
         messages: The conversation of the checkpoint. A sentence that is in it was heard.
         heard: What was heard of the bot's turn that was not over.
     """
-    if not isinstance(kept, str) or not kept.strip():
+    beside = kept.get(BESIDE) if isinstance(kept, Mapping) else None
+    text = kept if beside is None else beside
+    if not isinstance(text, str) or not text.strip():
         return ""
-    words = kept.split()
-    plain = [_plain(word) for word in words]
-    for message in messages:
-        if message.get("role") == "assistant" and _ends_with(str(message.get("content") or ""), plain):
+    words = text.split()
+    plain, said = [_plain(word) for word in words], _words_of(heard)
+    callers = [n for n, message in enumerate(messages) if message.get("role") == "user"]
+    # A model may write the same at another turn; what is prepared is said once.
+    since = 0 if beside is None or not callers else callers[-1]
+    for message in messages[since:]:
+        if message.get("role") == "assistant" and _has(_words_of(str(message.get("content") or "")), plain):
             return ""
-    said = [_plain(word) for word in heard.split()]
+    if _has(said, plain):  # and what comes behind it has begun
+        return ""
     begun = next((n for n in range(min(len(said), len(plain)), 0, -1) if said[-n:] == plain[:n]), 0)
     return " ".join(words[begun:])
 
 
-def _ends_with(content: str, words: list[str]) -> bool:
-    return [_plain(word) for word in content.split()][-len(words) :] == words
+def _words_of(text: str) -> list[str]:
+    return [_plain(word) for word in text.split()]
+
+
+def _has(words: list[str], part: list[str]) -> bool:
+    """Return whether these words stand there, one behind the other."""
+    return any(words[at : at + len(part)] == part for at in range(len(words) - len(part) + 1))
 
 
 def _plain(word: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.hand_off.persona import Persona
@@ -23,7 +25,7 @@ from piopiy_pipeline.testing import (
     Voice,
     simulate,
 )
-from piopiy_pipeline.tools import hand_off_call
+from piopiy_pipeline.tools import hand_off_call, tool
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.flow_calls import RECORDING
 from tests.support.services import ScriptedSTT, ToneTTS
@@ -36,14 +38,17 @@ def words_of(call: SimulatedCall) -> list[str]:
     return " ".join(str(event.data["text"]) for event in call.of("bot_turn")).split()
 
 
-def calling(caller: Caller, losses: Sequence[AgentLoss], *replies: Any, **options: Any) -> SimulatedCall:
+def calling(
+    caller: Caller, losses: Sequence[AgentLoss], *replies: Any, otherwise: Any = "Yes?", **options: Any
+) -> SimulatedCall:
     async def create_session(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", **options)
-        llm = ScriptedLLM(Replies(*replies, otherwise="Yes?"))
+        llm = ScriptedLLM(Replies(*replies, otherwise=otherwise))
         await agent.Action(stt=ScriptedSTT([]), llm=llm, tts=ToneTTS())
         await agent.start()
 
-    providers = Providers(stt=Transcripts(latency=0.2), llm=Replies(*replies, otherwise="Yes?"), tts=Voice())
+    replying = Replies(*replies, otherwise=otherwise)
+    providers = Providers(stt=Transcripts(latency=0.2), llm=replying, tts=Voice())
     return simulate(create_session, caller, providers=providers, losses=losses)
 
 
@@ -128,3 +133,47 @@ def test_a_sentence_is_kept_until_it_was_heard_or_cut_off() -> None:
         assert sentence.to_json() is None
 
     asyncio.run(story())
+
+
+BESIDE = "The table is for four people, on Friday at seven in the evening. Is that right?"
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+@pytest.mark.parametrize(
+    "loss", [AgentLoss("tool", 0.02), AgentLoss("tool", 1.2), AgentLoss("tool_result", 0.5)]
+)
+def test_what_a_model_says_beside_a_tool_call_is_heard_to_its_end(loss: AgentLoss, idempotent: bool) -> None:
+    @tool(idempotent=idempotent)
+    async def note(params: FunctionCallParams) -> None:
+        """Note it."""
+        await asyncio.sleep(1.5)
+        await params.result_callback({"noted": True})
+
+    def model(context: LLMContext) -> Any:
+        messages: list[Any] = context.get_messages()
+        if any(message["role"] == "tool" for message in messages):
+            return "Thank you."
+        return [BESIDE, Tool("note")] if messages[-1]["role"] == "user" else "Yes?"
+
+    call = calling(Caller().say(RECORDING, text="A table").pause(12), [loss], tools=[note], otherwise=model)
+    assert len(call.of("agent_lost")) == 1
+    said = words_of(call)
+    rest = said[: said.index("right?") + 1]
+    assert rest == BESIDE.split()[-len(rest) :], call.timeline()
+    assert said[len(rest) :] == ["Thank", "you."]
+
+
+def test_what_was_cut_off_beside_a_tool_call_is_not_said_again() -> None:
+    promised = PromisedSentence()
+    promised.writes(BESIDE)
+    promised.was_said("Good day.", cut_off=False)
+    assert promised.to_json() == {"beside": BESIDE}
+    promised.was_said(f"{BESIDE} Thank you.", cut_off=False)
+    assert promised.to_json() is None
+    promised.writes(BESIDE)
+    promised.was_said("The table", cut_off=True)
+    assert promised.to_json() is None
+    messages = [{"role": "assistant", "content": BESIDE}, {"role": "user", "content": "Once more?"}]
+    assert rest_of({"beside": BESIDE}, messages, "") == BESIDE, "it may be said twice in a call"
+    assert rest_of({"beside": BESIDE}, messages[:1], "") == ""
+    assert rest_of({"beside": BESIDE}, messages, f"{BESIDE} Thank") == ""

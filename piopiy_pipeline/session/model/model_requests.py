@@ -32,6 +32,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import MODEL_WRITES
+from piopiy_pipeline.session.model.text_beside_tool import watch_text_beside_tools
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -209,6 +210,7 @@ def requests_of(
     if len(models) != 1 or not isinstance(assistant, LLMAssistantAggregator):
         return None
     requests = ModelRequests(models[0], assistant.context, state, monitor, output)
+    watch_text_beside_tools(models[0], state)
     if isinstance(user, LLMUserAggregator):
         requests.watch(user)
     return requests

@@ -1,0 +1,59 @@
+"""`watch_text_beside_tools`: what a model writes beside a tool call is heard to its end, also over a loss of its agent.
+
+"The table is for four, is that right?", and a tool that notes it: the text is in the conversation when it was heard,
+and the tool runs meanwhile. Another instance knows the call and its result, asks the model about that, and nobody would
+say the text. So it is in the checkpoint as a prepared sentence is (`PromisedSentence`), while it is being said.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat.frames.frames import (
+    Frame,
+    FunctionCallsStartedFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+)
+from pipecat.processors.frame_processor import FrameProcessor
+
+from piopiy_pipeline.call import Turn
+from piopiy_pipeline.compat.frame_taps import watch_pushes
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.text import has_words
+
+__all__ = ["watch_text_beside_tools"]
+
+MAX_CHARACTERS = 4000
+"""What is longer is no text beside a tool call, and would make each checkpoint long."""
+
+
+def watch_text_beside_tools(model: FrameProcessor, state: CallState) -> None:
+    """Keep what a model writes beside a tool call, until it was heard or the caller has cut it off.
+
+    Args:
+        model: The stage that answers, before it runs.
+        state: The call.
+    """
+    written: list[str] = []
+
+    def watch(_: FrameProcessor, frame: Frame) -> None:
+        if isinstance(frame, LLMFullResponseStartFrame):
+            written.clear()
+        elif isinstance(frame, LLMTextFrame):
+            written.append(frame.text)
+        else:
+            text = "".join(written).strip()
+            written.clear()
+            if has_words(text) and len(text) <= MAX_CHARACTERS:
+                state.promised.writes(text)
+
+    def bot_turn(turn: Turn) -> None:
+        state.promised.was_said(turn.text, cut_off=turn.interrupted)
+
+    def user_turn(_: Any) -> None:
+        state.promised.was_said("", cut_off=True)
+
+    watch_pushes(model, watch, LLMFullResponseStartFrame, LLMTextFrame, FunctionCallsStartedFrame)
+    state.events.on("bot_turn", bot_turn)
+    state.events.on("user_turn", user_turn)
