@@ -94,8 +94,12 @@ class FailureRecovery:
         self._asked_behind_cut = False
 
     def response_started(self, now: float) -> None:
-        """Note that the model has begun to answer."""
-        self._open = True
+        """Note that the model has begun to answer.
+
+        Until the retry has begun, this is the answer that has failed: it comes behind its failure where the loop is
+        busy. One that was asked for since is open already.
+        """
+        self._open = self._open or not self._recovering
         self._announced = False
         self._progress_at = now
 

@@ -74,3 +74,14 @@ def test_each_turn_has_a_retry_of_its_own(care: FailureRecovery) -> None:
 
 def test_a_provider_that_takes_no_more_work_is_not_asked_again(care: FailureRecovery) -> None:
     assert care.failed(1, hopeless=True) is RecoveryAction.END
+
+
+def test_an_answer_that_is_told_of_behind_its_failure_is_not_the_retry(care: FailureRecovery) -> None:
+    """A busy loop passes the beginning of an answer on behind its failure: the retry is still to be asked for."""
+    care.asked(0)
+    assert care.failed(1) is RecoveryAction.RETRY
+    care.response_started(1.1)
+    assert not care.answer_open
+    care.asked(1.2)  # by a tool that has returned
+    care.response_started(1.3)
+    assert care.answer_open

@@ -36,6 +36,7 @@ from piopiy_pipeline.session.realtime.caller_items import CallerItems
 from piopiy_pipeline.session.realtime.held_answers import HeldAnswers
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.session_changes import SessionChanges
+from piopiy_pipeline.session.realtime.session_losses import SessionLosses
 from piopiy_pipeline.session.realtime.spoken_answer import SayingMark, SpokenAnswer
 from piopiy_pipeline.session.realtime.truncations import Truncations
 from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
@@ -45,12 +46,9 @@ from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 
 __all__ = ["RealtimeRun"]
 
-WAITS_S = (0.0, 0.5, 1.0, 2.0, 4.0)
-"""So long before each attempt to open a lost session again, in seconds."""
 OPEN_S = 5.0  # how long one attempt may take, in seconds
 UNHEARD_S = 8.0
 """A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
-IN_VAIN = 3  # so many sessions in a row are opened that cannot be told the conversation
 WORDS_BEHIND_CUT_S = 0.15
 """So many seconds behind an interruption the conversation has what was heard: before the words that have cut it off."""
 
@@ -105,8 +103,7 @@ class RealtimeRun:
         self.begun_with: tuple[Any, ...] = ()
         """The messages that the session was begun with."""
         self._set_up = False
-        self._stood = False  # there was a session
-        self._in_vain = 0  # sessions in a row that could not be told the conversation
+        self._losses = SessionLosses()
         self._session_key: object = None
         self.opens = False
         """Whether the session is being opened, which what the bot is to say waits for."""
@@ -160,7 +157,8 @@ class RealtimeRun:
         if not self._provider.connected:
             return False
         await self._service.stop_all_metrics()
-        self._set_up = self._stood = True
+        self._losses.opened(self._state.now())
+        self._set_up = True
         self._session_key = self._provider.session_key
         await self._ask()
         return True
@@ -180,54 +178,55 @@ class RealtimeRun:
 
     async def _goes_on(self) -> None:
         """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
-        self._report(self._service, "the session was lost, and was opened again")
-        if self._answer.open or self._provider.answers:
+        owed = self._answer.open or self._provider.answers
+        self._losses.lost(self._state.now(), owed=owed)
+        self._report(self._service, self._losses.mended)
+        if owed:
             self._provider.answer_lost()
+            self.opens = True
             await self._answer.lost()
-            await self._all_heard()
-            self._wanted.append(_Wanted())
+            self.opens = False
+            if self._losses.too_many:
+                await self._given_up()
+            else:
+                await self._all_heard()
+                self._wanted.append(_Wanted())
         await self._ask()
 
     def _lost(self) -> None:
-        if self.opens or self._state.ended or self._state.answered_at is None:
-            return
-        if self._service.is_usable:
+        begun = self._state.answered_at is not None and not self._state.ended
+        if begun and not self.opens and self._service.is_usable:
             self.opens = True
             self._state.spawn(self._reopen(), "realtime_session")
 
     async def _reopen(self) -> None:
         """Open the session again, with the conversation as the caller has heard it."""
-        fault, later = ("lost", "again") if self._stood else ("not opened", "later")
-        fault = f"the session was {fault}"
-        logger.warning("{}: {}", self._service, fault)
         owed = self._provider.answers or self._answer.open
-        self._set_up = False
-        self._answer.hides_errors = True
+        self._losses.lost(self._state.now(), owed=owed)
+        logger.warning("{}: {}", self._service, self._losses.fault)
+        self._set_up, self._answer.hides_errors, opened = False, True, False
         await self._answer.lost()
-        for wait_s in WAITS_S:
+        for wait_s in self._losses.waits:
             await asyncio.sleep(wait_s)
             if (opened := await self._opened_again()) or not self._service.is_usable:
                 break
         if not opened:
-            await self._given_up(f"{fault}, and could not be opened {later}")
+            await self._given_up()
             return
         self._answer.hides_errors = False
         await self._all_heard()
         if owed and not self._wanted:
             self._wanted.append(_Wanted())
         self.opens = False
-        self._report(self._service, f"{fault}, and was opened {later}")
-        self._in_vain = 0 if await self._open() else self._in_vain + 1
-        if self._in_vain >= IN_VAIN:
-            await self._given_up(f"{fault}, and could not be opened {later}")
-        elif self._in_vain:
+        self._report(self._service, self._losses.mended)
+        if not await self._open():
             self._lost()
 
-    async def _given_up(self, fault: str) -> None:
+    async def _given_up(self) -> None:
         self._answer.hides_errors = self.opens = False
         why = f": {self._answer.hidden}" if self._answer.hidden else ""
         await self._service.set_usable(False)
-        await self._service.push_error(fault + why, category=ErrorCategory.UNKNOWN)
+        await self._service.push_error(self._losses.given_up + why, category=ErrorCategory.UNKNOWN)
 
     @property
     def stands(self) -> bool:
@@ -347,6 +346,8 @@ class RealtimeRun:
 
     def _done(self) -> None:
         self._provider.spares = False
+        if not self.opens:
+            self._losses.answered()
         if self._wanted:
             self._state.spawn(self._ask(), "realtime_ask")
 
