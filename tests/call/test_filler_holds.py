@@ -61,7 +61,7 @@ QUESTION = (0.5, PEOPLE)
 
 
 @pytest.mark.parametrize("sound", [COUGH, MHM])
-@pytest.mark.three_services("a filler sentence is said by a TTS")
+@pytest.mark.three_services("a model that is late says no filler")
 def test_a_cough_over_a_filler_costs_neither_the_filler_nor_the_answer(sound: Any) -> None:
     hears = ["a table", *(["Mhm."] if sound is MHM else [])]
     call, said, context = called(QUESTION, (6.0, sound), latency=6.0, filler=FILLER, hears=hears)
@@ -72,7 +72,7 @@ def test_a_cough_over_a_filler_costs_neither_the_filler_nor_the_answer(sound: An
     assert longest_silence_s(call) < 5.5
 
 
-@pytest.mark.three_services("a filler sentence is said by a TTS")
+@pytest.mark.three_services("a model that is late says no filler")
 def test_who_cuts_into_a_filler_is_answered_and_the_filler_is_no_part_of_it() -> None:
     call, said, context = called(
         QUESTION, (6.0, NO_WAIT), until=25.0, hears=("a table", "No, wait."), latency=6.0, filler=FILLER

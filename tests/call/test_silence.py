@@ -61,7 +61,7 @@ def called(caller: Caller | None = None, **options: Any) -> tuple[SimulatedCall,
 
 
 def bridged(either_bot: str) -> list[str]:
-    """Return the sentence that bridges a silence: there is none without a TTS, and the sound is all."""
+    """Return the sentence that bridges a slow answer: a model that is late cannot say it, and the sound is all."""
     return [FILLER] if either_bot == THREE else []
 
 
@@ -79,7 +79,7 @@ def test_a_model_in_time_is_not_bridged() -> None:
     assert said == ["Here it is."]
 
 
-@pytest.mark.three_services("a filler sentence is said by a TTS")
+@pytest.mark.three_services("a model that is late says no filler")
 def test_an_author_chooses_the_filler_or_none() -> None:
     _, said = called(latency=4.0, filler="Hang on.")
     assert said == ["Hang on.", "Here it is."]
@@ -101,7 +101,7 @@ def test_a_recording_that_cannot_be_read_leaves_the_sound(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("language", ["de", "de-AT"])
-@pytest.mark.three_services("a filler sentence is said by a TTS")
+@pytest.mark.three_services("a model that is late says no filler")
 def test_the_default_is_in_the_language_of_the_voice(language: str) -> None:
     tts = ToneTTS()
     tts.settings.language = language  # type: ignore[attr-defined]
@@ -115,9 +115,7 @@ def test_the_default_is_in_the_language_of_the_voice(language: str) -> None:
     assert tts.said[0] == "Einen Moment, bitte."
 
 
-def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_named(
-    either_bot: str,
-) -> None:
+def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_named() -> None:
     tts = ToneTTS()
 
     async def look_up(params: FunctionCallParams) -> None:
@@ -136,7 +134,7 @@ def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_
         await agent.start()
 
     call = simulate(bot, Caller().pause(12), info=info())
-    assert tts.said == [*bridged(either_bot), "That did not work."]
+    assert tts.said == [FILLER, "That did not work."]
     assert longest_silence_s(call) < 2.0
     (error,) = call.of("error")
     assert "The tool look_up did not return within 8 s" in error.data["message"]
@@ -392,7 +390,7 @@ class FillerHangs(ToneTTS):
                 await asyncio.Event().wait()
 
 
-@pytest.mark.three_services("a filler sentence is said by a TTS")
+@pytest.mark.three_services("a model that is late says no filler")
 def test_a_voice_that_hangs_in_the_filler_does_not_hold_up_the_result_of_a_tool() -> None:
     tts = FillerHangs()
 

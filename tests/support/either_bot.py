@@ -14,7 +14,7 @@ from pipecat.services.openai.realtime import events
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call
 from piopiy_pipeline.testing import OpenAIRealtimeServer, ScriptedLLM, ScriptedSTT, ScriptedTTS, Voice
 from piopiy_pipeline.testing.scripted.scripted_tts import SoundedText
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -37,6 +37,8 @@ def speech_to_speech(action: Action) -> Action:
         if not (isinstance(stt, ScriptedSTT) and isinstance(llm, ScriptedLLM)):
             raise TypeError("these services are not scripted: this is a test of three services")
         options.pop("eager", None)
+        if agent._error_line is not None:
+            agent._error_line = DEFAULT_ERROR_LINE  # a recording is heard in its place
         model = await _model(agent.call, llm, stt, tts)
         pipeline = await action(agent, llm=model, **options)
         for name, tool in llm._functions.items():  # of an author who has registered them at the service
