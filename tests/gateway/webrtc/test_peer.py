@@ -10,9 +10,7 @@ import pytest
 
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
 from piopiy_pipeline.gateway.webrtc.peer_messages import Trickled
-from tests.support.browser_peer import Browser, only_loopback
-
-__all__ = ["only_loopback"]
+from tests.support.browser_peer import Browser
 
 pytestmark = pytest.mark.usefixtures("only_loopback")
 

@@ -19,10 +19,8 @@ import uvloop
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, OfferRefused
 from piopiy_pipeline.gateway.webrtc.port_range import UdpPorts, loop_of
-from tests.support.browser_peer import CLAIMS, Browser, browser_calls, only_loopback
+from tests.support.browser_peer import CLAIMS, Browser, browser_calls
 from tests.support.gateway_peers import config
-
-__all__ = ["only_loopback"]
 
 LOOPS = [asyncio.SelectorEventLoop, uvloop.Loop]
 
