@@ -45,9 +45,9 @@ def chat(
 ) -> None:
     """Chat with a bot in the terminal: the callback, the tools and the context of its calls, without sound.
 
-    Type a message a line. Words appear as the model writes them, and so do tools and transfers. /keys 12# presses
-    keys, /quit ends, Ctrl-C stops an answer, and twice ends. Lines that are piped in are one turn each, sent when
-    the bot has answered the one before. No model of sound is loaded.
+    Type a message a line. Words appear as the model writes them, and so do tools and transfers; a line that is typed
+    meanwhile cuts the bot off. /keys 12# presses keys, /quit ends, Ctrl-C stops an answer, and twice ends. Lines that
+    are piped in are one turn each, sent when the bot has answered the one before. No model of sound is loaded.
 
     Without a file, the agent of a gateway is chatted with, by a caller's key: that of `piopiy dev`, for example. Of its
     tools is shown then what its author allows.

@@ -208,6 +208,25 @@ def test_on_a_terminal_ctrl_c_stops_the_answer_and_twice_ends(tmp_path: Path) ->
 
 
 @pytest.mark.realtime
+@pytest.mark.parametrize("end", ["/quit\r", "\x04"], ids=["quit", "end of file"])
+def test_on_a_terminal_a_line_cuts_the_bot_off_and_the_end_is_at_once(end: str, tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(SLOW)
+    terminal = Terminal(bot, tmp_path)
+    terminal.until("Hello!")
+    terminal.type("Go on\r")
+    terminal.until("word5 ")
+    terminal.type("Something else\r")
+    terminal.until("(stopped)")
+    terminal.until("word0 ")
+    terminal.until("word3 ")
+    terminal.type(end)
+    terminal.until("ended: caller_hangup")
+    assert "word1999" not in terminal.screen
+    assert terminal.status() == 0
+
+
+@pytest.mark.realtime
 def test_the_history_is_there_the_next_time(tmp_path: Path) -> None:
     for typed in ("Remember me\r", "\x1b[A\r"):
         bot = tmp_path / "bot.py"

@@ -94,7 +94,9 @@ class ChatForPeople:
         self._print(f"{title}: /keys 12# presses keys, /quit ends, Ctrl-C stops an answer", "dim")
 
     def user(self, text: str) -> None:
-        if not self.console.is_terminal:  # on a terminal it stands there already
+        if self.console.is_terminal:
+            self._in_line = False  # it stands there already, behind what the bot was writing
+        else:
             self._print(f"you  {printable_line(text)}", "cyan")
 
     def words(self, text: str) -> None:

@@ -54,7 +54,7 @@ class LineSource:
     def prompt_again(self) -> None:
         """Put the prompt back, with what was typed so far."""
         if self.prompting and self._readline is not None:
-            sys.stdout.write(PROMPT + self._readline.get_line_buffer())
+            sys.stdout.write(f"\r\x1b[K{PROMPT}{self._readline.get_line_buffer()}")
             sys.stdout.flush()
 
     def close(self) -> None:

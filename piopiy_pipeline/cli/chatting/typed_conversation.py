@@ -108,8 +108,9 @@ class TypedConversation:
         peer.begin()
         self._view.began(self._title)
         while True:
-            await self._bot_has_finished()
-            self._view.their_turn()
+            if not self._lines.is_terminal:  # a line of a pipe is one turn
+                await self._bot_has_finished()
+                self._view.their_turn()
             line = await self._next_line()
             if line is None:
                 await asyncio.sleep(GOODBYE_S)  # a bot that has said goodbye hangs up by itself
@@ -118,20 +119,25 @@ class TypedConversation:
                 return
 
     async def _next_line(self) -> str | None:
-        """Return the next line. What the bot says meanwhile by itself is shown above the prompt."""
+        """Return the next line. What the bot says meanwhile is shown above the prompt, and a line cuts it off."""
         line = self._lines.ask()
         while not line.done():
             self._moved.clear()
-            moved = asyncio.create_task(self._moved.wait())
-            waits: set[asyncio.Future[Any]] = {line, moved}
+            finished = asyncio.create_task(self._bot_has_something_said(), name="chat::bot_said")
+            waits: set[asyncio.Future[Any]] = {line, finished}
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if not moved.done():
-                moved.cancel()
+            if not finished.done():
+                finished.cancel()
+                await asyncio.gather(finished, return_exceptions=True)
             elif not line.done():
-                await self._bot_has_finished()
                 self._view.their_turn()
                 self._lines.prompt_again()
         return line.result()
+
+    async def _bot_has_something_said(self) -> None:
+        """Wait until the bot has said something, and it is the person's turn again."""
+        await self._moved.wait()
+        await self._bot_has_finished()
 
     async def _bot_has_finished(self) -> None:
         """Wait until it is the person's turn."""
