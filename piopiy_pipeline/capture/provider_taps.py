@@ -33,6 +33,7 @@ from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.capture.content import beside_content, kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import VERSION, StageLine
+from piopiy_pipeline.capture.gemini_tap import GeminiTap
 from piopiy_pipeline.capture.realtime_tap import RealtimeTap, has_messages
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
@@ -40,6 +41,7 @@ from piopiy_pipeline.compat.pipecat import intercept_tts
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_services import is_gemini_live
 
 __all__ = ["services_in", "tap_providers"]
 
@@ -72,7 +74,7 @@ def tap_providers(chain: CallPipeline, log: CaptureLog, scrubber: Scrubber) -> l
         scrubber.learn(secrets_of(service))
         if has_messages(service):
             log.set_version(VERSION)
-            RealtimeTap(service, log)
+            (GeminiTap if is_gemini_live(service) else RealtimeTap)(service, log)
         elif isinstance(service, STTService):
             _STTTap(service, log)
         elif isinstance(service, LLMService):

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.services.realtime_dialects import dialect_of
-from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 
 __all__ = ["RealtimeTap", "has_messages"]
 
@@ -37,9 +37,13 @@ REPEATS = (
 
 
 def has_messages(service: FrameProcessor) -> bool:
-    """Return whether a service is a speech-to-speech model's with a protocol like OpenAI's."""
+    """Return whether a service is a speech-to-speech model's whose protocol is known: OpenAI's and those like it, or
+    Google's.
+    """
     if not is_realtime(service):
         return False
+    if is_gemini_live(service):
+        return True
     if dialect_of(service) is None:
         return False
     from piopiy_pipeline.compat.realtime import takes_client_events  # it imports a provider's service

@@ -1,15 +1,20 @@
 """What this project uses of pipecat's service for Google's Gemini Live beyond its public interface.
 
 The service has no public way to begin a conversation without an answer, to be asked for one, to be told something
-beside the conversation, or to be opened again.
+beside the conversation, to be opened again, or to change what a session is set up with. What the caller says and what
+tools return pass through functions that are given here, because a session that is being opened hears neither.
 
 Only the agent's side may import this module: the gateway does without pipecat.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
+from google.genai.types import AudioTranscriptionConfig, LiveConnectConfig, Modality
+from pipecat.frames.frames import Frame, LLMFullResponseEndFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService, GeminiVADParams
@@ -18,32 +23,101 @@ from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = [
+    "ToolResult",
     "answer_given_up",
     "answers",
     "ask",
+    "begin_anew",
+    "can_resume",
     "check",
+    "hears",
     "is_connected",
     "is_ready",
+    "keep_tools_quietly",
+    "lead_caller",
+    "lead_tools",
     "leave_turns",
     "note",
     "open_again",
+    "preroll",
+    "put_preroll",
     "seed",
     "session_of",
+    "set_up_with",
+    "tell_words",
+    "turns_are_told",
+    "user_speaks",
+    "voice_of",
+    "when_ready",
+    "words_so_far",
+    "write_beside",
 ]
 
 _USED = (
+    "_async_tool_warning_logged",
     "_bot_is_responding",
     "_complete_turn",
+    "_connect",
     "_connection_task",
     "_context",
     "_create_single_response",
+    "_disconnect",
+    "_disconnecting",
+    "_function_is_async",
     "_handle_context",
+    "_handle_session_ready",
+    "_handle_user_started_speaking",
+    "_handle_user_stopped_speaking",
+    "_is_gemini_3",
     "_inference_on_context_initialization",
+    "_needs_initial_turn_complete_message",
+    "_process_completed_function_calls",
     "_ready_for_realtime_input",
     "_reconnect",
+    "_run_llm_when_session_ready",
+    "_send_user_audio",
     "_session",
+    "_session_resumption_handle",
+    "_set_bot_is_responding",
+    "create_client",
+    "_supports_non_blocking_tools",
+    "_system_instruction_from_init",
+    "_tool_call_id_to_name",
+    "_tool_result",
+    "_user_audio_preroll_buffer",
+    "_user_audio_preroll_buffer_sample_rate",
+    "_user_is_speaking",
+    "_user_transcription_buffer",
+    "_push_user_transcription",
     "_vad_disabled",
 )
+
+MAX_WRITTEN = 8000
+"""A text beside the conversation is cut behind so many characters."""
+CALLS = 64
+"""The names of so many calls of tools are remembered."""
+Send = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool has returned.
+
+    Attributes:
+        name: The tool.
+        content: What it has returned.
+        known: Whether the session that stands has asked for it.
+        wanted: Whether the model is to answer it.
+        awaited: Whether the model waits for it, and answers it whenever it is sent.
+        send: Sends it.
+    """
+
+    name: str
+    content: dict[str, Any]
+    known: bool
+    wanted: bool
+    awaited: bool
+    send: Send
 
 
 def leave_turns(service: GeminiLiveLLMService) -> None:
@@ -79,6 +153,165 @@ def session_of(service: Any) -> object:
     return service._session
 
 
+def turns_are_told(service: Any) -> bool:
+    """Return whether the provider is told when the caller speaks, and does not find out itself."""
+    return bool(service._vad_disabled)
+
+
+def user_speaks(service: Any) -> bool:
+    """Return whether the provider was told that the caller speaks, and not yet that they have stopped."""
+    return bool(service._user_is_speaking)
+
+
+def hears(service: Any) -> bool:
+    """Return whether what the caller says reaches the provider now."""
+    return is_ready(service) and service._session is not None and not service._disconnecting
+
+
+def can_resume(service: Any) -> bool:
+    """Return whether the provider keeps the conversation for a session that is opened again."""
+    return bool(service._session_resumption_handle)
+
+
+def voice_of(service: Any) -> str | None:
+    """Return the provider's name of the voice of the next session."""
+    voice: str | None = service.settings.voice
+    return voice
+
+
+def set_up_with(service: Any, voice: str | None, *, instructed: bool) -> None:
+    """Have the next session begin with a voice, and without what the provider has kept.
+
+    Args:
+        service: The service.
+        voice: The provider's name of it.
+        instructed: Whether the conversation has instructions, which then are the session's.
+    """
+    service._session_resumption_handle = None
+    service.settings.voice = voice
+    if instructed:
+        service._system_instruction_from_init = None
+
+
+async def begin_anew(service: Any, context: LLMContext) -> None:
+    """Open a session that knows nothing but this conversation, of which it answers nothing."""
+    service._session_resumption_handle = None
+    service._context = context
+    service._inference_on_context_initialization = False
+    await service._disconnect()
+    service._run_llm_when_session_ready = True
+    await service._process_completed_function_calls(send_new_results=False)
+    await service._connect()
+
+
+def when_ready(service: Any, done: Callable[[], Awaitable[None]]) -> None:
+    """Have a function called whenever a session stands, before anything of the provider's is read."""
+    handle = service._handle_session_ready
+
+    async def handled(session: Any) -> None:
+        await handle(session)
+        await done()
+
+    service._handle_session_ready = handled
+
+
+Hear = Callable[[Any], Awaitable[None]]
+
+
+def lead_caller(service: Any, take: Callable[[Hear, Frame], Awaitable[None]]) -> None:
+    """Have a function called with all that the caller says, and with the beginning and the end of their turns.
+
+    Args:
+        service: The service, before it runs.
+        take: Takes what tells it the provider, and the frame.
+    """
+
+    def led(hear: Hear) -> Hear:
+        async def taken(frame: Any) -> None:
+            await take(hear, frame)
+
+        return taken
+
+    for name in ("_send_user_audio", "_handle_user_started_speaking", "_handle_user_stopped_speaking"):
+        setattr(service, name, led(getattr(service, name)))
+
+
+def preroll(service: Any) -> tuple[bytes, int | None]:
+    """Return the caller's audio from before a turn, which belongs to it, and its rate in Hz."""
+    return bytes(service._user_audio_preroll_buffer), service._user_audio_preroll_buffer_sample_rate
+
+
+def put_preroll(service: Any, audio: tuple[bytes, int | None]) -> None:
+    """Put audio before the turn that is about to begin."""
+    service._user_audio_preroll_buffer = bytearray(audio[0])
+    service._user_audio_preroll_buffer_sample_rate = audio[1]
+
+
+def lead_tools(
+    service: Any, *, begins: Callable[[], None], take: Callable[[ToolResult], Awaitable[None]]
+) -> None:
+    """Have functions called when the model uses tools, and with what these return, in the place of sending it.
+
+    An answer ends where the model uses a tool: what it says to the result is another one.
+
+    Args:
+        service: The service, before it runs.
+        begins: Called before the tools run.
+        take: Takes each result.
+    """
+    run, send = service.run_function_calls, service._tool_result
+    names: dict[str, str] = {}  # of sessions before this one, too
+
+    async def run_function_calls(calls: Any) -> None:
+        names.update({call.tool_call_id: call.function_name for call in calls})
+        for old in list(names)[:-CALLS]:
+            del names[old]
+        if answers(service):
+            await service._set_bot_is_responding(False)
+            await service.push_frame(LLMFullResponseEndFrame())
+        begins()
+        await run(calls)
+
+    async def tool_result(
+        call_id: str, name: str, content: dict[str, Any], *, is_final: bool = True, spoken: bool = True
+    ) -> None:
+        async def sent() -> None:
+            await send(call_id, name, content, is_final=is_final, spoken=spoken)
+
+        known, name = call_id in service._tool_call_id_to_name, names.get(call_id, name)
+        if not is_final:
+            if known:
+                await sent()
+            return
+        goes_on = service._supports_non_blocking_tools and service._function_is_async(name)
+        await take(ToolResult(name, content, known=known, wanted=spoken, awaited=not goes_on, send=sent))
+
+    service.run_function_calls, service._tool_result = run_function_calls, tool_result
+
+
+def words_so_far(service: Any) -> int:
+    """Return how many characters of the caller's words have come that were not told yet."""
+    return len(service._user_transcription_buffer)
+
+
+async def tell_words(service: Any) -> None:
+    """Tell them, although more might come."""
+    words, service._user_transcription_buffer = service._user_transcription_buffer, ""
+    if words.strip():
+        await service._push_user_transcription(words)
+
+
+def keep_tools_quietly(service: Any) -> None:
+    """Have it be no error that tools outlive interruptions, with a model that says nothing while they run."""
+    process = service._process_completed_function_calls
+
+    async def processed(send_new_results: bool) -> None:
+        service._async_tool_warning_logged = True  # each new session says it again
+        await process(send_new_results)
+
+    service._process_completed_function_calls = processed
+
+
 async def seed(service: Any, context: LLMContext) -> None:
     """Tell the provider the conversation, and ask for no answer."""
     service._inference_on_context_initialization = False
@@ -87,6 +320,7 @@ async def seed(service: Any, context: LLMContext) -> None:
 
 async def ask(service: Any, text: str | None) -> None:
     """Ask for an answer to the conversation, or to a text that is put behind it."""
+    service._needs_initial_turn_complete_message = False  # this is one
     if text is None:
         await service._complete_turn()
     else:
@@ -96,8 +330,39 @@ async def ask(service: Any, text: str | None) -> None:
 async def note(service: Any, text: str) -> None:
     """Put a text behind the conversation, and ask for nothing."""
     if service._session is not None:
-        turns = [{"role": "user", "parts": [{"text": text}]}]
-        await service._session.send_client_content(turns=turns, turn_complete=False)
+        await service._session.send_client_content(turns=[_said(text)], turn_complete=False)
+
+
+async def write_beside(service: Any, text: str) -> str:
+    """Have the model write something that is no part of the conversation: in a session of its own, which nobody hears.
+
+    Raises:
+        Exception: What Google's client raises.
+    """
+    modality = Modality(service.settings.modalities.value)
+    config = LiveConnectConfig(
+        response_modalities=[modality], output_audio_transcription=AudioTranscriptionConfig()
+    )
+    written = ""
+    async with service._client.aio.live.connect(model=service.settings.model, config=config) as session:
+        await session.send_client_content(turns=[_said(text)], turn_complete=True)
+        if service._is_gemini_3:
+            await session.send_realtime_input(text=" ")  # as pipecat does: else it waits for one
+        async for message in session.receive():
+            content = message.server_content
+            if content is None:
+                continue
+            if content.output_transcription is not None:
+                written += content.output_transcription.text or ""
+            for part in (content.model_turn.parts or ()) if content.model_turn is not None else ():
+                written += part.text or ""
+            if len(written) > MAX_WRITTEN:
+                break
+    return written
+
+
+def _said(text: str) -> Any:
+    return {"role": "user", "parts": [{"text": text}]}
 
 
 async def open_again(service: Any) -> None:

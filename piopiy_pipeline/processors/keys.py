@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 
-from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InputDTMFFrame, TranscriptionFrame
+from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InputDTMFFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.utils.time import time_now_iso8601
 
 from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.processors.typed_words import typed_words
 
 __all__ = ["KeyEntry", "KeysToText"]
 
@@ -142,9 +142,7 @@ class KeysToText(FrameProcessor):
         self._waiter = None
 
     async def _push_entry(self, entry: str) -> None:
-        await self.push_frame(
-            TranscriptionFrame(f"{self._prefix}{entry}", "", time_now_iso8601(), finalized=True)
-        )
+        await self.push_frame(typed_words(f"{self._prefix}{entry}"))
 
     async def _halt(self) -> None:
         self._entry.take()

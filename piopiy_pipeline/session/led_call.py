@@ -189,7 +189,8 @@ class LedCall:
             ValueError: There is no such `context`, or the persona's voice is a service that the chain does not have.
             TypeError: It is no `Persona`.
             RuntimeError: The call is not answered yet, or its chain has no model with a context, or a
-                speech-to-speech model whose session takes no other instructions: OpenAI's and Azure's do.
+                speech-to-speech model that takes no other instructions in the middle of a call: OpenAI's, Azure's and
+                Google's do.
 
         Example:
             ```python
@@ -205,7 +206,7 @@ class LedCall:
         if hands is None:
             raise RuntimeError(
                 "this chain cannot be handed over: it has no model with a context, or one that speaks and "
-                "whose session takes no other instructions (OpenAI's and Azure's do)"
+                "that takes no other instructions in the middle of a call (OpenAI's, Azure's and Google's do)"
             )
         if to is not None:
             self._personas.setdefault(to.name, to)

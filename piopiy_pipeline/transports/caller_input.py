@@ -21,15 +21,14 @@ from pipecat.frames.frames import (
     InputTransportMessageFrame,
     StartFrame,
     StopFrame,
-    TranscriptionFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
-from pipecat.utils.time import time_now_iso8601
 
 from piopiy_pipeline.compat.pipecat import is_observed
 from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S, CallerAudioFrame, SampleSink
+from piopiy_pipeline.processors.typed_words import typed_words
 
 __all__ = ["CallerInput"]
 
@@ -101,7 +100,7 @@ class CallerInput(BaseInputTransport):
 
     def typed(self, text: str) -> None:
         """Take what the caller has typed, as words of theirs that are final."""
-        self._queue(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
+        self._queue(typed_words(text))
 
     def _queue(self, frame: Frame) -> None:
         if not self._frames.full():

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from pipecat.services.llm_service import FunctionCallParams, LLMService
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, GeminiLiveServer, Refused, Tool, Voice
-from piopiy_pipeline.tools import Persona
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Tool, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
-from tests.support.realtime_calls import GREETING, LONG, Case
+from tests.support.realtime_calls import GREETING, LONG
 from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-from google.genai.types import HttpOptions
-from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
+from tests.support.gemini_calls import MODELS, GeminiCase
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
-MODELS = ["models/gemini-2.5-flash-native-audio", "models/gemini-3.1-flash-live-preview"]
 THANKS = "Goodbye, and thank you for your call."
 TWO = ["a table please", "yes"]
-
-
-class GeminiCase(Case):
-    """A bot whose model is Google's."""
-
-    make_server = GeminiLiveServer
-
-    def make_service(self, **options: Any) -> LLMService[Any]:
-        return GeminiLiveLLMService(
-            api_key="none",
-            http_options=HttpOptions(base_url=self.server.url),
-            settings=GeminiLiveLLMService.Settings(model=options.get("model", MODELS[0])),
-        )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -136,30 +118,6 @@ def test_a_session_that_is_lost_is_opened_again() -> None:
     assert LONG.startswith(said[-2])
     (error,) = call.of("error")
     assert "opened again" in error.data["message"]
-
-
-def test_a_provider_whose_session_takes_no_other_instructions_says_so() -> None:
-    case, said = GeminiCase("Hello."), []
-
-    def watch(agent: VoiceAgent) -> None:
-        async def answered(_: object) -> None:
-            try:
-                await agent.hand_over(Persona(name="billing", instructions="Billing"))
-            except RuntimeError as error:
-                said.append(str(error))
-
-        agent.on("answered", answered)
-
-    case.call(Caller().pause(3), watch=watch)
-    assert "takes no other instructions" in said[0]
-
-
-def test_a_flow_needs_a_session_that_takes_other_instructions() -> None:
-    node = {"name": "first", "task_messages": [{"role": "developer", "content": "Ask."}]}
-    case = GeminiCase("Hello.")
-    call = case.call(Caller().pause(1), agent={"flow": [node]})
-    call.assert_ended(EndReason.ERROR)
-    assert "whose session takes other" in call.end_detail
 
 
 def test_a_first_session_that_is_refused_is_opened_a_little_later() -> None:

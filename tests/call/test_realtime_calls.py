@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pipecat.frames.frames import Frame, TranscriptionFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
@@ -181,6 +183,33 @@ def test_an_stt_of_ones_own_writes_down_what_the_model_hears(
     assert texts(call, "bot") == ["Good day.", "For how many?"]
     assert not servers[0].session.config.audio("input", "transcription")
     assert "a table please" not in str([one.body for one in servers[0].session.received]), "it has heard that"
+
+
+class Politely(FrameProcessor):
+    """Writes down what the caller says in other words, in frames of its own."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, TranscriptionFrame):
+            frame = TranscriptionFrame(f"{frame.text}, if I may", frame.user_id, frame.timestamp)
+        await self.push_frame(frame, direction)
+
+
+@pytest.mark.parametrize("name", ["stt", "ears"])
+def test_words_that_a_stage_has_made_of_an_stts_are_answered_once(name: str) -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting="Good day.", call=call)
+        await agent.Action(
+            llm=OpenAIRealtimeLLMService(api_key="none"), stt=ScriptedSTT(spoken=lambda start, end: "")
+        )
+        agent.pipeline.insert(name, agent.pipeline.remove("stt"), after="vad")
+        agent.pipeline.insert("politely", Politely(), after=name)
+        await agent.start()
+
+    caller = Caller().say(PEOPLE).pause(6)
+    call = simulate(bot, caller, providers=providers("For how many?", "And again?", latency=0.5))
+    assert texts(call, "user") == ["a table please, if I may"], call.timeline()
+    assert texts(call, "bot") == ["Good day.", "For how many?"]
 
 
 @pytest.mark.parametrize("fault", [Refused(500), Disconnects(after=0.5), Stalls()])

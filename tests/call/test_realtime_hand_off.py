@@ -52,19 +52,22 @@ class Desk:
 
     def _answer(self, context: LLMContext) -> str | Tool:
         messages: list[Any] = context.get_messages()
-        if str(messages[0]["content"]).startswith("Below is the beginning"):
+        if any(str(one.get("content")).startswith("Below is the beginning") for one in messages):
             return self.summary
-        config = self.case.server.session.config
         told = [f"{one['role']}: {one.get('content')}" for one in messages]
         who, said = (
             str(messages[0]["content"]),
             [str(one.get("content")) for one in messages if one["role"] == "user"],
         )
-        self.answers.append((who, str(config.voice), tools_of(context), told))
+        self.answers.append((who, self.voice(), tools_of(context), told))
         if messages[-1]["role"] == "user" and said[-1].startswith("use "):
             _, tool, *to = said[-1].split()
             return Tool(tool, to=" ".join(to)) if to else Tool(tool)
         return f"{who} here."
+
+    def voice(self) -> str:
+        """The voice of the session that answers now."""
+        return str(self.case.server.session.config.voice)
 
     def agent(self) -> dict[str, Any]:
         async def look_up(params: FunctionCallParams) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import os
 from typing import Any
 
+from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.agent.agent import Agent
@@ -23,13 +24,23 @@ __all__ = ["create_session"]
 async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
     """Greet, and have the model answer each turn."""
     agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", idle=False, dtmf="text", call=call)
-    await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none", base_url=os.environ["REALTIME_URL"]))
+    await agent.Action(llm=_model())
     call_id = call.info.call_id
     agent.on("answered", lambda _: tell(event="answered", call_id=call_id, resumed=bool(call.resumed)))
     agent.on("bot_turn", lambda turn: tell(event="bot_turn", call_id=call_id, text=turn.text))
     agent.on("error", lambda error: tell(event="error", stage=error.stage, message=error.message))
     end = await agent.start()
     tell(event="end", call_id=call_id, reason=end.reason, detail=end.detail)
+
+
+def _model() -> LLMService[Any]:
+    """Return Google's service for an address of its, else OpenAI's."""
+    url = os.environ["REALTIME_URL"]
+    if url.startswith("https"):
+        from tests.support.gemini_calls import gemini_service
+
+        return gemini_service(url)
+    return OpenAIRealtimeLLMService(api_key="none", base_url=url)
 
 
 async def _main() -> None:

@@ -242,6 +242,8 @@ class CallFlow:
     async def _may_enter(self, name: str, node: NodeConfig) -> bool:
         """Whether a node may be entered now. While a persona has the call, it waits, and the persona answers."""
         if not self.is_away():
+            if self._mouth.speech is not None:
+                await self._mouth.speech.caller_words()
             return True
         function, self._walked = self._walked, ""
         self._waiting = (name, node, function)

@@ -66,8 +66,8 @@ class FlowSetup:
         run = speaker.realtime
         if (run is None or run.changes is None) and any(is_realtime(model) for model in models):
             raise StageError(
-                "a flow needs a model of text, or a speech-to-speech model whose session takes other "
-                "instructions while it lasts: OpenAI's and Azure's do",
+                "a flow needs a model of text, or a speech-to-speech model that takes other instructions in the "
+                "middle of a call: OpenAI's, Azure's and Google's do",
                 "llm",
             )
 
@@ -76,7 +76,7 @@ class FlowSetup:
 
         speech = None
         if run is not None and run.changes is not None:
-            speech = SpokenFlow(run.changes.follow_flow, speaker.respond, run.until_said)
+            speech = SpokenFlow(run.changes.follow_flow, speaker.respond, run.until_said, run.words.settle)
         return CallFlow(
             self.plan,
             state,

@@ -42,11 +42,13 @@ class SpokenFlow:
         follow: Brings its session in line with a node. Takes the messages before the node.
         respond: Has it speak.
         until_said: Waits until it has given all answers that it was asked for, in bounded time.
+        caller_words: Waits until the conversation has what the caller has said, in bounded time.
     """
 
     follow: Callable[[Sequence[Any]], Awaitable[None]]
     respond: Callable[[], Awaitable[None]]
     until_said: Callable[[], Awaitable[None]]
+    caller_words: Callable[[], Awaitable[None]]
 
 
 class FlowWorker:

@@ -49,8 +49,14 @@ def hand_offs_of(
     if changes is None and any(is_realtime(model) for model in models):
         return None
     recovery, utterances = state.recovery, state.utterances
+
+    async def wait_until_spoken() -> None:
+        if realtime is not None:
+            await realtime.words.settle()
+        await drain.wait_until_spoken()
+
     mouth = HandOffMouth(
-        wait_until_spoken=drain.wait_until_spoken,
+        wait_until_spoken=wait_until_spoken,
         cut_off=worker.interrupt_and_settle,
         speaks=lambda: drain.is_heard or recovery.answer_open or utterances.pending,
         say=partial(speaker.say, to_the_end=True),

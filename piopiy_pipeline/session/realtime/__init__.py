@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
-from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
 
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime, is_ultravox
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 if TYPE_CHECKING:
@@ -59,12 +59,8 @@ def realtime_run_of(
         asked=asked,
         report=report,
         assistant=assistant if isinstance(assistant, LLMAssistantAggregator) else None,
-        ears=_services(pipeline["stt"]) if "stt" in pipeline else (),
+        has_ears=any(isinstance(each, STTService) for each in services_of(pipeline)),
     )
-
-
-def _services(stage: FrameProcessor) -> Sequence[FrameProcessor]:
-    return stage.services if isinstance(stage, ServiceSwitch) else (stage,)
 
 
 def _maker_for(service: LLMService[Any]) -> Callable[..., RealtimeProvider] | None:

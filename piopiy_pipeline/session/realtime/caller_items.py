@@ -5,34 +5,31 @@ Words come behind the end of a turn. So it is kept which stretch of speech has b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from pipecat.frames.frames import Frame, InterimTranscriptionFrame, TranscriptionFrame
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.frames.frames import InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.frame_taps import filter_pushes, watch_pushes
+from piopiy_pipeline.processors.typed_words import is_typed
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.provider_turns import ProviderSpeech
 from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 
 __all__ = ["CallerItems"]
 
-_BY_PROVIDER = "piopiy_by_provider"
-"""In the metadata of words that the provider has heard, and not of keys that make a turn."""
 SPEECHES = 16
 """So many stretches of the caller's speech are remembered."""
 
 
 class CallerItems:
-    """Watches one service, and the STTs beside it.
+    """Watches one service.
 
     Args:
         service: The model's service, before it runs.
         output: The stage that speaks.
         turns: Who decides on turns; None: strategies of the author's.
-        ears: STTs that write down what the provider hears, too.
+        has_ears: Whether an STT writes down what the provider hears, in its place.
     """
 
     def __init__(
@@ -40,7 +37,8 @@ class CallerItems:
         service: LLMService[Any],
         output: BotOutput,
         turns: RealtimeTurns | None,
-        ears: Sequence[FrameProcessor],
+        *,
+        has_ears: bool = False,
     ) -> None:
         self._output = output
         self._turns = turns
@@ -50,39 +48,29 @@ class CallerItems:
             turns.is_old = self.is_old
             if turns.provider_end is not None and hasattr(service, "send_client_event"):
                 service.add_event_handler("on_conversation_item_created", self._item_created)
-        watch_pushes(service, self._written_down, TranscriptionFrame, InterimTranscriptionFrame)
-        if ears:  # not every provider leaves it when it is told to
+        watch_pushes(service, self._written_down, InterimTranscriptionFrame)
+        if has_ears:  # not every provider leaves it when it is told to
             filter_pushes(
                 service, lambda frame: not isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame)
             )
-        for stt in ears:
-            watch_pushes(stt, self._heard_by_both, TranscriptionFrame, InterimTranscriptionFrame)
-
-    def is_theirs(self, frame: Frame) -> bool:
-        """Whether the provider has heard these words itself."""
-        return _BY_PROVIDER in frame.metadata
 
     def is_old(self, frame: Any) -> bool:
         """Whether these words of the caller say nothing about a turn: it has begun and ended without them."""
-        if self._turns is None or not self._turns.asks or _BY_PROVIDER not in frame.metadata:
+        if self._turns is None or not self._turns.asks or is_typed(frame):
             return True
         if not frame.text.strip() and not self._output.has_floor:
             return True
         speech = self._speech.get(getattr(frame.result, "item_id", ""))
         return speech is None or speech.claimed
 
-    def _heard_by_both(self, _stt: Any, frame: Frame) -> None:
-        frame.metadata[_BY_PROVIDER] = True
-
-    def _written_down(self, _service: Any, frame: Frame) -> None:
-        frame.metadata[_BY_PROVIDER] = True
-        if isinstance(frame, InterimTranscriptionFrame) and hasattr(
-            frame.result, "delta"
-        ):  # OpenAI's are the words that are new, others' all of them so far
-            item = getattr(frame.result, "item_id", "")
-            before = self._interim[1] if self._interim[0] == item else ""
-            frame.text = before + frame.text
-            self._interim = (item, frame.text)
+    def _written_down(self, _service: Any, frame: InterimTranscriptionFrame) -> None:
+        """Write the words so far into it: OpenAI's are those that are new, others' all of them."""
+        if not hasattr(frame.result, "delta"):
+            return
+        item = getattr(frame.result, "item_id", "")
+        before = self._interim[1] if self._interim[0] == item else ""
+        frame.text = before + frame.text
+        self._interim = (item, frame.text)
 
     async def _item_created(self, _service: Any, name: str, item: Any) -> None:
         """Note which speech of the caller has become which item, because words of it come later."""

@@ -1,7 +1,9 @@
 """`GeminiProvider`: Google's Gemini Live.
 
 It has no items and no truncation: after an interruption the model knows all that it has sent. So it is told in words
-what was heard. An answer is cut off by the beginning of the caller's turn, which pipecat's service tells it.
+what was heard. An answer is cut off by the beginning of the caller's turn, which pipecat's service tells it, and by any
+content that the client sends (`BidiGenerateContentClientContent`: "a message here will interrupt any current model
+generation"). Instructions, tools and voice are a session's from its set-up on: other ones are another session.
 """
 
 from __future__ import annotations
@@ -10,19 +12,37 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipecat.frames.frames import InterruptionFrame, LLMFullResponseStartFrame, UserStoppedSpeakingFrame
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.frames.frames import (
+    InterruptionFrame,
+    LLMFullResponseStartFrame,
+    TranscriptionFrame,
+    UserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 
-from piopiy_pipeline.compat import gemini_session
+from piopiy_pipeline.compat import gemini_connection, gemini_session
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
+from piopiy_pipeline.session.model.system_message import system_message
+from piopiy_pipeline.session.realtime.bounded_wait import POLL_S
+from piopiy_pipeline.session.realtime.gemini_caller import GeminiCaller
+from piopiy_pipeline.session.realtime.gemini_tools import GeminiTools
 from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
-from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
+from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE, said_as_it_is
 
 __all__ = ["GeminiProvider"]
 
 BEHIND_CUT_S = 0.05
 """What was heard is in the conversation so long behind the position that was heard, in seconds."""
-POLL_S = 0.05
+WORDS_S = 0.6
+"""A session that is about to be closed has so long to write down what the caller has said last, in seconds."""
+WORDS_APART_S = 0.15
+"""Words that come later than this behind the ones before are others, in seconds."""
+CLOSE_S = 0.5
+"""A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
+SEND_S = 3.0
+"""A provider that takes nothing for so many seconds is lost."""
+CUT_OFF = "(Your last answer was cut off here. Do not go on with it.)"
+"""What the model is told when an answer is given up. That it is told anything, is what cuts the answer off."""
 AWAITED_S = 8.0
 """An answer that was asked for and of which nothing comes is not waited for any longer, in seconds."""
 
@@ -46,11 +66,27 @@ class GeminiProvider:
         self.words_wait_s = 0.3
         self.session: Callable[[dict[str, Any]], None] | None = None
         self.change: Callable[[dict[str, Any]], None] | None = None
-        self.takes_changes = self.writes_aside = False
+        self.takes_changes = self.writes_aside = True
+        self.tells_changes = False
+        self.cuts_by_itself = not gemini_session.turns_are_told(service)
+        self._first_voice = gemini_session.voice_of(service)
+        self._knows_heard = False  # the model was told what was heard of the last answer
+        self._words_due = False  # the provider has not written down all of the caller's last turn
+        self._notes: list[str] = []  # what the model is to know, as soon as it says nothing
+        self._is_stale = False  # a session knows another conversation, or has another voice
+        self._caller = GeminiCaller(service)
+        self._tools = GeminiTools(
+            service, begins=self._tools_begin, awaits=self._await, ask=self._ask_for_result
+        )
         instruct_by_setting(service)
+        gemini_session.keep_tools_quietly(service)
+        gemini_connection.close_in_time(service, CLOSE_S)
+        gemini_connection.bound_sends(service, SEND_S)
+        gemini_session.when_ready(service, self._goes_on)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_taken(service, self._interrupted, InterruptionFrame)
         watch_pushes(service, self._begun, LLMFullResponseStartFrame)
+        watch_pushes(service, self._told_words, TranscriptionFrame)
 
     @property
     def answers(self) -> bool:
@@ -73,39 +109,68 @@ class GeminiProvider:
         return None
 
     async def begin(self, context: LLMContext) -> None:
-        if not gemini_session.is_ready(self._service):
+        if self._is_stale:
+            await self._begin_anew(context)
+        elif not gemini_session.is_ready(self._service):
             await gemini_session.seed(self._service, context)
         while not gemini_session.is_ready(self._service) and self.connected:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(POLL_S)
+        await self._goes_on()
+
+    async def _begin_anew(self, context: LLMContext) -> None:
+        self._is_stale = False
+        self._notes = []
+        self._tools.forget()
+        await gemini_session.begin_anew(self._service, context)
+
+    async def _goes_on(self) -> None:
+        """Have the session hear and know what came while there was none."""
+        if gemini_session.hears(self._service):
+            await self._caller.goes_on()
+            await self._tools.goes_on()
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
         self._await()
+        if text is None and await self._tools.send_waiting():
+            return
+        await self._tell_notes()
         await gemini_session.ask(self._service, None if text is None else said_as_it_is(text))
 
     async def write(self, text: str) -> None:
         await gemini_session.note(self._service, text)
 
     async def tell(self, messages: Sequence[Any]) -> None:
-        """Do nothing: it takes no changes."""
+        """Put messages behind the conversation, when the answer under way is over: they would cut it off."""
+        self._notes += [text for message in messages if (text := standard_message_text(message))]
+        if not self.answers:
+            await self._tell_notes()
 
-    async def write_aside(self, text: str) -> None:
-        """Do nothing: it takes no changes."""
+    async def _tell_notes(self) -> None:
+        notes, self._notes = self._notes, []
+        for note in notes:
+            await gemini_session.note(self._service, note)
+        await self._tools.tell_waiting()
+
+    async def write_aside(self, text: str) -> str | None:
+        return await gemini_session.write_beside(self._service, text)
 
     async def update(self) -> None:
-        """Do nothing: it takes no changes."""
+        """Do nothing: what is new is another session's."""
 
     async def cancel(self) -> None:
+        if self.answers and not self.spares and not gemini_session.user_speaks(self._service):
+            await gemini_session.note(self._service, CUT_OFF)
         self._awaited_until = float("-inf")
 
     async def truncate(self, item: str, part: int, heard_ms: int) -> None:
         """Do nothing: there are no items."""
 
     async def heard_no_more(self, heard: Callable[[], str]) -> None:
+        if self._knows_heard:
+            return
+        self._knows_heard = True
         await asyncio.sleep(BEHIND_CUT_S)
-        text = (
-            f"The caller has interrupted you and has heard of your last answer no more than this: {heard()}"
-        )
-        await gemini_session.note(self._service, text)
+        await gemini_session.note(self._service, f"{HEARD_NO_MORE}{heard()}")
 
     async def rewrite(self, items: list[str], heard: str) -> None:
         """Do nothing: there are no items, and it is told what was heard."""
@@ -114,20 +179,55 @@ class GeminiProvider:
         self._awaited_until = float("-inf")
         gemini_session.answer_given_up(self._service)
 
+    async def caller_words(self) -> None:
+        if not self._words_due:
+            return
+        self._words_due = False
+        until, length = self._now() + WORDS_S, 0
+        while self._now() < until:
+            await asyncio.sleep(WORDS_APART_S)
+            now = gemini_session.words_so_far(self._service)
+            if now and now == length:
+                break
+            length = now
+        await gemini_session.tell_words(self._service)
+        await asyncio.sleep(POLL_S)  # until they have gone up the pipeline
+
+    def renew(self, context: LLMContext, voice: str | None) -> None:
+        instructed = system_message(context) is not None
+        gemini_session.set_up_with(self._service, voice or self._first_voice, instructed=instructed)
+        self._is_stale = True
+
     async def reopen(self, context: LLMContext) -> None:
-        await gemini_session.open_again(self._service)
+        if self._is_stale or not gemini_session.can_resume(self._service):
+            await self._begin_anew(context)
+        else:
+            await gemini_session.open_again(self._service)
         while self.session_key is None and self.connected:  # noqa: ASYNC110  it fails without a word
             await asyncio.sleep(POLL_S)
 
     # ------------------------------------------------------------------ what the service does
 
-    def _turn_over(self, _service: Any, _frame: Any) -> None:
+    def _tools_begin(self) -> None:
+        self._awaited_until = float("-inf")
+
+    async def _ask_for_result(self) -> None:
+        self._await()
+        await gemini_session.ask(self._service, None)
+
+    def _told_words(self, _service: Any, _frame: Any) -> None:
+        self._words_due = gemini_session.words_so_far(self._service) > 0
+
+    async def _turn_over(self, _service: Any, _frame: Any) -> None:
+        self._words_due = True
+        await self._tell_notes()
         self._await()
 
     def _interrupted(self, _service: Any, _frame: Any) -> None:
         self._awaited_until = float("-inf")
 
     def _begun(self, _service: Any, _frame: Any) -> None:
+        self._knows_heard = False
         self._awaited_until = float("-inf")
 
     def _await(self) -> None:

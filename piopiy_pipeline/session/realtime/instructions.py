@@ -27,6 +27,9 @@ def instruct_by_setting(service: LLMService[Any]) -> None:
             return await params(context, **options)
         rest = LLMContext(context.get_messages()[1:], tools=context.tools, tool_choice=context.tool_choice)
         options["system_instruction"] = options.get("system_instruction") or standard_message_text(first)
-        return await params(rest, **options)
+        found = await params(rest, **options)
+        if rest.get_messages() or "messages" not in found:
+            return found
+        return {**found, "messages": []}  # Google's adapter says it once more, as words of the caller
 
     adapter.get_llm_invocation_params = with_setting

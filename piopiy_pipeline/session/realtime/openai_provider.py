@@ -89,7 +89,7 @@ class OpenAIProvider:
         """Changes the settings of the session on their way."""
         self.change: Callable[[dict[str, Any]], None] | None = None
         """The same, for what code has changed since the session was begun."""
-        self.takes_changes = True
+        self.takes_changes = self.tells_changes = self.cuts_by_itself = True
         self.writes_aside = self._dialect.aside is not None
         self.opens_only = False
         """Whether the next request for an answer is none: the conversation is told the provider, and that is all."""
@@ -156,7 +156,7 @@ class OpenAIProvider:
             role = message.get("role") if isinstance(message, dict) else None
             await self._put_in("assistant" if role == "assistant" else self._dialect.note_role, text)
 
-    async def write_aside(self, text: str) -> None:
+    async def write_aside(self, text: str) -> str | None:
         response: dict[str, Any] = {"conversation": "none", "tools": []}
         if self._dialect.in_text is not None:
             response[self._dialect.in_text] = ["text"]
@@ -166,6 +166,7 @@ class OpenAIProvider:
         else:
             response["instructions"] = text
         await self._send(ClientEvent(CREATE, response=response))  # nobody waits to hear this
+        return None
 
     async def update(self) -> None:
         await realtime.update_session(self._service)
@@ -218,6 +219,12 @@ class OpenAIProvider:
 
     def answer_lost(self) -> None:
         """Do nothing: pipecat's service knows."""
+
+    async def caller_words(self) -> None:
+        """Do nothing: they are told at once, and not word by word."""
+
+    def renew(self, context: LLMContext, voice: str | None) -> None:
+        """Do nothing: `change` has what is new in each session's settings."""
 
     async def reopen(self, context: LLMContext) -> None:
         await realtime.open_again(self._service, context)

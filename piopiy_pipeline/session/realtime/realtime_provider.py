@@ -7,7 +7,10 @@ from typing import Any, Protocol
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-__all__ = ["RealtimeProvider", "said_as_it_is"]
+__all__ = ["HEARD_NO_MORE", "RealtimeProvider", "said_as_it_is"]
+
+HEARD_NO_MORE = "The caller has interrupted you and has heard of your last answer no more than this: "
+"""How a model is told in words what was heard."""
 
 
 class RealtimeProvider(Protocol):
@@ -26,9 +29,15 @@ class RealtimeProvider(Protocol):
     change: Callable[[dict[str, Any]], None] | None
     """The same, for what code has changed since the session was begun."""
     takes_changes: bool
-    """Whether a session can be told other instructions and tools while it lasts."""
+    """Whether a conversation can have other instructions and tools while it lasts."""
+    tells_changes: bool
+    """Whether the session that stands is told them, and messages that code has put in. Otherwise they are another
+    session.
+    """
     writes_aside: bool
     """Whether the model can be asked for a text that is no part of the conversation."""
+    cuts_by_itself: bool
+    """Whether an interruption that its service tells of is the provider's own; otherwise it confirms one of ours."""
 
     @property
     def answers(self) -> bool:
@@ -63,8 +72,8 @@ class RealtimeProvider(Protocol):
     async def tell(self, messages: Sequence[Any]) -> None:
         """Put messages behind the conversation, and ask for nothing."""
 
-    async def write_aside(self, text: str) -> None:
-        """Ask for a text that is no part of the conversation. It comes as the text of an answer."""
+    async def write_aside(self, text: str) -> str | None:
+        """Ask for a text that is no part of the conversation. None: it comes as the text of an answer."""
 
     async def update(self) -> None:
         """Tell the session the instructions and the tools that the conversation has now."""
@@ -85,6 +94,17 @@ class RealtimeProvider(Protocol):
 
     def answer_lost(self) -> None:
         """Take note that nothing more comes of the answer under way: the session has ended."""
+
+    async def caller_words(self) -> None:
+        """Have it told, in bounded time, what the caller has said to the session that is about to be closed."""
+
+    def renew(self, context: LLMContext, voice: str | None) -> None:
+        """Have the next session begin with the conversation as it is on this side, with its instructions and tools.
+
+        Args:
+            context: The conversation.
+            voice: The provider's name of a voice. None: the one that the service was made with.
+        """
 
     async def reopen(self, context: LLMContext) -> None:
         """Open the session again, or for the first time, for this conversation. Whether that has

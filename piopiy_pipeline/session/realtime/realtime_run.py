@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,10 @@ from pipecat.frames.frames import (
     LLMContextFrame,
     LLMMessagesAppendFrame,
     LLMRunFrame,
-    TranscriptionFrame,
     UserStoppedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
@@ -39,6 +38,7 @@ from piopiy_pipeline.session.realtime.session_changes import SessionChanges
 from piopiy_pipeline.session.realtime.session_losses import SessionLosses
 from piopiy_pipeline.session.realtime.spoken_answer import SayingMark, SpokenAnswer
 from piopiy_pipeline.session.realtime.truncations import Truncations
+from piopiy_pipeline.session.realtime.words_of_caller import BEHIND_CUT_S, WordsOfCaller
 from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
 from piopiy_pipeline.session.utterances import Utterance
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -49,8 +49,6 @@ __all__ = ["RealtimeRun"]
 OPEN_S = 5.0  # how long one attempt may take, in seconds
 UNHEARD_S = 8.0
 """A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
-WORDS_BEHIND_CUT_S = 0.15
-"""So many seconds behind an interruption the conversation has what was heard: before the words that have cut it off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class RealtimeRun:
         make_provider: Makes what speaks the provider's protocol; takes `asked` and `lost`.
         report: Takes the service and what was wrong with it, and was mended.
         assistant: The assistant's side of the context, if a TTS says what the model writes; None: it speaks.
-        ears: STTs that write down what the provider hears, too.
+        has_ears: Whether an STT writes down what the provider hears, in its place.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class RealtimeRun:
         asked: Callable[[], None],
         report: Callable[[LLMService[Any], str], None],
         assistant: LLMAssistantAggregator | None = None,
-        ears: Sequence[FrameProcessor] = (),
+        has_ears: bool = False,
     ) -> None:
         self._state = state
         self._service: Any = service
@@ -109,7 +107,6 @@ class RealtimeRun:
         """Whether the session is being opened, which what the bot is to say waits for."""
         self._asks = False
         self._asked_with = -1  # so many messages were in the conversation that is being answered
-        self._words_timer: asyncio.TimerHandle | None = None
         self._provider = make_provider(asked=asked, lost=self._lost)
         self.changes: SessionChanges | None = None
         """Brings the session in line with what code has changed; None: its provider takes no changes."""
@@ -127,11 +124,14 @@ class RealtimeRun:
         )
         """Keeps the model from answering while code has the caller's turns."""
         self._provider.session = self._in_session
-        self._items = CallerItems(service, output, turns, ears)
+        items = CallerItems(service, output, turns, has_ears=has_ears)
+        self.words = WordsOfCaller(
+            state, user, output, self._provider, items, decides=turns is not None, typed=self._typed
+        )
+        """What the caller has said, on its way into the conversation."""
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._cut, InterruptionFrame)
-        watch_processed(user, self._words, TranscriptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._truncations.heard
 
@@ -237,6 +237,10 @@ class RealtimeRun:
         """Open another session with the conversation as it stands now. Nothing was lost, and nobody is told."""
         self.opens, self._set_up, self._answer.hides_errors = True, False, True
         try:
+            if self._answer.open:  # its rest would be of the session before
+                self._provider.answer_lost()
+                await self._answer.lost()
+            await self.words.settle()
             opened = await self._opened_again()
         finally:
             self.opens = self._answer.hides_errors = False
@@ -273,6 +277,7 @@ class RealtimeRun:
 
     async def write(self, text: str) -> str:
         """Have the model write what this asks for, beside the conversation. An empty text: it has not."""
+        await self.until_stands()
         await self.until_said()
         if self._asks or not (self._set_up and self._provider.writes_aside) or self._provider.answers:
             return ""
@@ -280,7 +285,9 @@ class RealtimeRun:
         self._answer.aside = written
         self._asks = self._provider.spares = self._answer.hides_errors = True
         try:
-            await self._provider.write_aside(text)
+            if (found := await self._provider.write_aside(text)) is not None:
+                self._answer.aside = None
+                return found
             found = await written
             await asyncio.sleep(POLL_S)  # why it has failed comes behind its end
             return found
@@ -392,45 +399,18 @@ class RealtimeRun:
         await self.until_stands()
         await self._provider.tell([message])
 
-    async def _typed(self, user: LLMUserAggregator, text: str) -> None:
+    async def _typed(self, text: str) -> None:
         """Have the model answer what the caller has typed, and the provider has not heard."""
+        user = self._user
         if self._output.has_unheard or self._answer.open:
             await user.broadcast_interruption()
-        await asyncio.sleep(
-            WORDS_BEHIND_CUT_S
-        )  # the first key has interrupted, too, and that goes on its own way
+        await asyncio.sleep(BEHIND_CUT_S)  # the first key has interrupted, too, and that goes on its own way
         await self.until_stands()
         await user.push_aggregation()
         await self._provider.write(text)
         if self._state.held_turns is None:
             self._wanted.append(_Wanted())
             await self._ask()
-
-    async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
-        """Write into the conversation what the caller has said, as soon as the provider has written it down."""
-        if not self._items.is_theirs(frame) and isinstance(frame, TranscriptionFrame):
-            if frame.text.strip():
-                self._state.spawn(self._typed(user, frame.text), "realtime_typed")
-            return
-        if self._turns is not None and not self._items.is_old(frame):
-            return  # over the bot's speech: it waits for its turn
-        if wait_s := self._provider.words_wait_s:  # more of them come
-            if self._words_timer is not None:
-                self._words_timer.cancel()
-            self._words_timer = asyncio.get_running_loop().call_later(wait_s, self._write, user)
-        elif self._output.has_unheard or not self._output.settled:  # an interruption is on its way, perhaps
-            self._state.spawn(self._write_behind_cut(user), "realtime_words")
-        else:
-            await user.push_aggregation()
-
-    def _write(self, user: LLMUserAggregator) -> None:
-        self._words_timer = None
-        if not self._state.ended:
-            self._state.spawn(user.push_aggregation(), "realtime_words")
-
-    async def _write_behind_cut(self, user: LLMUserAggregator) -> None:
-        await asyncio.sleep(WORDS_BEHIND_CUT_S)
-        await user.push_aggregation()
 
     # ------------------------------------------------------------------ what was heard
 

@@ -2,7 +2,8 @@
 
 The provider keeps the conversation, and hears of nothing that is done to the one on this side. Instructions, tools and
 messages that are new are told the session that stands. A voice is for as long as a session lasts, and what is said
-cannot be unsaid: another voice, or a conversation that begins anew, is another session.
+cannot be unsaid: another voice, or a conversation that begins anew, is another session. So is every change for a
+provider that is told instructions and tools only when its session is set up.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class SessionChanges:
         self._changed = True
         other_voice, self._voice = voice != self._voice, voice
         register_advertised(self._service, self._context)
+        self._provider.renew(self._context, voice)
         if not self._session.begun:
             return
         if not self._session.stands:
@@ -80,7 +82,8 @@ class SessionChanges:
             before = self._session.begun_with
         now = self._context.get_messages()
         known, stay = {id(one) for one in before}, {id(one) for one in now}
-        if other_voice or any(id(one) not in stay for one in _without_instructions(before)):
+        gone = any(id(one) not in stay for one in _without_instructions(before))
+        if other_voice or gone or not self._provider.tells_changes:
             await self._session.open_anew()
             return
         await self._provider.update()

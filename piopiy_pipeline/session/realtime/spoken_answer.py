@@ -190,10 +190,12 @@ class SpokenAnswer:
         if self.aside is not None and isinstance(frame, (LLMTextFrame, LLMFullResponseEndFrame)):
             await self._write_aside(frame)
             return
-        if isinstance(frame, InterruptionFrame) and not self._passing and self._drops:
-            if (
-                direction is FrameDirection.DOWNSTREAM
-            ):  # the provider confirms that it has given up its answer
+        if (
+            isinstance(frame, InterruptionFrame)
+            and not self._passing
+            and (self._drops or not self._provider.cuts_by_itself)
+        ):
+            if direction is FrameDirection.DOWNSTREAM:  # it confirms that it has given up its answer
                 self._drops_until = float("-inf")
             return
         if direction is FrameDirection.UPSTREAM:

@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.compat import ultravox_call
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE
 
 __all__ = ["UltravoxProvider"]
 
@@ -72,6 +73,7 @@ class UltravoxProvider:
         self.session: Callable[[dict[str, Any]], None] | None = None
         self.change: Callable[[dict[str, Any]], None] | None = None
         self.takes_changes = self.writes_aside = False
+        self.tells_changes = self.cuts_by_itself = True
         ultravox_call.prepare(service, self._send)
         watch_taken(service, self._vad_started, VADUserStartedSpeakingFrame)
         watch_taken(service, self._interrupted, InterruptionFrame)
@@ -128,8 +130,9 @@ class UltravoxProvider:
     async def tell(self, messages: Sequence[Any]) -> None:
         """Do nothing: it takes no changes."""
 
-    async def write_aside(self, text: str) -> None:
-        """Do nothing: it has no answers beside the conversation."""
+    async def write_aside(self, text: str) -> str | None:
+        """Return nothing: it has no answers beside the conversation."""
+        return ""
 
     async def update(self) -> None:
         """Do nothing: it takes no changes."""
@@ -142,16 +145,19 @@ class UltravoxProvider:
 
     async def heard_no_more(self, heard: Callable[[], str]) -> None:
         await asyncio.sleep(BEHIND_CUT_S)
-        text = (
-            f"The caller has interrupted you and has heard of your last answer no more than this: {heard()}"
-        )
-        await self._tell(ultravox_call.instruct(text), "later")
+        await self._tell(ultravox_call.instruct(f"{HEARD_NO_MORE}{heard()}"), "later")
 
     async def rewrite(self, items: list[str], heard: str) -> None:
         """Do nothing: there are no items, and it is told what was heard."""
 
     def answer_lost(self) -> None:
         self._awaited_until = float("-inf")
+
+    async def caller_words(self) -> None:
+        """Do nothing: no call is closed for a change."""
+
+    def renew(self, context: LLMContext, voice: str | None) -> None:
+        """Do nothing: it takes no changes."""
 
     # ------------------------------------------------------------------ what it is told
 

@@ -1,8 +1,9 @@
 """Google's Gemini Live server, as its messages are published (Live API reference: BidiGenerateContent).
 
 It differs from OpenAI's where that matters to a client: there is no truncation, so that after an interruption the
-model knows all that was sent; a tool's result is answered by itself; the conversation is kept for a client that comes
-back with its handle; and nothing tells when the caller's turn begins or ends.
+model knows all that was sent; any content that a client sends interrupts an answer; a tool's result is answered by
+itself; the conversation is kept for a client that comes back with its handle; nothing tells when the caller's turn
+begins or ends; and instructions, tools and voice are those of the set-up to the session's end.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class GeminiLiveSession(RealtimeSession):
             await self.send("sessionResumptionUpdate", {"sessionResumptionUpdate": update})
 
     async def _take_content(self, content: Mapping[str, Any]) -> None:
+        await self._interrupt()
         for turn in content.get("turns") or ():
             text = " ".join(str(part.get("text", "")) for part in turn.get("parts") or ())
             role = "assistant" if turn.get("role") == "model" else "user"
@@ -208,7 +210,7 @@ class GeminiLiveSession(RealtimeSession):
             "role"
         ] == "user":
             return ScriptedResponse(0, text, ()), None
-        return self._model.respond(messages)
+        return self._model.respond(messages, self.tools())
 
     async def _say(self, text: str, fault: Fault | None) -> int:
         config = self.setup.get("generation_config") or {}
@@ -262,6 +264,21 @@ class GeminiLiveSession(RealtimeSession):
         ]
         return found
 
+    def tools(self) -> list[dict[str, Any]]:
+        """Return the functions that the model may use, as those of a chat."""
+        return [
+            {"type": "function", "parameters": one.get("parameters_json_schema"), **one}
+            for tool in self.setup.get("tools") or ()
+            for one in tool.get("function_declarations") or ()
+        ]
+
+    @property
+    def voice(self) -> str:
+        """The voice that the client has asked for."""
+        speech = (self.setup.get("generation_config") or {}).get("speech_config") or {}
+        found = (speech.get("voice_config") or {}).get("prebuilt_voice_config") or {}
+        return str(found.get("voice_name"))
+
     async def go_away(self, left_s: float = 10.0) -> None:
         """Tell the client that the session ends soon, as Google does after ten minutes."""
         await self.send("goAway", {"goAway": {"timeLeft": f"{left_s:g}s"}})
@@ -278,7 +295,8 @@ class GeminiLiveSession(RealtimeSession):
 class GeminiLiveServer(RealtimeServer[GeminiLiveSession]):
     """Google's Gemini Live. See `RealtimeServer` for the arguments.
 
-    Google's client insists on TLS, which a server within a virtual loop does without: for the virtual clock only.
+    Google's client insists on TLS. A server within a virtual loop does without; on a socket it needs a certificate
+    (`tls`), and the client that of who has signed it (the variable ``SSL_CERT_FILE``).
 
     Example:
         ```python

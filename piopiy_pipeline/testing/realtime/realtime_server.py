@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -178,6 +179,7 @@ class RealtimeServer(Generic[S]):
         faults: What a connection meets, by its number, from 1: only `Refused`, which is an HTTP status.
         words_ahead_s: How much earlier than its audio a word is told, in seconds. A provider's transcript runs ahead.
         seed: The same seed gives the same latencies.
+        tls: The certificate that it shows on a socket. Within a virtual loop there is none.
     """
 
     session_class: ClassVar[type[RealtimeSession]]
@@ -194,6 +196,7 @@ class RealtimeServer(Generic[S]):
         faults: Mapping[int, Fault] | None = None,
         words_ahead_s: float = 0.0,
         seed: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         for number, fault in (faults or {}).items():
             if not isinstance(fault, Refused):
@@ -208,6 +211,7 @@ class RealtimeServer(Generic[S]):
         self.address = ""
         """Host and port."""
         self._faults = dict(faults or {})
+        self._tls = tls
         self._asked = 0
         self._serving: asyncio.Task[Server] | None = None
 
@@ -230,7 +234,7 @@ class RealtimeServer(Generic[S]):
             self.address, place = f"{host}:80", {"host": host, "port": 80}
         else:
             sock = socket.create_server(("127.0.0.1", 0))
-            self.address, place = f"127.0.0.1:{sock.getsockname()[1]}", {"sock": sock}
+            self.address, place = f"127.0.0.1:{sock.getsockname()[1]}", {"sock": sock, "ssl": self._tls}
         self._serving = loop.create_task(self._listen(**place), name="realtime server")
         return self
 

@@ -11,9 +11,11 @@ from typing import Any
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.pipeline import StageError
+from piopiy_pipeline.services.realtime_services import is_gemini_live
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.realtime.dialect_servers import server_for
-from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
+from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveServer
+from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies
 from piopiy_pipeline.testing.scripted.scripted_stt import Transcripts
 from piopiy_pipeline.testing.scripted.scripted_tts import Voice
@@ -22,7 +24,7 @@ __all__ = ["RedirectedServices"]
 
 
 class RedirectedServices:
-    """The server of one call.
+    """The servers of one call, one a protocol.
 
     Args:
         replies: What its model says and does.
@@ -40,7 +42,7 @@ class RedirectedServices:
         self._ears = ears
         self._spoken = spoken
         self._seed = seed
-        self._server: OpenAIRealtimeServer | None = None
+        self._servers: dict[type[RealtimeServer[Any]], RealtimeServer[Any]] = {}
 
     def redirect(self, service: FrameProcessor, *, hears: bool, speaks: bool) -> None:
         """Change the address of a service that has not connected yet.
@@ -51,29 +53,39 @@ class RedirectedServices:
             speaks: Whether it sounds as `voice` says.
 
         Raises:
-            StageError: The service has another protocol than OpenAI's, and none that is like it.
+            StageError: The service has neither Google's protocol, nor OpenAI's or one that is like it.
         """
-        server = server_for(service)
-        if server is None:
+        if is_gemini_live(service):
+            from piopiy_pipeline.compat.gemini_connection import lead_to  # it imports the provider's client
+
+            lead_to(service, self._server_of(GeminiLiveServer, hears=hears, speaks=speaks).url)
+            return
+        kind = server_for(service)
+        if kind is None:
             raise StageError(
-                f"Providers: {type(service).__name__} has another protocol than OpenAI's, which llm= speaks: point "
-                "it at a server of its own where you make it (testing.GeminiLiveServer for Google's); leave llm out",
+                f"Providers: {type(service).__name__} has another protocol than OpenAI's and Google's, which llm= "
+                "speaks: point it at a server of its own where you make it; leave llm out",
                 "llm",
             )
-        if self._server is None:
-            self._server = server(
+        server = self._server_of(kind, hears=hears, speaks=speaks)
+        address: Any = service
+        query = str(address.base_url).partition("?")[2]
+        address.base_url = f"{server.url}?{query}" if query else server.url
+
+    def _server_of(
+        self, kind: type[RealtimeServer[Any]], *, hears: bool, speaks: bool
+    ) -> RealtimeServer[Any]:
+        if kind not in self._servers:
+            self._servers[kind] = kind(
                 self._replies,
                 voice=self._voice if speaks else None,
                 ears=self._ears if hears else None,
                 spoken=self._spoken,
                 seed=self._seed,
-            )
-            self._server.open()
-        address: Any = service
-        query = str(address.base_url).partition("?")[2]
-        address.base_url = f"{self._server.url}?{query}" if query else self._server.url
+            ).open()
+        return self._servers[kind]
 
     async def close(self) -> None:
-        """End the server."""
-        if self._server is not None:
-            await self._server.stop()
+        """End the servers."""
+        for server in self._servers.values():
+            await server.stop()

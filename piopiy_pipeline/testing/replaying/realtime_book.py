@@ -23,6 +23,7 @@ from piopiy_pipeline.testing.replaying.answers import (
     difference_from,
     same_up_to_a_cut,
 )
+from piopiy_pipeline.testing.replaying.gemini_book import OTHER_PROTOCOL, of_gemini
 
 __all__ = ["RealtimeBook", "item_content"]
 
@@ -61,8 +62,11 @@ class RealtimeBook:
         self._updates_now = 0
         self._sessions: list[dict[str, Any]] = []
         reading = _Reading(self)
-        for line in exchanges:
-            if line.stage == "realtime":
+        lines = list(exchanges)
+        others = of_gemini(lines)
+        self._of_another = bool(others)
+        for line in lines:
+            if line.stage == "realtime" and line.id not in others:
                 reading.read(line)
 
     def session(self) -> dict[str, Any]:
@@ -91,6 +95,8 @@ class RealtimeBook:
             alike = (each for each in unused if _is_instructed(each.content) == _is_instructed(content))
             found = next(alike, None)
             what = _asked(content) if found is None else difference_from(found.content, content)
+            if not self._answers and self._of_another:
+                what = f"{what}; {OTHER_PROTOCOL}"
             self._book.note("the model", what)
         if found is not None:
             found.used += 1

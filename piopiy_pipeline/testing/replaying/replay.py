@@ -35,8 +35,10 @@ from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
+from piopiy_pipeline.testing.replaying.gemini_book import GeminiBook
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
 from piopiy_pipeline.testing.replaying.recorded_connection import RecordedModel
+from piopiy_pipeline.testing.replaying.recorded_gemini import RecordedGemini
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
 from piopiy_pipeline.testing.replaying.replayed_services import RecordedTranscripts, put_recorded_providers
 from piopiy_pipeline.testing.replaying.replayed_speech import resolve_speech
@@ -189,12 +191,15 @@ class _Run:
         self._heard = RecordedTranscripts()
         recorded = RealtimeBook(capture.exchanges, capture.speech, self.book)
         self._model = RecordedModel(recorded, self.book, self._give_up)
+        of_google = GeminiBook(capture.exchanges, capture.speech, self.book)
+        self._gemini = RecordedGemini(of_google, self.book, self._give_up)
         self._of_providers: list[tuple[ExchangeLine, Callable[[Part], None]]] = [
             (line, self._heard.tell)
             for line in capture.exchanges
             if line.stage == "stt" and line.kind in ("transcript", "error")
         ]
         self._of_providers += [(line, self._model.tell) for line in recorded.of_caller]
+        self._of_providers += [(line, self._gemini.tell) for line in of_google.of_caller]
         self._of_providers.sort(key=lambda each: each[0].at)
         self._link: _ReplayLink | None = None
         self._session: Session | None = None
@@ -212,7 +217,14 @@ class _Run:
         def adapt(chain: CallPipeline) -> None:
             for _, service in services_in(chain):
                 self._scrubber.learn(secrets_of(service))
-            put_recorded_providers(chain, self.book, self._heard, model=self._model, give_up=self._give_up)
+            put_recorded_providers(
+                chain,
+                self.book,
+                self._heard,
+                model=self._model,
+                gemini=self._gemini,
+                give_up=self._give_up,
+            )
             recorder.adapt(chain)
 
         self._session = Session(

@@ -43,10 +43,11 @@ from piopiy_pipeline.capture.provider_taps import services_in
 from piopiy_pipeline.capture.realtime_tap import has_messages
 from piopiy_pipeline.compat.pipecat import makes_text_frames, push_llm_text, user_id, wrap_audio_in_frames
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.realtime_services import is_realtime
+from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.recorded_connection import CUT_WAIT_S, RecordedModel
+from piopiy_pipeline.testing.replaying.recorded_gemini import RecordedGemini
 from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
 
 __all__ = ["RecordedTranscripts", "put_recorded_providers"]
@@ -89,6 +90,7 @@ def put_recorded_providers(
     transcripts: RecordedTranscripts,
     *,
     model: RecordedModel,
+    gemini: RecordedGemini,
     give_up: Callable[[str], None],
 ) -> None:
     """Make the network services of a chain answer from a capture. Call it before the chain runs.
@@ -99,18 +101,24 @@ def put_recorded_providers(
         chain: The pipeline of the bot.
         book: The captured answers of models and voices.
         transcripts: The captured transcripts.
-        model: The captured provider of a model that hears and speaks itself.
+        model: The captured provider of a model that hears and speaks itself, with OpenAI's protocol.
+        gemini: The same, with Google's.
         give_up: Called with a sentence if the replay cannot go on, because the model got a question that the
             capture
             does not answer.
 
     Raises:
-        StageError: A model hears and speaks itself, and has another protocol than OpenAI's.
+        StageError: A model hears and speaks itself, and has neither OpenAI's protocol nor Google's.
     """
     script = _Script(book, transcripts, give_up)
     for name, service in services_in(chain):
         kind = kind_of(service)
         if kind is None or runs_locally(service):
+            continue
+        if is_gemini_live(service):
+            from piopiy_pipeline.compat import gemini_connection  # it imports the provider's client
+
+            gemini_connection.connect_by(service, gemini.connect)
             continue
         if has_messages(service):
             from piopiy_pipeline.compat.realtime import connect_by  # it imports a provider's service
@@ -120,7 +128,8 @@ def put_recorded_providers(
         if is_realtime(service):
             raise StageError(
                 f"a call of {type(service).__name__} cannot be replayed: of models that hear and speak "
-                "themselves, those with OpenAI's protocol can, and of others the messages are not in the recording",
+                "themselves, those with OpenAI's or Google's protocol can, and of others the messages are not in the "
+                "recording",
                 name,
             )
         service.__class__ = _CLASSES[kind]

@@ -1,0 +1,244 @@
+"""Finds the answers of a capture's Gemini Live. Without I/O.
+
+The provider keeps the conversation, so a request holds only what is new. Requests are all messages after which Google
+may say something: a set-up, the beginning and the end of a turn of the caller's, content that is to be answered, text,
+and what tools have returned. They are found in their order. What the model says belongs to the request that it answers
+until it is complete or cut off; what is written down of the caller belongs to the last one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.capture.content import jsonable
+from piopiy_pipeline.capture.format import ExchangeLine
+from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE
+from piopiy_pipeline.testing.replaying.answers import (
+    AnswerBook,
+    Part,
+    RecordedAnswer,
+    difference_from,
+    same_up_to_a_cut,
+)
+
+__all__ = ["OTHER_PROTOCOL", "GeminiBook", "gemini_request", "is_of_model", "of_gemini"]
+
+
+OTHER_PROTOCOL = "the recording is of a model with another protocol"
+
+
+def of_gemini(exchanges: Iterable[ExchangeLine]) -> set[int]:
+    """Return the numbers of the connections that were to Gemini Live."""
+    return {
+        line.id
+        for line in exchanges
+        if line.stage == "realtime" and line.kind == "sent" and isinstance(line.data.get("setup"), dict)
+    }
+
+
+def gemini_request(message: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a message of the client's asks for, as it is compared; None: Google says nothing to it."""
+    if "setup" in message:
+        return {"session": message["setup"]}
+    content, sound = message.get("client_content"), message.get("realtime_input")
+    if isinstance(content, dict) and (content.get("turnComplete") or content.get("turn_complete")):
+        return {"content": True}
+    if isinstance(sound, dict):
+        for name in ("activityStart", "activityEnd"):
+            if name in sound:
+                return {name: True}
+        if str(sound.get("text") or "").strip():
+            return {"text": sound["text"]}
+    if isinstance(message.get("tool_response"), dict):
+        return {"returned": message["tool_response"].get("functionResponses")}
+    return None
+
+
+def is_of_model(message: dict[str, Any]) -> bool:
+    """Return whether a message of Google's is of the model's answer."""
+    content = message.get("serverContent")
+    names = ("modelTurn", "outputTranscription", "generationComplete", "turnComplete", "interrupted")
+    return "toolCall" in message or (isinstance(content, dict) and any(name in content for name in names))
+
+
+class GeminiBook:
+    """What Google has said in one captured call.
+
+    Args:
+        exchanges: The lines of the capture's exchanges.
+        speech: Returns all captured audio of a sample rate in Hz, int16 of shape ``[samples]``.
+        book: Takes what differs, and normalizes what is compared.
+    """
+
+    def __init__(
+        self,
+        exchanges: Iterable[ExchangeLine],
+        speech: Callable[[int], NDArray[np.int16]],
+        book: AnswerBook,
+    ) -> None:
+        self.of_caller: list[ExchangeLine] = []
+        """What came without a request."""
+        self._speech = speech
+        self._book = book
+        self._answers: list[RecordedAnswer] = []
+        lines = list(exchanges)
+        self._of_another = not of_gemini(lines) and any(line.stage == "realtime" for line in lines)
+        readings = {number: _Requests(self._add, self.of_caller) for number in of_gemini(lines)}
+        for line in lines:
+            if line.stage == "realtime" and line.id in readings:
+                readings[line.id].read(line)
+
+    def answer(self, given: list[Any], request: dict[str, Any]) -> RecordedAnswer | None:
+        """Return the answer to a request, or None if there is none like it.
+
+        Args:
+            given: What the conversation has more since the last request.
+            request: What is asked for, by `gemini_request`.
+        """
+        content = self._book.normalized(jsonable({"given": given, **request}))
+        unused = [each for each in self._answers if not each.used and _kind(each.content) == _kind(content)]
+        found = next((each for each in unused if _same(each.content, content)), None)
+        if found is None:
+            found = next(iter(unused), None)
+            if found is not None:
+                what = difference_from(found.content, content)
+            elif self._of_another:
+                what = f"{_WANTED[_kind(content)]}; {OTHER_PROTOCOL}"
+            else:
+                what = f"{_WANTED[_kind(content)]}, once more than in the recording"
+            is_changed = found is not None and _kind(content) == "session"
+            self._book.note("the model", f"its {what}" if is_changed else what)
+        if found is not None:
+            found.used += 1
+        return found
+
+    def message(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return a message as Google sent it, with its audio."""
+        content = data.get("serverContent")
+        turn = content.get("modelTurn") if isinstance(content, dict) else None
+        if not isinstance(turn, dict):
+            return data
+        parts = [self._with_audio(part) for part in turn.get("parts") or ()]
+        return {**data, "serverContent": {**data["serverContent"], "modelTurn": {**turn, "parts": parts}}}
+
+    def _with_audio(self, part: dict[str, Any]) -> dict[str, Any]:
+        blob = part.get("inlineData")
+        if not isinstance(blob, dict) or "audio" not in blob:
+            return part
+        place = blob["audio"]
+        start = int(place["position"])
+        pcm = self._speech(int(place["rate"]))[start : start + int(place["samples"])]
+        sound = base64.b64encode(pcm.astype("<i2").tobytes()).decode()
+        return {**part, "inlineData": {"mimeType": blob.get("mimeType"), "data": sound}}
+
+    def _add(self, content: dict[str, Any]) -> RecordedAnswer:
+        self._answers.append(RecordedAnswer(len(self._answers) + 1, content))
+        return self._answers[-1]
+
+
+class _Requests:
+    """Reads the messages of one connection in their order: which of them belong to which request."""
+
+    def __init__(
+        self, add: Callable[[dict[str, Any]], RecordedAnswer], of_caller: list[ExchangeLine]
+    ) -> None:
+        self._add = add
+        self._of_caller = of_caller
+        self._given: list[Any] = []
+        self._last: tuple[RecordedAnswer, float] | None = None
+        self._answered: tuple[RecordedAnswer, float] | None = None  # what the model speaks to
+        self._next: tuple[RecordedAnswer, float] | None = None  # what it will speak to then
+        self._skips = False  # the rest of an answer that was cut off
+
+    def read(self, line: ExchangeLine) -> None:
+        """Take a line."""
+        if line.kind == "sent":
+            self._sent(line)
+        elif line.kind == "received":
+            self._received(line)
+        elif line.kind == "closed":
+            self._put(self._answered or self._last, line)
+
+    def _sent(self, line: ExchangeLine) -> None:
+        content = line.data.get("client_content")
+        if isinstance(content, dict):
+            self._given += content.get("turns") or ()
+        request = gemini_request(line.data)
+        if request is None:
+            return
+        made = {"given": [], **request}
+        if "activityStart" not in request:
+            made["given"], self._given = self._given, []
+        self._last = (self._add(made), line.at)
+        if request.keys() & {"session", "activityStart"}:
+            return
+        if self._answered is None:
+            self._answered = self._last
+        else:
+            self._next = self._last
+
+    def _received(self, line: ExchangeLine) -> None:
+        content = line.data.get("serverContent")
+        content = content if isinstance(content, dict) else {}
+        if content.get("interrupted"):
+            if self._answered is not None:
+                self._answered[0].cut = True
+            self._over()
+            self._skips = not content.get("turnComplete")
+            return
+        if not is_of_model(line.data):
+            self._put(self._last, line)
+            return
+        if self._skips and content.get("turnComplete"):
+            self._skips = False
+            return
+        self._put(self._answered, line)
+        if self._answered is not None and (content.get("turnComplete") or "toolCall" in line.data):
+            self._answered[0].whole = True
+            self._over()
+
+    def _over(self) -> None:
+        self._answered, self._next = self._next, None
+
+    def _put(self, request: tuple[RecordedAnswer, float] | None, line: ExchangeLine) -> None:
+        if request is None:
+            self._of_caller.append(line)
+            return
+        answer, asked_at = request
+        answer.parts.append(Part(max(0.0, line.at - asked_at), line.kind, line.data))
+
+
+_WANTED = {
+    "session": "for a session",
+    "activityStart": "to hear the caller",
+    "activityEnd": "to answer the caller",
+    "content": "to answer what it was told",
+    "text": "to answer a text",
+    "returned": "to answer what a tool has returned",
+}
+
+
+def _kind(content: dict[str, Any]) -> str:
+    return next(name for name in content if name != "given")
+
+
+def _same(one: Any, other: Any, *, by_bot: bool = False) -> bool:
+    """Return whether two requests are the same but for the words at which the bot was cut off."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        by_bot = by_bot or one.get("role") == "model"
+        return one.keys() == other.keys() and all(
+            _same(value, other[name], by_bot=by_bot) for name, value in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(
+            _same(each, its, by_bot=by_bot) for each, its in zip(one, other, strict=True)
+        )
+    if isinstance(one, str) and isinstance(other, str):
+        of_heard = one.startswith(HEARD_NO_MORE) and other.startswith(HEARD_NO_MORE)
+        return one == other or ((by_bot or of_heard) and same_up_to_a_cut(one, other))
+    return bool(one == other)
