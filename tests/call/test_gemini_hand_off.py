@@ -15,7 +15,7 @@ from tests.support.hand_offs import Voices
 from tests.support.virtual import YES, texts
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-from tests.support.gemini_calls import MODELS, GeminiCase
+from tests.support.gemini_calls import HALF_CASCADE, MODELS, GeminiCase
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
 
@@ -154,7 +154,7 @@ def test_who_speaks_over_the_hand_off_is_answered_by_the_new_one(after: float) -
 def test_with_a_tts_the_voice_is_the_ttss() -> None:
     desk = GeminiDesk(TO_BILLING, "hello", BACK, "hello", voice="amy")
     spoken: list[tuple[str, str]] = []
-    call = desk.call(action={"tts": Voices(spoken)})
+    call = desk.call(action={"tts": Voices(spoken)}, service={"model": HALF_CASCADE})
     call.assert_no_error()
     for voice, text in spoken:
         assert (voice == "amy") == text.startswith("Billing"), spoken

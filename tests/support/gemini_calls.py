@@ -11,9 +11,11 @@ from pipecat.services.llm_service import LLMService
 from piopiy_pipeline.testing import GeminiLiveServer
 from tests.support.realtime_calls import Case
 
-__all__ = ["MODELS", "GeminiCase", "gemini_service"]
+__all__ = ["HALF_CASCADE", "MODELS", "GeminiCase", "gemini_service"]
 
 MODELS = ["models/gemini-2.5-flash-native-audio", "models/gemini-3.1-flash-live-preview"]
+HALF_CASCADE = "models/gemini-2.0-flash-live-001"
+"""It answers in text, too."""
 
 
 def gemini_service(url: str, model: str = MODELS[0]) -> GeminiLiveLLMService:

@@ -128,9 +128,9 @@ class GeminiBook:
 
     def _with_audio(self, part: dict[str, Any]) -> dict[str, Any]:
         blob = part.get("inlineData")
-        if not isinstance(blob, dict) or "audio" not in blob:
+        place = blob.get("audio") if isinstance(blob, dict) else None
+        if not isinstance(blob, dict) or not isinstance(place, dict):
             return part
-        place = blob["audio"]
         start = int(place["position"])
         pcm = self._speech(int(place["rate"]))[start : start + int(place["samples"])]
         sound = base64.b64encode(pcm.astype("<i2").tobytes()).decode()

@@ -34,6 +34,7 @@ from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
+from piopiy_pipeline.testing.replaying.capture_check import check_capture
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
 from piopiy_pipeline.testing.replaying.gemini_book import GeminiBook
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
@@ -124,6 +125,7 @@ def replay(
         SimulationError: The bot holds the replay up for ever, or a limit is reached.
     """
     capture = file if isinstance(file, CapturedCall) else CapturedCall(file)
+    check_capture(capture)
     callback = _callback(bot)
     length = _length(capture)
     began = perf_counter()

@@ -16,7 +16,7 @@ from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, texts
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-from tests.support.gemini_calls import MODELS, GeminiCase
+from tests.support.gemini_calls import HALF_CASCADE, MODELS, GeminiCase
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
 TEXTS = ["a table please", "yes", "goodbye then"]
@@ -119,8 +119,9 @@ def test_a_hybrid_is_replayed(stt: bool, tmp_path: Path) -> None:
         return {"stt": ScriptedSTT(["a table please", "yes"])} if stt else {"tts": ToneTTS(words=True)}
 
     case = GeminiCase(LONG, "Goodbye.", texts=TEXTS)
+    model = {"model": HALF_CASCADE}
     caller = Caller().say(PEOPLE).say(YES).pause(3).hangup()
-    call = case.call(caller, record=tmp_path / "call.zip", action=services())
+    call = case.call(caller, record=tmp_path / "call.zip", action=services(), service=model)
     assert texts(call, "bot") == [GREETING, LONG, "Goodbye."]
     case.action = services()
     replay(tmp_path / "call.zip", case.bot).assert_same()
