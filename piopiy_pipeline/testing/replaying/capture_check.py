@@ -61,7 +61,7 @@ class _VoiceRequest(BaseModel):
     with_: _Count = Field(alias="with")
 
 
-class _Word(BaseModel):
+class _TimedText(BaseModel):
     word: str
     seconds: _Seconds
 
@@ -84,12 +84,12 @@ class _Session(BaseModel):
     session: dict[str, Any]
 
 
-class _Named(BaseModel):
+class _Identified(BaseModel):
     id: str
 
 
 class _Response(BaseModel):
-    response: _Named
+    response: _Identified
 
 
 class _Requested(BaseModel):
@@ -142,7 +142,7 @@ class _ToGoogle(BaseModel):
 # ---------------------------------------------------------------------- events
 
 
-class _End(BaseModel):
+class _EndReason(BaseModel):
     reason: str
 
 
@@ -161,7 +161,7 @@ _EXCHANGES: Mapping[tuple[str, str], type[BaseModel]] = {
     ("llm", "error"): _Problem,
     ("tts", "request"): _VoiceRequest,
     ("tts", "audio"): _Place,
-    ("tts", "word"): _Word,
+    ("tts", "word"): _TimedText,
     ("tts", "error"): _Problem,
     ("stt", "transcript"): _Transcript,
     ("stt", "error"): _Problem,
@@ -181,7 +181,7 @@ _EVENTS: Mapping[str, type[BaseModel]] = {
     "user_turn": _Text,
     "bot_turn": _Text,
     "tool": _NamedCall,
-    "end": _End,
+    "end": _EndReason,
     "dtmf": _Keys,
     "message": _Message,
 }
