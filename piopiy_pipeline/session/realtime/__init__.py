@@ -7,15 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime, is_ultravox
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 if TYPE_CHECKING:
@@ -59,8 +60,13 @@ def realtime_run_of(
         asked=asked,
         report=report,
         assistant=assistant if isinstance(assistant, LLMAssistantAggregator) else None,
-        has_ears=any(isinstance(each, STTService) for each in services_of(pipeline)),
+        has_ears=any(_hears(pipeline[name]) for name in pipeline.names),
     )
+
+
+def _hears(stage: FrameProcessor) -> bool:
+    services = stage.services if isinstance(stage, ServiceSwitch) else (stage,)
+    return any(isinstance(service, STTService) for service in services)
 
 
 def _maker_for(service: LLMService[Any]) -> Callable[..., RealtimeProvider] | None:
