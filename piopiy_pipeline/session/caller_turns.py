@@ -23,6 +23,7 @@ from piopiy_pipeline.session.events import CollectionEvent
 from piopiy_pipeline.session.held_turns import REDACTED, HeldTurns, TurnListener
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.providers.stage_errors import services_of
+from piopiy_pipeline.session.realtime.bounded_wait import holds_within
 from piopiy_pipeline.session.speaker import Speaker
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = ["CallerTurns"]
 
 ANSWER_S = 30.0
 """How long an answer of the model to a question in between is waited for, in seconds."""
+TURN_S = 3.0
+"""How long the end of a turn is waited for whose words are there, in seconds."""
 KEYS_S = 1.0
 """So long after the turns were held, keys are no turns yet, in seconds."""
 READ_S = 4.0
@@ -195,6 +198,8 @@ class CallerTurns:
         """
         self._held.let_model_answer(True)
         try:
+            if self._realtime is not None:  # an STT may write the words down before the turn is over
+                await holds_within(lambda: not self._monitor.users_turn, TURN_S)
             before, asked_at = self._bot_turns, self._state.now()
             await self._speaker.respond(note)
             while not (self._state.ended or until()):

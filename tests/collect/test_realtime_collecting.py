@@ -124,6 +124,9 @@ def test_with_a_voice_or_ears_of_ones_own(parts: Any) -> None:
         "What is your code?",
         "You are welcome.",
     ]
+    assert not call.of("error")
+    answered = next(event.at for event in call.of("bot_turn") if event.data["text"] == "You are welcome.")
+    assert answered > next(event.at for event in call.of("user_turn") if event.data["text"] == "thank you")
 
 
 def test_a_question_in_between_is_the_models_and_the_turn_behind_it_is_not() -> None:
@@ -139,6 +142,17 @@ def test_a_question_in_between_is_the_models_and_the_turn_behind_it_is_not() -> 
         "I have 4 1 5 7. Is that right?",
         "Thank you.",
     ]
+
+
+def test_a_question_in_between_that_an_stt_has_written_down_is_answered_once() -> None:
+    words = ("when are you open?", "four one five seven", "yes")
+    for turns in ({}, {"turns": "smart"}):
+        case = CollectingCase("From nine to five.", texts=words)
+        call = case.collect(ask_code, say("1", "2", "3").pause(3), action={"stt": ears(*words), **turns})
+        assert value_of(case.outcomes) == "4157"
+        assert texts(call, "bot").count("From nine to five.") == 1
+        assert texts(call, "bot").count("What is your code?") == 2
+        assert not call.of("error")
 
 
 def test_a_date_that_the_code_does_not_read_is_read_by_the_model_beside_the_conversation() -> None:
@@ -264,3 +278,40 @@ def test_a_model_that_answers_by_itself_is_refused_by_a_call_of_collect() -> Non
     case = CollectingGeminiCase(texts=["hello"])
     case.collect(ask_code, Caller().pause(2))
     assert "its protocol has no way to keep it silent" in str(case.outcomes[0])
+
+
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+def test_with_ears_of_ones_own_googles_model_hears_nothing_meanwhile_and_is_told_the_words() -> None:
+    words = ("four one five six", "no, seven not six", "yes", "thank you")
+    case = CollectingGeminiCase("You are welcome.", texts=["thank you"])
+    call = case.collect(ask_code, say("1", "2", "3", "4"), action={"stt": ears(*words)})
+    assert value_of(case.outcomes) == "4157"
+    assert texts(call, "bot")[-1] == "You are welcome."
+    assert texts(call, "user") == list(words)
+    session = case.server.session
+    assert session.heard_s < 4, "of the last turn, which is the model's again"
+    assert "no, seven not six" in str(session.conversation())
+    assert not call.of("error")
+
+
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+def test_a_question_in_between_is_told_googles_model_which_answers_it() -> None:
+    words = ("when are you open?", "four one five seven", "yes")
+    case = CollectingGeminiCase("From nine to five.", texts=[])
+    call = case.collect(ask_code, say("1", "2", "3").pause(3), action={"stt": ears(*words)})
+    assert value_of(case.outcomes) == "4157"
+    assert texts(call, "bot").count("From nine to five.") == 1
+    assert texts(call, "bot").count("What is your code?") == 2
+
+
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+def test_a_secret_is_not_told_googles_model() -> None:
+    case = CollectingGeminiCase(texts=[])
+    case.collect(
+        lambda call: ask_code(call, redact=True),
+        say("1", "2").pause(3),
+        action={"stt": ears("four one five seven", "yes")},
+    )
+    assert value_of(case.outcomes) == "4157"
+    assert "four one" not in str(case.server.session.conversation())
+    assert "four one" not in str(case.context)

@@ -7,6 +7,7 @@ a session hears. A turn that has begun in one session and goes on in another is 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -33,17 +34,32 @@ class GeminiCaller:
 
     Args:
         service: The service, before it runs.
+        withholds: Returns whether the provider does not hear the caller, in turns that begin now.
     """
 
-    def __init__(self, service: Any) -> None:
+    def __init__(self, service: Any, withholds: Callable[[], bool]) -> None:
         self._service = service
         self._kept: deque[Said] = deque()
         self._turn: deque[Said] = deque()  # the turn under way, if the provider is told of turns
         self._begun_in: object = None  # the session that was told of its beginning
         self._tells = False
+        self._withholds = withholds
+        self.is_heard = True
+        """Whether the provider hears the turn under way."""
         gemini_session.lead_caller(service, self._take)
 
+    def _is_withheld(self, frame: Frame) -> bool:
+        if isinstance(frame, UserStartedSpeakingFrame):
+            self.is_heard = not self._withholds()
+        was_heard = self.is_heard
+        if isinstance(frame, UserStoppedSpeakingFrame):
+            self.is_heard = True
+        between = isinstance(frame, InputAudioRawFrame) and not gemini_session.user_speaks(self._service)
+        return not was_heard or (between and self._withholds())
+
     async def _take(self, hear: Hear, frame: Frame) -> None:
+        if self._is_withheld(frame):
+            return
         before = (
             gemini_session.preroll(self._service) if isinstance(frame, UserStartedSpeakingFrame) else None
         )

@@ -74,7 +74,9 @@ class GeminiProvider:
         self._words_due = False  # the provider has not written down all of the caller's last turn
         self._notes: list[str] = []  # what the model is to know, as soon as it says nothing
         self._is_stale = False  # a session knows another conversation, or has another voice
-        self._caller = GeminiCaller(service)
+        self.withholds: Callable[[], bool] = lambda: False
+        """Whether the provider does not hear what the caller says in turns that begin now."""
+        self._caller = GeminiCaller(service, lambda: self.withholds())
         self._tools = GeminiTools(
             service, begins=self._tools_begin, awaits=self._await, ask=self._ask_for_result
         )
@@ -219,6 +221,8 @@ class GeminiProvider:
         self._words_due = gemini_session.words_so_far(self._service) > 0
 
     async def _turn_over(self, _service: Any, _frame: Any) -> None:
+        if not self._caller.is_heard:
+            return
         self._words_due = True
         await self._tell_notes()
         self._await()

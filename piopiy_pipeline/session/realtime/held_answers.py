@@ -2,7 +2,8 @@
 
 The provider hears the caller and writes down what they say as ever. Answers are asked for by this side, and by nobody
 at the end of a turn; a session whose provider begins them by itself is told not to, as long as it takes. Tools that
-return meanwhile wait.
+return meanwhile wait. Gemini Live answers whatever it hears: where an STT writes down what the caller says, it hears
+nothing meanwhile, and is told the words.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pipecat.frames.frames import Frame, LLMContextFrame, UserStoppedSpeakingFrame
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.frames.frames import (
+    Frame,
+    LLMContextFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
 from piopiy_pipeline.compat.tool_options import tool_handlers
+from piopiy_pipeline.processors.typed_words import is_typed
 from piopiy_pipeline.services.realtime_dialects import dialect_of, put_setting, setting
-from piopiy_pipeline.services.realtime_services import detects_turns, may_leave_answers
+from piopiy_pipeline.services.realtime_services import detects_turns, is_gemini_live, may_leave_answers
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.openai_provider import OpenAIProvider
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
@@ -39,7 +47,8 @@ class HeldAnswers:
         service: The model's service, before it runs.
         provider: Its provider.
         turns: Who decides on turns; None: strategies of the author's.
-        context: The conversation.
+        user: The user's side of the conversation.
+        has_ears: Whether an STT writes down what the caller says.
         ask_again: Has the model answer what has waited.
 
     Raises:
@@ -52,14 +61,15 @@ class HeldAnswers:
         service: LLMService[Any],
         provider: RealtimeProvider,
         turns: RealtimeTurns | None,
-        context: LLMContext,
+        user: LLMUserAggregator,
         *,
+        has_ears: bool,
         ask_again: Callable[[], Awaitable[None]],
     ) -> None:
         self._state = state
         self._service = service
         self._provider = provider
-        self._context = context
+        context = self._context = user.context
         self._ask_again = ask_again
         asks = turns is not None and turns.asks
         self._by_provider = detects_turns(service) and not asks
@@ -67,7 +77,12 @@ class HeldAnswers:
         self._told_of: bool | None = None  # what the session was told last of who has the turns
         self._waits = False  # something waits to be answered
         self._turn_ends = False
-        self._can = isinstance(provider, OpenAIProvider)
+        self._turns_deaf = has_ears and is_gemini_live(service)
+        self._can = isinstance(provider, OpenAIProvider) or self._turns_deaf
+        if self._turns_deaf:
+            told_nothing: Any = provider
+            told_nothing.withholds = lambda: self._held
+            watch_processed(user, self._heard, TranscriptionFrame)
         self._secrets: SecretItems | None = None
         if isinstance(provider, OpenAIProvider):
             provider.withholds = self._withholds
@@ -77,6 +92,9 @@ class HeldAnswers:
             for name, handler in tool_handlers(service, context).items():
                 if getattr(handler, "collects_values", False):
                     raise StageError(f"the tool {name!r} collects a value: {obstacle}", "llm")
+        self._is_taken = False  # code has had the words of the caller's latest turn
+        state.events.on("user_turn", self._user_turn)
+        watch_taken(service, self._turn_begins, UserStartedSpeakingFrame)
         watch_taken(service, self._turn_is_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._turn_was_over, UserStoppedSpeakingFrame)
 
@@ -85,7 +103,10 @@ class HeldAnswers:
         """Why the model cannot be kept from answering, for an author. Empty: it can."""
         by_itself = f"{type(self._service).__name__} answers each turn of the caller by itself"
         if not self._can:
-            return f"{by_itself}, and its protocol has no way to keep it silent: {_TAKE}"
+            ears = (
+                ", or add an stt, which hears the caller meanwhile" if is_gemini_live(self._service) else ""
+            )
+            return f"{by_itself}, and its protocol has no way to keep it silent: {_TAKE}{ears}"
         if self._by_provider and not may_leave_answers(self._service):
             return f"{by_itself}, as its turns are set up: end them here (turns='smart'), or {_TAKE}"
         return ""
@@ -107,6 +128,12 @@ class HeldAnswers:
         """Take note that the session is another one."""
         if self._secrets is not None:
             self._secrets.session_is_new()
+
+    async def _heard(self, _user: Any, frame: TranscriptionFrame) -> None:
+        """Tell a provider that does not hear what the caller has said, if that is no secret."""
+        held = self._state.held_turns
+        if held is not None and not held.redact and not is_typed(frame) and frame.text.strip():
+            await self._provider.write(frame.text)
 
     def in_session(self, session: dict[str, Any]) -> None:
         """Change the settings of the session on their way."""
@@ -141,7 +168,18 @@ class HeldAnswers:
 
     def _withholds(self) -> bool:
         """Return whether a request for an answer that pipecat's service makes now is not sent."""
-        return self._turn_ends and (self._held or self._state.info.kind == "text")
+        return self._turn_ends and (self.has_turn or self._state.info.kind == "text")
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether the caller's turn is code's, which may have its words before the turn is over."""
+        return self._held or self._is_taken
+
+    def _user_turn(self, _: object) -> None:
+        self._is_taken = self._held
+
+    def _turn_begins(self, _service: Any, _frame: Frame) -> None:
+        self._is_taken = False
 
     def _turn_is_over(self, _service: Any, _frame: Frame) -> None:
         self._turn_ends = True

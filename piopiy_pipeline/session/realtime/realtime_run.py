@@ -120,7 +120,13 @@ class RealtimeRun:
         self.bound_by = self._answer.bound_by
         self._truncations = Truncations(state, self._provider, self._answer, user.context)
         self.held = HeldAnswers(
-            state, service, self._provider, turns, user.context, ask_again=self._ask_for_results
+            state,
+            service,
+            self._provider,
+            turns,
+            user,
+            has_ears=has_ears,
+            ask_again=self._ask_for_results,
         )
         """Keeps the model from answering while code has the caller's turns."""
         self._provider.session = self._in_session
@@ -376,7 +382,7 @@ class RealtimeRun:
     # ------------------------------------------------------------------ turns
 
     async def _turn_over(self, _service: Any, _frame: Frame) -> None:
-        if self._turns is not None and self._turns.asks and self._state.held_turns is None:
+        if self._turns is not None and self._turns.asks and not self.held.has_turn:
             self._wanted.append(_Wanted())
             self._state.spawn(self._ask(), "realtime_turn")
 
@@ -406,9 +412,10 @@ class RealtimeRun:
             await user.broadcast_interruption()
         await asyncio.sleep(BEHIND_CUT_S)  # the first key has interrupted, too, and that goes on its own way
         await self.until_stands()
+        is_ours = self._state.held_turns is None
         await user.push_aggregation()
         await self._provider.write(text)
-        if self._state.held_turns is None:
+        if is_ours:
             self._wanted.append(_Wanted())
             await self._ask()
 
