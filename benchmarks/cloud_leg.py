@@ -50,7 +50,9 @@ async def _measure(calls: int, per_process: int, where: str) -> dict[str, Any]:
         [LONG] * (3 + calls // 3)
     )  # so long that the first caller still hears it when the last has come
     async with place(agent=False, max_calls=calls, calls_per_process=per_process) as here:
-        agent = await AgentProcess.start(here.gateway.url, capacity=calls + 1)
+        agent = await AgentProcess.start(
+            here.gateway.url, capacity=calls + 1, environment={"PIOPIY_LOAD_THRESHOLD": "1"}
+        )
         try:
             await here.gateway.wait_for_agent(AGENT_ID, STARTS_S)
             await here.cloud.wait("register")

@@ -78,7 +78,8 @@ class CloudPeer:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"not within {PATIENCE_S:g} s: {what}; last: {self.events[-8:]}") from None
+            last = [one for one in self.events if one["event"] != "status"][-8:]
+            raise AssertionError(f"not within {PATIENCE_S:g} s: {what}; last: {last}") from None
 
     async def heard(self, job: str) -> dict[str, Any]:
         """Return what its caller has heard of the bot."""
