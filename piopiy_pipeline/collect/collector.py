@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from loguru import logger
+
 from piopiy_pipeline.collect.collected import Collected, NotCollected
 from piopiy_pipeline.collect.collection import Collection, Doing, NextStep, NoValueReason
 from piopiy_pipeline.collect.value_reader import ValueReader
@@ -27,6 +29,8 @@ MAX_WAITING = 16
 """So many acts wait to be carried out. Of more, the oldest has been overtaken."""
 LOOK_S = 0.25
 """How often it is looked whether the caller is still speaking, in seconds."""
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What reading a state that is of another version, or damaged, may raise."""
 NOTE = (
     "The system is asking the caller for this: {kind}. They have just said something else. Answer that in one or two "
     "short sentences. Do not ask for the value yourself: the system asks for it again right after you."
@@ -88,10 +92,16 @@ class Collector(Generic[T]):
         self._collection = collection = prepare(turns.language)
         self._key = call.collected.key_of(self._name, current_tool_run.get())
         if (done := call.collected.done(self._key)) is not None:
-            return self._as_before(done)
-        saved = call.collected.progress(self._key)
-        if saved is not None:
-            collection.restore(saved)
+            try:
+                return self._as_before(done)
+            except DAMAGED as error:
+                self._cannot_be_read(error)
+        if (saved := call.collected.progress(self._key)) is not None:
+            try:
+                collection.restore(saved)
+            except DAMAGED as error:
+                self._cannot_be_read(error)
+                self._collection = collection = prepare(turns.language)
         why: NoValueReason | None = NoValueReason.CANCELLED
         with turns:
             try:
@@ -115,6 +125,11 @@ class Collector(Generic[T]):
         if done.get("why"):
             raise NotCollected(self._name, NoValueReason(done["why"]), done["attempts"])
         return Collected(reader.from_json(done["value"]), done["how"], done["attempts"], done["spoken"])
+
+    def _cannot_be_read(self, error: Exception) -> None:
+        logger.warning(
+            "{}: what another instance has left cannot be read ({}): it is asked anew", self._name, error
+        )
 
     # ------------------------------------------------------------------ acting
 

@@ -4,20 +4,22 @@ The tokens stand in what the provider's client returns to pipecat. It is looked 
 that are not known here, and services without one, ask as ever, and nobody knows what it has cost. Only the agent's
 side may import this module: the gateway does without pipecat.
 
-Tested in `tests/session/test_usage.py`.
+Tested in `tests/session/test_usage.py` and `tests/compat/test_side_requests.py`.
 """
 
 from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pipecat
 from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.compat import check_attributes, check_parameters
+from piopiy_pipeline.compat import CompatError, check_attributes, check_parameters
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = ["ask_beside", "check"]
@@ -29,6 +31,8 @@ _METHODS = (
     ("aio.models", "generate_content"),  # Google
 )
 """Where in a service's client its requests are made."""
+_SOURCES = ("openai/base_llm.py", "openai/responses/llm.py", "anthropic/llm.py", "google/llm.py")
+"""Where pipecat makes these clients, below `services`: to import them all takes seconds, and their packages."""
 _LISTENED = "_piopiy_listened"
 _returned: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar("piopiy_returned", default=None)
 
@@ -125,6 +129,13 @@ def check() -> None:
         written_for=PIPECAT,
         used_in=__name__,
     )
+    services = Path(pipecat.__file__).parent / "services"
+    for source in _SOURCES:
+        path = services / source
+        if not path.is_file() or "self._client" not in path.read_text(encoding="utf-8"):
+            raise CompatError(
+                "pipecat-ai", f"services/{source} sets no _client", written_for=PIPECAT, used_in=__name__
+            )
 
 
 check()

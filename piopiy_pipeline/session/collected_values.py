@@ -21,15 +21,15 @@ class CollectedValues:
     """The values of one call by their keys.
 
     Args:
-        saved: What the instance before this one has left: `to_json`.
+        saved: What the instance before this one has left: `to_json`. What of it is no such thing, is left out.
     """
 
-    def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
-        self._done: dict[str, dict[str, Any]] = dict((saved or {}).get("done", {}))
-        self._open: dict[str, dict[str, Any]] = dict((saved or {}).get("open", {}))
+    def __init__(self, saved: Any = None) -> None:
+        self._done = _values_in(saved, "done")
+        self._open = _values_in(saved, "open")
         self._left = set(self._done) | set(self._open)  # by the instance before
         self._begun: Counter[str] = Counter()
-        self.moved = bool((saved or {}).get("moved"))
+        self.moved = isinstance(saved, Mapping) and bool(saved.get("moved"))
         """Whether the instance before has given the call away between two turns, and nothing was lost."""
         self.moving = False
         """Set while the call is saved for that."""
@@ -81,3 +81,10 @@ class CollectedValues:
         if kept and self.moving:
             kept["moved"] = True
         return kept or None
+
+
+def _values_in(saved: Any, name: str) -> dict[str, dict[str, Any]]:
+    values = saved.get(name) if isinstance(saved, Mapping) else None
+    if not isinstance(values, Mapping):
+        return {}
+    return {str(key): dict(value) for key, value in values.items() if isinstance(value, Mapping)}

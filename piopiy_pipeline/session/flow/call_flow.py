@@ -144,7 +144,10 @@ class CallFlow:
         self._manager.may_enter = self._may_enter
         kept = state.checkpoints.kept_part(PART) if state.checkpoints.conversation else None
         self._kept: dict[str, Any] | None = kept if isinstance(kept, dict) else None
-        self._manager.state.update(first_state if self._kept is None else self._kept.get("state") or {})
+        left = None if self._kept is None else self._kept.get("state")
+        self._manager.state.update(
+            first_state if self._kept is None else left if isinstance(left, dict) else {}
+        )
         state.checkpoints.parts[PART] = self._part
         for each in plan.nodes.values() or [plan.initial]:
             self._check_names(each)

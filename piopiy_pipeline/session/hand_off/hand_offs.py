@@ -257,7 +257,8 @@ class HandOffs:
         kept = self._state.checkpoints.kept_part(PART)
         if not conversation or not isinstance(kept, dict):
             return
-        self._count = int(kept.get("count") or 0)
+        count = kept.get("count")
+        self._count = count if isinstance(count, int) else 1
         name = str(kept.get("agent") or "")
         if not name:
             return
