@@ -34,4 +34,7 @@ def written_turns() -> UserTurnStrategies:
 
     Nothing begins or ends a turn there.
     """
-    return UserTurnStrategies(start=[ExternalUserTurnStartStrategy()], stop=[ExternalUserTurnStopStrategy()])
+    return UserTurnStrategies(
+        start=[ExternalUserTurnStartStrategy()],
+        stop=[ExternalUserTurnStopStrategy(wait_for_transcript=False)],
+    )
