@@ -11,7 +11,9 @@ from pipecat.services.llm_service import FunctionCallParams
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.testing import Caller, Tool
-from tests.support.realtime_calls import Case
+from tests.session.test_realtime_chat import GeminiChat
+from tests.support.realtime_calls import GREETING, Case
+from tests.support.services import ToneTTS
 from tests.support.virtual import PEOPLE, texts
 
 
@@ -49,3 +51,28 @@ def test_the_model_says_the_filler_while_a_tool_runs(filler: Any, said: str) -> 
     assert texts(call, "bot") == ["There are two."], "a filler is no part of the conversation"
     assert said not in [message.get("content") for message in case.context]
     assert not call.of("error")
+
+
+def test_the_model_knows_what_a_tts_has_said_beside_it() -> None:
+    async def look_up(params: FunctionCallParams) -> None:
+        """Look something up."""
+        await case.agents[-1].say("I have a look at that.")
+        await params.result_callback({"found": 2})
+
+    case = Case((Tool("look_up"), "There are two."), texts=["how many"])
+    call = case.call(
+        Caller().say(PEOPLE).pause(6), agent={"tools": [look_up]}, action={"tts": ToneTTS(words=True)}
+    )
+    said = [GREETING, "I have a look at that.", "There are two."]
+    assert texts(call, "bot") == said
+    known = [one.get("content") for one in case.server.session.conversation() if one["role"] == "assistant"]
+    assert [one for one in known if one in said] == said
+
+
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+def test_googles_model_knows_the_greeting_of_a_tts() -> None:
+    chat = GeminiChat("For how many?", texts=["a table please"])
+    chat.call(Caller().say(PEOPLE), action={"tts": ToneTTS(words=True)})
+    known = [one["content"] for one in chat.server.session.conversation()]
+    assert f"You have said this to the caller: {GREETING}" in known or GREETING in known
+    assert chat.said == [GREETING, "a table please", "For how many?"]

@@ -43,6 +43,7 @@ SEND_S = 3.0
 """A provider that takes nothing for so many seconds is lost."""
 CUT_OFF = "(Your last answer was cut off here. Do not go on with it.)"
 """What the model is told when an answer is given up. That it is told anything, is what cuts the answer off."""
+SAID = "You have said this to the caller: "
 AWAITED_S = 8.0
 """An answer that was asked for and of which nothing comes is not waited for any longer, in seconds."""
 
@@ -143,7 +144,7 @@ class GeminiProvider:
 
     async def tell(self, messages: Sequence[Any]) -> None:
         """Put messages behind the conversation, when the answer under way is over: they would cut it off."""
-        self._notes += [text for message in messages if (text := standard_message_text(message))]
+        self._notes += [note for message in messages if (note := _note_of(message))]
         if not self.answers:
             await self._tell_notes()
 
@@ -241,3 +242,10 @@ class GeminiProvider:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _note_of(message: Any) -> str:
+    """Return what the model is told of a message: what it is told anything by, is the caller to it."""
+    text = standard_message_text(message) or ""
+    by_bot = isinstance(message, dict) and message.get("role") == "assistant"
+    return f"{SAID}{text}" if by_bot and text else text
