@@ -13,11 +13,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from google.genai import Client
+from google.genai._api_client import BaseApiClient
 from google.genai.live import AsyncLive, AsyncSession
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
 from websockets.exceptions import ConnectionClosed
 
-from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat import CompatError, check_attributes
+from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = ["bound_sends", "check", "close_in_time", "connect_by", "lead_to", "wrap_connections"]
 
@@ -139,7 +142,12 @@ def check() -> None:
     """
     used: list[tuple[object, str]] = [(AsyncSession, "_ws"), (AsyncLive, "connect")]
     used += [(GeminiLiveLLMService, name) for name in ("_disconnect", "_handle_send_error")]
+    used += [(Client, "_api_client"), (BaseApiClient, "_http_options")]
     check_attributes("google-genai", used, written_for=GENAI, used_in=__name__)
+    if "_client" not in GeminiLiveLLMService.create_client.__code__.co_names:
+        raise CompatError(
+            "pipecat-ai", "GeminiLiveLLMService has no _client", written_for=PIPECAT, used_in=__name__
+        )
 
 
 check()
