@@ -21,6 +21,7 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 MAX_LINES = 450
@@ -55,16 +56,17 @@ class RetiredWord:
 
     def comes_back(self, kind: str, name: str, path: Path) -> bool:
         """Return whether a name in this file is, or contains, the word."""
-        if name in self.allowed or any(path.as_posix().endswith(f"/{file}") for file in self.allowed):
+        if self.scope == "classes" and kind != "class":
             return False
         words = split_words(name)
-        if self.scope == "exact":
-            return words == self.words
-        if self.scope == "classes":
-            return kind == "class" and words == self.words
-        return _has(self.words, words)
+        same = words == self.words if self.scope in ("exact", "classes") else _has(self.words, words)
+        return same and not self._allows(name, path)
+
+    def _allows(self, name: str, path: Path) -> bool:
+        return name in self.allowed or any(path.as_posix().endswith(f"/{file}") for file in self.allowed)
 
 
+@cache  # a name stands in many places, and is compared with every retired word
 def split_words(name: str) -> tuple[str, ...]:
     """Split a name in CamelCase or snake_case into its words, in lower case."""
     return tuple(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
@@ -112,6 +114,7 @@ def definitions(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
                 yield "variable", node.id, node.lineno
 
 
+@cache
 def _has(words: tuple[str, ...], name: tuple[str, ...]) -> bool:
     return any(name[i : i + len(words)] == words for i in range(len(name) - len(words) + 1))
 
