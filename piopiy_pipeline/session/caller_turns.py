@@ -17,6 +17,7 @@ from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.default_lines import language_of
 from piopiy_pipeline.session.events import CollectionEvent
@@ -114,6 +115,13 @@ class CallerTurns:
     def __enter__(self) -> Self:
         if self._realtime is not None and (obstacle := self._realtime.held.obstacle):
             raise StageError(obstacle, "llm")
+        hears = next((one for one in services_of(self._pipeline) if is_realtime(one)), None)
+        if self._realtime is None and hears is not None:
+            raise StageError(
+                f"{type(hears).__name__} answers each turn of the caller by itself, and it is not known how to keep it "
+                "silent: values are collected with OpenAI's or Azure's service, or in a chain of stt, llm and tts",
+                "llm",
+            )
         if self._realtime is None and self.has_model and not self._keeps_model:
             raise StageError(
                 "values are collected in a chain with one model (or a list of them as one stage) between the two sides "

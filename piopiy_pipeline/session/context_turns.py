@@ -17,6 +17,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from piopiy_pipeline.call import Turn
 from piopiy_pipeline.compat.frame_taps import watch_processed
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.checkpoints import ConversationSource
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -54,7 +55,8 @@ class ContextTurns:
         user, assistant = pipeline.find(LLMUserAggregator), pipeline.find(LLMAssistantAggregator)
         if isinstance(user, LLMUserAggregator):
             user.add_event_handler("on_user_turn_started", self._user_turn_begins)
-            said = "on_user_turn_stopped" if pipeline.realtime is None else "on_user_turn_message_added"
+            hears = any(is_realtime(pipeline[name]) for name in pipeline.names)
+            said = "on_user_turn_message_added" if hears else "on_user_turn_stopped"
             user.add_event_handler(said, self._user_turn)
             user.add_event_handler("on_user_backchannel", self._backchannel)
             monitor.live.watch_context(user)

@@ -8,19 +8,28 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pipecat.frames.frames import LLMServiceMetadataFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams, LLMService
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 
 from piopiy_pipeline.collect import Collected, NotCollected, as_tool, collect_date, collect_digits
+from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
     CallerLine,
     GeminiLiveServer,
+    OpenAIRealtimeServer,
+    Replies,
+    ScriptedLLM,
     ScriptedSTT,
     SimulatedCall,
     Tool,
     Transcripts,
+    simulate,
 )
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.collecting import VOICE, Form, say, value_of
@@ -315,3 +324,59 @@ def test_a_secret_is_not_told_googles_model() -> None:
     assert value_of(case.outcomes) == "4157"
     assert "four one" not in str(case.server.session.conversation())
     assert "four one" not in str(case.context)
+
+
+def test_a_model_of_an_unknown_protocol_in_a_chain_of_ones_own_is_refused() -> None:
+    class SomeRealtimeService(ScriptedLLM):
+        def service_metadata_frame(self) -> LLMServiceMetadataFrame:
+            return LLMServiceMetadataFrame(service_name="some", is_realtime_service=True)
+
+    found: list[str] = []
+
+    async def bot(call: Call) -> None:
+        context = LLMContext([])
+        pipeline = CallPipeline.voice(
+            call,
+            stt=ears("hello"),
+            llm=SomeRealtimeService(Replies()),
+            tts=ToneTTS(),
+            context=context,
+        )
+
+        async def form(_: object) -> None:
+            try:
+                await ask_code(call)
+            except StageError as error:
+                found.append(str(error))
+
+        call.on("answered", form)
+        await call.run(pipeline)
+
+    simulate(bot, Caller().pause(1), limit_s=20)
+    assert found[0].startswith(
+        "SomeRealtimeService answers each turn of the caller by itself, and it is not known"
+    )
+
+
+def test_a_model_in_a_chain_of_ones_own_is_kept_from_answering() -> None:
+    found: list[Any] = []
+    server = OpenAIRealtimeServer(
+        Replies("You are welcome."), ears=Transcripts(texts=["four one five seven", "yes", "bye"])
+    )
+
+    async def bot(call: Call) -> None:
+        await server.start()
+        llm = OpenAIRealtimeLLMService(api_key="none", base_url=server.url)
+        pipeline = CallPipeline.speech_to_speech(
+            call, llm=llm, context=LLMContext([]), turns=ExternalUserTurnStrategies()
+        )
+
+        async def form(_: object) -> None:
+            found.append(await ask_code(call))
+
+        call.on("answered", form)
+        await call.run(pipeline)
+
+    call = simulate(bot, say("1", "2", "3"), limit_s=60)
+    assert value_of(found) == "4157"
+    assert texts(call, "bot")[-1] == "You are welcome."

@@ -74,6 +74,8 @@ class HeldAnswers:
         asks = turns is not None and turns.asks
         self._by_provider = detects_turns(service) and not asks
         """Whether the provider begins an answer at the end of a turn by itself."""
+        self._unwritten = turns is None and not has_ears
+        """Whether strategies of the author's decide on turns, and nobody may write down what the caller says."""
         self._told_of: bool | None = None  # what the session was told last of who has the turns
         self._waits = False  # something waits to be answered
         self._turn_ends = False
@@ -115,7 +117,7 @@ class HeldAnswers:
 
     async def follow(self) -> None:
         """Bring the session in line with who has the caller's turns now: code has taken them, or given them back."""
-        if self._by_provider and bool(self._told_of) != self._held:
+        if (self._by_provider or self._unwritten) and bool(self._told_of) != self._held:
             self._told_of = self._held
             await self._provider.update()
         if not self._held and self._secrets is not None:
@@ -138,7 +140,11 @@ class HeldAnswers:
     def in_session(self, session: dict[str, Any]) -> None:
         """Change the settings of the session on their way."""
         dialect = dialect_of(self._service)
-        if self._by_provider and dialect is not None and (self._held or self._told_of is not None):
+        if dialect is None or not (self._held or self._told_of is not None):
+            return
+        if self._unwritten:
+            dialect.decide_turns(session, own=False, asks=False, transcribes=True)
+        if self._by_provider:
             detection = setting(session, dialect.detection) or {"type": "server_vad"}
             put_setting(session, dialect.detection, detection | {"create_response": not self._held})
 
