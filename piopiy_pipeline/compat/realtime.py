@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.services.openai._constants import OPENAI_SAMPLE_RATE
+from pipecat.services import openai
+from pipecat.services.openai import _constants
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from websockets.protocol import State
 
@@ -145,7 +146,7 @@ def spare(service: Any, spared: Callable[[], bool]) -> None:
 def output_rate(service: Any) -> int:
     """Return the sample rate of the model's audio in Hz, of a service that runs."""
     rate = getattr(service, "_get_output_sample_rate", None)
-    return OPENAI_SAMPLE_RATE if rate is None else int(rate())
+    return _constants.OPENAI_SAMPLE_RATE if rate is None else int(rate())
 
 
 def keep_results(service: Any, is_told: Callable[[], bool]) -> None:
@@ -256,7 +257,11 @@ def check() -> None:
     """
     check_attributes(
         "pipecat-ai",
-        [(OpenAIRealtimeLLMService, name) for name in (*_USED, *_OPENAIS)],
+        [
+            (openai, "_constants"),
+            (_constants, "OPENAI_SAMPLE_RATE"),
+            *((OpenAIRealtimeLLMService, name) for name in (*_USED, *_OPENAIS)),
+        ],
         written_for=PIPECAT,
         used_in=__name__,
     )

@@ -9,6 +9,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,8 +21,8 @@ from aiohttp.client_proto import ResponseHandler
 from pipecat.frames.frames import FunctionCallFromLLM
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 from pipecat.services.llm_service import LLMService
+from pipecat.services.ultravox import llm as ultravox
 from pipecat.services.ultravox.llm import (
-    _ASYNC_TOOL_STARTED_RESULT,
     AgentInputParams,
     JoinUrlInputParams,
     OneShotInputParams,
@@ -43,6 +44,7 @@ __all__ = [
     "leave",
     "prepare",
     "responds",
+    "send",
     "unfreeze",
 ]
 
@@ -93,7 +95,7 @@ def prepare(service: Any, send: Callable[[bytes | dict[str, Any]], Any]) -> None
 async def unfreeze(service: Any, invocation: str) -> None:
     """Have the conversation go on while a tool runs. Its result is told in words when it comes."""
     service._started_placeholder_sent.add(invocation)
-    await service._send_tool_result(invocation, _ASYNC_TOOL_STARTED_RESULT)
+    await service._send_tool_result(invocation, ultravox._ASYNC_TOOL_STARTED_RESULT)
 
 
 def responds(service: Any) -> bool:
@@ -105,6 +107,15 @@ def is_connected(service: Any) -> bool:
     """Return whether the connection stands, and what comes over it is read."""
     socket, reader = service._socket, service._receive_task
     return socket is not None and socket.state is State.OPEN and reader is not None and not reader.done()
+
+
+async def send(service: Any, content: bytes | dict[str, Any]) -> None:
+    """Send audio or a message.
+
+    Raises:
+        ConnectionClosed: The connection is gone.
+    """
+    await service._socket.send(content if isinstance(content, bytes) else json.dumps(content))
 
 
 def instruct(text: str) -> str:
@@ -266,7 +277,8 @@ def check() -> None:
     Raises:
         CompatError: Something is missing.
     """
-    needed = [(UltravoxRealtimeLLMService, name) for name in _USED]
+    needed: list[tuple[object, str]] = [(UltravoxRealtimeLLMService, name) for name in _USED]
+    needed.append((ultravox, "_ASYNC_TOOL_STARTED_RESULT"))
     check_attributes("pipecat-ai", needed, written_for=PIPECAT, used_in=__name__)
     connector = [(aiohttp.BaseConnector, name) for name in ("_create_connection", "_factory", "_loop")]
     check_attributes("aiohttp", connector, written_for=">=3.14,<4", used_in=__name__)

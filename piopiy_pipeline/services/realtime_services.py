@@ -14,6 +14,7 @@ __all__ = [
     "detects_turns",
     "has_known_protocol",
     "is_gemini_live",
+    "is_nova_sonic",
     "is_realtime",
     "is_ultravox",
     "leave_turns_to_us",
@@ -29,7 +30,11 @@ def is_realtime(stage: object) -> bool:
 def detects_turns(service: FrameProcessor) -> bool:
     """Return whether the provider decides when the caller's turn is over."""
     assert isinstance(service, LLMService)
-    return is_ultravox(service) or service.service_metadata_frame().user_turn_strategies is not None
+    return (
+        is_ultravox(service)
+        or is_nova_sonic(service)
+        or service.service_metadata_frame().user_turn_strategies is not None
+    )
 
 
 def may_leave_answers(service: FrameProcessor) -> bool:
@@ -52,6 +57,14 @@ def is_ultravox(service: FrameProcessor) -> bool:
     return _is_a(service, "UltravoxRealtimeLLMService")
 
 
+def is_nova_sonic(service: FrameProcessor) -> bool:
+    """Return whether this is pipecat's service for Amazon Nova Sonic, with a model that takes texts beside speech: the
+    first generation does not.
+    """
+    model = getattr(getattr(service, "settings", None), "model", None)
+    return _is_a(service, "AWSNovaSonicLLMService") and model != "amazon.nova-sonic-v1:0"
+
+
 def _is_a(service: FrameProcessor, name: str) -> bool:
     """Return whether a service is of a class, which is not imported for it: that takes a provider's package."""
     return any(kind.__name__ == name for kind in type(service).__mro__)
@@ -59,7 +72,12 @@ def _is_a(service: FrameProcessor, name: str) -> bool:
 
 def has_known_protocol(service: FrameProcessor) -> bool:
     """Return whether it is known how to tell the service's provider what to say, and what was heard."""
-    return dialect_of(service) is not None or is_gemini_live(service) or is_ultravox(service)
+    return (
+        dialect_of(service) is not None
+        or is_gemini_live(service)
+        or is_ultravox(service)
+        or is_nova_sonic(service)
+    )
 
 
 def leave_turns_to_us(service: FrameProcessor) -> None:

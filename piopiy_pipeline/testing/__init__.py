@@ -36,6 +36,7 @@ _HOMES = {
     "LossPattern": "line.impairment",
     "Measured": "scripted.latency_profiles",
     "Noise": "line.line",
+    "NovaSonicServer": "realtime.nova_sonic",
     "OpenAIRealtimeServer": "realtime.openai_realtime",
     "Percentiles": "scripted.latency_profiles",
     "Providers": "providers",
@@ -97,6 +98,7 @@ __all__ = [
     "LossPattern",
     "Measured",
     "Noise",
+    "NovaSonicServer",
     "OpenAIRealtimeServer",
     "Percentiles",
     "Providers",
@@ -143,6 +145,7 @@ if TYPE_CHECKING:
         VoiceLiveServer,
     )
     from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveServer
+    from piopiy_pipeline.testing.realtime.nova_sonic import NovaSonicServer
     from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeServer
     from piopiy_pipeline.testing.realtime.scripted_model import Endless
     from piopiy_pipeline.testing.realtime.ultravox import UltravoxServer

@@ -59,7 +59,8 @@ def realtime_stages(
     if not has_known_protocol(llm):
         raise StageError(
             f"{type(llm).__name__} cannot be told yet what to say, and what was heard: use OpenAI's realtime "
-            "service, one of the same protocol, Gemini Live or Ultravox; or put it into a chain of your own",
+            "service, one of the same protocol, Gemini Live, Ultravox or Nova Sonic from its second generation on; or "
+            "put it into a chain of your own",
             "llm",
         )
     if tts is not None:

@@ -13,6 +13,7 @@ import pytest
 
 import piopiy_pipeline
 from piopiy_pipeline import compat
+from tests.support.aws_sdk import provide_aws_sdk
 
 ROOT = Path(piopiy_pipeline.__file__).parent
 DOCUMENTED = {
@@ -104,6 +105,7 @@ def _checked_modules() -> list[str]:
 def test_after_an_upgrade_the_check_says_what_is_gone_and_which_file_used_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    provide_aws_sdk()
     module = import_module(f"piopiy_pipeline.compat.{name}")
     asked: list[str] = []
 

@@ -47,7 +47,7 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.spoken_text": ["SpokenText"],
     "piopiy_pipeline.testing": sorted([
         "AgentLoss", "Endless", "GeminiLiveServer", "GrokRealtimeServer", "InworldRealtimeServer",
-        "OpenAIRealtimeServer", "UltravoxServer", "VoiceLiveServer",
+        "NovaSonicServer", "OpenAIRealtimeServer", "UltravoxServer", "VoiceLiveServer",
         *RECORDED["names"]["piopiy_pipeline.testing"],
     ]),
 }  # fmt: skip

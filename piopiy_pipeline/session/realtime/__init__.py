@@ -14,7 +14,7 @@ from pipecat.services.stt_service import STTService
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_dialects import dialect_of
-from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime, is_ultravox
+from piopiy_pipeline.services.realtime_services import is_gemini_live, is_nova_sonic, is_realtime, is_ultravox
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -79,6 +79,10 @@ def _maker_for(service: LLMService[Any]) -> Callable[..., RealtimeProvider] | No
         from piopiy_pipeline.session.realtime.ultravox_provider import UltravoxProvider
 
         return partial(UltravoxProvider, service)
+    if is_nova_sonic(service):
+        from piopiy_pipeline.session.realtime.nova_provider import NovaProvider
+
+        return partial(NovaProvider, service)
     if dialect_of(service) is None:
         return None
     from piopiy_pipeline.compat.realtime import takes_client_events

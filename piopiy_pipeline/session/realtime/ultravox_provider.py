@@ -18,15 +18,13 @@ from pipecat.frames.frames import (
     InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMMessagesAppendFrame,
-    ProposedUserStartedSpeakingFrame,
-    ProposedUserStoppedSpeakingFrame,
-    VADUserStartedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.compat import ultravox_call
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+from piopiy_pipeline.session.realtime.proposed_turns import ProposedTurns
 from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE
 
 __all__ = ["UltravoxProvider"]
@@ -58,7 +56,6 @@ class UltravoxProvider:
         self._begun = False
         self._state = "listening"
         self._awaited_until = float("-inf")
-        self._speaks_since_proposed = False  # the caller's turn was proposed to begin
         self._kept: deque[bytes] = deque(maxlen=KEPT)
         self._typed: list[str] = []
         self._words_said = ""  # of the answer that is being said
@@ -75,7 +72,7 @@ class UltravoxProvider:
         self.takes_changes = self.writes_aside = False
         self.tells_changes = self.cuts_by_itself = True
         ultravox_call.prepare(service, self._send)
-        watch_taken(service, self._vad_started, VADUserStartedSpeakingFrame)
+        self._turns = ProposedTurns(service, lambda: self._begun and not self.answers)
         watch_taken(service, self._interrupted, InterruptionFrame)
         watch_processed(service, self._append, LLMMessagesAppendFrame)
 
@@ -170,9 +167,7 @@ class UltravoxProvider:
             self._await()  # it is answered
         if ultravox_call.is_connected(self._service):
             try:
-                await self._service._socket.send(
-                    content if isinstance(content, bytes) else json.dumps(content)
-                )
+                await ultravox_call.send(self._service, content)
             except ConnectionClosed:
                 pass
             else:
@@ -212,7 +207,7 @@ class UltravoxProvider:
             case "state":
                 await self._now_in(str(message.get("state")))
             case "playback_clear_buffer":
-                await self._propose_start()
+                await self._turns.begin()
                 return None  # the beginning of the caller's turn interrupts
             case "client_tool_invocation":
                 self._used(str(message.get("invocationId")))
@@ -223,10 +218,7 @@ class UltravoxProvider:
     async def _now_in(self, state: str) -> None:
         before, self._state = self._state, state if state in ("thinking", "speaking") else "listening"
         if self._state == "thinking" and not self._awaits:
-            if not self._speaks_since_proposed:
-                await self._propose_start()
-            self._speaks_since_proposed = False
-            await self._service.broadcast_frame(ProposedUserStoppedSpeakingFrame)
+            await self._turns.end()
             self._asked()
         if self._state == "speaking":
             self._awaited_until = float("-inf")
@@ -259,15 +251,6 @@ class UltravoxProvider:
             return json.dumps(message)
         self._early.append(json.dumps(message))
         return None
-
-    async def _propose_start(self) -> None:
-        self._speaks_since_proposed = True
-        await self._service.broadcast_frame(ProposedUserStartedSpeakingFrame)
-
-    async def _vad_started(self, _service: Any, _frame: Any) -> None:
-        """Take our VAD's word for the beginning of a turn while the bot is silent: the server does not tell it."""
-        if self._begun and not self.answers:
-            await self._propose_start()
 
     def _interrupted(self, _service: Any, _frame: Any) -> None:
         self._awaited_until = float("-inf")

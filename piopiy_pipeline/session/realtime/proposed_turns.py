@@ -1,0 +1,52 @@
+"""`ProposedTurns`: turns of a provider that decides on them by itself, and tells no more than what becomes of them.
+
+Ultravox and Nova Sonic tell when they begin to answer, and when the caller has cut an answer off. While the bot is
+silent, our VAD's word is taken for the beginning of a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipecat.frames.frames import (
+    Frame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+)
+
+from piopiy_pipeline.compat.frame_taps import watch_taken
+
+__all__ = ["ProposedTurns"]
+
+
+class ProposedTurns:
+    """Proposes the caller's turns to the strategies, as services do that hear of them.
+
+    Args:
+        service: The service, before it runs.
+        is_silent: Whether the bot is silent, and will be.
+    """
+
+    def __init__(self, service: Any, is_silent: Callable[[], bool]) -> None:
+        self._service = service
+        self._is_silent = is_silent
+        self._begun = False
+        watch_taken(service, self._vad_started, VADUserStartedSpeakingFrame)
+
+    async def begin(self) -> None:
+        """The caller speaks: what the bot says is cut off."""
+        self._begun = True
+        await self._service.broadcast_frame(ProposedUserStartedSpeakingFrame)
+
+    async def end(self) -> None:
+        """The caller's turn is over. It may not have been noticed before."""
+        if not self._begun:
+            await self.begin()
+        self._begun = False
+        await self._service.broadcast_frame(ProposedUserStoppedSpeakingFrame)
+
+    async def _vad_started(self, _service: Any, _frame: Frame) -> None:
+        if self._is_silent():
+            await self.begin()
