@@ -130,6 +130,8 @@ class CallState:
         """The interruption that the call itself has sent last, until it has come down the whole pipeline."""
         self.interruption_passed = asyncio.Event()
         """Set when it has come down the whole pipeline; cleared by whoever sends one."""
+        self.now: Callable[[], float] = asyncio.get_running_loop().time
+        """Returns the time of the loop's clock, in seconds."""
         self._began_at = self.now()
         self._background: set[asyncio.Task[Any]] = set()
         self._answered = asyncio.Event()
@@ -165,11 +167,6 @@ class CallState:
         """Put something that has failed on record, and tell the author of it. The call goes on."""
         self.report_live("error", {"stage": stage, "message": message[:500]})
         self.events.emit("error", CallError(stage, message))
-
-    @staticmethod
-    def now() -> float:
-        """Return the time of the loop's clock, in seconds."""
-        return asyncio.get_running_loop().time()
 
     def elapsed_s(self) -> float:
         """Return seconds since the answer, to the millisecond; before the answer, since the call began here."""

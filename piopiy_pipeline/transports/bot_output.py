@@ -43,6 +43,7 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.frame_taps import handle_at_once
 from piopiy_pipeline.compat.pipecat import is_observed, process_as_plain_stage
+from piopiy_pipeline.running_time import running_time
 from piopiy_pipeline.signaling.media_events import Clear, Cleared, Held, Hold, Played, Resume
 from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_heard
 from piopiy_pipeline.transports.held_answer import HeldAnswer
@@ -96,6 +97,7 @@ class BotOutput(BaseOutputTransport):
         self._events = OutgoingEvents(link)
         self.ahead = HeldAnswer(self._arrived, lambda: self.get_clock().get_time())
         handle_at_once(self, OutputAudioRawFrame, self.ahead.take)
+        self._now = running_time
         self._due: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._may_say = asyncio.Event()
@@ -161,6 +163,7 @@ class BotOutput(BaseOutputTransport):
 
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
+        self._now = self.get_event_loop().time
         if self._due_task is None:
             self._due_task = self.create_task(self._push_due(), "transport_out::due")
         await self.set_transport_ready(frame)
@@ -445,6 +448,3 @@ class BotOutput(BaseOutputTransport):
     def _send(self, messages: list[bytes]) -> None:
         for pcm in messages:
             self._link.send_audio(pcm)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()

@@ -27,6 +27,7 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.compat.pipecat import is_observed
+from piopiy_pipeline.eager_work import EagerWork
 from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S, CallerAudioFrame, SampleSink
 from piopiy_pipeline.processors.typed_words import typed_words
 
@@ -58,6 +59,7 @@ class CallerInput(BaseInputTransport):
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(maxsize=256)
         self._wake = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
+        self._work = EagerWork(lambda rest: self.create_task(rest, "transport_in::rest"))
         self.on_start: Callable[[], None] | None = None
         """Called when this stage has started."""
 
@@ -84,7 +86,8 @@ class CallerInput(BaseInputTransport):
         if len(self._pcm) >= size:
             if len(self._pcm) > self._backlog_bytes:
                 del self._pcm[: len(self._pcm) - self._backlog_bytes]
-            self._wake.set()
+            if not (self.only_stt and self._frames.empty() and self._work.begin(self._push_at_once)):
+                self._wake.set()
 
     def keys(self, digits: str) -> None:
         """Take the keys that the caller pressed, each a frame of its own."""
@@ -123,6 +126,7 @@ class CallerInput(BaseInputTransport):
 
     async def flush(self) -> None:
         """Push the samples that are in no frame yet, because the end of a turn must follow all of its audio."""
+        await self._work.done()
         if self._pcm:
             await self._push_audio()
 
@@ -134,11 +138,18 @@ class CallerInput(BaseInputTransport):
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await self._work.done()
             while not self._frames.empty():
                 await self.push_frame(self._frames.get_nowait())
             if len(self._pcm) >= self._frame_bytes or self._hurried:
                 self._hurried = False
                 await self.flush()
+
+    async def _push_at_once(self) -> None:
+        try:
+            await self._push_audio()
+        except Exception as error:  # noqa: BLE001  a stage's: it must not reach the media stream, which would close
+            await self.push_error(f"the caller's audio could not be passed on: {error}", exception=error)
 
     async def _push_audio(self) -> None:
         pcm = bytes(self._pcm)
@@ -171,6 +182,7 @@ class CallerInput(BaseInputTransport):
     async def _halt(self) -> None:
         self._frame_bytes = 0  # audio that still arrives is dropped
         self._sink = None
+        await self._work.cancel(self.cancel_task)
         task, self._pump_task = self._pump_task, None
         if task is not None:
             await self.cancel_task(task)

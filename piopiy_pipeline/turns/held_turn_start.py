@@ -26,10 +26,12 @@ from pipecat.frames.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.processors.vad_segments import FLOOR_POWER
+from piopiy_pipeline.running_time import running_time
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy, BargeInVerdict, Decision
 from piopiy_pipeline.turns.credible_words import HeardWords
@@ -69,6 +71,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         )  # an author's may serve many calls
         self._evidence = OnsetEvidence()
         self._echo = EchoGauge()
+        self._now = running_time
         self._vad_speaking = False
         self._window_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
@@ -142,6 +145,11 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
             )
 
     # ------------------------------------------------------------------ what pipecat calls
+
+    # pipecat's own setup differs from its base class in just this way.
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
+        await super().setup(setup)
+        self._now = asyncio.get_running_loop().time
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Take a frame that reaches the user's side of the context."""
@@ -285,10 +293,6 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         self._decide(now)
         if self._policy.under_way:
             self._set_timer()
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _confidence(result: Any) -> float:
