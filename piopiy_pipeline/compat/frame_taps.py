@@ -94,6 +94,7 @@ class _Watchers:
                 except Exception:
                     logger.exception("{}: what watches its frames has failed at {}", stage, kind.__name__)
 
+        call.raises_nothing = True  # type: ignore[attr-defined]  # of `light_stages`
         return call
 
     def _find(self, kind: type[Frame]) -> tuple[Watcher, ...]:

@@ -1,9 +1,11 @@
-"""pipecat's pipeline as a call wants it: no stage builds anything for observers that are not there."""
+"""pipecat's pipeline as a call wants it: no stage does anything for observers and handlers that are not there."""
 
 from __future__ import annotations
 
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.frame_processor import FrameProcessorSetup
+
+from piopiy_pipeline.compat.light_stages import PlainSetup, lighten
 
 __all__ = ["QuietPipeline"]
 
@@ -17,11 +19,13 @@ class QuietPipeline(Pipeline):
         worker = setup.pipeline_worker
         if not getattr(worker, "has_observers", True):
             setup = _without_observer(setup)
+            for stage in (self, *self.processors):
+                lighten(stage)
         await super().setup(setup)
 
 
 def _without_observer(setup: FrameProcessorSetup) -> FrameProcessorSetup:
-    return FrameProcessorSetup(
+    return PlainSetup(
         clock=setup.clock,
         task_manager=setup.task_manager,
         pipeline_worker=setup.pipeline_worker,
