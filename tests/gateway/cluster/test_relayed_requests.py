@@ -96,6 +96,30 @@ def test_a_call_at_another_gateway_is_seen_held_muted_told_of_and_hung_up_from_h
     asyncio.run(story())
 
 
+def test_a_chat_at_another_gateway_is_written_to_from_here_and_read_there() -> None:
+    async def story() -> None:
+        async with (
+            clustered(2, MemoryBroker()) as (here, there),
+            agent(there) as one,
+            client(here) as web,
+            client(there) as at_home,
+        ):
+            begun = await at_home.post("/api/chats", json={"agent_id": AGENT_ID})
+            call_id = begun.json()["call_id"]
+            _, media = await one.take()
+            await seen(web, call_id, gateway="b", phase="live")
+            said = {"event": "text", "text": "Hello!"}
+            taken = await web.post(f"/api/chats/{call_id}/messages", json=said)
+            assert taken.status_code == 202
+            text = await media.hear_where(lambda each: each["data"].get("type") == "send-text", "text")
+            assert text["data"]["data"] == {"content": "Hello!"}
+            events = await web.get(f"/api/chats/{call_id}/events")
+            assert events.status_code == 409
+            assert there.url in events.json()["error"]
+
+    asyncio.run(story())
+
+
 def test_what_is_said_in_a_call_at_another_gateway_is_shown_here_while_it_is_said() -> None:
     async def story() -> None:
         async with (
