@@ -124,6 +124,31 @@ def turn_withheld(service: Any) -> None:
         service._response_in_flight = False
 
 
+def answer_all_results_at_once(service: Any, by_us: Callable[[], bool]) -> None:
+    """Have a service ask for the answer to the results of several tools when it has all of them.
+
+    pipecat's asks when the response is done in which the first of them has returned, and once more for each other one.
+
+    Args:
+        service: The service, before it runs.
+        by_us: Whether it is this side that asks: the caller has said something since, and what has come is answered.
+    """
+    run, create = service.run_function_calls, service._create_response
+    begun: set[str] = set()
+
+    async def run_noted(calls: Any) -> None:
+        begun.update(call.tool_call_id for call in calls)
+        await run(calls)
+
+    async def create_when_complete() -> None:
+        if by_us():
+            begun.clear()
+        if begun <= service._completed_tool_calls:  # else the last one asks
+            await create()
+
+    service.run_function_calls, service._create_response = run_noted, create_when_complete
+
+
 def put_in_by_us(service: Any, item: str) -> None:
     """Take note that an item which the provider will tell of is this side's, and no beginning of an answer."""
     service._messages_added_manually[item] = True

@@ -12,6 +12,8 @@ from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
 from tests.support.bots import LONG, voice
 from tests.support.virtual import YES, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 
 def entries(keys: str, entry: KeyEntry, *, every_s: float = 0.3) -> list[str]:
     """What comes of these keys (a space is a second without one), and of the pause behind them."""
@@ -36,15 +38,18 @@ def entries(keys: str, entry: KeyEntry, *, every_s: float = 0.3) -> list[str]:
         ("", []),
     ],
 )
+@pytest.mark.three_services("nobody calls")
 def test_an_entry_ends_with_the_terminator_or_with_a_pause(keys: str, expected: list[str]) -> None:
     assert entries(keys, KeyEntry()) == expected
 
 
+@pytest.mark.three_services("nobody calls")
 def test_without_a_terminator_every_key_counts() -> None:
     assert entries("12#", KeyEntry(terminator=None)) == ["12#"]
     assert entries("12#*", KeyEntry(terminator="*")) == ["12#"]
 
 
+@pytest.mark.three_services("nobody calls")
 def test_an_entry_without_an_end_goes_on_in_parts() -> None:
     assert [len(part) for part in entries("5" * 150, KeyEntry())] == [MAX_KEYS, MAX_KEYS, 22]
 
@@ -52,6 +57,7 @@ def test_an_entry_without_an_end_goes_on_in_parts() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"terminator": "##"}, {"terminator": "A"}, {"terminator": ""}, {"timeout_s": 0}]
 )
+@pytest.mark.three_services("nobody calls")
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"terminator|timeout"):
         KeyEntry(**wrong)
@@ -85,12 +91,14 @@ def test_keys_are_the_callers_turn_and_cut_the_bot_off() -> None:
     assert call.of("user_turn")[0].at < 3.0
 
 
+@pytest.mark.three_services("keys that a provider is told wait for no end of a turn")
 def test_without_a_terminator_the_turn_comes_after_a_pause() -> None:
     call = press("12", "3", dtmf_timeout_secs=1.5)
     assert texts(call, "user") == ["12", "3", "yes"]
     assert call.of("user_turn")[0].at == pytest.approx(1.2 + 1.5 + 0.6, abs=0.3)
 
 
+@pytest.mark.three_services("it takes its three services from the pipeline")
 def test_where_nobody_may_cut_in_keys_do_not_either() -> None:
     async def bot(call: Call) -> None:
         agent = await voice(call, greeting=LONG, replies=["One."], dtmf="text")

@@ -14,7 +14,10 @@ from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, ScriptedST
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from piopiy_pipeline.voice_agent import VoiceAgent
 
+pytestmark = pytest.mark.usefixtures("either_bot")
 
+
+@pytest.mark.three_services("nobody calls")
 def test_what_comes_seldom_does_not_wait_and_what_comes_at_once_goes_one_by_one() -> None:
     async def story() -> tuple[float, float]:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 from piopiy_pipeline.session import Call
@@ -21,6 +22,8 @@ from piopiy_pipeline.testing import (
     simulate,
 )
 from piopiy_pipeline.voice_agent import VoiceAgent
+
+pytestmark = pytest.mark.usefixtures("either_bot")
 
 GREETING = "Welcome to the restaurant by the river. We are open from noon until ten. How can I help you?"
 GOES_ON = "So, what can I do for you?"

@@ -27,8 +27,11 @@ from piopiy_pipeline.testing import (
 )
 from piopiy_pipeline.tools import hand_off_call, tool
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bot_kinds import THREE
 from tests.support.flow_calls import RECORDING
 from tests.support.services import ScriptedSTT, ToneTTS
+
+pytestmark = pytest.mark.usefixtures("either_bot")
 
 GREETING = "Olive and Thyme, good day to you, how may I help you today?"
 
@@ -53,12 +56,13 @@ def calling(
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 1.5])
-def test_a_greeting_goes_on_with_the_word_that_was_not_heard(after_s: float) -> None:
+def test_a_greeting_goes_on_with_the_word_that_was_not_heard(after_s: float, either_bot: str) -> None:
     call = calling(Caller().pause(8), [AgentLoss("answered", after_s)], greeting=GREETING)
     rest = words_of(call)
     assert rest == GREETING.split()[-len(rest) :]
     assert len(rest) >= 3
-    assert not call.of("llm_started"), "no model is asked to go on with what it does not know"
+    if either_bot == THREE:  # else it is the model that is told what to say
+        assert not call.of("llm_started"), "no model is asked to go on with what it does not know"
 
 
 def test_a_greeting_is_not_said_again_when_it_was_heard_or_cut_off() -> None:
@@ -106,15 +110,18 @@ def test_a_persona_introduces_itself_to_the_end(after_s: float) -> None:
         ("Good day, Olive and Thyme.", ""),
     ],
 )
+@pytest.mark.three_services("nobody calls")
 def test_what_is_left_is_what_was_not_heard(heard: str, rest: str) -> None:
     assert rest_of("Good day, Olive and Thyme.", [], heard) == rest
 
 
 @pytest.mark.parametrize("kept", [None, "", "  ", 7, {"text": "Hello."}])
+@pytest.mark.three_services("nobody calls")
 def test_a_checkpoint_without_a_sentence_leaves_nothing_to_say(kept: Any) -> None:
     assert rest_of(kept, [], "Hello") == ""
 
 
+@pytest.mark.three_services("nobody calls")
 def test_a_sentence_that_the_conversation_has_was_heard() -> None:
     said = [{"role": "assistant", "content": "Well. Good day."}, {"role": "user", "content": "Hello!"}]
     assert rest_of("Good day.", said, "") == ""
@@ -122,6 +129,7 @@ def test_a_sentence_that_the_conversation_has_was_heard() -> None:
     assert rest_of("Good day.", [{"role": "assistant", "content": None}], "") == "Good day."
 
 
+@pytest.mark.three_services("nobody calls")
 def test_a_sentence_is_kept_until_it_was_heard_or_cut_off() -> None:
     async def story() -> None:
         sentence = PromisedSentence()
@@ -141,6 +149,9 @@ BESIDE = "The table is for four people, on Friday at seven in the evening. Is th
 @pytest.mark.parametrize("idempotent", [False, True])
 @pytest.mark.parametrize(
     "loss", [AgentLoss("tool", 0.02), AgentLoss("tool", 1.2), AgentLoss("tool_result", 0.5)]
+)
+@pytest.mark.speech_to_speech_fails(
+    "the next agent's model is not told to go on with its sentence", strict=False
 )
 def test_what_a_model_says_beside_a_tool_call_is_heard_to_its_end(loss: AgentLoss, idempotent: bool) -> None:
     @tool(idempotent=idempotent)
@@ -163,6 +174,7 @@ def test_what_a_model_says_beside_a_tool_call_is_heard_to_its_end(loss: AgentLos
     assert said[len(rest) :] == ["Thank", "you."]
 
 
+@pytest.mark.three_services("nobody calls")
 def test_what_was_cut_off_beside_a_tool_call_is_not_said_again() -> None:
     promised = PromisedSentence()
     promised.writes(BESIDE)

@@ -14,6 +14,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 AWAY = "line: away"
 
 
@@ -74,6 +76,7 @@ def test_whatever_a_tool_raises_is_its_result(error: BaseException, at_once: boo
     assert failed["message"].startswith(f"{type(error).__name__} at tests/session/test_tool_errors.py:")
 
 
+@pytest.mark.three_services("the stage stands behind the STT")
 def test_a_stage_that_raises_is_named_with_its_line() -> None:
     class Broken(FrameProcessor):
         async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -123,6 +126,7 @@ def test_whatever_a_handler_raises_is_on_record_and_goes_no_further(error: BaseE
 
 
 @pytest.mark.parametrize("error", [GeneratorExit(), Panic("rust"), SystemExit(3), ValueError("x")])
+@pytest.mark.three_services("the bot has no services")
 def test_whatever_the_callback_raises_is_the_detail_of_the_end(error: BaseException) -> None:
     async def bot(call_id: str) -> None:
         raise error

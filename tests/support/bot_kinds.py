@@ -28,7 +28,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = {mark.name: mark for mark in metafunc.definition.iter_markers()}
     bots: list[object] = [THREE]
     if failing := marks.get("speech_to_speech_fails"):
-        bots.append(pytest.param(ONE, marks=pytest.mark.xfail(strict=True, reason=failing.args[0])))
+        strict = failing.kwargs.get("strict", True)  # False: some of its cases do not fail
+        bots.append(pytest.param(ONE, marks=pytest.mark.xfail(strict=strict, reason=failing.args[0])))
     elif "three_services" not in marks:
         bots.append(ONE)
     metafunc.parametrize("either_bot", bots, indirect=True)

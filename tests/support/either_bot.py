@@ -36,7 +36,8 @@ def speech_to_speech(action: Action) -> Action:
             return pipeline
         if not (isinstance(stt, ScriptedSTT) and isinstance(llm, ScriptedLLM)):
             raise TypeError("these services are not scripted: this is a test of three services")
-        options.pop("eager", None)
+        for about_three in ("eager", "llm_first_token_secs", "llm_between_tokens_secs"):
+            options.pop(about_three, None)
         if agent._error_line is not None:
             agent._error_line = DEFAULT_ERROR_LINE  # a recording is heard in its place
         model = await _model(agent.call, llm, stt, tts)

@@ -30,6 +30,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO
 from tests.support.scripted_bot import BOOKING, PROVIDERS, booking_caller, create_session, words_of
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 FOUR = BOOKING[0]
 
 
@@ -165,6 +167,7 @@ def test_a_lost_agent_does_nothing_more() -> None:
     assert done == []
 
 
+@pytest.mark.three_services("there is one service")
 def test_a_model_of_a_list_goes_on_where_the_script_is() -> None:
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", call=call, filler=None)
@@ -194,6 +197,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.2, 1.0, 2.4])
+@pytest.mark.speech_to_speech_fails("a goodbye that was cut off by a loss is not said again", strict=False)
 def test_a_bot_that_was_saying_goodbye_hangs_up_all_the_same(after_s: float) -> None:
     losses = [AgentLoss("tool_result", after_s=after_s, number=2)]
     call = simulate(create_session, booking_caller(), providers=PROVIDERS, losses=losses)

@@ -9,6 +9,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 LONG = (
     "We have a table by the window. Another one is out on the terrace, under the old trees. Which one is it?"
 )

@@ -21,6 +21,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ToneTTS
 from tests.support.virtual import PEOPLE, YES, info, texts
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 FIRST = "This is the first answer, and it is long enough that somebody can speak while it is said."
 SECOND = "This is the second answer."
 NOTICE = "This call is recorded."
@@ -133,6 +135,7 @@ def test_what_the_author_says_behind_an_answer_is_waited_for_too() -> None:
 
 
 @pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.three_services("words come too late to interrupt")
 def test_fewer_words_than_interrupt_are_a_turn_when_the_bot_has_finished(eager: bool) -> None:
     seen = called(YES, hears=("Saturday.",), interruption=3, eager=eager)
     assert seen.conversation == [
@@ -143,6 +146,7 @@ def test_fewer_words_than_interrupt_are_a_turn_when_the_bot_has_finished(eager: 
     ]
 
 
+@pytest.mark.three_services("words come too late to interrupt")
 def test_the_words_of_one_stretch_add_up_until_they_interrupt() -> None:
     seen = called(YES, YES, hears=("not Friday.", "Saturday."), interruption=3, first_s=1.2, apart_s=0.4)
     assert ("user", "not Friday. Saturday.") in seen.conversation
@@ -150,12 +154,14 @@ def test_the_words_of_one_stretch_add_up_until_they_interrupt() -> None:
     assert texts(seen.call, "bot")[1] == SECOND
 
 
+@pytest.mark.three_services("words come too late to interrupt")
 def test_words_of_two_stretches_do_not_add_up() -> None:
     seen = called(YES, YES, hears=("Friday.", "Saturday."), interruption=2, first_s=1.0, apart_s=2.0)
     assert texts(seen.call, "bot") == [FIRST, SECOND]
     assert ("user", "Friday. Saturday.") in seen.conversation
 
 
+@pytest.mark.three_services("words come too late to interrupt")
 def test_what_a_listener_says_is_no_turn_and_in_the_transcript() -> None:
     seen = called(YES, YES, hears=("mhm", "Saturday."), interruption=3, first_s=1.0)
     assert seen.transcript == [("four people", False), ("mhm", True), ("Saturday.", False)]
@@ -163,6 +169,7 @@ def test_what_a_listener_says_is_no_turn_and_in_the_transcript() -> None:
 
 
 @pytest.mark.parametrize("interruption", [None, "immediate", "never", 1, VADUserTurnStartStrategy()])
+@pytest.mark.speech_to_speech_fails("immediate interruptions cut off what must not be", strict=False)
 def test_what_is_said_over_a_protected_notice_is_a_turn_when_it_was_heard(interruption: Any) -> None:
     notice = " ".join([NOTICE] * 3)
     options: dict[str, Any] = {} if interruption is None else {"interruption": interruption}

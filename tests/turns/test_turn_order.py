@@ -18,6 +18,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedLLM, ToneTTS
 from tests.support.virtual import info
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 TABLE = "I would like to book a table for four people."
 PARKING = "And do you have parking?"
 ANSWER_S = 4.81
@@ -101,6 +103,7 @@ def test_a_listener_who_is_soon_heard_joins_no_later_question(eager: bool, after
     assert [text for role, text in heard if role == "user"] == [TABLE, PARKING]
 
 
+@pytest.mark.three_services("the provider hears the end of a turn, by the sound alone")
 def test_a_caller_who_goes_on_at_once_is_still_one_turn() -> None:
     async def caller(line: CallerLine) -> None:
         await line.my_turn()
@@ -116,6 +119,7 @@ def test_a_caller_who_goes_on_at_once_is_still_one_turn() -> None:
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.3, 2.0])
 @pytest.mark.parametrize("interim", [False, True], ids=["final again", "interim behind its final"])
+@pytest.mark.three_services("its ears are an STT")
 def test_words_that_the_recogniser_sends_again_are_no_turn(gap_s: float, interim: bool) -> None:
     async def caller(line: CallerLine) -> None:
         for text in (TABLE, PARKING):
@@ -144,6 +148,7 @@ def test_keys_that_cut_in_stand_behind_what_was_heard() -> None:
     assert heard[3] == ("user", "2")
 
 
+@pytest.mark.three_services("the provider hears the end of a turn, by the sound alone")
 def test_keys_that_join_a_turn_stand_behind_what_was_heard_in_between() -> None:
     async def caller(line: CallerLine) -> None:
         await line.my_turn()
@@ -159,6 +164,7 @@ def test_keys_that_join_a_turn_stand_behind_what_was_heard_in_between() -> None:
 
 
 @pytest.mark.parametrize("before_end_s", [0.05, 0.3, 0.8])
+@pytest.mark.three_services("the provider hears the end of a turn, by the sound alone")
 def test_a_listener_at_the_end_of_a_statement_has_no_turn(before_end_s: float) -> None:
     async def caller(line: CallerLine) -> None:
         await line.my_turn()

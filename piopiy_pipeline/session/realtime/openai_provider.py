@@ -101,6 +101,7 @@ class OpenAIProvider:
         """Whether the request for an answer at the end of a turn is not sent."""
         self._named: deque[str] = deque(maxlen=NAMES)  # items of the conversation that this side has named
         self._taken_out: deque[str] = deque(maxlen=NAMES)
+        self._asks = False  # it is this side that asks for an answer
         self._says_text = False  # the answer that was asked for last is a text that the model was told to say
         self.spares = False
         """Whether the answer under way must not be cancelled."""
@@ -108,6 +109,7 @@ class OpenAIProvider:
         self.words_wait_s = 0.0
         service.send_client_event = self.send
         realtime.keep_results(service, lambda: self._says_text)
+        realtime.answer_all_results_at_once(service, lambda: self._asks or self.opens_only)
         realtime.close_in_time(service, CLOSE_S)
         instruct_by_setting(service)
         realtime.spare(service, lambda: self.spares)
@@ -140,8 +142,11 @@ class OpenAIProvider:
             self._kept.popleft()
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
-        self.instructions = text
-        await realtime.ask(self._service, context)
+        self.instructions, self._asks = text, True
+        try:
+            await realtime.ask(self._service, context)
+        finally:
+            self._asks = False
 
     async def write(self, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
