@@ -122,7 +122,8 @@ class GeminiLiveSession(RealtimeSession):
             self._turns.append({"role": "tool", "tool_call_id": result.get("id"), "content": content})
         if response is not None and not self._open_calls:
             self._model.completed(response)
-            await self._answer()
+            if any(_is_to_be_answered(result) for result in results):
+                await self._answer()
 
     # ------------------------------------------------------------------ hearing
 
@@ -311,6 +312,13 @@ class GeminiLiveServer(RealtimeServer[GeminiLiveSession]):
     def url(self) -> str:
         """The ``base_url`` for Google's client."""
         return f"https://{self.address}"
+
+
+def _is_to_be_answered(result: Mapping[str, Any]) -> bool:
+    """Return whether the model speaks to what a tool has returned. `SILENT`, it takes it in and says nothing."""
+    response = result.get("response")
+    inside = response.get("scheduling") if isinstance(response, Mapping) else None
+    return "SILENT" not in (result.get("scheduling"), inside)
 
 
 def _as_call(call_id: str, tool: Tool) -> dict[str, Any]:
