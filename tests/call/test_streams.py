@@ -23,6 +23,8 @@ from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.streaming_bots import EndlessLLM, EndlessTTS, Floods, heard, sound
 from tests.support.virtual import info, spoken_s
 
+pytestmark = pytest.mark.usefixtures("either_bot")
+
 LINE = "Welcome to the museum."
 SECOND = 2 * 16000
 
@@ -61,6 +63,7 @@ def errors(call: SimulatedCall) -> list[tuple[str, str]]:
     return [(event.data["stage"], event.data["message"]) for event in call.of("error")]
 
 
+@pytest.mark.three_services("test_endless_models.py has models that speak and write without end")
 def test_a_voice_without_end_ends_its_call_and_is_named() -> None:
     tts = EndlessTTS()
     call = called(tts=tts)
@@ -70,12 +73,14 @@ def test_a_voice_without_end_ends_its_call_and_is_named() -> None:
     assert tts.made_s < 200, "it waited, or was cut off"
 
 
+@pytest.mark.three_services("test_endless_models.py has models that speak and write without end")
 def test_a_voice_that_sends_an_hour_of_sound_at_once_ends_its_call() -> None:
     call = called(tts=EndlessTTS(chunk=3600 * SECOND))
     assert call.end_reason is EndReason.ERROR, call.timeline()
     assert call.end_detail.startswith("tts: "), call.end_detail
 
 
+@pytest.mark.three_services("test_endless_models.py has models that speak and write without end")
 def test_a_model_that_writes_without_end_is_cut_behind_a_sentence_and_the_call_goes_on() -> None:
     llm = EndlessLLM("Once upon a time. ")
     call = called(llm=llm, greeting=None, limits=StreamLimits(answer_chars=200))
@@ -89,6 +94,7 @@ def test_a_model_that_writes_without_end_is_cut_behind_a_sentence_and_the_call_g
 
 
 @pytest.mark.parametrize("piece", ["no end of a sentence ", "x" * 50_000_000])
+@pytest.mark.three_services("test_endless_models.py has models that speak and write without end")
 def test_a_model_that_writes_no_sentences_is_cut_as_well(piece: str) -> None:
     llm = EndlessLLM(piece)
     call = called(llm=llm, greeting=None, limits=StreamLimits(answer_chars=200), until=20)
@@ -97,6 +103,7 @@ def test_a_model_that_writes_no_sentences_is_cut_as_well(piece: str) -> None:
     assert llm.pushed <= 10 * max(len(piece), 1000)
 
 
+@pytest.mark.three_services("test_endless_models.py has models that speak and write without end")
 def test_a_model_that_goes_on_writing_when_it_was_cut_off_ends_its_call() -> None:
     llm = EndlessLLM("Once upon a time. ", stubborn=True)
     call = called(llm=llm, greeting=None, limits=StreamLimits(answer_chars=200))
@@ -106,6 +113,7 @@ def test_a_model_that_goes_on_writing_when_it_was_cut_off_ends_its_call() -> Non
 
 
 @pytest.mark.parametrize("thinks", [False, True])
+@pytest.mark.three_services("a model that speaks writes no thoughts")
 def test_thoughts_without_end_are_cut_off(thinks: bool) -> None:
     llm = EndlessLLM("hm, " * 20 if thinks else "<think>" + "hm, " * 20, thinks=thinks)
     call = called(llm=llm, greeting=None, until=20)
@@ -117,6 +125,9 @@ def test_thoughts_without_end_are_cut_off(thinks: bool) -> None:
 
 @pytest.mark.parametrize("make", [sound, heard])
 @pytest.mark.parametrize(("waits", "tasks"), [(False, False), (True, False), (True, True)])
+@pytest.mark.speech_to_speech_fails(
+    "a flood of sound behind the model is slowed, and not named", strict=False
+)
 def test_a_stage_that_pushes_frames_in_a_loop_ends_its_call_and_is_named(
     make: Callable[[], Frame], waits: bool, tasks: bool
 ) -> None:
@@ -166,6 +177,7 @@ def test_a_frame_of_a_gigabyte_is_cut_to_what_an_answer_may_have() -> None:
     assert call.end_reason is EndReason.CALLER_HANGUP, call.timeline()
 
 
+@pytest.mark.three_services("its stages are STT and TTS")
 def test_a_recogniser_that_floods_interim_transcripts_ends_its_call() -> None:
     def interim() -> Frame:
         return InterimTranscriptionFrame("a table", "", "")
@@ -175,6 +187,7 @@ def test_a_recogniser_that_floods_interim_transcripts_ends_its_call() -> None:
     assert call.end_detail.startswith("mine: "), call.end_detail
 
 
+@pytest.mark.speech_to_speech_fails("what comes at once and is heard for minutes counts as no progress")
 def test_a_long_answer_of_a_quick_voice_is_heard_to_its_end() -> None:
     text = "This is a sentence of the long story that the bot tells today. " * 60
     call = called(greeting=text, until=290)
@@ -204,6 +217,7 @@ def test_whoever_says_too_much_is_told_that_its_end_was_not_heard() -> None:
     assert heard == {"long": False, "short": True}, call.timeline()
 
 
+@pytest.mark.speech_to_speech_fails("what the model was told to say ends the call when it is too long")
 def test_an_answer_that_is_too_long_for_the_ear_is_cut_and_put_on_record() -> None:
     text = "This is a sentence of the long story that the bot tells today. " * 20
     call = called(greeting=text, until=33, limits=StreamLimits(answer_s=30))
@@ -213,6 +227,7 @@ def test_an_answer_that_is_too_long_for_the_ear_is_cut_and_put_on_record() -> No
     assert call.end_reason is EndReason.CALLER_HANGUP
 
 
+@pytest.mark.three_services("nobody calls")
 def test_a_limit_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"StreamLimits\(answer_s=0\)"):
         StreamLimits(answer_s=0)
