@@ -14,8 +14,9 @@ from piopiy_pipeline.testing import CallerLine, Replies, SimulatedCall, Transcri
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT
 from piopiy_pipeline.turns.eager_budget import EagerBudget
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.services import ToneTTS
 from tests.support.virtual import info, texts
-from tests.turns.test_eager_turns import CountingLLM, CountingTTS
+from tests.turns.test_eager_turns import CountingLLM
 
 ANSWER = "A table for four. On which day should that be?"
 
@@ -41,8 +42,8 @@ def said(*words: str) -> Callable[[], list[Frame]]:
 
 def pressed(
     keys: str, frames: dict[str, Callable[[], list[Frame]]] | None = None, *, latency: float = 0.1
-) -> tuple[SimulatedCall, CountingLLM, CountingTTS, EagerBudget]:
-    llm, tts = CountingLLM(Replies(ANSWER, otherwise="Anything else?", latency=latency)), CountingTTS()
+) -> tuple[SimulatedCall, CountingLLM, ToneTTS, EagerBudget]:
+    llm, tts = CountingLLM(Replies(ANSWER, otherwise="Anything else?", latency=latency)), ToneTTS()
     budgets: list[EagerBudget] = []
 
     async def bot(call: Call) -> None:

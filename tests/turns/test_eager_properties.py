@@ -38,9 +38,10 @@ from piopiy_pipeline.transports.frames import EagerContextFrame
 from piopiy_pipeline.transports.held_answer import HeldAnswer
 from piopiy_pipeline.turns.eager_budget import EagerBudget
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.services import ToneTTS
 from tests.support.virtual import PEOPLE, YES, info
 from tests.turns.test_eager_models import OtherLLM
-from tests.turns.test_eager_turns import CountingLLM, CountingTTS
+from tests.turns.test_eager_turns import CountingLLM
 from tests.turns.test_held_turn_start import COUGH, MHM, NO_WAIT
 
 EXAMPLES = 30
@@ -63,7 +64,7 @@ FAULTS: dict[str, dict[int, Any]] = {
 }
 
 
-class LevelTTS(CountingTTS):
+class LevelTTS(ToneTTS):
     """Says each sentence at a level that tells which answer it is of, so that the line shows what was heard."""
 
     async def run_tts(self, text: str, context_id: str) -> Any:

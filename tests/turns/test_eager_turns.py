@@ -45,19 +45,6 @@ class CountingLLM(ScriptedLLM):
         await super().process_frame(frame, direction)
 
 
-class CountingTTS(ToneTTS):
-    """Keeps what it was given to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    async def run_tts(self, text: str, context_id: str) -> Any:
-        self.said.append(text)
-        async for frame in super().run_tts(text, context_id):
-            yield frame
-
-
 @dataclass
 class Seen:
     """What a call has shown."""
@@ -109,7 +96,7 @@ def call_with(
         *replies, otherwise="Anything else?", latency=latency, words_per_s=words_per_s, faults=faults
     )
     llm = CountingLLM(script)
-    tts = CountingTTS()
+    tts = ToneTTS()
     seen: list[Seen] = []
 
     async def bot(call: Call) -> None:
