@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipecat.frames.frames import (
-    InterruptionFrame,
     LLMFullResponseStartFrame,
     TranscriptionFrame,
     UserStoppedSpeakingFrame,
@@ -23,32 +22,33 @@ from pipecat.processors.aggregators.llm_context import LLMContext, standard_mess
 from piopiy_pipeline.compat import gemini_connection, gemini_session
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.session.model.system_message import system_message
+from piopiy_pipeline.session.realtime.awaited_answer import AwaitedAnswer
 from piopiy_pipeline.session.realtime.bounded_wait import POLL_S
 from piopiy_pipeline.session.realtime.gemini_caller import GeminiCaller
 from piopiy_pipeline.session.realtime.gemini_tools import GeminiTools
 from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
-from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE, said_as_it_is
+from piopiy_pipeline.session.realtime.realtime_provider import (
+    BEHIND_CUT_S,
+    CLOSE_S,
+    HEARD_NO_MORE,
+    RealtimeProvider,
+    said_as_it_is,
+)
 
 __all__ = ["GeminiProvider"]
 
-BEHIND_CUT_S = 0.05
-"""What was heard is in the conversation so long behind the position that was heard, in seconds."""
 WORDS_S = 0.6
 """A session that is about to be closed has so long to write down what the caller has said last, in seconds."""
 WORDS_APART_S = 0.15
 """Words that come later than this behind the ones before are others, in seconds."""
-CLOSE_S = 0.5
-"""A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
 SEND_S = 3.0
 """A provider that takes nothing for so many seconds is lost."""
 CUT_OFF = "(Your last answer was cut off here. Do not go on with it.)"
 """What the model is told when an answer is given up. That it is told anything, is what cuts the answer off."""
 SAID = "You have said this to the caller: "
-AWAITED_S = 8.0
-"""An answer that was asked for and of which nothing comes is not waited for any longer, in seconds."""
 
 
-class GeminiProvider:
+class GeminiProvider(RealtimeProvider):
     """A `RealtimeProvider`.
 
     Args:
@@ -59,14 +59,9 @@ class GeminiProvider:
 
     def __init__(self, service: Any, *, asked: Callable[[], None], lost: Callable[[], None]) -> None:
         self._service = service
-        self._asked = asked
-        self._awaited_until = float("-inf")
-        self.opens_only = False
-        self.spares = False
+        self._awaited = AwaitedAnswer(service, asked)
         self.stale_s = 1.0
         self.words_wait_s = 0.3
-        self.session: Callable[[dict[str, Any]], None] | None = None
-        self.change: Callable[[dict[str, Any]], None] | None = None
         self.takes_changes = self.writes_aside = True
         self.tells_changes = False
         self.cuts_by_itself = not gemini_session.turns_are_told(service)
@@ -79,7 +74,7 @@ class GeminiProvider:
         """Whether the provider does not hear what the caller says in turns that begin now."""
         self._caller = GeminiCaller(service, lambda: self.withholds())
         self._tools = GeminiTools(
-            service, begins=self._tools_begin, awaits=self._await, ask=self._ask_for_result
+            service, begins=self._awaited.end, awaits=self._awaited.begin, ask=self._ask_for_result
         )
         instruct_by_setting(service)
         gemini_session.keep_tools_quietly(service)
@@ -87,13 +82,12 @@ class GeminiProvider:
         gemini_connection.bound_sends(service, SEND_S)
         gemini_session.when_ready(service, self._goes_on)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
-        watch_taken(service, self._interrupted, InterruptionFrame)
         watch_pushes(service, self._begun, LLMFullResponseStartFrame)
         watch_pushes(service, self._told_words, TranscriptionFrame)
 
     @property
     def answers(self) -> bool:
-        return gemini_session.answers(self._service) or self._now() < self._awaited_until
+        return gemini_session.answers(self._service) or self._awaited.is_due
 
     @property
     def connected(self) -> bool:
@@ -107,9 +101,6 @@ class GeminiProvider:
     def ready(self) -> bool:
         """True: what it is told before the session stands, pipecat's service keeps."""
         return True
-
-    def item(self) -> tuple[str, int] | None:
-        return None
 
     async def begin(self, context: LLMContext) -> None:
         if self._is_stale:
@@ -133,7 +124,7 @@ class GeminiProvider:
             await self._tools.goes_on()
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
-        self._await()
+        self._awaited.begin()
         if text is None and await self._tools.send_waiting():
             return
         await self._tell_notes()
@@ -157,16 +148,10 @@ class GeminiProvider:
     async def write_aside(self, text: str) -> str | None:
         return await gemini_session.write_beside(self._service, text)
 
-    async def update(self) -> None:
-        """Do nothing: what is new is another session's."""
-
     async def cancel(self) -> None:
         if self.answers and not self.spares and not gemini_session.user_speaks(self._service):
             await gemini_session.note(self._service, CUT_OFF)
-        self._awaited_until = float("-inf")
-
-    async def truncate(self, item: str, part: int, heard_ms: int) -> None:
-        """Do nothing: there are no items."""
+        self._awaited.end()
 
     async def heard_no_more(self, heard: Callable[[], str]) -> None:
         if self._knows_heard:
@@ -175,11 +160,8 @@ class GeminiProvider:
         await asyncio.sleep(BEHIND_CUT_S)
         await gemini_session.note(self._service, f"{HEARD_NO_MORE}{heard()}")
 
-    async def rewrite(self, items: list[str], heard: str) -> None:
-        """Do nothing: there are no items, and it is told what was heard."""
-
     def answer_lost(self) -> None:
-        self._awaited_until = float("-inf")
+        self._awaited.end()
         gemini_session.answer_given_up(self._service)
 
     async def caller_words(self) -> None:
@@ -211,11 +193,8 @@ class GeminiProvider:
 
     # ------------------------------------------------------------------ what the service does
 
-    def _tools_begin(self) -> None:
-        self._awaited_until = float("-inf")
-
     async def _ask_for_result(self) -> None:
-        self._await()
+        self._awaited.begin()
         await gemini_session.ask(self._service, None)
 
     def _told_words(self, _service: Any, _frame: Any) -> None:
@@ -226,18 +205,11 @@ class GeminiProvider:
             return
         self._words_due = True
         await self._tell_notes()
-        self._await()
-
-    def _interrupted(self, _service: Any, _frame: Any) -> None:
-        self._awaited_until = float("-inf")
+        self._awaited.begin()
 
     def _begun(self, _service: Any, _frame: Any) -> None:
         self._knows_heard = False
-        self._awaited_until = float("-inf")
-
-    def _await(self) -> None:
-        self._awaited_until = self._now() + AWAITED_S
-        self._asked()
+        self._awaited.end()
 
     @staticmethod
     def _now() -> float:

@@ -19,14 +19,10 @@ from piopiy_pipeline.compat import realtime
 from piopiy_pipeline.compat.realtime_quirks import even_out
 from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
 from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
-from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
+from piopiy_pipeline.session.realtime.realtime_provider import CLOSE_S, KEPT, RealtimeProvider, said_as_it_is
 
 __all__ = ["HEARD", "PUT_IN", "ClientEvent", "OpenAIProvider"]
 
-KEPT = 500
-"""So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
-CLOSE_S = 0.5
-"""A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
 ITEM, DELETE = "conversation.item.create", "conversation.item.delete"
 NAMES = 64
 """So many items that were put in, and that were taken out, are remembered."""
@@ -68,7 +64,7 @@ class ClientEvent:
         return {"type": self.type, **self._fields}
 
 
-class OpenAIProvider:
+class OpenAIProvider(RealtimeProvider):
     """A `RealtimeProvider`, and the gate: sees every event on its way to the provider.
 
     Args:
@@ -85,14 +81,8 @@ class OpenAIProvider:
         self._dialect = dialect_of(service) or OPENAI
         self._kept: deque[Any] = deque(maxlen=KEPT)  # the caller's audio while there is no session
         self._onset: deque[tuple[float, Any]] = deque(maxlen=KEPT)  # the latest of it, and when it came
-        self.session: Callable[[dict[str, Any]], None] | None = None
-        """Changes the settings of the session on their way."""
-        self.change: Callable[[dict[str, Any]], None] | None = None
-        """The same, for what code has changed since the session was begun."""
-        self.takes_changes = self.tells_changes = self.cuts_by_itself = True
+        self.takes_changes = True
         self.writes_aside = self._dialect.aside is not None
-        self.opens_only = False
-        """Whether the next request for an answer is none: the conversation is told the provider, and that is all."""
         self.instructions: str | None = None
         """What the next answer is to be, word for word."""
         self.hears = True
@@ -103,10 +93,6 @@ class OpenAIProvider:
         self._taken_out: deque[str] = deque(maxlen=NAMES)
         self._asks = False  # it is this side that asks for an answer
         self._says_text = False  # the answer that was asked for last is a text that the model was told to say
-        self.spares = False
-        """Whether the answer under way must not be cancelled."""
-        self.stale_s = float("inf")
-        self.words_wait_s = 0.0
         service.send_client_event = self.send
         realtime.keep_results(service, lambda: self._says_text)
         realtime.answer_all_results_at_once(service, lambda: self._asks or self.opens_only)
@@ -122,10 +108,6 @@ class OpenAIProvider:
     @property
     def connected(self) -> bool:
         return realtime.is_connected(self._service)
-
-    @property
-    def session_key(self) -> object:
-        return None  # pipecat's service opens none by itself
 
     @property
     def ready(self) -> bool:
@@ -187,9 +169,6 @@ class OpenAIProvider:
     async def truncate(self, item: str, part: int, heard_ms: int) -> None:
         await self.send(ClientEvent(TRUNCATE, item_id=item, content_index=part, audio_end_ms=heard_ms))
 
-    async def heard_no_more(self, heard: Callable[[], str]) -> None:
-        """Do nothing: the item was truncated."""
-
     async def rewrite(self, items: list[str], heard: str) -> None:
         if heard:
             await self._put_in("assistant", heard, name=HEARD, behind=items[-1])
@@ -221,15 +200,6 @@ class OpenAIProvider:
             if name not in self._taken_out:
                 self._taken_out.append(name)
                 await self.send(ClientEvent(DELETE, item_id=name))
-
-    def answer_lost(self) -> None:
-        """Do nothing: pipecat's service knows."""
-
-    async def caller_words(self) -> None:
-        """Do nothing: they are told at once, and not word by word."""
-
-    def renew(self, context: LLMContext, voice: str | None) -> None:
-        """Do nothing: `change` has what is new in each session's settings."""
 
     async def reopen(self, context: LLMContext) -> None:
         await realtime.open_again(self._service, context)

@@ -3,83 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-__all__ = ["HEARD_NO_MORE", "RealtimeProvider", "said_as_it_is"]
+__all__ = [
+    "BEHIND_CUT_S",
+    "CLOSE_S",
+    "HEARD_NO_MORE",
+    "KEPT",
+    "RealtimeProvider",
+    "said_as_it_is",
+]
 
+BEHIND_CUT_S = 0.05
+"""What was heard is in the conversation so long behind the position that was heard, in seconds."""
+CLOSE_S = 0.5
+"""A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
+KEPT = 500
+"""So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
 HEARD_NO_MORE = "The caller has interrupted you and has heard of your last answer no more than this: "
 """How a model is told in words what was heard."""
 
 
-class RealtimeProvider(Protocol):
-    """One provider's session in one call."""
+class RealtimeProvider:
+    """One provider's session in one call. What it has nothing for, it leaves as it is here: nothing is done."""
 
-    opens_only: bool
+    opens_only: bool = False
     """Whether the answer that is being asked for is none: the provider is told the conversation, and that is all."""
-    spares: bool
+    spares: bool = False
     """Whether the answer under way must not be cancelled."""
-    stale_s: float
+    stale_s: float = float("inf")
     """How long audio of an answer that was cut off may come if nothing tells its end, in seconds."""
-    words_wait_s: float
+    words_wait_s: float = 0.0
     """How long the caller's words are waited for until they are taken to be complete, in seconds."""
-    session: Callable[[dict[str, Any]], None] | None
+    session: Callable[[dict[str, Any]], None] | None = None
     """Changes the settings of the session on their way, where they can be."""
-    change: Callable[[dict[str, Any]], None] | None
+    change: Callable[[dict[str, Any]], None] | None = None
     """The same, for what code has changed since the session was begun."""
-    takes_changes: bool
+    takes_changes: bool = False
     """Whether a conversation can have other instructions and tools while it lasts."""
-    tells_changes: bool
+    tells_changes: bool = True
     """Whether the session that stands is told them, and messages that code has put in. Otherwise they are another
     session.
     """
-    writes_aside: bool
+    writes_aside: bool = False
     """Whether the model can be asked for a text that is no part of the conversation."""
-    cuts_by_itself: bool
+    cuts_by_itself: bool = True
     """Whether an interruption that its service tells of is the provider's own; otherwise it confirms one of ours."""
 
     @property
     def answers(self) -> bool:
         """Whether the provider is asked for an answer that is not over."""
+        raise NotImplementedError
 
     @property
     def connected(self) -> bool:
         """Whether the connection stands."""
+        raise NotImplementedError
 
     @property
     def session_key(self) -> object:
-        """Something that is another one when the session is another one."""
+        """Something that is another one when the session is another one. None: no other comes by itself."""
+        return None
 
     @property
     def ready(self) -> bool:
         """Whether the session can be told the conversation."""
+        raise NotImplementedError
 
     def item(self) -> tuple[str, int] | None:
         """Return the item of the conversation, and the part of it, to which the audio belongs that comes now; None if
         items have no names.
         """
+        return None
 
     async def begin(self, context: LLMContext) -> None:
         """Tell the provider the conversation. It answers nothing."""
+        raise NotImplementedError
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
         """Ask for an answer, or for one that is exactly this text."""
+        raise NotImplementedError
 
     async def write(self, text: str) -> None:
         """Put into the conversation what the caller has written."""
+        raise NotImplementedError
 
     async def tell(self, messages: Sequence[Any]) -> None:
         """Put messages behind the conversation, and ask for nothing."""
 
     async def write_aside(self, text: str) -> str | None:
         """Ask for a text that is no part of the conversation. None: it comes as the text of an answer."""
+        return ""
 
     async def update(self) -> None:
         """Tell the session the instructions and the tools that the conversation has now."""
 
     async def cancel(self) -> None:
         """Have the answer under way given up."""
+        raise NotImplementedError
 
     async def truncate(self, item: str, part: int, heard_ms: int) -> None:
         """Tell that so much of an item was heard. It was cut off."""
@@ -110,6 +133,7 @@ class RealtimeProvider(Protocol):
         """Open the session again, or for the first time, for this conversation. Whether that has
         succeeded, `connected` and `ready` tell.
         """
+        raise NotImplementedError
 
 
 def said_as_it_is(text: str) -> str:

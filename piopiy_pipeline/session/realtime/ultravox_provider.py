@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pipecat.frames.frames import (
-    InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMMessagesAppendFrame,
 )
@@ -23,24 +22,24 @@ from pipecat.processors.aggregators.llm_context import LLMContext, standard_mess
 from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.compat import ultravox_call
-from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
+from piopiy_pipeline.compat.frame_taps import watch_processed
+from piopiy_pipeline.session.realtime.awaited_answer import AwaitedAnswer
 from piopiy_pipeline.session.realtime.proposed_turns import ProposedTurns
-from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE
+from piopiy_pipeline.session.realtime.realtime_provider import (
+    BEHIND_CUT_S,
+    CLOSE_S,
+    HEARD_NO_MORE,
+    KEPT,
+    RealtimeProvider,
+)
 
 __all__ = ["UltravoxProvider"]
 
-KEPT = 500
-"""So many pieces of the caller's audio are kept while there is no call: 16 s of 32 ms."""
-CLOSE_S = 0.5
-AWAITED_S = 8.0
-"""An answer that was asked for and of which nothing comes is not waited for any longer, in seconds."""
 FROZEN_S = 2.0
 """So long the conversation stands still for a tool, in seconds: Ultravox gives it up after 2.5."""
-BEHIND_CUT_S = 0.05
-"""What was heard is in the conversation so long behind the position that was heard, in seconds."""
 
 
-class UltravoxProvider:
+class UltravoxProvider(RealtimeProvider):
     """A `RealtimeProvider`.
 
     Args:
@@ -53,9 +52,9 @@ class UltravoxProvider:
         self._service = service
         self._asked = asked
         self._lost = lost
+        self._awaited = AwaitedAnswer(service, asked)
         self._begun = False
         self._state = "listening"
-        self._awaited_until = float("-inf")
         self._kept: deque[bytes] = deque(maxlen=KEPT)
         self._typed: list[str] = []
         self._words_said = ""  # of the answer that is being said
@@ -63,22 +62,13 @@ class UltravoxProvider:
             maxlen=KEPT
         )  # words that have come before the first audio of their answer
         self._calls: dict[str, asyncio.TimerHandle] = {}  # tools' uses whose results are to come
-        self.opens_only = False
-        self.spares = False
-        self.stale_s = float("inf")  # each answer's end is told
-        self.words_wait_s = 0.0
-        self.session: Callable[[dict[str, Any]], None] | None = None
-        self.change: Callable[[dict[str, Any]], None] | None = None
-        self.takes_changes = self.writes_aside = False
-        self.tells_changes = self.cuts_by_itself = True
         ultravox_call.prepare(service, self._send)
         self._turns = ProposedTurns(service, lambda: self._begun and not self.answers)
-        watch_taken(service, self._interrupted, InterruptionFrame)
         watch_processed(service, self._append, LLMMessagesAppendFrame)
 
     @property
     def answers(self) -> bool:
-        return self._state != "listening" or ultravox_call.responds(self._service) or self._awaits
+        return self._state != "listening" or ultravox_call.responds(self._service) or self._awaited.is_due
 
     @property
     def connected(self) -> bool:
@@ -86,15 +76,8 @@ class UltravoxProvider:
         return not self._begun or ultravox_call.is_connected(self._service)
 
     @property
-    def session_key(self) -> object:
-        return None  # pipecat's service opens none by itself
-
-    @property
     def ready(self) -> bool:
         return True
-
-    def item(self) -> tuple[str, int] | None:
-        return None
 
     async def begin(self, context: LLMContext) -> None:
         if not self._begun:
@@ -107,14 +90,14 @@ class UltravoxProvider:
         url = await ultravox_call.create_call(self._service, context)
         self._state, self._words_said = "listening", ""
         self._early.clear()
-        self._awaited_until = float("-inf")
+        self._awaited.end()
         await ultravox_call.join(self._service, url, self._read, self._early, set(self._calls))
         while self._kept:
             await self._send(self._kept.popleft())
 
     async def ask(self, context: LLMContext, text: str | None = None) -> None:
         if text is not None:
-            self._await()
+            self._awaited.begin()
             said = {"content": text, "uninterruptible": self.spares, "urgency": "immediate"}
             await self._send({"type": "forced_agent_message", **said})
             return
@@ -124,37 +107,15 @@ class UltravoxProvider:
     async def write(self, text: str) -> None:
         self._typed.append(text)  # it is said with the question for an answer, which always follows
 
-    async def tell(self, messages: Sequence[Any]) -> None:
-        """Do nothing: it takes no changes."""
-
-    async def write_aside(self, text: str) -> str | None:
-        """Return nothing: it has no answers beside the conversation."""
-        return ""
-
-    async def update(self) -> None:
-        """Do nothing: it takes no changes."""
-
     async def cancel(self) -> None:
-        self._awaited_until = float("-inf")
-
-    async def truncate(self, item: str, part: int, heard_ms: int) -> None:
-        """Do nothing: there are no items."""
+        self._awaited.end()
 
     async def heard_no_more(self, heard: Callable[[], str]) -> None:
         await asyncio.sleep(BEHIND_CUT_S)
         await self._tell(ultravox_call.instruct(f"{HEARD_NO_MORE}{heard()}"), "later")
 
-    async def rewrite(self, items: list[str], heard: str) -> None:
-        """Do nothing: there are no items, and it is told what was heard."""
-
     def answer_lost(self) -> None:
-        self._awaited_until = float("-inf")
-
-    async def caller_words(self) -> None:
-        """Do nothing: no call is closed for a change."""
-
-    def renew(self, context: LLMContext, voice: str | None) -> None:
-        """Do nothing: it takes no changes."""
+        self._awaited.end()
 
     # ------------------------------------------------------------------ what it is told
 
@@ -164,7 +125,7 @@ class UltravoxProvider:
     async def _send(self, content: bytes | dict[str, Any]) -> None:
         """Send audio or a message. Audio is kept while there is no call."""
         if isinstance(content, dict) and content.get("urgency") != "later" and "text" in content:
-            self._await()  # it is answered
+            self._awaited.begin()  # it is answered
         if ultravox_call.is_connected(self._service):
             try:
                 await ultravox_call.send(self._service, content)
@@ -186,14 +147,6 @@ class UltravoxProvider:
             await self._tell(
                 ultravox_call.instruct(" ".join(texts)), "immediate" if frame.run_llm else "later"
             )
-
-    def _await(self) -> None:
-        self._awaited_until = self._now() + AWAITED_S
-        self._asked()
-
-    @property
-    def _awaits(self) -> bool:
-        return self._now() < self._awaited_until
 
     # ------------------------------------------------------------------ what it tells
 
@@ -217,11 +170,11 @@ class UltravoxProvider:
 
     async def _now_in(self, state: str) -> None:
         before, self._state = self._state, state if state in ("thinking", "speaking") else "listening"
-        if self._state == "thinking" and not self._awaits:
+        if self._state == "thinking" and not self._awaited.is_due:
             await self._turns.end()
             self._asked()
         if self._state == "speaking":
-            self._awaited_until = float("-inf")
+            self._awaited.end()
         elif before == "speaking":
             self._words_said = ""
             self._early.clear()
@@ -229,7 +182,7 @@ class UltravoxProvider:
             await self._service.push_frame(LLMFullResponseEndFrame())  # no answer comes of it
 
     def _used(self, invocation: str) -> None:
-        self._awaited_until = float("-inf")
+        self._awaited.end()
         self._calls[invocation] = asyncio.get_running_loop().call_later(FROZEN_S, self._lasts, invocation)
 
     def _returned(self, invocation: str) -> None:
@@ -251,10 +204,3 @@ class UltravoxProvider:
             return json.dumps(message)
         self._early.append(json.dumps(message))
         return None
-
-    def _interrupted(self, _service: Any, _frame: Any) -> None:
-        self._awaited_until = float("-inf")
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
