@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,8 @@ assert RestClient(token="token") and PipelineBuilder()
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it may be this checkout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environ)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

@@ -17,6 +17,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from piopiy_pipeline.compat import nova_session
 from piopiy_pipeline.compat.frame_taps import watch_taken
 from piopiy_pipeline.session.realtime.awaited_answer import AwaitedAnswer
+from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
 from piopiy_pipeline.session.realtime.proposed_turns import ProposedTurns
 from piopiy_pipeline.session.realtime.realtime_provider import (
     BEHIND_CUT_S,
@@ -46,6 +47,7 @@ class NovaProvider(RealtimeProvider):
         self._kept: deque[bytes] = deque(maxlen=KEPT)
         self._typed: list[str] = []
         self.stale_s = 1.0
+        instruct_by_setting(service)
         self._turns = ProposedTurns(service, lambda: self._begun and not self.answers)
         nova_session.prepare(
             service,
