@@ -36,7 +36,9 @@ assert RestClient(token="token") and PipelineBuilder()
 
 
 def run(*command: str | Path) -> str:
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it may be this checkout
+    environ = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+    }  # it may be this checkout
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environ)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
