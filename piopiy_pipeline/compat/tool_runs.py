@@ -9,6 +9,7 @@ pipecat leaves these to the tool's author, and each of them is silence, or two a
 - A tool that reports what is not JSON: pipecat's context raises.
 - A tool that does not return, swallows its cancellation, is cancelled from inside, or calls `sys.exit()`.
 - A quick and a slow tool in one answer: pipecat may ask the model after each of them.
+- A model that does nothing but use tools (`tool_answers`).
 - A call whose arguments are broken (`llm_stream`), or of a tool that there is not: the model is told what is wrong.
 
 Only the agent's side may import this module: the gateway does without pipecat.
@@ -26,7 +27,6 @@ from typing import Any
 from loguru import logger
 from pipecat.adapters.llm.schemas.direct_function import DirectFunctionWrapper
 from pipecat.frames.frames import ErrorFrame, FunctionCallResultProperties
-from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import (
     FunctionCallParams,
     FunctionCallRegistryItem,
@@ -36,6 +36,7 @@ from pipecat.services.llm_service import (
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.llm_stream import mend_answers
+from piopiy_pipeline.compat.tool_answers import ToolAnswers
 from piopiy_pipeline.compat.tool_outcome import (
     COMPLETED,
     ToolOutcome,
@@ -67,16 +68,12 @@ UNWIND_S = 0.5
 """How long a tool may take to end when an interruption cancels it, before it is left alone, in seconds."""
 MAX_STRANGE = 100
 """So many things that tools did and cannot have meant are on the record of a call."""
-MAX_WORDLESS = 25
-"""A model that gives as many answers one after the other that are tool calls without a word counts as failing."""
 LOGGED = "logged"
 """In the metadata of an `ErrorFrame`: it stands in the log already."""
 OF_TOOL = "of_tool"
 """A frame's metadata with the name of the tool whose own error it is."""
 FAILED = LLMService.FUNCTION_CALL_ERROR_MESSAGE_TEMPLATE
 """What the model is told of a tool that has raised."""
-MAX_BROKEN = 3
-"""After this many answers in a row of which no tool call can run, the model counts as failing."""
 
 
 TooMany = Callable[[int], str | None]
@@ -122,8 +119,7 @@ class _Guard:
         service._has_async_tools = lambda: False  # type: ignore[method-assign]
         self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
         self._strange: set[tuple[str, str]] = set()  # what is on record already
-        self._broken_answers = 0
-        self._wordless_answers = 0
+        self._answers = ToolAnswers(service)
         for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):
             setattr(service, name, self._before(getattr(service, name)))
 
@@ -132,20 +128,16 @@ class _Guard:
     ) -> Callable[[Sequence[FunctionCallRunnerItem]], Awaitable[None]]:
         async def run_guarded(items: Sequence[FunctionCallRunnerItem]) -> None:
             ids = [item.tool_call_id for item in items]
-            # pipecat writes each call of an answer as a message of its own, so answers are counted here.
-            silent = bool(items) and _ends_with_tool_calls(items[0].context)
-            self._wordless_answers = self._wordless_answers + 1 if silent else 0
-            if self._wordless_answers >= MAX_WORDLESS:
-                fault = f"{MAX_WORDLESS} tool calls in a row without a word to the caller"
+            self._answers.uses(ids, items[0].context if items else None)
+            if fault := self._answers.fault:
                 self.broken.update(dict.fromkeys(ids, fault))
-                self._broken_answers = MAX_BROKEN
             answer = _Answer(set(ids))
-            for number, item in enumerate(items, 1):
+            for number, item in enumerate(items, self._answers.calls - len(ids) + 1):
                 if self._is_unknown(item.function_name):
                     self.broken.setdefault(item.tool_call_id, self._no_such_tool(item))
                 elif too_many := self._too_many(number):
                     self.broken.setdefault(item.tool_call_id, too_many)
-            self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
+            self._answers.can_run(not self.broken.keys() >= set(ids))
             for item in items:
                 alone = _Answer({item.tool_call_id})
                 self._running[item.tool_call_id] = item, answer if self._grouped else alone
@@ -254,14 +246,12 @@ class _Guard:
     async def _refuse(self, name: str, fault: str, report: _Report) -> None:
         """Tell the model what is wrong with its call; a model that does not mend it counts as failing."""
         logger.warning("a call of the tool {} cannot run: {}", name, fault)
-        failing = self._broken_answers >= MAX_BROKEN
+        failing = self._answers.are_useless
         silent = FunctionCallResultProperties(run_llm=False) if failing else None
         await report({"error": fault}, properties=silent)
         if failing:
-            times = self._broken_answers
-            await self._service.push_error(
-                f"no call of the tool {name} can run, {times} times in a row: {fault}"
-            )
+            times = f", {self._answers.broken} times in a row" if self._answers.broken > 1 else ""
+            await self._service.push_error(f"no call of the tool {name} can run{times}: {fault}")
         else:
             await self._push_error(f"The model's call of the tool {name} cannot run. {fault}", logged=True)
 
@@ -289,15 +279,6 @@ class _Guard:
         if tool:
             frame.metadata[OF_TOOL] = tool
         await self._service.push_error_frame(frame)
-
-
-def _ends_with_tool_calls(context: LLMContext) -> bool:
-    """Whether nobody has said anything since the last tool call."""
-    messages: list[Any] = context.get_messages()
-    for message in reversed(messages):
-        if isinstance(message, Mapping) and message.get("role") != "tool":
-            return bool(message.get("tool_calls"))
-    return False
 
 
 class _GuardedTool(DirectFunctionWrapper):

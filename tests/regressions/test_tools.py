@@ -443,7 +443,6 @@ def test_functions_in_a_tools_schema_have_their_handlers() -> None:
     assert bot.results == ['{"booked": true}'], call.timeline()
 
 
-@pytest.mark.speech_to_speech_fails("its tools run one by one, and count as answers without a word")
 def test_many_tools_in_one_answer_and_one_more_behind_them_are_no_endless_chain() -> None:
     bot = ToolBot(returns_a_value)
     answers: list[Any] = [(Tool("returns_a_value"),) * 30, (Tool("returns_a_value"),)]
@@ -461,9 +460,6 @@ def test_a_model_that_calls_tools_without_an_end_is_a_failing_one() -> None:
 
 
 @pytest.mark.parametrize("limits", [StreamLimits(tools_an_answer=3), StreamLimits(tools_a_call=3)])
-@pytest.mark.speech_to_speech_fails(
-    "its tools run one by one: tools_an_answer does not count them", strict=False
-)
 def test_more_tools_than_a_model_may_use_are_refused_and_the_model_is_told(limits: StreamLimits) -> None:
     ran: list[object] = []
 
