@@ -14,35 +14,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer, RealtimeSession
-from piopiy_pipeline.testing.realtime.scripted_model import (
-    CHUNK_S,
-    RATE,
-    HeldSpeech,
-    packed_messages,
-    verbatim,
-)
+from piopiy_pipeline.testing.realtime.answering_session import POLICY_VIOLATION, AnsweringSession
+from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer
+from piopiy_pipeline.testing.realtime.scripted_model import RATE, AnswerPiece, packed_messages
 from piopiy_pipeline.testing.realtime.server_vad import ServerVad
-from piopiy_pipeline.testing.scripted.faults import Disconnects, Fault, Garbage, Refused, Stalls, TimesOut
-from piopiy_pipeline.testing.scripted.reply_script import ScriptedResponse, ScriptOver, Tool
+from piopiy_pipeline.testing.scripted.faults import Fault
+from piopiy_pipeline.testing.scripted.reply_script import ScriptedResponse, Tool
 
 __all__ = ["GeminiLiveServer", "GeminiLiveSession"]
 
-POLICY_VIOLATION, INTERNAL_ERROR = 1008, 1011
 
-
-class GeminiLiveSession(RealtimeSession):
+class GeminiLiveSession(AnsweringSession):
     """One session. `setup` is what the client has asked for."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.setup: dict[str, Any] = {}
-        self._turns: list[dict[str, Any] | HeldSpeech] = []
         self._vad: ServerVad | None = None
         self._activity_since: float | None = None  # the client says when the caller speaks
-        self._speech_since = 0.0
-        self._answering: asyncio.Task[None] | None = None
-        self._open_calls: dict[str, ScriptedResponse] = {}
         self._awaits_input = False
 
     # ------------------------------------------------------------------ what it is sent
@@ -169,34 +158,23 @@ class GeminiLiveSession(RealtimeSession):
     # ------------------------------------------------------------------ answering
 
     async def _interrupt(self) -> None:
-        task, self._answering = self._answering, None
-        if task is None or task.done():
-            return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await self._content(interrupted=True)
-        await self._turn_complete(0)
+        if await self.give_up():
+            await self._content(interrupted=True)
+            await self._turn_complete(0)
 
     async def _answer(self) -> None:
         await self._interrupt()
         self._answering = self.start(self._respond(), "answer")
 
     async def _respond(self) -> None:
-        try:
-            response, fault = self._response()
-        except ScriptOver as error:
-            await self.close(INTERNAL_ERROR, str(error)[:120])
+        decided = await self.decide(self.tools())
+        if decided is None:
             return
-        delay = fault.delay_s if fault is not None else 0.0
-        await asyncio.sleep(delay if isinstance(fault, TimesOut) else self._model.latency(response) + delay)
-        if isinstance(fault, Refused | TimesOut):
-            await self.close(INTERNAL_ERROR, str(fault.error))
-            return
+        response, fault = decided
         words = 0
         if response.text:
             words = await self._say(response.text, fault)
-        if fault is not None:
-            await self._meet(fault)
+        await self.meet(fault)
         if response.tools:
             await self._use(response)
             return  # what follows is said when the results have come
@@ -205,33 +183,20 @@ class GeminiLiveSession(RealtimeSession):
         await self._content(generationComplete=True)
         await self._turn_complete(words)
 
-    def _response(self) -> tuple[ScriptedResponse, Fault | None]:
-        messages = self.conversation()
-        if (text := verbatim(str(messages[-1].get("content")))) is not None and messages[-1][
-            "role"
-        ] == "user":
-            return ScriptedResponse(0, text, ()), None
-        return self._model.respond(messages, self.tools())
-
     async def _say(self, text: str, fault: Fault | None) -> int:
-        config = self.setup.get("generation_config") or {}
-        in_text = config.get("response_modalities") == ["TEXT"]
-        speech = self._model.speak(text, fault)
-        self._turns.append(speech.held)
-        first = True
-        for piece in speech.pieces():
-            if not first and (speed := self._model.voice.speed) is not None:
-                await asyncio.sleep(CHUNK_S / speed)
-            first = False
-            if in_text:
-                await self._content(modelTurn={"role": "model", "parts": [{"text": piece.words}]})
-                continue
-            if piece.pcm:
-                blob = {"mimeType": f"audio/pcm;rate={RATE}", "data": base64.b64encode(piece.pcm).decode()}
-                await self._content(audio=True, modelTurn={"role": "model", "parts": [{"inlineData": blob}]})
-            if piece.words and "output_audio_transcription" in self.setup:
-                await self._content(outputTranscription={"text": piece.words})
+        await self.speak(self._model.speak(text, fault))
         return len(text.split())
+
+    async def send_piece(self, piece: AnswerPiece) -> None:
+        config = self.setup.get("generation_config") or {}
+        if config.get("response_modalities") == ["TEXT"]:
+            await self._content(modelTurn={"role": "model", "parts": [{"text": piece.words}]})
+            return
+        if piece.pcm:
+            blob = {"mimeType": f"audio/pcm;rate={RATE}", "data": base64.b64encode(piece.pcm).decode()}
+            await self._content(audio=True, modelTurn={"role": "model", "parts": [{"inlineData": blob}]})
+        if piece.words and "output_audio_transcription" in self.setup:
+            await self._content(outputTranscription={"text": piece.words})
 
     async def _use(self, response: ScriptedResponse) -> None:
         calls = []
@@ -242,28 +207,12 @@ class GeminiLiveSession(RealtimeSession):
             self._turns.append({"role": "assistant", "tool_calls": [_as_call(call_id, tool)]})
         await self.send("toolCall", {"toolCall": {"functionCalls": calls}})
 
-    async def _meet(self, fault: Fault) -> None:
-        match fault:
-            case Disconnects():
-                self.drop()
-                await asyncio.Event().wait()  # until the session's end cancels this
-            case Garbage():
-                await self.send_nonsense()
-            case Stalls():
-                await asyncio.Event().wait()
-
     # ------------------------------------------------------------------ saying
 
-    def conversation(self) -> list[dict[str, Any]]:
-        """Return what the model knows, as messages of a chat: of its answers, all that was sent."""
+    @property
+    def prompt_text(self) -> str:
         parts = (self.setup.get("system_instruction") or {}).get("parts") or []
-        instructions = " ".join(str(part.get("text")) for part in parts)
-        found: list[dict[str, Any]] = [{"role": "system", "content": instructions}]
-        found += [
-            {"role": "assistant", "content": turn.text} if isinstance(turn, HeldSpeech) else turn
-            for turn in self._turns
-        ]
-        return found
+        return " ".join(str(part.get("text")) for part in parts)
 
     def tools(self) -> list[dict[str, Any]]:
         """Return the functions that the model may use, as those of a chat."""

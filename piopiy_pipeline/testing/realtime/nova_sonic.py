@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import Any
 
 from piopiy_pipeline.testing.line.spoken_words import Spoken
-from piopiy_pipeline.testing.realtime.realtime_server import RealtimeSession
-from piopiy_pipeline.testing.realtime.scripted_model import CHUNK_S, HeldSpeech, ScriptedModel, verbatim
+from piopiy_pipeline.testing.realtime.answering_session import AnsweringSession
+from piopiy_pipeline.testing.realtime.scripted_model import AnswerPiece, ScriptedModel
 from piopiy_pipeline.testing.realtime.server_vad import ServerVad
-from piopiy_pipeline.testing.scripted.faults import Disconnects, Fault, Refused, Stalls, TimesOut
-from piopiy_pipeline.testing.scripted.reply_script import Reply, ScriptedResponse, ScriptOver
+from piopiy_pipeline.testing.scripted.faults import Fault
+from piopiy_pipeline.testing.scripted.reply_script import Reply
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies
 from piopiy_pipeline.testing.scripted.scripted_stt import Transcripts
 from piopiy_pipeline.testing.scripted.scripted_tts import Voice
@@ -60,7 +60,7 @@ class _NovaStream:
         self._events.put_nowait(ConnectionResetError("the stream was lost"))
 
 
-class NovaSonicSession(RealtimeSession):
+class NovaSonicSession(AnsweringSession):
     """One stream. `prompt` is what it was begun with."""
 
     def __init__(self, stream: Any, model: ScriptedModel) -> None:
@@ -68,21 +68,10 @@ class NovaSonicSession(RealtimeSession):
         self.prompt: dict[str, Any] = {}
         self.instructions = ""
         self.hears = False  # the audio has begun: what was said before is told
-        self._turns: list[dict[str, Any] | HeldSpeech] = []
         self._contents: dict[str, dict[str, Any]] = {}
         self._vad = ServerVad(16000)
         self._rate = 24000
-        self._speech_since = 0.0
-        self._answering: asyncio.Task[None] | None = None
-        self._open: dict[str, ScriptedResponse] = {}
         self._audio_open = ""
-
-    async def end(self) -> None:
-        """End it."""
-        self.closed.set()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------ what it is sent
 
@@ -95,7 +84,7 @@ class NovaSonicSession(RealtimeSession):
         match kind:
             case "sessionStart":
                 if "inferenceConfiguration" not in body:
-                    self._refuse("inferenceConfiguration is missing")
+                    await self.fail("inferenceConfiguration is missing")
             case "promptStart":
                 self.prompt = body
                 self._rate = int(body["audioOutputConfiguration"]["sampleRateHertz"])
@@ -111,7 +100,7 @@ class NovaSonicSession(RealtimeSession):
             case "contentEnd" | "promptEnd" | "sessionEnd":
                 pass
             case _:
-                self._refuse(f"unknown event {kind!r}")
+                await self.fail(f"unknown event {kind!r}")
 
     async def _take_text(self, content: Mapping[str, Any], text: str) -> None:
         if content["role"] == "SYSTEM":
@@ -122,23 +111,24 @@ class NovaSonicSession(RealtimeSession):
         self._turns.append({"role": role, "content": text})
         if content["interactive"]:
             if not self.hears:
-                self._refuse("text that is to be answered comes behind the beginning of the audio")
+                await self.fail("text that is to be answered comes behind the beginning of the audio")
             else:
                 await self._interrupt()
                 self._answer()
 
     async def _take_result(self, content: Mapping[str, Any], result: str) -> None:
         call = str(content["toolResultInputConfiguration"]["toolUseId"])
-        response = self._open.pop(call, None)
-        if response is None:
-            self._refuse(f"no such toolUseId: {call}")
-            return
-        self._turns.append({"role": "tool", "tool_call_id": call, "content": result})
-        if not self._open:
-            self._model.completed(response)
+        all_returned = self.has_returned(call, result)
+        if all_returned is None:
+            await self.fail(f"no such toolUseId: {call}")
+        elif all_returned:
             self._answer()
 
-    def _refuse(self, why: str) -> None:
+    @property
+    def prompt_text(self) -> str:
+        return self.instructions
+
+    async def fail(self, why: str) -> None:
         self._connection._events.put_nowait(RuntimeError(f"ValidationException: {why}"))  # type: ignore[attr-defined]
 
     async def hear(self, pcm: bytes) -> None:
@@ -155,12 +145,7 @@ class NovaSonicSession(RealtimeSession):
     # ------------------------------------------------------------------ answering
 
     async def _interrupt(self) -> None:
-        task, self._answering = self._answering, None
-        if task is None or task.done():
-            return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        if self._audio_open:
+        if await self.give_up() and self._audio_open:
             await self._end_content(self._audio_open, "AUDIO", "END_TURN")
             self._audio_open = ""
             await self._text("ASSISTANT", "FINAL", '{ "interrupted" : true }', "INTERRUPTED")
@@ -174,23 +159,17 @@ class NovaSonicSession(RealtimeSession):
             await asyncio.sleep(self._model.hearing_delay())
             await self._event("completionStart", completionId=f"completion-{self._model.new_number()}")
             await self._text("USER", "FINAL", heard, "PARTIAL_TURN")
-        try:
-            response, fault = self._response()
-        except ScriptOver as error:
-            self._refuse(str(error))
+        decided = await self.decide()
+        if decided is None:
             return
-        delay = fault.delay_s if fault is not None else 0.0
-        await asyncio.sleep(delay if isinstance(fault, TimesOut) else self._model.latency(response) + delay)
-        if isinstance(fault, Refused | TimesOut):
-            self._refuse(str(fault.error))
-            return
+        response, fault = decided
         if response.text:
             await self._say(response.text, fault)
-        elif fault is not None:
-            await self._meet(fault)
+        else:
+            await self.meet(fault)
         for tool in response.tools:
             call = f"call_{self._model.new_number()}"
-            self._open[call] = response
+            self._open_calls[call] = response
             content = await self._begin_content("TOOL", "TOOL")
             arguments = json.dumps(tool.arguments)
             await self._event(
@@ -203,51 +182,22 @@ class NovaSonicSession(RealtimeSession):
             self._model.completed(response)
         await self._event("completionEnd", stopReason="END_TURN")
 
-    def _response(self) -> tuple[ScriptedResponse, Fault | None]:
-        messages = self.conversation()
-        last = messages[-1]
-        if last["role"] == "user" and (text := verbatim(str(last["content"]))) is not None:
-            return ScriptedResponse(0, text, ()), None
-        return self._model.respond(messages)
-
     async def _say(self, text: str, fault: Fault | None) -> None:
         await self._text("ASSISTANT", "SPECULATIVE", text, "PARTIAL_TURN")
         self._audio_open = await self._begin_content("AUDIO", "ASSISTANT")
-        speech = self._model.speak(text, fault, self._rate)
-        self._turns.append(speech.held)
-        first = True
-        for piece in speech.pieces():
-            if not first and (speed := self._model.voice.speed) is not None:
-                await asyncio.sleep(CHUNK_S / speed)
-            first = False
-            if piece.pcm:
-                audio = base64.b64encode(piece.pcm).decode()
-                await self._event("audioOutput", audio=True, contentId=self._audio_open, content=audio)
-        if fault is not None:
-            await self._meet(fault)
+        await self.speak(self._model.speak(text, fault, self._rate))
+        await self.meet(fault)
         content, self._audio_open = self._audio_open, ""
         await self._end_content(content, "AUDIO", "END_TURN")
         await self._text("ASSISTANT", "FINAL", text, "END_TURN")
         await self._usage(len(text.split()))
 
-    async def _meet(self, fault: Fault) -> None:
-        match fault:
-            case Disconnects():
-                self.drop()
-                await asyncio.Event().wait()  # until the session's end cancels this
-            case Stalls():
-                await asyncio.Event().wait()
+    async def send_piece(self, piece: AnswerPiece) -> None:
+        if piece.pcm:
+            audio = base64.b64encode(piece.pcm).decode()
+            await self._event("audioOutput", audio=True, contentId=self._audio_open, content=audio)
 
     # ------------------------------------------------------------------ saying
-
-    def conversation(self) -> list[dict[str, Any]]:
-        """Return what the model knows, as messages of a chat: of its answers, all that was sent."""
-        found: list[dict[str, Any]] = [{"role": "system", "content": self.instructions}]
-        found += [
-            {"role": "assistant", "content": turn.text} if isinstance(turn, HeldSpeech) else turn
-            for turn in self._turns
-        ]
-        return found
 
     async def _text(self, role: str, stage: str, text: str, stop: str) -> None:
         content = await self._begin_content("TEXT", role, stage)

@@ -104,10 +104,14 @@ class RealtimeSession:
         except ConnectionClosed:
             pass
         finally:
-            self.closed.set()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.end()
+
+    async def end(self) -> None:
+        """End what is done beside the messages. The connection is closed."""
+        self.closed.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def begin(self) -> None:
         """Greet the client."""

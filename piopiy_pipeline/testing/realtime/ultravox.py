@@ -16,16 +16,16 @@ from typing import Any, Self
 from aiohttp import web
 from websockets.asyncio.server import Server
 
-from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer, RealtimeSession
-from piopiy_pipeline.testing.realtime.scripted_model import CHUNK_S, HeldSpeech
+from piopiy_pipeline.testing.realtime.answering_session import POLICY_VIOLATION, AnsweringSession
+from piopiy_pipeline.testing.realtime.realtime_server import RealtimeServer
+from piopiy_pipeline.testing.realtime.scripted_model import AnswerPiece, HeldSpeech
 from piopiy_pipeline.testing.realtime.server_vad import ServerVad
-from piopiy_pipeline.testing.scripted.faults import Disconnects, Fault, Garbage, Refused, Stalls, TimesOut
-from piopiy_pipeline.testing.scripted.reply_script import ScriptedResponse, ScriptOver
+from piopiy_pipeline.testing.scripted.faults import Fault, Refused
+from piopiy_pipeline.testing.scripted.reply_script import ScriptedResponse
 from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
 
 __all__ = ["UltravoxServer", "UltravoxSession"]
 
-POLICY_VIOLATION, INTERNAL_ERROR = 1008, 1011
 FIELDS = {
     "systemPrompt", "temperature", "model", "voice", "externalVoice", "languageHint", "initialMessages", "joinTimeout",
     "maxDuration", "timeExceededMessage", "inactivityMessages", "selectedTools", "medium", "recordingEnabled",
@@ -41,7 +41,7 @@ AGENT_FIELDS = {
 ROLES = {"MESSAGE_ROLE_USER": "user", "MESSAGE_ROLE_AGENT": "assistant"}
 
 
-class UltravoxSession(RealtimeSession):
+class UltravoxSession(AnsweringSession):
     """One call that was joined. `body` is what it was created with."""
 
     server: UltravoxServer
@@ -50,16 +50,12 @@ class UltravoxSession(RealtimeSession):
         super().__init__(*given)
         self.body: dict[str, Any] = {}
         self.state = "idle"
-        self._turns: list[dict[str, Any] | HeldSpeech] = []
         self._vad = ServerVad(48000)
         self._rate = 48000
-        self._speech_since = 0.0
-        self._answering: asyncio.Task[None] | None = None
         self._speaks_until = 0.0
         self._begun = 0.0
         self._spared = False
         self._soon: deque[str | None] = deque()  # what is said next; None: what the model decides
-        self._open: dict[str, ScriptedResponse] = {}
         self._ordinal = 0
 
     # ------------------------------------------------------------------ what it is sent
@@ -127,12 +123,10 @@ class UltravoxSession(RealtimeSession):
 
     async def _take_result(self, message: Mapping[str, Any]) -> None:
         call = str(message["invocationId"])
-        if (response := self._open.pop(call, None)) is None:
+        all_returned = self.has_returned(call, str(message.get("result")))
+        if all_returned is None:
             await self._tell("debug", message=f"no such invocation: {call}")
-            return
-        self._turns.append({"role": "tool", "tool_call_id": call, "content": str(message.get("result"))})
-        if not self._open:
-            self._model.completed(response)
+        elif all_returned:
             self._answer(None)
 
     # ------------------------------------------------------------------ answering
@@ -144,11 +138,8 @@ class UltravoxSession(RealtimeSession):
         await self._cut()
 
     async def _cut(self) -> None:
-        task, self._answering = self._answering, None
-        if task is None or task.done():
+        if not await self.give_up():
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         if self.state == "speaking":
             last = next(turn for turn in reversed(self._turns) if isinstance(turn, HeldSpeech))
             last.cut_s = min(last.sent_s, self._loop.time() - self._begun)
@@ -159,29 +150,22 @@ class UltravoxSession(RealtimeSession):
         self._answering = self.start(self._respond(say), "answer")
 
     async def _respond(self, say: str | None) -> None:
-        response, fault = ScriptedResponse(0, say or "", ()), None
+        response: ScriptedResponse = ScriptedResponse(0, say or "", ())
+        fault: Fault | None = None
         if say is None:
             await self._now("thinking")
-            try:
-                response, fault = self._model.respond(self.conversation())
-            except ScriptOver as error:
-                await self.close(INTERNAL_ERROR, str(error)[:120])
+            decided = await self.decide()
+            if decided is None:
                 return
-            delay = fault.delay_s if fault is not None else 0.0
-            await asyncio.sleep(
-                delay if isinstance(fault, TimesOut) else self._model.latency(response) + delay
-            )
-            if isinstance(fault, Refused | TimesOut):
-                await self.close(INTERNAL_ERROR, str(fault.error))
-                return
+            response, fault = decided
         if response.text:
             await self._say(response.text, fault)
-        elif fault is not None:
-            await self._meet(fault)
+        else:
+            await self.meet(fault)
         if response.tools:
             for tool in response.tools:
                 call = f"call_{self._model.new_number()}"
-                self._open[call] = response
+                self._open_calls[call] = response
                 place = {"toolName": tool.name, "invocationId": call, "parameters": dict(tool.arguments)}
                 await self._tell("client_tool_invocation", **place)
             return  # what follows is said when the results have come
@@ -196,21 +180,17 @@ class UltravoxSession(RealtimeSession):
         await self._now("speaking")
         self._begun, self._ordinal = self._loop.time(), self._ordinal + 1
         speech = self._model.speak(text, fault, self._rate)
-        self._turns.append(speech.held)
-        first = True
-        for piece in speech.pieces():
-            if not first and (speed := self._model.voice.speed) is not None:
-                await asyncio.sleep(CHUNK_S / speed)
-            first = False
-            if piece.words:
-                await self._words(delta=piece.words)
-            if piece.pcm:
-                await self._connection.send(piece.pcm)
-        if fault is not None:
-            await self._meet(fault)
+        await self.speak(speech)
+        await self.meet(fault)
         await self._words(final=True, text=text)
         left_s = self._begun + speech.held.sent_s - self._loop.time()
         await asyncio.sleep(max(0.0, left_s))  # it speaks until it was played
+
+    async def send_piece(self, piece: AnswerPiece) -> None:
+        if piece.words:
+            await self._words(delta=piece.words)
+        if piece.pcm:
+            await self._connection.send(piece.pcm)
 
     async def _words(self, *, final: bool = False, text: str | None = None, delta: str | None = None) -> None:
         place = {"role": "agent", "medium": "voice", "ordinal": self._ordinal}
@@ -224,28 +204,11 @@ class UltravoxSession(RealtimeSession):
             place = {"role": "user", "medium": "voice", "ordinal": self._ordinal}
             await self._tell("transcript", **place, text=text, delta=None, final=True)
 
-    async def _meet(self, fault: Fault) -> None:
-        match fault:
-            case Disconnects():
-                self.drop()
-                await asyncio.Event().wait()  # until the session's end cancels this
-            case Garbage():
-                await self.send_nonsense()
-            case Stalls():
-                await asyncio.Event().wait()
-
     # ------------------------------------------------------------------ saying
 
-    def conversation(self) -> list[dict[str, Any]]:
-        """Return what the model knows, as messages of a chat."""
-        found: list[dict[str, Any]] = [
-            {"role": "system", "content": str(self.body.get("systemPrompt") or "")}
-        ]
-        found += [
-            {"role": "assistant", "content": turn.text} if isinstance(turn, HeldSpeech) else turn
-            for turn in self._turns
-        ]
-        return found
+    @property
+    def prompt_text(self) -> str:
+        return str(self.body.get("systemPrompt") or "")
 
     async def _now(self, state: str) -> None:
         if state != self.state:
