@@ -234,7 +234,6 @@ class SilentTTS(ToneTTS):
         return np.zeros_like(super().sound(text, rate))
 
 
-@pytest.mark.speech_to_speech_fails("a model that is heard to say nothing goes on")
 def test_a_voice_that_is_always_silent_ends_the_call_and_is_named() -> None:
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello and welcome.", call=call)

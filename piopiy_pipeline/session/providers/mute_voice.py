@@ -1,6 +1,6 @@
 """A voice that sends samples in which nothing is heard: it fails, and neither the provider nor the playout notices.
 
-`MuteVoice` decides, without I/O. `watch_voice` is its shell around one TTS service.
+`MuteVoice` decides, without I/O. `watch_voice` is its shell around one TTS service, or a model that speaks itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipecat.frames.frames import (
     TTSStartedFrame,
     TTSStoppedFrame,
 )
-from pipecat.services.tts_service import TTSService
+from pipecat.services.ai_service import AIService
 
 from piopiy_pipeline.compat.frame_taps import watch_pushes
 
@@ -98,17 +98,24 @@ def _samples_after_sound(samples: NDArray[np.int16]) -> int | None:
     return samples.size - 1 - int(loud[-1]) if loud.size else None
 
 
-def watch_voice(service: TTSService, *, is_active: Callable[[], bool], made: Callable[[float], None]) -> None:
-    """Have a voice that is mute report an error, as one does that fails.
+def watch_voice(
+    service: AIService,
+    *,
+    is_active: Callable[[], bool],
+    made: Callable[[float], None],
+    is_mute: Callable[[str], Awaitable[None]],
+) -> None:
+    """Have it noticed that a voice is mute.
 
     Args:
-        service: The voice.
+        service: The voice, or a model that speaks itself.
         is_active: Whether it is the one in use.
         made: Told how much sound the voice has made, in seconds.
+        is_mute: Called with what is wrong, once for each speech.
     """
     voice = MuteVoice()
 
-    def pushes(stage: TTSService, frame: Frame) -> Awaitable[None] | None:
+    def pushes(_stage: AIService, frame: Frame) -> Awaitable[None] | None:
         silent_s = None
         match frame:
             case TTSAudioRawFrame():
@@ -119,7 +126,7 @@ def watch_voice(service: TTSService, *, is_active: Callable[[], bool], made: Cal
             case TTSStartedFrame() | InterruptionFrame() | ErrorFrame():
                 voice.begins()
         if silent_s is not None and is_active():
-            return stage.push_error(f"nothing is heard in {silent_s:.1f} s of its sound")
+            return is_mute(f"nothing is heard in {silent_s:.1f} s of its sound")
         return None
 
     watch_pushes(

@@ -157,8 +157,10 @@ class ProviderFailures:
         """Note that a voice has made so much sound, in seconds."""
         self._voice.made(seconds, self._state.now())
 
-    def voice_failed(self, voice: TTSService, fault: str) -> None:
-        """A voice makes sound without end, or the like: cut it off, and try once more. Returns at once."""
+    def voice_failed(self, voice: FrameProcessor, fault: str) -> None:
+        """A voice (a TTS, or a model that speaks) makes sound without end, or the like: cut it off, and try once more.
+        Returns at once.
+        """
         self._state.spawn(self._recover("tts", fault, service=voice, stuck=True), "voice_failed")
 
     def report(self, stage: FrameProcessor, message: str) -> None:

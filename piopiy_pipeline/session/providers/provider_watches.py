@@ -1,12 +1,17 @@
-"""`ProviderWatches`: what is watched of the STTs and the voices of one call, because they report nothing of it."""
+"""`ProviderWatches`: what is watched of the STTs and the voices of one call, because they report nothing of it.
+
+A model that speaks itself is a voice, too.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from pipecat.frames.frames import ErrorFrame
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
@@ -16,6 +21,7 @@ from piopiy_pipeline.compat.pipecat import keep_turn_open, say_collected_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.providers.kept_finals import keep_finals
@@ -62,6 +68,9 @@ class ProviderWatches:
         services = services_of(pipeline)
         voices = [service for service in services if isinstance(service, TTSService)]
         self._add_tts_handlers(voices)
+        for service in services:
+            if isinstance(service, LLMService) and is_realtime(service):
+                self._watch_speech(service)
         stts = [service for service in services if isinstance(service, STTService)]
         self._finals = [self._watch_finals(service) for service in stts]
         for service, finals in zip(stts, self._finals, strict=True):
@@ -104,6 +113,17 @@ class ProviderWatches:
             is_mute=self._failures.stt_is_mute,
         )
 
+    def _watch_speech(self, service: LLMService[Any]) -> None:
+        async def is_mute(fault: str) -> None:
+            self._failures.voice_failed(service, fault)
+
+        watch_voice(
+            service,
+            is_active=partial(self._failures.is_active, service),
+            made=self._failures.voice_made,
+            is_mute=is_mute,
+        )
+
     def _add_tts_handlers(self, voices: list[TTSService]) -> None:
         """Note a failure of a TTS before the mark after the text passes, which would count as heard."""
 
@@ -122,7 +142,7 @@ class ProviderWatches:
         for voice in voices:
             is_active = partial(self._failures.is_active, voice)
             voice.add_event_handler("on_error", failed)
-            watch_voice(voice, is_active=is_active, made=self._failures.voice_made)
+            watch_voice(voice, is_active=is_active, made=self._failures.voice_made, is_mute=voice.push_error)
             has_another = partial(self._failures.has_another, voice)
             watch_sentences(voice, is_active=is_active, has_another=has_another)
             watch_taken(voice, sentence_ends, SentenceEndFrame)
