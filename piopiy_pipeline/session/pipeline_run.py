@@ -416,6 +416,7 @@ class PipelineRun:
         state, output = self._state, self._transport.output()
         away = state.control.transferring or self._hangup.is_asked_for
         waits = state.recovery.busy or state.recovery.is_recovering or state.utterances.pending
+        waits = waits or (self._realtime is not None and self._realtime.is_about_to_ask)
         return not (state.ended or away or waits or output.has_floor or output.has_unheard)
 
     def _written(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from pipecat.frames.frames import Frame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.turns.user_start import BaseUserTurnStartStrategy
+from pipecat.turns.user_start import BaseUserTurnStartStrategy, TranscriptionUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.services.realtime_dialects import dialect_of
@@ -26,6 +26,7 @@ from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
 from piopiy_pipeline.turns.provider_turns import ProviderTurnEnd, ProviderTurnStart, hear_no_old_words
 from piopiy_pipeline.turns.strategies import Interruption, turns_for
+from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
 
 __all__ = ["RealtimeTurns", "realtime_turns"]
@@ -93,7 +94,6 @@ def realtime_turns(
             f"vad=False and turns={turns!r}: without a VAD nothing tells when the caller speaks: leave vad out, "
             "or let the provider detect turns (turns='provider')"
         )
-    can_hold = isinstance(output, BotOutput) and output.can_hold and vad is not None
     found = RealtimeTurns(UserTurnStrategies(start=[], stop=[]), own=not provider)
     if not provider:
         held = BY_SOUND if interruption in (None, "held") else interruption
@@ -103,9 +103,8 @@ def realtime_turns(
         if found.policy_end is not None:
             found.policy_end.policy.needs_words = False
     else:
-        found.asks = may_leave_answers(service) and (
-            interruption == "never" or (can_hold and interruption != "immediate")
-        )
+        # A provider that cuts its answers off by itself would cut off what must not be, too.
+        found.asks = may_leave_answers(service) and (interruption == "never" or isinstance(output, BotOutput))
         end = found.provider_end = (
             ProviderTurnEnd(unclaimed_s=KEPT_S) if interruption == "never" else ProviderTurnEnd()
         )
@@ -131,7 +130,16 @@ def _provider_starts(
         kept = turns_for("never", output, vad).start or []
         return [*kept, ProviderTurnStart(lambda: output.has_floor, enable_interruptions=False)]
     if isinstance(interruption, BaseUserTurnStartStrategy):
-        return [ProviderTurnStart(lambda: output.has_floor), interruption]
+        return [
+            ProviderTurnStart(lambda: output.has_floor),
+            *(turns_for(interruption, output, vad).start or []),
+        ]
+    if interruption == "immediate" or vad is None or not output.can_hold:
+        spared = TurnAfterBot(output, vad=False, spared=True)
+        late = (
+            TranscriptionUserTurnStartStrategy()
+        )  # of speech that was begun over what must not be interrupted
+        return [ProviderTurnStart(lambda: output.is_spared), spared, late]
     policy = interruption if isinstance(interruption, BargeInPolicy) else WITH_WORDS
     held = turns_for(policy, output, vad).start or []
     return [ProviderTurnStart(lambda: output.has_floor), *held]

@@ -108,7 +108,7 @@ def test_with_our_own_turns_the_length_of_a_sound_decides_over_the_bots_speech()
     assert abs(cut.audio_end_ms / 1000 - (call.of("hold")[0].at - begun)) <= 0.02
 
 
-def test_an_immediate_interruption_leaves_it_to_the_provider() -> None:
+def test_an_immediate_interruption_cuts_off_as_soon_as_the_provider_hears_it() -> None:
     case = Case(LONG, "Bye.", texts=["a table please", "goodbye then"])
     call = case.call(Caller().say(PEOPLE).interrupt(YES, after=1.5), action={"interruption": "immediate"})
     session = case.server.session
@@ -116,7 +116,10 @@ def test_an_immediate_interruption_leaves_it_to_the_provider() -> None:
     (cut,) = session.truncations
     begun = next(event.at for event in call.of("bot_audio") if event.at > 4)
     assert abs(cut.audio_end_ms / 1000 - (call.of("interruption")[-1].at - begun)) < 0.021
-    assert session.count("response.create") == 1, "of the greeting"
+    assert session.count("response.cancel") == 0, "the provider had said all of it"
+    assert session.count("response.create") == 3, (
+        "the provider cuts nothing off and answers nothing by itself"
+    )
 
 
 def test_who_may_not_interrupt_is_answered_when_the_bot_has_finished() -> None:

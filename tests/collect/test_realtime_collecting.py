@@ -98,17 +98,6 @@ def test_the_model_is_kept_from_answering_whoever_ends_the_turns(action: dict[st
     assert not call.of("error")
 
 
-def test_a_session_whose_provider_answers_by_itself_is_told_not_to_and_told_again() -> None:
-    case = CollectingCase("You are welcome.", texts=["four one five seven", "yes", "thank you"])
-    case.collect(ask_code, say("1", "2", "3"), action={"interruption": "immediate"})
-    told = [one.body["session"] for one in case.server.session.received if one.kind == "session.update"]
-    creates = [
-        (one.get("audio", {}).get("input", {}).get("turn_detection") or {}).get("create_response")
-        for one in told
-    ]
-    assert creates[-2:] == [False, True]
-
-
 def ears(*words: str) -> ScriptedSTT:
     return ScriptedSTT(Transcripts(texts=words))
 
@@ -380,3 +369,9 @@ def test_a_model_in_a_chain_of_ones_own_is_kept_from_answering() -> None:
     call = simulate(bot, say("1", "2", "3"), limit_s=60)
     assert value_of(found) == "4157"
     assert texts(call, "bot")[-1] == "You are welcome."
+    told = [one.body["session"] for one in server.session.received if one.kind == "session.update"]
+    creates = [
+        (one.get("audio", {}).get("input", {}).get("turn_detection") or {}).get("create_response")
+        for one in told
+    ]
+    assert creates[-2:] == [False, True], "its provider answers by itself: it is told not to, and told again"

@@ -138,7 +138,6 @@ def test_a_caller_who_pauses_within_a_turn_is_waited_for() -> None:
     assert leaving.first >= spoken_until(heard, "bot") + QUIET_S - POLL_S
 
 
-@pytest.mark.speech_to_speech_fails("a call moves between an entry of keys and its answer")
 def test_an_entry_of_keys_is_waited_for() -> None:
     leaving = Leaving(at=2.3, keys=((2.0, "4"), (3.5, "2")))
     heard = leaving.run(bot)
@@ -209,9 +208,6 @@ def long_greeting(text: str, *, interruptible: bool = True) -> Callable[[Call], 
     return bot
 
 
-@pytest.mark.speech_to_speech_fails(
-    "what the model is told to say has no sentences at which a drain could end it"
-)
 def test_a_bot_that_speaks_for_long_is_cut_off_so_that_the_drain_is_bounded() -> None:
     drained = Drained(at=0.0, grace_s=1.0)
     heard = drained.run(long_greeting("this goes on and on and " * 40))

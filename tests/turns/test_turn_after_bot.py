@@ -18,6 +18,7 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, SimulatedCall, Transcripts, simulate
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bot_kinds import ONE
 from tests.support.services import ToneTTS
 from tests.support.virtual import PEOPLE, YES, info, texts
 
@@ -169,8 +170,11 @@ def test_what_a_listener_says_is_no_turn_and_in_the_transcript() -> None:
 
 
 @pytest.mark.parametrize("interruption", [None, "immediate", "never", 1, VADUserTurnStartStrategy()])
-@pytest.mark.speech_to_speech_fails("immediate interruptions cut off what must not be", strict=False)
-def test_what_is_said_over_a_protected_notice_is_a_turn_when_it_was_heard(interruption: Any) -> None:
+def test_what_is_said_over_a_protected_notice_is_a_turn_when_it_was_heard(
+    interruption: Any, either_bot: str
+) -> None:
+    if interruption == 1 and either_bot == ONE:
+        pytest.skip("words come too late to interrupt")
     notice = " ".join([NOTICE] * 3)
     options: dict[str, Any] = {} if interruption is None else {"interruption": interruption}
     seen = called(YES, hears=("parking",), says=notice, author_s=4.5, protected=True, first_s=6.0, **options)

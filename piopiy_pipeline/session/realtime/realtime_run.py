@@ -106,6 +106,7 @@ class RealtimeRun:
         self.opens = False
         """Whether the session is being opened, which what the bot is to say waits for."""
         self._asks = False
+        self._entries = 0  # so many of what the caller has typed are not in the conversation yet
         self._asked_with = -1  # so many messages were in the conversation that is being answered
         self._provider = make_provider(asked=asked, lost=self._lost)
         self.changes: SessionChanges | None = None
@@ -309,6 +310,11 @@ class RealtimeRun:
         """Whether the model is told to say something that is not all on its way to the caller yet."""
         return self._answer.mark is not None or any(wanted.mark for wanted in self._wanted)
 
+    @property
+    def is_about_to_ask(self) -> bool:
+        """Whether the model is about to be asked for something, which it knows nothing of yet."""
+        return self._asks or bool(self._wanted or self._entries)
+
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far, with a note in it."""
         if note is None:
@@ -405,8 +411,15 @@ class RealtimeRun:
         await self.until_stands()
         await self._provider.tell([message])
 
-    async def _typed(self, text: str) -> None:
+    def _typed(self, text: str) -> None:
         """Have the model answer what the caller has typed, and the provider has not heard."""
+        self._entries += 1
+        self._state.spawn(self._answer_typed(text), "realtime_typed").add_done_callback(self._entered)
+
+    def _entered(self, _: object) -> None:
+        self._entries -= 1
+
+    async def _answer_typed(self, text: str) -> None:
         user = self._user
         if self._output.has_unheard or self._answer.open:
             await user.broadcast_interruption()

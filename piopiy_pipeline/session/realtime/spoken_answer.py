@@ -42,6 +42,8 @@ CHARACTERS_A_S = 15
 """So much text a second of audio holds, if its length is not known: a voice that errs towards fewer words."""
 ERROR_BEHIND_S = 0.05
 """An answer that has failed is told to be over, and why, so many seconds later at most."""
+UNREAD_S = 2.0
+"""What of a cut answer waits to be read, or is on its way, comes within so many seconds of pipecat's own end of it."""
 ITEMS = 16
 """So many items are remembered: of these some may not be heard to their end."""
 
@@ -79,7 +81,7 @@ class SpokenAnswer:
         self._open = False
         self._drops_until = float("-inf")  # what still comes of an answer that was cut off
         self._ended = False  # a fatal error: nothing more is said
-        self._passing = False  # an interruption of the pipeline goes through the service
+        self._passing: asyncio.Task[Any] | None = None  # in it an interruption goes through the service
         self._number = 0
         self._speaks = False  # audio of this answer has come
         self._spoken_s = 0.0
@@ -192,7 +194,7 @@ class SpokenAnswer:
             return
         if (
             isinstance(frame, InterruptionFrame)
-            and not self._passing
+            and self._passing is None
             and (self._drops or not self._provider.cuts_by_itself)
         ):
             if direction is FrameDirection.DOWNSTREAM:  # it confirms that it has given up its answer
@@ -253,7 +255,8 @@ class SpokenAnswer:
 
     async def _end(self) -> None:
         if self._drops:
-            self._drops_until = float("-inf")
+            ours = self._passing is not None and self._passing is asyncio.current_task()
+            self._drops_until = min(self._drops_until, self._now() + UNREAD_S) if ours else float("-inf")
         else:
             await self._end_sentence()
             if self._speaks:
@@ -324,7 +327,7 @@ class SpokenAnswer:
 
     async def _interrupted(self, _service: Any, _frame: Frame) -> None:
         """Drop what still comes of the answer. What was heard of it, the output transport knows."""
-        self._passing = True
+        self._passing = asyncio.current_task()
         if self.is_spared:
             return
         await self._forget_late_end()
@@ -337,4 +340,4 @@ class SpokenAnswer:
             await self._push(CutAnswerEndFrame())
 
     def _has_passed(self, _service: Any, _frame: Frame) -> None:
-        self._passing = False
+        self._passing = None

@@ -7,8 +7,7 @@ bot's speech wait for what becomes of them, and those that come behind an interr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
@@ -48,7 +47,7 @@ class WordsOfCaller:
         items: CallerItems,
         *,
         decides: bool,
-        typed: Callable[[str], Coroutine[Any, Any, None]],
+        typed: Callable[[str], None],
     ) -> None:
         self._state = state
         self._user = user
@@ -64,7 +63,7 @@ class WordsOfCaller:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
         if is_typed(frame) and isinstance(frame, TranscriptionFrame):
             if frame.text.strip():
-                self._state.spawn(self._typed(frame.text), "realtime_typed")
+                self._typed(frame.text)
             return
         if self._decides and not self._items.is_old(frame):
             return  # over the bot's speech: it waits for its turn
