@@ -50,6 +50,11 @@ def realtime_run_of(
     assistant = pipeline.find(LLMAssistantAggregator) if "tts" in pipeline else None
     if assistant is None:
         monitor.live.by_sound()
+    has_ears = any(_hears(pipeline[name]) for name in pipeline.names)
+    if not has_ears and hasattr(service, "send_client_event"):
+        from piopiy_pipeline.session.realtime.unwritten_words import note_unwritten
+
+        note_unwritten(service, report)
     return RealtimeRun(
         state,
         service,
@@ -60,7 +65,7 @@ def realtime_run_of(
         asked=asked,
         report=report,
         assistant=assistant if isinstance(assistant, LLMAssistantAggregator) else None,
-        has_ears=any(_hears(pipeline[name]) for name in pipeline.names),
+        has_ears=has_ears,
     )
 
 
