@@ -76,6 +76,7 @@ class DirectConnection(Connection):
         self._cut: asyncio.TimerHandle | None = None
         self._server = self.protocol.side is SERVER
         self._between_frames = False  # whether the next byte that comes is a frame's first
+        self._joining_bytes = 0  # of binary messages that go out at the end of this turn of the loop
 
     # ------------------------------------------------------------------ receiving
 
@@ -188,7 +189,7 @@ class DirectConnection(Connection):
     @property
     def write_buffer_size(self) -> int:
         """How many bytes wait for the operating system to take them."""
-        return self.transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + self._joining_bytes
 
     def post_text(self, message: str | bytes) -> bool:
         """Send a text message without waiting.
@@ -215,7 +216,8 @@ class DirectConnection(Connection):
         return True
 
     def post_binary(self, data: bytes) -> bool:
-        """Send a binary message without waiting.
+        """Send a binary message without waiting. A client's go out at the end of this turn of the loop, in one write,
+        or with the next text.
 
         Returns:
             False, and nothing was sent, if the connection is not open or more than `binary_limit_bytes` wait.
@@ -228,7 +230,16 @@ class DirectConnection(Connection):
     def _write(self, kind: int, data: bytes) -> None:
         """Send a message on an open connection, as one frame."""
         protocol, size = self.protocol, len(data)
-        if not self._server or size > 0xFFFF or not can_write_past(protocol):
+        if not self._server:
+            if kind == _WHOLE_TEXT:
+                protocol.send_text(data)
+                self._send_joined()
+            else:  # what is said comes in several pieces at once, and each write is a call of the system
+                protocol.send_binary(data)
+                if not self._joining_bytes:
+                    self.loop.call_soon(self._send_joined)
+                self._joining_bytes += size
+        elif size > 0xFFFF or not can_write_past(protocol):
             if kind == _WHOLE_TEXT:
                 protocol.send_text(data)
             else:
@@ -238,6 +249,15 @@ class DirectConnection(Connection):
             self.transport.write(_SHORT.pack(kind, size) + data)
         else:
             self.transport.write(_LONG.pack(kind, 126, size) + data)
+
+    def _send_joined(self) -> None:
+        """Send what websockets has made of messages, in one write."""
+        self._joining_bytes = 0
+        if self.is_open:
+            if whole := b"".join(self.protocol.data_to_send()):
+                self.transport.write(whole)
+        elif not self.transport.is_closing():  # its end goes out by itself
+            self.send_data()
 
     # ------------------------------------------------------------------ closing
 

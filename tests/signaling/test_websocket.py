@@ -232,6 +232,40 @@ def test_audio_is_refused_while_too_much_waits_and_taken_again_afterwards() -> N
     asyncio.run(story())
 
 
+def test_what_a_client_says_in_one_turn_of_the_loop_goes_out_in_one_write_and_ahead_of_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with pair() as (server, client):
+            heard = everything(server)
+            writes: list[bytes] = []
+            write = client.transport.write
+
+            def keep(data: bytes) -> None:
+                writes.append(data)
+                write(data)
+
+            monkeypatch.setattr(client.transport, "write", keep)
+            for number in range(5):
+                assert client.post_binary(bytes([number]))
+            assert client.write_buffer_size == 5, "what waits for the end of the turn counts"
+            await asyncio.sleep(0)
+            assert len(writes) == 1
+            assert client.write_buffer_size == 0
+            assert client.post_binary(b"before")
+            assert client.post_text("now")
+            assert len(writes) == 2, "a text does not wait, nor does what is before it"
+            await asyncio.sleep(0)
+            assert len(writes) == 2
+            assert client.post_binary(b"last")
+            client.finish()
+            await client.wait_closed()
+            binary = [("binary", bytes([number])) for number in range(5)]
+            assert heard == [*binary, ("binary", b"before"), ("text", b"now"), ("binary", b"last")]
+
+    asyncio.run(story())
+
+
 def test_a_peer_that_reads_no_text_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "TEXT_LIMIT_BYTES", 200_000)
 
