@@ -47,6 +47,7 @@ from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
+from piopiy_pipeline.signaling.liveness import MediaCount
 from piopiy_pipeline.signaling.messages import (
     GatewayMessage,
     Offer,
@@ -343,14 +344,17 @@ class Agent(WorkerFace):
     # ------------------------------------------------------------------ what comes over connections
 
     def _make_protocol(self, connection: SignalingConnection, now: float) -> AgentProtocol:
-        media = self._calls.media
+        def count_media() -> dict[str, MediaCount]:
+            self._admission.awake()  # a heartbeat goes out
+            return self._calls.media.heartbeat(connection)
+
         return AgentProtocol(
             agent_id=self.agent_id,
             instance_id=self.instance_id,
             capacity=self.capacity,
             version=__version__,
             now=now,
-            count_media=(lambda: media.heartbeat(connection)) if connection.takes_heartbeats else None,
+            count_media=count_media if connection.takes_heartbeats else None,
             worker=self._worker if connection.knows_call_workers else None,
             roams=True if connection.lets_roam else None,
         )

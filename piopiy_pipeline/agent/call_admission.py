@@ -113,10 +113,16 @@ class CallAdmission:
         """Measure the load of the running event loop from now on."""
         self._meter = LoadMeter(self._control, calls=self._calls, on_measured=self._on_measured)
 
+    def awake(self) -> None:
+        """Measure now if that is almost due, because something else has woken the process."""
+        if self._meter is not None:
+            self._meter.awake()
+
     def close(self) -> None:
         """Measure no more."""
-        if self._meter is not None:
-            self._meter.close()
+        meter, self._meter = self._meter, None
+        if meter is not None:
+            meter.close()
 
     def refusal(self, offer: Offer) -> Reject | None:
         """Return the answer to an offer that is not taken; None if the call is taken, and counts from now on."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from piopiy_pipeline.agent import load_meter
 from piopiy_pipeline.agent.call_admission import AdmissionPlan, CallAdmission
 from piopiy_pipeline.agent.isolation import AUTO_CAPACITY
-from piopiy_pipeline.agent.overload_control import LOAD_THRESHOLD
+from piopiy_pipeline.agent.overload_control import LOAD_THRESHOLD, OverloadControl
 from piopiy_pipeline.signaling.messages import Offer, Reject
 
 
@@ -99,6 +101,26 @@ def test_the_load_of_the_running_loop_is_measured() -> None:
             assert load.busy > 0.05
         finally:
             place.close()
+
+    asyncio.run(story())
+
+
+def test_a_process_with_little_to_do_measures_when_it_is_awake_for_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        now, measured_at = [100.0], []
+        clocks = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: 0.0, process_time=lambda: 0.0)
+        monkeypatch.setattr(load_meter, "time", clocks)
+        meter = load_meter.LoadMeter(
+            OverloadControl(), calls=lambda: 1, on_measured=lambda: measured_at.append(now[0])
+        )
+        await asyncio.sleep(0)
+        for moment in (100.1, 100.19, 100.25, 100.3, 100.5):
+            now[0] = moment
+            meter.awake()
+        meter.close()
+        assert measured_at == [100.0, 100.25, 100.5]
 
     asyncio.run(story())
 
