@@ -27,7 +27,7 @@ from piopiy_pipeline.testing import (
 )
 from piopiy_pipeline.tools import hand_off_call, tool
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.bot_kinds import THREE
+from tests.support.bot_kinds import ONE, THREE
 from tests.support.flow_calls import RECORDING
 from tests.support.services import ScriptedSTT, ToneTTS
 
@@ -150,10 +150,9 @@ BESIDE = "The table is for four people, on Friday at seven in the evening. Is th
 @pytest.mark.parametrize(
     "loss", [AgentLoss("tool", 0.02), AgentLoss("tool", 1.2), AgentLoss("tool_result", 0.5)]
 )
-@pytest.mark.speech_to_speech_fails(
-    "the next agent's model is not told to go on with its sentence", strict=False
-)
-def test_what_a_model_says_beside_a_tool_call_is_heard_to_its_end(loss: AgentLoss, idempotent: bool) -> None:
+def test_what_a_model_says_beside_a_tool_call_is_heard_to_its_end(
+    loss: AgentLoss, idempotent: bool, either_bot: str
+) -> None:
     @tool(idempotent=idempotent)
     async def note(params: FunctionCallParams) -> None:
         """Note it."""
@@ -162,13 +161,20 @@ def test_what_a_model_says_beside_a_tool_call_is_heard_to_its_end(loss: AgentLos
 
     def model(context: LLMContext) -> Any:
         messages: list[Any] = context.get_messages()
-        if any(message["role"] == "tool" for message in messages):
+        if any(
+            message["role"] == "tool" or "async_tool" in str(message.get("content")) for message in messages
+        ):
             return "Thank you."
         return [BESIDE, Tool("note")] if messages[-1]["role"] == "user" else "Yes?"
 
     call = calling(Caller().say(RECORDING, text="A table").pause(12), [loss], tools=[note], otherwise=model)
     assert len(call.of("agent_lost")) == 1
     said = words_of(call)
+    if (
+        either_bot == ONE and loss.after_s < 0.1 and not idempotent
+    ):  # the caller's words were not written down yet
+        assert said[-2:] == ["Thank", "you."], "they are heard again, as a turn that cuts in"
+        return
     rest = said[: said.index("right?") + 1]
     assert rest == BESIDE.split()[-len(rest) :], call.timeline()
     assert said[len(rest) :] == ["Thank", "you."]

@@ -12,13 +12,14 @@ from typing import Any
 from pipecat.frames.frames import (
     Frame,
     FunctionCallsStartedFrame,
+    InterruptionFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
 )
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.call import Turn
-from piopiy_pipeline.compat.frame_taps import watch_pushes
+from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.text import has_words
 
@@ -28,32 +29,41 @@ MAX_CHARACTERS = 4000
 """What is longer is no text beside a tool call, and would make each checkpoint long."""
 
 
-def watch_text_beside_tools(model: FrameProcessor, state: CallState) -> None:
+def watch_text_beside_tools(model: FrameProcessor, state: CallState, *, hears: bool = False) -> None:
     """Keep what a model writes beside a tool call, until it was heard or the caller has cut it off.
 
     Args:
         model: The stage that answers, before it runs.
         state: The call.
+        hears: Whether the model hears the caller itself, so that their words come when it answers them.
     """
     written: list[str] = []
+    uses_tool = False
 
     def watch(_: FrameProcessor, frame: Frame) -> None:
-        if isinstance(frame, LLMFullResponseStartFrame):
-            written.clear()
-        elif isinstance(frame, LLMTextFrame):
-            written.append(frame.text)
-        else:
+        nonlocal uses_tool
+        match frame:
+            case LLMFullResponseStartFrame():
+                written.clear()
+                uses_tool = False
+            case LLMTextFrame():
+                written.append(frame.text)
+            case FunctionCallsStartedFrame():
+                uses_tool = True
+        if uses_tool:  # a model that speaks may write down what it says behind the call
             text = "".join(written).strip()
-            written.clear()
             if has_words(text) and len(text) <= MAX_CHARACTERS:
                 state.promised.writes(text)
 
     def bot_turn(turn: Turn) -> None:
         state.promised.was_said(turn.text, cut_off=turn.interrupted)
 
-    def user_turn(_: Any) -> None:
+    def cut_off(*_: Any) -> None:
         state.promised.was_said("", cut_off=True)
 
     watch_pushes(model, watch, LLMFullResponseStartFrame, LLMTextFrame, FunctionCallsStartedFrame)
     state.events.on("bot_turn", bot_turn)
-    state.events.on("user_turn", user_turn)
+    if hears:
+        watch_taken(model, cut_off, InterruptionFrame)
+    else:
+        state.events.on("user_turn", cut_off)

@@ -16,6 +16,7 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_nova_sonic, is_realtime, is_ultravox
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.model.text_beside_tool import watch_text_beside_tools
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.transports.bot_output import BotOutput
 
@@ -48,6 +49,7 @@ def realtime_run_of(
     from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
     assistant = pipeline.find(LLMAssistantAggregator) if "tts" in pipeline else None
+    watch_text_beside_tools(service, state, hears=True)
     if assistant is None:
         monitor.live.by_sound()
     has_ears = any(_hears(pipeline[name]) for name in pipeline.names)
