@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from piopiy_pipeline.cli.chatting.chat_progress import (
     ChatProgress,
 )
 from tests.support.calls import AGENT_ID, KEY, house
+from tests.support.commands import run_command
 
 ROOT = Path(__file__).parents[2]
 FRONT_DESK = ROOT / "examples" / "front_desk.py"
@@ -61,14 +61,13 @@ async def create_session(call):
 def chat(
     *lines: str, options: tuple[str, ...] = (), bot: Path | None = FRONT_DESK, **environment: str
 ) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [*PIOPIY, "chat", *([] if bot is None else [str(bot)]), *options],
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        check=False,
+    done = run_command(
+        "chat",
+        *([] if bot is None else [str(bot)]),
+        *options,
+        environment={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        typed="".join(f"{line}\n" for line in lines),
+        timeout_s=LONG_S,
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -24,6 +24,7 @@ from piopiy_pipeline.cli import bot_process as bot_module
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.bot_process import BotProcess
 from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
+from tests.support.commands import Command, run_command
 
 BOT = """
 import json, os, signal, sys
@@ -49,23 +50,31 @@ WAIT_S = 40.0
 
 
 class Dev:
-    """A running `piopiy dev` whose output is read line by line, with a bound on every wait."""
+    """A running `piopiy dev` whose output is read line by line, with a bound on every wait.
 
-    def __init__(self, bot: Path, *arguments: str, folder: Path) -> None:
+    It is forked, and with `anew` it starts as its users start it.
+    """
+
+    def __init__(self, bot: Path, *arguments: str, folder: Path, anew: bool) -> None:
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
-        command = [sys.executable, "-m", "piopiy_pipeline.cli", "dev", str(bot), "--port", "0", *arguments]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={
-                **os.environ,
-                "PIOPIY_CREDENTIALS": str(folder),
-                "XDG_DATA_HOME": str(folder.parent / "data"),
-            },
-        )
+        environment = {
+            **os.environ,
+            "PIOPIY_CREDENTIALS": str(folder),
+            "XDG_DATA_HOME": str(folder.parent / "data"),
+        }
+        command = ("dev", str(bot), "--port", "0", *arguments)
+        self.process: Command | subprocess.Popen[str]
+        if anew:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "piopiy_pipeline.cli", *command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=environment,
+            )
+        else:
+            self.process = Command(*command, environment=environment, together=True)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -100,8 +109,10 @@ class Dev:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self._reader.join(WAIT_S)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        if isinstance(self.process, Command):
+            self.process.close()
+        elif self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 ISOLATED = """
@@ -132,11 +143,11 @@ asyncio.run(main())
 def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     running: list[Dev] = []
 
-    def start(source: str, *arguments: str) -> Dev:
+    def start(source: str, *arguments: str, anew: bool = False) -> Dev:
         path = tmp_path / "bots" / "my bot.py"
         path.parent.mkdir()
         path.write_text(source)
-        running.append(Dev(path, *arguments, folder=tmp_path / "credentials"))
+        running.append(Dev(path, *arguments, folder=tmp_path / "credentials", anew=anew))
         return running[-1]
 
     yield start
@@ -155,7 +166,7 @@ def alive(pid: int) -> bool:
 def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
     start: Callable[..., Dev], tmp_path: Path
 ) -> None:
-    dev = start(BOT, "--llm", "ollama", "--no-record")
+    dev = start(BOT, "--llm", "ollama", "--no-record", anew=True)
     dev.until("gateway listening on")
     assert list((tmp_path / "credentials").iterdir()), "who reads that can call"
     url = dev.until("gateway  ws://127.0.0.1:").split()[1]
@@ -409,14 +420,7 @@ def test_a_service_that_cannot_be_had_is_refused_before_anything_starts(
     bot = tmp_path / "bot.py"
     bot.write_text("")
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    done = subprocess.run(
-        [sys.executable, "-m", "piopiy_pipeline.cli", "dev", str(bot), "--port", "0", *options],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment,
-        check=False,
-    )
+    done = run_command("dev", str(bot), "--port", "0", *options, environment=environment)
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr

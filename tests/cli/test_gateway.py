@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +14,13 @@ import pytest
 from websockets.sync.client import connect
 
 from piopiy_pipeline.cli import main
+from tests.support.commands import Command
 
 WAIT_S = 40.0
 
 
 @contextmanager
-def running(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, *arguments: str, **variables: str) -> Iterator[Command]:
     """The process on a free port, with one agent and its data in `folder`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIOPIY_")}
     own = {
@@ -30,26 +29,12 @@ def running(folder: Path, *arguments: str, **variables: str) -> Iterator[subproc
         "PIOPIY_GATEWAY_DATA_FOLDER": str(folder),
         **variables,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "piopiy_pipeline.cli", "gateway", "--port", "0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment | own,
-    )
-    try:
+    with Command("gateway", "--port", "0", *arguments, environment=environment | own) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait(WAIT_S)
-        for pipe in (process.stdout, process.stderr):
-            assert pipe is not None
-            pipe.close()
 
 
 def test_it_prints_where_it_is_and_ends_with_a_signal(tmp_path: Path) -> None:
     with running(tmp_path, "--webrtc-workers", "0", "--record", "--clean-sound", "both") as process:
-        assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         console = process.stdout.readline().split()[1]
         assert console == url.replace("ws://", "http://") + "/"
@@ -99,7 +84,6 @@ def test_a_signal_drains_and_the_end_comes_with_the_last_call_or_a_second_signal
 ) -> None:
     variables = {"PIOPIY_GATEWAY_CALLER_KEYS": '["caller"]', "PIOPIY_GATEWAY_RING_S": "300"}
     with running(tmp_path, "--webrtc-workers", "0", "--drain-s", "600", **variables) as process:
-        assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         headers = {"Authorization": "Bearer caller"}
         http = url.replace("ws://", "http://")
@@ -123,7 +107,6 @@ def test_a_gateway_is_drained_from_the_command_line_and_takes_calls_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running(tmp_path, "--webrtc-workers", "0") as process:
-        assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         assert main(["drain", "--gateway", url, "--api-key", "key"]) == 0
         assert capsys.readouterr().out == "drains, 0 calls in progress\n"

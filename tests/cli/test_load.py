@@ -22,6 +22,7 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import LONG
 from tests.support.calls import AGENT_ID, AUDIO, KEY, House, eventually, house
+from tests.support.programs import Program
 from tests.support.services import ScriptedSTT, ToneTTS
 
 TURN = AUDIO / "booking" / "01-people.wav"
@@ -53,30 +54,26 @@ class AnsweringBot:
 @asynccontextmanager
 async def loading(
     place: House, *arguments: object, environ: Mapping[str, str] | None = None
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[Program]:
     """Run the command against a gateway."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "piopiy_pipeline.cli", "load", place.gateway.url, "--wav", str(TURN)),
+    process = await Program.start(
+        *("-m", "piopiy_pipeline.cli", "load", place.gateway.url, "--wav", str(TURN)),
         *map(str, arguments),
-        env={
+        environment={
             **os.environ,
             "AGENT_ID": AGENT_ID,
             "PIOPIY_CALLER_KEY": KEY,
             "PIOPIY_API_KEY": "operator",
             **(environ or {}),
         },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
     )
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await process.close()
 
 
-async def results(process: asyncio.subprocess.Process) -> tuple[int, dict[str, Any]]:
+async def results(process: Program) -> tuple[int, dict[str, Any]]:
     """Return the exit status, and the JSON object that is the last line."""
     out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode is not None

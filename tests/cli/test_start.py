@@ -13,20 +13,30 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.cli import main
+from tests.support.commands import run_command
 
 CLI = [sys.executable, "-m", "piopiy_pipeline.cli"]
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def inherited() -> dict[str, str]:
     own = ("PIOPIY_", "AGENT_")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``piopiy arguments`` as a process that was forked, to which nothing is left to import."""
+    return run_command(*arguments, environment={**inherited(), **environment})
+
+
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``piopiy start arguments`` as its users do, with a process that starts from nothing."""
     return subprocess.run(
-        [*CLI, *arguments],
+        [*CLI, "start", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**inherited, **environment},
+        env={**inherited(), **environment},
     )
 
 
@@ -37,7 +47,7 @@ def test_a_bot_runs_as_the_program_with_its_folder_and_its_environment(tmp_path:
         "import os, sys\nfrom helper import WORD\n"
         "print(__name__, WORD, sys.argv, os.environ['AGENT_ID'], os.environ['PIOPIY_URL'])\n"
     )
-    done = run("start", str(bot), "--url", "https://host:1", "--agent-id", "desk", AGENT_TOKEN="t")
+    done = start(str(bot), "--url", "https://host:1", "--agent-id", "desk", AGENT_TOKEN="t")
     assert done.stderr == ""
     assert done.stdout.strip() == f"__main__ helped {[str(bot)]} desk wss://host:1"
     assert done.returncode == 0

@@ -24,7 +24,7 @@ from typing import Self
 
 from tests.support.program_server import LENGTH_BYTES, Order
 
-__all__ = ["Program"]
+__all__ = ["ROOT", "Program", "send_order"]
 
 ROOT = Path(__file__).parent.parent.parent
 _server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
@@ -62,7 +62,7 @@ class Program:
         read_stdout, stdout = os.pipe()
         read_stderr, errors = os.pipe() if stderr else (-1, os.dup(2))
         descriptors = [stdin, stdout, errors, theirs.detach()]
-        _send(Order([*arguments], {**environment}, str(folder)), descriptors)
+        send_order(Order([*arguments], {**environment}, str(folder)), descriptors)
         for fd in descriptors:
             os.close(fd)
         ours.setblocking(False)
@@ -98,6 +98,13 @@ class Program:
         """Wait for its end, and return its exit status."""
         return await asyncio.shield(self._ends)
 
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """Wait for its end, and return what it has said on stdout and on stderr since."""
+        told = asyncio.sleep(0, b"") if self.stderr is None else self.stderr.read()
+        out, err = await asyncio.gather(self.stdout.read(), told)
+        await self.wait()
+        return out, err
+
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         if self.returncode is None:
@@ -124,7 +131,8 @@ class Program:
         await asyncio.sleep(0)  # transports close in the next turn of the loop
 
 
-def _send(order: Order, descriptors: Sequence[int]) -> None:
+def send_order(order: Order, descriptors: Sequence[int]) -> None:
+    """Have a program started with these descriptors: stdin, stdout, stderr, and the socket on which it tells."""
     _, orders = _server_of_this_process()
     text = json.dumps(asdict(order)).encode()
     passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
