@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from pipecat.utils.utils import obj_id
+
 __all__ = ["FailureRecovery", "RecoveryAction"]
 
 
@@ -43,6 +45,7 @@ class FailureRecovery:
         self._tools: dict[str, str] = {}
         self._progress_at = 0.0
         self._retried = False
+        self._retry_from = 0  # frames with lower numbers are of the answer that has failed
         self._recovering = False
         self._ending = False
 
@@ -83,8 +86,14 @@ class FailureRecovery:
         self._retried = self._recovering = False
         self._progress_at = now
 
-    def asked(self, now: float) -> None:
-        """The model was asked: an answer has to come."""
+    def asked(self, now: float, *, ahead: bool = False) -> None:
+        """The model was asked: an answer has to come.
+
+        If this is the retry, all that the model has told up to now is of the answer that has failed. Of one that was
+        begun `ahead`, it is that answer itself.
+        """
+        if self._retried and not ahead:
+            self._retry_from = obj_id()
         self._open = self._asked_behind_cut = True
         self._written = False
         self._progress_at = now
@@ -93,12 +102,14 @@ class FailureRecovery:
         """An interruption has come to the model, and goes on to the end of the pipeline (`interrupted`)."""
         self._asked_behind_cut = False
 
-    def response_started(self, now: float) -> None:
-        """Note that the model has begun to answer.
+    def response_started(self, now: float, frame: int | None = None) -> None:
+        """Note that the model has begun to answer, as the frame of this number tells.
 
         Until the retry has begun, this is the answer that has failed: it comes behind its failure where the loop is
         busy. One that was asked for since is open already.
         """
+        if self._is_late(frame):
+            return
         self._open = self._open or not self._recovering
         self._announced = False
         self._progress_at = now
@@ -117,10 +128,18 @@ class FailureRecovery:
         self._announced = False
         self._progress_at = now
 
-    def response_ended(self, now: float) -> None:
-        """Note that the answer of the model is complete."""
+    def response_ended(self, now: float, frame: int | None = None) -> None:
+        """Note that the answer of the model is complete, as the frame of this number tells.
+
+        The end of an answer that has failed may come behind the request for the retry, which it does not end.
+        """
+        if self._is_late(frame):
+            return
         self._open = self._written = False
         self._progress_at = now
+
+    def _is_late(self, frame: int | None) -> bool:
+        return frame is not None and frame < self._retry_from
 
     def interrupted(self, now: float) -> None:
         """Note that the caller cut in: no more of this answer will come, unless the model was asked since."""

@@ -113,8 +113,8 @@ class CallMonitor:
         self._tool_order = ToolOrder()
         self._rtvi: RtviClient | None = None
         self._handlers: dict[type[Frame], Callable[[Any, float], None]] = {
-            LLMFullResponseStartFrame: lambda _, now: state.recovery.response_started(now),
-            LLMFullResponseEndFrame: lambda _, now: state.recovery.response_ended(now),
+            LLMFullResponseStartFrame: lambda frame, now: state.recovery.response_started(now, frame.id),
+            LLMFullResponseEndFrame: lambda frame, now: state.recovery.response_ended(now, frame.id),
             InterruptionFrame: self._interrupted,
             FunctionCallInProgressFrame: self._tool_started,
             FunctionCallResultFrame: self._tool_result,

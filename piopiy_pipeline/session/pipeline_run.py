@@ -428,11 +428,11 @@ class PipelineRun:
     def _asked_ahead(self) -> None:
         if self._requests is not None:
             self._requests.answered_ahead()
-        self._asked()
+        self._asked(ahead=True)
 
-    def _asked(self) -> None:
+    def _asked(self, *, ahead: bool = False) -> None:
         now = self._state.now()
-        self._state.recovery.asked(now)
+        self._state.recovery.asked(now, ahead=ahead)
         self._monitor.live.model_asked()
         if self._guard is not None:
             self._guard.asked(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pipecat.utils.utils import obj_id
 
 from piopiy_pipeline.session.failure_recovery import FailureRecovery, RecoveryAction
 
@@ -85,3 +86,28 @@ def test_an_answer_that_is_told_of_behind_its_failure_is_not_the_retry(care: Fai
     care.asked(1.2)  # by a tool that has returned
     care.response_started(1.3)
     assert care.answer_open
+
+
+def test_the_late_end_of_an_answer_that_has_failed_does_not_end_its_retry(care: FailureRecovery) -> None:
+    began, ended = obj_id(), obj_id()  # of the answer that fails; its frames are on their way
+    assert care.failed(1) is RecoveryAction.RETRY
+    care.retrying(1.1, answer=True)
+    care.asked(1.2)
+    care.response_started(1.3, began)
+    care.response_ended(1.4, ended)
+    assert care.answer_open
+    assert care.overdue(9.3) == "llm", "the retry is waited for"
+    care.response_started(9.4, obj_id())
+    care.response_ended(9.5, obj_id())
+    assert not care.answer_open
+
+
+def test_an_answer_that_was_begun_ahead_of_its_turn_ends_as_any_other(care: FailureRecovery) -> None:
+    assert care.failed(1) is RecoveryAction.RETRY
+    care.retrying(1.1, answer=True)
+    care.asked(1.2)
+    began, ended = obj_id(), obj_id()
+    care.asked(5, ahead=True)
+    care.response_started(5.1, began)
+    care.response_ended(5.2, ended)
+    assert not care.answer_open
