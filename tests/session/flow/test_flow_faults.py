@@ -65,9 +65,20 @@ def led(flow: Any, *, greeting: str | None = "Good day.", **more: Any) -> Any:
     return bot
 
 
+def told(context: LLMContext) -> list[dict[str, Any]]:
+    """What the model was told. To a model that speaks, tasks are the system's, and those of a new session the caller's,
+    who says no sentences here.
+    """
+    messages: list[Any] = [dict(message) for message in context.get_messages() if isinstance(message, dict)]
+    for message in messages[1:]:
+        if message["role"] in ("system", "user") and str(message.get("content"))[:1].isupper():
+            message["role"] = "developer"
+    return messages
+
+
 def model(context: LLMContext) -> str | Tool:
     """Use the tool that the caller names; else say what the last message of the developer says."""
-    messages: list[Any] = [message for message in context.get_messages() if isinstance(message, dict)]
+    messages = told(context)
     last = messages[-1]
     if last["role"] == "user" and last["content"] in tools_of(context):
         return Tool(last["content"])
@@ -81,6 +92,8 @@ def call_with(bot: Any, words: Sequence[str], **more: Any) -> SimulatedCall:
     providers = Providers(stt=PROVIDERS.stt, llm=Replies(otherwise=model, latency=0.3), tts=PROVIDERS.tts)
     return walk(words, bot=bot, providers=providers, **more)
 
+
+pytestmark = pytest.mark.usefixtures("either_bot")
 
 END: list[dict[str, Any]] = [{"type": "end_conversation", "text": "Goodbye now."}]
 
@@ -313,8 +326,7 @@ def test_a_node_may_begin_a_new_conversation_and_the_bot_stays_who_it_is() -> No
         return None, second
 
     def noting(context: LLMContext) -> str | Tool:
-        messages: list[Any] = context.get_messages()
-        seen.append([f"{message['role']}: {message.get('content')}" for message in messages])
+        seen.append([f"{message['role']}: {message.get('content')}" for message in told(context)])
         return model(context)
 
     fresh = ContextStrategyConfig(strategy=ContextStrategy.RESET)
