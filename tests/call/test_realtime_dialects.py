@@ -13,29 +13,22 @@ from typing import Any
 import pytest
 from pipecat.services.azure.voice_live.llm import AzureVoiceLiveLLMService
 from pipecat.services.inworld.realtime.llm import InworldRealtimeLLMService
-from pipecat.services.llm_service import FunctionCallParams, LLMService
+from pipecat.services.llm_service import LLMService
 from pipecat.services.xai.realtime.llm import GrokRealtimeLLMService
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CapturedCall
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
-    AgentLoss,
     Caller,
-    Disconnects,
-    GrokRealtimeServer,
-    InworldRealtimeServer,
-    Refused,
-    Tool,
     Voice,
-    VoiceLiveServer,
     replay,
 )
 from piopiy_pipeline.testing.replaying.differences import truncations_in
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.call.test_realtime_flow import walk
 from tests.call.test_realtime_hand_off import BACK, INTRODUCTION, SUMMARY, TO_BILLING, Desk
-from tests.support.difficult_callers import COUGH, NO_WAIT
+from tests.support.difficult_callers import NO_WAIT
 from tests.support.flow_calls import (  # the flow finds its functions in this module
     FLOW,
     WAYS,
@@ -47,43 +40,16 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
     walked,
 )
 from tests.support.realtime_calls import GREETING, LONG, Case
+from tests.support.realtime_providers import GrokCase, InworldCase, VoiceLiveCase
 from tests.support.services import ScriptedSTT, ToneTTS
-from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
+from tests.support.virtual import PEOPLE, YES, texts
 
 __all__ = ["book", "find_booking", "set_people", "set_time"]
 
 TWO = ["a table please", "yes"]
 
 
-class GrokCase(Case):
-    """A bot whose model is xAI's."""
-
-    make_server = GrokRealtimeServer
-
-    def make_service(self, **options: Any) -> LLMService[Any]:
-        return GrokRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
-
-
-class InworldCase(Case):
-    """A bot whose model is Inworld's."""
-
-    make_server = InworldRealtimeServer
-
-    def make_service(self, **options: Any) -> LLMService[Any]:
-        return InworldRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
-
-
-class VoiceLiveCase(Case):
-    """A bot whose model is Azure Voice Live's."""
-
-    make_server = VoiceLiveServer
-
-    def make_service(self, **options: Any) -> LLMService[Any]:
-        return AzureVoiceLiveLLMService(api_key="none", endpoint=self.server.url, **options)
-
-
 ALL = [GrokCase, InworldCase, VoiceLiveCase]
-LEAVE_ANSWERS = [InworldCase, VoiceLiveCase]
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 every = pytest.mark.parametrize("kind", ALL)
 
@@ -128,53 +94,6 @@ def test_a_barge_in_is_told_at_the_position_that_was_heard(kind: type[Case], tur
     assert [message["content"] for message in case.context][-3:] == [said[1], "no wait", "Bye."]
 
 
-@pytest.mark.parametrize("kind", LEAVE_ANSWERS)
-def test_a_cough_over_the_answer_cuts_nothing(kind: type[Case]) -> None:
-    case = kind(LONG, texts=["a table please", ""])
-    call = case.call(Caller().say(PEOPLE).interrupt(COUGH, after=1.5))
-    assert texts(call, "bot") == [GREETING, LONG]
-    assert call.of("resume")
-    assert not call.of("interruption")
-    assert case.server.session.truncations == []
-
-
-@every
-def test_a_tool_is_used_and_its_result_is_answered(kind: type[Case]) -> None:
-    booked = []
-
-    async def book(params: FunctionCallParams, people: int) -> None:
-        """Book a table.
-
-        Args:
-            people: For how many.
-        """
-        booked.append(people)
-        await params.result_callback({"booked": people})
-
-    case = kind([Tool("book", people=2), "It is booked."], "Goodbye.", texts=TWO)
-    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
-    assert booked == [2]
-    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."], call.timeline()
-    assert not call.of("error")
-
-
-@every
-def test_say_tells_whether_it_was_heard(kind: type[Case]) -> None:
-    heard: list[bool] = []
-
-    def watch(agent: VoiceAgent) -> None:
-        async def say(_: object) -> None:
-            heard.append(await agent.say("One moment please, I have a look at that."))
-            heard.append(await agent.say(LONG))
-
-        agent.on("answered", say)
-
-    case = kind("Bye.", texts=["no wait"])
-    call = case.call(Caller().interrupt(NO_WAIT, after=5.0), agent={"greeting": None}, watch=watch)
-    assert heard == [True, False]
-    assert texts(call, "bot")[0].startswith("One moment please, I have a look at that.")
-
-
 @every
 @pytest.mark.parametrize("speed", [None, 1.5])
 def test_what_must_not_be_interrupted_is_heard_to_its_end(kind: type[Case], speed: float | None) -> None:
@@ -193,66 +112,6 @@ def test_what_must_not_be_interrupted_is_heard_to_its_end(kind: type[Case], spee
     assert heard == [True]
     assert texts(call, "bot")[0] == LONG
     assert case.server.session.truncations == []
-
-
-@every
-def test_a_session_that_is_lost_is_opened_again_with_the_conversation(kind: type[Case]) -> None:
-    case = kind("For how many?", LONG, texts=TWO, reply_faults={2: Disconnects(0.5)}, voice=Voice(speed=2.0))
-    call = case.call(Caller().say(PEOPLE).say(YES))
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert len(case.server.sessions) == 2
-    said = [one["content"] for one in case.server.session.conversation()]
-    assert "a table please" in said
-    half, whole = texts(call, "bot")[2:]
-    assert LONG.startswith(half)
-    assert whole == LONG, "the answer that was lost is asked for once more"
-    (error,) = call.of("error")
-    assert "opened again" in error.data["message"]
-
-
-@every
-def test_a_session_that_cannot_be_opened_again_ends_the_call_with_an_apology(kind: type[Case]) -> None:
-    dropped, refused = {2: Disconnects(0.5)}, {number: Refused(503) for number in range(2, 20)}
-    case = kind("For how many?", LONG, texts=TWO, reply_faults=dropped, faults=refused)
-    call = case.call(Caller().say(PEOPLE).say(YES).pause(20))
-    call.assert_ended(EndReason.ERROR)
-    assert recorded_apology_heard(call)
-
-
-@every
-@pytest.mark.parametrize("loss", [AgentLoss("user_turn", 0.3), AgentLoss("bot_turn", 0.3, 2)])
-def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(
-    kind: type[Case], loss: AgentLoss
-) -> None:
-    case = kind("For how many?", "Certainly.", "Goodbye.", texts=TWO)
-    call = case.call(Caller().say(PEOPLE).say(YES), losses=[loss])
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert len(case.server.sessions) == 2
-    assert texts(call, "bot").count(GREETING) == 1
-    assert len(texts(call, "user")) == 2
-    assert "a table please" in [one["content"] for one in case.server.session.conversation()]
-
-
-@every
-def test_the_author_has_the_model_answer_with_a_note(kind: type[Case]) -> None:
-    async def note(agent: VoiceAgent) -> None:
-        async def tell(_: object) -> None:
-            await agent.call.respond("The caller is a regular.")
-
-        agent.on("answered", tell)
-        await agent.start()
-
-    case = kind("Welcome back.")
-    call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
-    assert texts(call, "bot") == ["Welcome back."]
-    assert "The caller is a regular." in [item.text() for item in case.server.session.items.values()]
-
-
-@every
-def test_keys_as_text_are_a_turn(kind: type[Case]) -> None:
-    case = kind("Table seven.")
-    call = case.call(Caller().pause(4).press("7#").pause(6), agent={"dtmf": "text"})
-    assert texts(call, "bot") == [GREETING, "Table seven."]
 
 
 # ---------------------------------------------------------------------- what code changes

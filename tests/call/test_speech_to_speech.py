@@ -6,22 +6,18 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import ErrorFrame, LLMServiceMetadataFrame
-from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.testing import (
-    AgentLoss,
     Caller,
     CallerLine,
-    Disconnects,
     Refused,
     Stalls,
-    Tool,
     Voice,
 )
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.difficult_callers import COUGH, NO_WAIT
+from tests.support.difficult_callers import NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.services import ScriptedLLM, ScriptedSTT
 from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, spoken_s, texts
@@ -68,17 +64,6 @@ def test_a_barge_in_is_told_the_provider_at_the_position_that_was_heard() -> Non
     kinds = session.kinds()
     assert kinds[-2:] == ["conversation.item.truncate", "response.create"], "the answer knows what was heard"
     assert [m["content"] for m in case.context][-3:] == [said[1], "goodbye then", "Bye."]
-
-
-def test_a_cough_over_the_answer_cuts_nothing() -> None:
-    case = Case(LONG, texts=["a table please", ""])
-    call = case.call(Caller().say(PEOPLE).interrupt(COUGH, after=1.5))
-    assert texts(call, "bot") == [GREETING, LONG]
-    assert call.of("hold")
-    assert call.of("resume")
-    assert not call.of("interruption")
-    assert case.server.session.truncations == []
-    assert case.server.session.count("response.create") == 2
 
 
 # ---------------------------------------------------------------------- who decides on turns
@@ -146,27 +131,6 @@ def test_of_an_answer_that_comes_slowly_what_was_heard_is_kept() -> None:
 # ---------------------------------------------------------------------- tools
 
 
-def test_a_tool_is_used_and_its_result_is_answered() -> None:
-    booked = []
-
-    async def book(params: FunctionCallParams, people: int) -> None:
-        """Book a table.
-
-        Args:
-            people: For how many.
-        """
-        booked.append(people)
-        await params.result_callback({"booked": people})
-
-    case = Case([Tool("book", people=2), "It is booked."], "Goodbye.", texts=TWO)
-    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
-    assert booked == [2]
-    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."]
-    call.assert_tool("book", people=2)
-    assert not call.of("error")
-    assert case.server.session.count("response.create") == 4
-
-
 # ---------------------------------------------------------------------- what the bot is told to say
 
 
@@ -175,22 +139,6 @@ def test_the_bot_waits_for_the_caller_without_a_greeting() -> None:
     call = case.call(Caller().say(PEOPLE), agent={"greeting": None})
     assert texts(call, "bot") == ["A table for two."]
     assert case.server.session.config.body["instructions"] == "Be brief."
-
-
-def test_say_tells_whether_it_was_heard() -> None:
-    heard: list[bool] = []
-
-    def watch(agent: VoiceAgent) -> None:
-        async def say(_: object) -> None:
-            heard.append(await agent.say("One moment please, I have a look at that."))
-            heard.append(await agent.say(LONG))
-
-        agent.on("answered", say)
-
-    case = Case("Bye.", texts=["no wait"])
-    call = case.call(Caller().interrupt(NO_WAIT, after=5.0), agent={"greeting": None}, watch=watch)
-    assert heard == [True, False]
-    assert texts(call, "bot")[0].startswith("One moment please, I have a look at that.")
 
 
 def test_what_must_not_be_interrupted_is_heard_to_its_end() -> None:
@@ -209,40 +157,7 @@ def test_what_must_not_be_interrupted_is_heard_to_its_end() -> None:
     assert case.server.session.truncations == []
 
 
-def test_a_caller_who_says_nothing_is_asked_and_the_call_ends() -> None:
-    case = Case()
-    call = case.call(Caller().pause(60), agent={"idle_timeout_secs": 20})
-    call.assert_ended(EndReason.IDLE_TIMEOUT)
-    assert len(texts(call, "bot")) == 4, "the greeting, two questions, and a goodbye"
-
-
 # ---------------------------------------------------------------------- when something fails
-
-
-def test_a_session_that_is_lost_is_opened_again_with_the_conversation() -> None:
-    faults = {2: Disconnects(0.5)}
-    case = Case("For how many?", LONG, texts=TWO, reply_faults=faults, voice=Voice(speed=2.0))
-    call = case.call(Caller().say(PEOPLE).say(YES))
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert len(case.server.sessions) == 2
-    said = [one["content"] for one in case.server.session.conversation()]
-    assert "a table please" in said
-    assert "For how many?" in said
-    half, whole = texts(call, "bot")[2:]
-    assert LONG.startswith(half)
-    assert whole == LONG, "the answer that was lost is asked for once more"
-    (error,) = call.of("error")
-    assert "opened again" in error.data["message"]
-    assert case.said[-2:] == [half, LONG]
-
-
-def test_a_session_that_cannot_be_opened_again_ends_the_call_with_an_apology() -> None:
-    dropped, refused = {2: Disconnects(0.5)}, {number: Refused(503) for number in range(2, 20)}
-    case = Case("For how many?", LONG, texts=TWO, reply_faults=dropped, faults=refused)
-    call = case.call(Caller().say(PEOPLE).say(YES))
-    call.assert_ended(EndReason.ERROR)
-    assert recorded_apology_heard(call)
-    assert len(call.of("error")) == 1
 
 
 def test_an_answer_that_fails_is_apologised_for_and_asked_for_once_more() -> None:
@@ -258,19 +173,6 @@ def test_an_answer_that_does_not_come_is_given_up_and_asked_for_once_more() -> N
     call = case.call(Caller().say(PEOPLE).say(YES), agent={"reply_timeout_secs": 4})
     assert recorded_apology_heard(call)
     assert texts(call, "bot")[-1] == "Goodbye."
-
-
-@pytest.mark.parametrize("loss", [AgentLoss("user_turn", 0.3), AgentLoss("bot_turn", 0.3, 2)])
-def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(loss: AgentLoss) -> None:
-    case = Case("For how many?", "Certainly.", "Goodbye.", texts=TWO)
-    call = case.call(Caller().say(PEOPLE).say(YES), losses=[loss])
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert len(case.server.sessions) == 2
-    assert texts(call, "bot").count(GREETING) == 1
-    assert len(texts(call, "user")) == 2
-    known = [one["content"] for one in case.server.session.conversation()]
-    assert "a table please" in known
-    assert known[-1] == texts(call, "bot")[-1]
 
 
 # ---------------------------------------------------------------------- what cannot work
@@ -315,26 +217,6 @@ def test_an_error_of_the_provider_that_ends_its_session_is_mended() -> None:
     call.assert_ended(EndReason.CALLER_HANGUP)
     assert len(case.server.sessions) == 2
     assert texts(call, "bot")[-1] == "Goodbye."
-
-
-def test_the_author_has_the_model_answer_with_a_note() -> None:
-    async def note(agent: VoiceAgent) -> None:
-        async def tell(_: object) -> None:
-            await agent.call.respond("The caller is a regular.")
-
-        agent.on("answered", tell)
-        await agent.start()
-
-    case = Case("Welcome back.")
-    call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
-    assert texts(call, "bot") == ["Welcome back."]
-    assert "The caller is a regular." in [item.text() for item in case.server.session.items.values()]
-
-
-def test_keys_as_text_are_a_turn() -> None:
-    case = Case("Table seven.")
-    call = case.call(Caller().pause(4).press("7#").pause(6), agent={"dtmf": "text"})
-    assert texts(call, "bot") == [GREETING, "Table seven."]
 
 
 def test_two_interruptions_are_two_truncations() -> None:

@@ -1,107 +1,39 @@
-"""Ultravox, by pipecat's service, at the server for tests: its HTTP API and its WebSocket. In virtual time."""
+"""What is Ultravox's own, by pipecat's service, at the server for tests: its HTTP API and its WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 
 import pytest
-from pipecat.services.llm_service import FunctionCallParams, LLMService
-from pipecat.services.ultravox.llm import OneShotInputParams, UltravoxRealtimeLLMService
+from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Tool, UltravoxServer, Voice
+from piopiy_pipeline.testing import Caller, Tool, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import NO_WAIT
-from tests.support.realtime_calls import GREETING, LONG, Case
-from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
+from tests.support.realtime_calls import GREETING, LONG
+from tests.support.realtime_providers import UltravoxCase
+from tests.support.virtual import PEOPLE, YES, texts
 
 THANKS = "Goodbye, and thank you for your call."
 TWO = ["a table please", "yes"]
 
 
-class UltravoxCase(Case):
-    """A bot whose model is Ultravox's."""
-
-    make_server = UltravoxServer
-
-    def make_service(self, **options: Any) -> LLMService[Any]:
-        service: Any = UltravoxRealtimeLLMService(params=OneShotInputParams(api_key="none", **options))
-        service.api_url = self.server.api_url
-        return service  # type: ignore[no-any-return]
-
-
-def test_a_whole_call() -> None:
+def test_its_call_is_created_and_told_what_to_say_word_for_word() -> None:
     case = UltravoxCase("A table for two.", THANKS, texts=TWO)
     call = case.call(Caller().say(PEOPLE).say(YES), service={"extra": {"languageHint": "en"}})
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert texts(call, "bot") == [GREETING, "A table for two.", THANKS], call.timeline()
-    assert texts(call, "user") == TWO
-    assert case.said == [GREETING, "a table please", "A table for two.", "yes", THANKS]
-    assert not call.of("interruption")
-    assert not call.of("error")
+    call.assert_no_error()
     session = case.server.session
     assert [one["content"] for one in session.conversation()] == ["Be brief.", *case.said]
     assert session.body["languageHint"] == "en", "what is the author's own stays"
-    assert session.heard_s > 10
     assert [message.body["content"] for message in session.received] == [GREETING], "word for word"
-    call.assert_latency(below=1.2)
 
 
 @pytest.mark.parametrize("speed", [None, 1.0])
-def test_after_a_barge_in_the_model_is_told_what_was_heard(speed: float | None) -> None:
+def test_the_bot_is_silent_as_soon_as_the_server_has_cut_it_off(speed: float | None) -> None:
     case = UltravoxCase(LONG, "Bye.", texts=["a table please", "no wait"], voice=Voice(speed=speed))
     call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5))
-    said = texts(call, "bot")
-    assert LONG.startswith(said[1]), call.timeline()
-    assert said[1] != LONG
-    assert said[2:] == ["Bye."]
-    assert len(call.of("interruption")) == 1
-    told = [one["content"] for one in case.server.session.conversation() if one["role"] == "system"]
-    assert any(text.endswith(f"no more than this: {said[1]}</instruction>") for text in told)
-    (note,) = [one for one in case.server.session.received if one.kind == "user_text_message"]
-    assert note.body["urgency"] == "later", "it asks for nothing"
     cut = next(m for m in case.server.session.sent if m.kind == "playback_clear_buffer")
     assert call.of("interruption")[0].at - (cut.at - 1000) < 0.05
-
-
-def test_a_tool_is_used_and_its_result_is_answered() -> None:
-    booked = []
-
-    async def book(params: FunctionCallParams, people: int) -> None:
-        """Book a table.
-
-        Args:
-            people: For how many.
-        """
-        booked.append(people)
-        await params.result_callback({"booked": people})
-
-    case = UltravoxCase([Tool("book", people=2), "It is booked."], "Goodbye.", texts=TWO)
-    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
-    assert booked == [2]
-    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."], call.timeline()
-    assert not call.of("error"), call.timeline()
-    (tool,) = case.server.session.body["selectedTools"]
-    assert tool["temporaryTool"]["modelToolName"] == "book"
-    (result,) = [one.body for one in case.server.session.received if one.kind == "client_tool_result"]
-    assert json.loads(result["result"]) == {"booked": 2}
-
-
-def test_say_tells_whether_it_was_heard() -> None:
-    heard: list[bool] = []
-
-    def watch(agent: VoiceAgent) -> None:
-        async def say(_: object) -> None:
-            heard.append(await agent.say("One moment please."))
-            heard.append(await agent.say(LONG))
-
-        agent.on("answered", say)
-
-    case = UltravoxCase("Bye.", texts=["no wait"])
-    case.call(Caller().interrupt(NO_WAIT, after=3.0), agent={"greeting": None}, watch=watch)
-    assert heard == [True, False]
 
 
 def test_what_must_not_be_interrupted_is_heard_to_its_end() -> None:
@@ -118,84 +50,6 @@ def test_what_must_not_be_interrupted_is_heard_to_its_end() -> None:
     assert heard == [True]
     assert texts(call, "bot")[0] == LONG
     assert not [message for message in case.server.session.sent if message.kind == "playback_clear_buffer"]
-
-
-def test_the_author_has_the_model_answer_with_a_note() -> None:
-    async def note(agent: VoiceAgent) -> None:
-        async def tell(_: object) -> None:
-            await agent.call.respond("The caller is a regular.")
-
-        agent.on("answered", tell)
-        await agent.start()
-
-    case = UltravoxCase("Welcome back.")
-    call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
-    assert texts(call, "bot") == ["Welcome back."]
-    known = [one["content"] for one in case.server.session.conversation()]
-    assert "<instruction>The caller is a regular.</instruction>" in known
-
-
-def test_keys_as_text_are_a_turn() -> None:
-    case = UltravoxCase("Table seven.")
-    call = case.call(Caller().pause(4).press("7#").pause(6), agent={"dtmf": "text"})
-    assert texts(call, "bot") == [GREETING, "Table seven."]
-    assert case.server.session.conversation()[-2]["role"] == "user"
-
-
-def test_a_caller_who_says_nothing_is_asked_and_the_call_ends() -> None:
-    case = UltravoxCase()
-    call = case.call(Caller().pause(60), agent={"idle_timeout_secs": 20})
-    call.assert_ended(EndReason.IDLE_TIMEOUT)
-    assert len(texts(call, "bot")) == 4, "the greeting, two questions, and a goodbye"
-
-
-@pytest.mark.parametrize("loss", [AgentLoss("user_turn", 0.3), AgentLoss("bot_turn", 0.3, 2)])
-def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(loss: AgentLoss) -> None:
-    case = UltravoxCase("For how many?", "Certainly.", "Goodbye.", texts=TWO)
-    call = case.call(Caller().say(PEOPLE).say(YES), losses=[loss])
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert texts(call, "bot").count(GREETING) == 1
-    assert len(texts(call, "user")) == 2
-    assert len(case.server.sessions) == 2
-    assert {"role": "MESSAGE_ROLE_USER", "text": "a table please"} in case.server.session.body[
-        "initialMessages"
-    ]
-
-
-def test_a_call_that_is_lost_is_created_again_with_the_conversation() -> None:
-    faults = {2: Disconnects(0.5)}
-    case = UltravoxCase("For how many?", LONG, texts=TWO, reply_faults=faults, voice=Voice(speed=2))
-    call = case.call(Caller().say(PEOPLE).say(YES))
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert len(case.server.sessions) == 2
-    half, whole = texts(call, "bot")[2:]
-    assert LONG.startswith(half)
-    assert whole == LONG
-    (error,) = call.of("error")
-    assert "opened again" in error.data["message"]
-
-
-def test_a_first_call_that_is_refused_is_created_a_little_later() -> None:
-    case = UltravoxCase("For how many?", THANKS, texts=TWO, faults={1: Refused(503), 2: Refused(503)})
-    call = case.call(Caller().say(PEOPLE).say(YES))
-    call.assert_ended(EndReason.CALLER_HANGUP)
-    assert texts(call, "bot") == [GREETING, "For how many?", THANKS], call.timeline()
-
-
-def test_a_call_that_cannot_be_created_ends_with_an_apology() -> None:
-    refused = {number: Refused(503) for number in range(1, 40)}
-    case = UltravoxCase("For how many?", texts=TWO, faults=refused)
-    call = case.call(Caller().say(PEOPLE).pause(60))
-    call.assert_ended(EndReason.ERROR)
-    assert call.end_detail.startswith("llm: the session was not opened"), call.timeline()
-    assert recorded_apology_heard(call)
-
-
-def test_its_turns_are_its_own() -> None:
-    case = UltravoxCase("Hello.")
-    call = case.call(Caller().pause(1), action={"turns": 0.5})
-    call.assert_ended(EndReason.ERROR)
-    assert "turns of UltravoxRealtimeLLMService are the provider's" in call.end_detail
 
 
 def test_a_tool_that_takes_long_does_not_freeze_the_conversation() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.testing import Caller
-from tests.call.test_realtime_dialects import GrokCase, InworldCase, VoiceLiveCase
 from tests.collect.test_realtime_collecting import CollectingCase, ask_code
 from tests.session.test_realtime_chat import Chat
 from tests.support.collecting import say, value_of
 from tests.support.realtime_calls import GREETING, Case
+from tests.support.realtime_providers import GrokCase, InworldCase, VoiceLiveCase
 from tests.support.virtual import texts
 
 WORK: dict[str, tuple[type[Case], dict[str, Any]]] = {

@@ -31,6 +31,15 @@ class GeminiCase(Case):
     """A bot whose model is Google's."""
 
     make_server = GeminiLiveServer
+    heard_at_least_s = 4.0  # it hears the caller's turns only
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         return gemini_service(self.server.url, options.get("model", MODELS[0]))
+
+    @property
+    def known_tools(self) -> list[str]:
+        return [tool["name"] for tool in self.server.session.tools()]
+
+    def assert_told(self, heard: str) -> None:
+        told = [one["content"] for one in self.server.session.conversation() if one["role"] == "user"]
+        assert any(text.endswith(f"no more than this: {heard}") for text in told)

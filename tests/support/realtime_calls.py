@@ -31,6 +31,10 @@ class Case:
     """A bot whose model is at a server of the test's, and a call to it."""
 
     make_server: type[RealtimeServer[Any]] = OpenAIRealtimeServer
+    heard_at_least_s = 10.0
+    """So much audio reaches the model in a call of two turns, in seconds."""
+    tells_usage = True
+    """Whether the provider tells what an answer has cost."""
 
     def __init__(
         self,
@@ -82,6 +86,15 @@ class Case:
     def make_service(self, **options: Any) -> LLMService[Any]:
         """Make the provider's service of pipecat's."""
         return OpenAIRealtimeLLMService(api_key="none", base_url=self.server.url, **options)
+
+    @property
+    def known_tools(self) -> list[str]:
+        """The names of the tools that the last session was told."""
+        return [str(tool["name"]) for tool in self.server.session.config.body.get("tools") or ()]
+
+    def assert_told(self, heard: str) -> None:
+        """Check that the model was told in words that no more than this was heard, and was asked for nothing."""
+        raise NotImplementedError
 
     @property
     def context(self) -> list[Any]:

@@ -1,0 +1,225 @@
+"""What a call to a model that hears and speaks itself is like, whoever's the model is. In virtual time.
+
+Each provider is called at the server for tests that speaks its protocol. What is a provider's own is tested in files
+of its own: `test_speech_to_speech.py` (OpenAI), `test_realtime_dialects.py` (Grok, Inworld, Voice Live),
+`test_gemini_live.py`, `test_nova_sonic.py` and `test_ultravox.py`.
+"""
+
+from __future__ import annotations
+
+import pytest
+from pipecat.services.llm_service import FunctionCallParams
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Tool, Voice
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.difficult_callers import COUGH, NO_WAIT
+from tests.support.realtime_calls import GREETING, LONG, Case
+from tests.support.realtime_providers import PROVIDERS
+from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
+
+THANKS = "Goodbye, and thank you for your call."
+TWO = ["a table please", "yes"]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`"),
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # pipecat's ready.wav
+    pytest.mark.filterwarnings(
+        "ignore:`LLMContext:DeprecationWarning"
+    ),  # by pipecat's adapter for Nova Sonic
+]
+
+
+@pytest.fixture(params=list(PROVIDERS))
+def kind(request: pytest.FixtureRequest) -> type[Case]:
+    return PROVIDERS[request.param]()
+
+
+def only(*names: str) -> pytest.MarkDecorator:
+    """Have a test called with some of the providers."""
+    return pytest.mark.parametrize("kind", names, indirect=True)
+
+
+def known(case: Case) -> list[str]:
+    """Return what the model knows, message by message."""
+    return [str(one.get("content")) for one in case.server.session.conversation()]
+
+
+def assert_opened_twice(case: Case) -> None:
+    """Check that there was another session; a bot of Gemini Live may open one more to begin with the conversation."""
+    assert len(case.server.sessions) == 2 or (
+        type(case).__name__ == "GeminiCase" and len(case.server.sessions) <= 4
+    )
+
+
+def test_a_whole_call(kind: type[Case]) -> None:
+    case = kind("A table for two.", THANKS, texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot") == [GREETING, "A table for two.", THANKS], call.timeline()
+    assert texts(call, "user") == TWO
+    assert case.said == [GREETING, "a table please", "A table for two.", "yes", THANKS]
+    assert not call.of("interruption")
+    assert not call.of("error")
+    assert case.server.session.conversation()[0] == {"role": "system", "content": "Be brief."}
+    assert case.server.session.heard_s > case.heard_at_least_s
+    assert bool(call.of("usage")) == case.tells_usage
+    call.assert_latency(below=1.2)
+
+
+@only("openai", "inworld", "voice_live", "gemini")
+def test_a_cough_over_the_answer_cuts_nothing(kind: type[Case]) -> None:
+    case = kind(LONG, texts=["a table please", ""])
+    call = case.call(Caller().say(PEOPLE).interrupt(COUGH, after=1.5))
+    assert texts(call, "bot") == [GREETING, LONG]
+    assert call.of("hold")
+    assert call.of("resume")
+    assert not call.of("interruption")
+    assert case.server.session.truncations == []
+    if kind is Case:
+        assert case.server.session.count("response.create") == 2, "of the greeting, and of the caller's turn"
+
+
+@only("gemini", "nova", "ultravox")
+@pytest.mark.parametrize("speed", [None, 1.0])
+def test_after_a_barge_in_the_model_is_told_in_words_what_was_heard(
+    kind: type[Case], speed: float | None
+) -> None:
+    case = kind(LONG, "Bye.", texts=["a table please", "no wait"], voice=Voice(speed=speed))
+    call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=1.5))
+    said = texts(call, "bot")
+    assert LONG.startswith(said[1]), call.timeline()
+    assert said[1] != LONG
+    assert said[2:] == ["Bye."]
+    assert len(call.of("interruption")) == 1
+    case.assert_told(said[1])
+
+
+def test_a_tool_is_used_and_its_result_is_answered(kind: type[Case]) -> None:
+    booked = []
+
+    async def book(params: FunctionCallParams, people: int) -> None:
+        """Book a table.
+
+        Args:
+            people: For how many.
+        """
+        booked.append(people)
+        await params.result_callback({"booked": people})
+
+    case = kind([Tool("book", people=2), "It is booked."], "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
+    assert booked == [2]
+    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."], call.timeline()
+    call.assert_tool("book", people=2)
+    assert not call.of("error"), call.timeline()
+    assert case.known_tools == ["book"]
+    (result,) = [one for one in case.server.session.conversation() if one["role"] == "tool"]
+    assert "booked" in result["content"]
+    if kind is Case:
+        assert case.server.session.count("response.create") == 4
+
+
+def test_say_tells_whether_it_was_heard(kind: type[Case]) -> None:
+    heard: list[bool] = []
+
+    def watch(agent: VoiceAgent) -> None:
+        async def say(_: object) -> None:
+            heard.append(await agent.say("One moment please, I have a look at that."))
+            heard.append(await agent.say(LONG))
+
+        agent.on("answered", say)
+
+    case = kind("Bye.", texts=["no wait"])
+    call = case.call(Caller().interrupt(NO_WAIT, after=5.0), agent={"greeting": None}, watch=watch)
+    assert heard == [True, False]
+    assert texts(call, "bot")[0].startswith("One moment please, I have a look at that.")
+
+
+def test_the_author_has_the_model_answer_with_a_note(kind: type[Case]) -> None:
+    async def note(agent: VoiceAgent) -> None:
+        async def tell(_: object) -> None:
+            await agent.call.respond("The caller is a regular.")
+
+        agent.on("answered", tell)
+        await agent.start()
+
+    case = kind("Welcome back.")
+    call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
+    assert texts(call, "bot") == ["Welcome back."]
+    assert any("The caller is a regular." in one for one in known(case))
+
+
+def test_keys_as_text_are_a_turn(kind: type[Case]) -> None:
+    case = kind("Table seven.")
+    call = case.call(Caller().pause(4).press("7#").pause(6), agent={"dtmf": "text"})
+    assert texts(call, "bot") == [GREETING, "Table seven."]
+    assert case.server.session.conversation()[-2]["role"] == "user"
+
+
+def test_a_caller_who_says_nothing_is_asked_and_the_call_ends(kind: type[Case]) -> None:
+    call = kind().call(Caller().pause(60), agent={"idle_timeout_secs": 20})
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert len(texts(call, "bot")) == 4, "the greeting, two questions, and a goodbye"
+
+
+@pytest.mark.parametrize("loss", [AgentLoss("user_turn", 0.3), AgentLoss("bot_turn", 0.3, 2)])
+def test_an_agent_that_is_lost_is_followed_by_one_with_the_conversation(
+    kind: type[Case], loss: AgentLoss
+) -> None:
+    case = kind("For how many?", "Certainly.", "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), losses=[loss])
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot").count(GREETING) == 1
+    assert len(texts(call, "user")) == 2
+    assert_opened_twice(case)
+    assert "a table please" in known(case)
+    assert known(case)[-1] == texts(call, "bot")[-1]
+
+
+def test_a_session_that_is_lost_is_opened_again_with_the_conversation(kind: type[Case]) -> None:
+    faults = {2: Disconnects(0.5)}
+    case = kind("For how many?", LONG, texts=TWO, reply_faults=faults, voice=Voice(speed=2.0))
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert_opened_twice(case)
+    assert {"a table please", "For how many?"} <= set(known(case))
+    half, whole = texts(call, "bot")[2:]
+    assert LONG.startswith(half)
+    assert whole == LONG, "the answer that was lost is asked for once more"
+    (error,) = call.of("error")
+    assert "opened again" in error.data["message"]
+    assert case.said[-2:] == [half, LONG]
+
+
+@only("openai", "grok", "inworld", "voice_live")
+def test_a_session_that_cannot_be_opened_again_ends_the_call_with_an_apology(kind: type[Case]) -> None:
+    dropped, refused = {2: Disconnects(0.5)}, {number: Refused(503) for number in range(2, 20)}
+    case = kind("For how many?", LONG, texts=TWO, reply_faults=dropped, faults=refused)
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(20))
+    call.assert_ended(EndReason.ERROR)
+    assert recorded_apology_heard(call)
+    assert len(call.of("error")) == 1
+
+
+def test_a_first_session_that_is_refused_is_opened_a_little_later(kind: type[Case]) -> None:
+    case = kind("For how many?", THANKS, texts=TWO, faults={1: Refused(503), 2: Refused(503)})
+    call = case.call(Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot") == [GREETING, "For how many?", THANKS], call.timeline()
+
+
+def test_a_first_session_that_cannot_be_opened_ends_the_call_with_an_apology(kind: type[Case]) -> None:
+    refused = {number: Refused(503) for number in range(1, 40)}
+    case = kind("For how many?", texts=TWO, faults=refused)
+    call = case.call(Caller().say(PEOPLE).pause(60))
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("llm: the session was not opened"), call.timeline()
+    assert recorded_apology_heard(call)
+
+
+@only("nova", "ultravox")
+def test_turns_may_be_no_ones_but_the_providers(kind: type[Case]) -> None:
+    call = kind("Hello.").call(Caller().pause(1), action={"turns": 0.5})
+    call.assert_ended(EndReason.ERROR)
+    assert "LLMService are the provider's" in call.end_detail
