@@ -21,8 +21,9 @@ from piopiy_pipeline.testing import Caller, Providers, Replies, Tool, Transcript
 from piopiy_pipeline.tools import end_call, transfer_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.call.test_openai import FINE, openai_bot, play
+from tests.regressions.test_interrupted_tools import GOODBYE
 from tests.regressions.test_tool_streams import call as piece
-from tests.regressions.test_tools import ASKS, DONE, FAILED, GOODBYE, ToolBot
+from tests.regressions.test_tools import ASKS, DONE, FAILED, ToolBot
 from tests.support.openai_server import Answer, endpoint
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, longest_silence_s, texts

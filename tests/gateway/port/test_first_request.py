@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ssl
 from pathlib import Path
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.gateway import Gateway, GatewayError
+from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api import http_server as serving
 from piopiy_pipeline.gateway.api import request_limits as bounds
 from piopiy_pipeline.gateway.port import first_request as http
-from piopiy_pipeline.gateway.port import tls_handshake
 from tests.support.gateway_peers import (
-    AGENT_ID,
     AGENT_TOKEN,
-    CALLER_KEY,
     agent,
     bearer,
     caller,
     config,
     until,
 )
-from tests.support.loopback_certificate import certificate
 from tests.support.web import API_KEY, RawClient, client, raw
 
 INFO = b"GET /api/info HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -347,105 +342,3 @@ def test_a_gateway_that_is_closed_at_once_leaves_nothing() -> None:
 
     asyncio.run(story())
     gc.collect()  # what was not awaited or not closed would be a warning, and that an error
-
-
-# ---------------------------------------------------------------------- TLS
-
-
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_with_a_certificate_everything_is_spoken_over_tls(tmp_path: Path, loop: str) -> None:
-    chain, key = certificate(tmp_path)
-    trust = ssl.create_default_context(cafile=chain)
-
-    async def story() -> None:
-        async with Gateway(config(tls_certificate=chain, tls_key=key)) as gateway:
-            assert gateway.console_url == f"https://127.0.0.1:{gateway.port}/"
-            async with client(gateway, verify=trust) as web:
-                assert (await web.get("/api/info")).status_code == 200
-                assert (await web.get("/healthz")).status_code == 200
-                assert (await web.get("/")).text.startswith("<!doctype html>")
-            async with connect(
-                f"{gateway.url}/call/{AGENT_ID}",
-                additional_headers=bearer(CALLER_KEY),
-                proxy=None,
-                ssl=trust,
-            ) as socket:
-                await socket.send('{"event": "start", "rate": 16000}')
-                assert "no_agent" in str([message async for message in socket])
-            async with raw(gateway) as plain:
-                await plain.say(INFO)
-                assert b"200" not in await plain.hear()
-
-    if loop == "uvloop":
-        pytest.importorskip("uvloop").run(story())
-    else:
-        asyncio.run(story())
-
-
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_who_does_not_finish_the_tls_handshake_is_cut(
-    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tls_handshake, "HEAD_S", 0.3)
-    chain, key = certificate(tmp_path)
-
-    async def story() -> None:
-        async with Gateway(config(tls_certificate=chain, tls_key=key)) as gateway, raw(gateway) as one:
-            await one.say(b"\x16\x03\x01")
-            assert await one.hear() == b""
-
-    if loop == "uvloop":
-        pytest.importorskip("uvloop").run(story())
-    else:
-        asyncio.run(story())
-
-
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_handshakes_of_one_address_do_not_shut_out_others(loop: str, tmp_path: Path) -> None:
-    chain, key = certificate(tmp_path)
-    trust = ssl.create_default_context(cafile=chain)
-
-    async def story() -> None:
-        settings = config(tls_certificate=chain, tls_key=key, max_calls=1)
-        async with Gateway(settings) as gateway:
-            await gateway.ready()
-            assert gateway._connections is not None
-            connections = gateway._connections
-            writers = []
-            for _ in range(400):
-                _, writer = await asyncio.open_connection(
-                    "127.0.0.1", gateway.port, local_addr=("127.0.0.66", 0)
-                )
-                writers.append(writer)
-            await until(lambda: len(connections) == connections.limit)
-            async with client(gateway, verify=trust) as web:
-                assert (await web.get("/healthz")).status_code == 200
-            for writer in writers:
-                writer.close()
-            await until(lambda: len(connections) == 0)
-            for _ in range(100):  # gone in the middle, with an answer under way, with rubbish
-                _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-                writer.write(b"\x16\x03\x01\x00\x05hello")
-                writer.close()
-            await until(lambda: len(connections) == 0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    if loop == "uvloop":
-        pytest.importorskip("uvloop").run(story())
-    else:
-        asyncio.run(story())
-
-
-def test_a_certificate_that_cannot_be_used_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    chain, key = certificate(tmp_path)
-    key.write_text("no key")
-
-    async def story() -> None:
-        with pytest.raises(GatewayError, match=r"key\.pem: cannot be used"):
-            await Gateway(config(tls_certificate=chain, tls_key=key)).start()
-        with pytest.raises(GatewayError, match=r"none\.pem.*No such file"):
-            await Gateway(config(tls_certificate=tmp_path / "none.pem", tls_key=key)).start()
-
-    asyncio.run(story())
-    with pytest.raises(ValueError, match="give both or neither"):
-        config(tls_certificate=chain)
