@@ -27,7 +27,6 @@ from piopiy_pipeline.testing import (
 from piopiy_pipeline.testing.replaying.differences import truncations_in
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.call.test_realtime_flow import walk
-from tests.call.test_realtime_hand_off import BACK, INTRODUCTION, SUMMARY, TO_BILLING, Desk
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.flow_calls import (  # the flow finds its functions in this module
     FLOW,
@@ -39,6 +38,7 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
     set_time,
     walked,
 )
+from tests.support.hand_off_desk import BACK, INTRODUCTION, SUMMARY, TO_BILLING, Desk
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.realtime_providers import GrokCase, InworldCase, VoiceLiveCase
 from tests.support.services import ScriptedSTT, ToneTTS

@@ -2,108 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
     CallerLine,
-    Replies,
-    SimulatedCall,
-    Tool,
-    Transcripts,
 )
-from piopiy_pipeline.tools import HandOffError, Persona, hand_off_call
+from piopiy_pipeline.tools import HandOffError
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.flow_calls import tools_of
+from tests.support.hand_off_desk import BACK, INTRODUCTION, SUMMARY, TO_BILLING, Desk, GeminiDesk
 from tests.support.hand_offs import Voices
-from tests.support.realtime_calls import Case
 from tests.support.virtual import YES, texts
 
-TO_BILLING = "use hand_off_call billing"
-BACK = "use hand_off_call desk"
-INTRODUCTION = "Billing speaking."
-SUMMARY = "Ada wants her bill."
+pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
 
 
-class Desk:
-    """A bot that hands over to billing, and what its model was told whenever it answered."""
-
-    def __init__(
-        self, *words: str, context: HandOffContext = "keep", kind: type[Case] = Case, **billing: Any
-    ) -> None:
-        self.case = kind()
-        self.case.server = kind.make_server(
-            Replies(otherwise=self._answer), ears=Transcripts(texts=list(words), latency=0.2)
-        )
-        self.words = words
-        self.context: HandOffContext = context
-        self.billing = billing
-        self.answers: list[tuple[str, str, set[str], list[str]]] = []
-        """Instructions, voice, tools and messages of each."""
-        self.used: list[str] = []
-        self.summary = SUMMARY
-
-    def _answer(self, context: LLMContext) -> str | Tool:
-        messages: list[Any] = context.get_messages()
-        if any(str(one.get("content")).startswith("Below is the beginning") for one in messages):
-            return self.summary
-        told = [f"{one['role']}: {one.get('content')}" for one in messages]
-        who, said = (
-            str(messages[0]["content"]),
-            [str(one.get("content")) for one in messages if one["role"] == "user"],
-        )
-        self.answers.append((who, self.voice(), tools_of(context), told))
-        if messages[-1]["role"] == "user" and said[-1].startswith("use "):
-            _, tool, *to = said[-1].split()
-            return Tool(tool, to=" ".join(to)) if to else Tool(tool)
-        return f"{who} here."
-
-    def voice(self) -> str:
-        """The voice of the session that answers now."""
-        return str(self.case.server.session.config.voice)
-
-    def agent(self) -> dict[str, Any]:
-        async def look_up(params: FunctionCallParams) -> str:
-            """Look up a bill."""
-            self.used.append("look_up")
-            return "nine dollars"
-
-        async def open_hours(params: FunctionCallParams) -> str:
-            """Say when it is open."""
-            self.used.append("open_hours")
-            return "always"
-
-        self.persona = Persona(
-            **{
-                "name": "billing",
-                "instructions": "Billing",
-                "introduction": INTRODUCTION,
-                "tools": [look_up, hand_off_call({"desk": None}, context=self.context)],
-                **self.billing,
-            }
-        )
-        tools = [open_hours, hand_off_call({"billing": self.persona}, context=self.context)]
-        return {"instructions": "Desk", "greeting": "Desk speaking.", "tools": tools}
-
-    def call(
-        self,
-        losses: Sequence[AgentLoss] = (),
-        watch: Callable[[VoiceAgent], None] = lambda _: None,
-        caller: Any = None,
-        **more: Any,
-    ) -> SimulatedCall:
-        if caller is None:
-            caller = Caller()
-            for _ in self.words:
-                caller = caller.say(YES)
-        return self.case.call(caller, agent=self.agent(), losses=losses, watch=watch, **more)
+@pytest.fixture(params=[Desk, GeminiDesk], ids=["openai", "gemini"])
+def desk_of(request: pytest.FixtureRequest) -> type[Desk]:
+    kind: type[Desk] = request.param
+    return kind
 
 
 def test_instructions_and_tools_of_the_session_change_together_and_back() -> None:
@@ -123,8 +43,8 @@ def test_instructions_and_tools_of_the_session_change_together_and_back() -> Non
     assert "user: use look_up" in desk.answers[-1][3], "and so does the conversation"
 
 
-def test_the_other_one_introduces_itself_and_answers_once() -> None:
-    desk = Desk(TO_BILLING, "hello")
+def test_the_other_one_introduces_itself_and_answers_once(desk_of: type[Desk]) -> None:
+    desk = desk_of(TO_BILLING, "hello")
     call = desk.call()
     call.assert_no_error()
     assert " ".join(texts(call, "bot")) == "Desk speaking. Billing speaking. Billing here. Billing here."
@@ -143,8 +63,8 @@ def test_another_voice_is_another_session_with_the_conversation() -> None:
     assert texts(call, "user") == [TO_BILLING, "hello", BACK, "hello"]
 
 
-def test_the_other_one_may_know_nothing() -> None:
-    desk = Desk(TO_BILLING, "hello", context="fresh")
+def test_the_other_one_may_know_nothing(desk_of: type[Desk]) -> None:
+    desk = desk_of(TO_BILLING, "hello", context="fresh")
     call = desk.call()
     call.assert_no_error()
     who, _, _, told = desk.answers[-1]
@@ -212,8 +132,8 @@ def test_the_other_one_may_know_a_summary_that_nobody_hears(action: dict[str, An
     assert texts(call, "bot")[-1] == "Billing here."
 
 
-def test_without_a_summary_the_conversation_is_kept_and_the_record_says_so() -> None:
-    desk = Desk(TO_BILLING, "hello", context="summary")
+def test_without_a_summary_the_conversation_is_kept_and_the_record_says_so(desk_of: type[Desk]) -> None:
+    desk = desk_of(TO_BILLING, "hello", context="summary")
     desk.summary = " "
     call = desk.call()
     assert "no summary" in call.of("error")[0].data["message"]
@@ -237,9 +157,11 @@ def test_with_a_tts_the_voice_is_the_ttss_and_the_session_goes_on() -> None:
     assert len(desk.case.server.sessions) == 1
 
 
-@pytest.mark.parametrize("voice", [None, "cedar"])
-def test_a_session_that_drops_is_opened_again_as_the_other_one(voice: str | None) -> None:
-    desk = Desk(TO_BILLING, "hello", "hello", voice=voice)
+@pytest.mark.parametrize("other_voice", [False, True])
+def test_a_session_that_drops_is_opened_again_as_the_other_one(
+    desk_of: type[Desk], other_voice: bool
+) -> None:
+    desk = desk_of(TO_BILLING, "hello", "hello", voice=desk_of.voices[1] if other_voice else None)
 
     def watch(agent: VoiceAgent) -> None:
         agent.on(
@@ -248,15 +170,15 @@ def test_a_session_that_drops_is_opened_again_as_the_other_one(voice: str | None
 
     call = desk.call(watch=watch)
     assert len(call.of("error")) >= 1, "the record says that it was lost"
-    assert {who for who, *_ in desk.answers[1:]} == {"Billing"}
     for who, spoken_by, tools, _ in desk.answers[1:]:
-        assert (spoken_by, tools) == (str(voice), {"look_up", "hand_off_call"}), who
+        its_own = (desk.voices[other_voice], {"look_up", "hand_off_call"})
+        assert (who, spoken_by, tools) == ("Billing", *its_own)
     assert texts(call, "bot")[-1] == "Billing here."
 
 
 @pytest.mark.parametrize("after", [0.2, 0.5, 0.8, 1.1])
-def test_who_speaks_over_the_hand_off_is_answered_by_the_new_one(after: float) -> None:
-    desk = Desk(TO_BILLING, "hello", "hello", voice="cedar")
+def test_who_speaks_over_the_hand_off_is_answered_by_the_new_one(desk_of: type[Desk], after: float) -> None:
+    desk = desk_of(TO_BILLING, "hello", "hello", voice=desk_of.voices[1])
 
     async def caller(line: CallerLine) -> None:
         await line.my_turn()

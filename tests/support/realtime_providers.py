@@ -22,7 +22,7 @@ from piopiy_pipeline.testing import (
 from tests.support.aws_sdk import provide_aws_sdk
 from tests.support.realtime_calls import Case
 
-__all__ = ["PROVIDERS", "GrokCase", "InworldCase", "NovaCase", "UltravoxCase", "VoiceLiveCase"]
+__all__ = ["PROVIDERS", "GrokCase", "InworldCase", "NovaCase", "UltravoxCase", "VoiceLiveCase", "gemini_case"]
 
 
 class GrokCase(Case):
@@ -106,7 +106,8 @@ class NovaCase(Case):
         assert start["interactive"] is False, "it asks for nothing"
 
 
-def _gemini() -> type[Case]:
+def gemini_case() -> type[Case]:
+    """Return the bot whose model is Google's, or skip the test if Google's client is not there."""
     pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
     from tests.support.gemini_calls import GeminiCase  # it imports the provider's client
 
@@ -118,7 +119,7 @@ PROVIDERS: dict[str, Callable[[], type[Case]]] = {
     "grok": lambda: GrokCase,
     "inworld": lambda: InworldCase,
     "voice_live": lambda: VoiceLiveCase,
-    "gemini": _gemini,
+    "gemini": gemini_case,
     "nova": lambda: NovaCase,
     "ultravox": lambda: UltravoxCase,
 }

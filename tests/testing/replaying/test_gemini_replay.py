@@ -7,46 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.capture import CapturedCall
-from piopiy_pipeline.testing import Caller, Disconnects, Tool, Voice, replay
+from piopiy_pipeline.testing import Caller, replay
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, texts
+from tests.testing.replaying.test_realtime_replay import TEXTS, booked_over, booking, recorded
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
 from tests.support.gemini_calls import HALF_CASCADE, MODELS, GeminiCase
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
-TEXTS = ["a table please", "yes", "goodbye then"]
-
-
-def booking(booked: list[int]) -> Any:
-    async def book(params: FunctionCallParams, people: int) -> None:
-        """Book a table."""
-        booked.append(people)
-        await params.result_callback({"booked": True})
-
-    return book
 
 
 @pytest.fixture
-def case() -> GeminiCase:
-    return GeminiCase(
-        LONG, (Tool("book", people=4), "It is booked."), "Goodbye.", texts=TEXTS, voice=Voice(speed=2.0)
-    )
-
-
-def recorded(case: GeminiCase, path: Path, booked: list[int], **options: Any) -> Path:
-    caller = Caller().say(PEOPLE).interrupt(YES, after=1.5).say(PEOPLE).pause(3).hangup()
-    call = case.call(caller, agent={"tools": [booking(booked)]}, record=path / "call.zip", **options)
-    assert texts(call, "bot")[0] == GREETING
-    return path / "call.zip"
+def case() -> Case:
+    return booked_over(GeminiCase)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_same_bot_says_the_same_and_asks_nobody(case: GeminiCase, model: str, tmp_path: Path) -> None:
+def test_the_same_bot_says_the_same_and_asks_nobody(case: Case, model: str, tmp_path: Path) -> None:
     booked: list[int] = []
     file = recorded(case, tmp_path, booked, service={"model": model})
     assert booked == [4]
@@ -62,7 +43,7 @@ def test_the_same_bot_says_the_same_and_asks_nobody(case: GeminiCase, model: str
         assert at_now == pytest.approx(at, abs=0.2), kind
 
 
-def test_what_is_in_the_file_gives_nobody_the_conversation(case: GeminiCase, tmp_path: Path) -> None:
+def test_what_is_in_the_file_gives_nobody_the_conversation(case: Case, tmp_path: Path) -> None:
     lines = CapturedCall(recorded(case, tmp_path, [])).exchanges
     text = json.dumps([line.data for line in lines])
     assert '"newHandle": "left out"' in text
@@ -70,13 +51,7 @@ def test_what_is_in_the_file_gives_nobody_the_conversation(case: GeminiCase, tmp
     assert len(text) < 100_000, "the audio is in a file of its own"
 
 
-def test_a_replay_is_the_same_every_time(case: GeminiCase, tmp_path: Path) -> None:
-    file = recorded(case, tmp_path, [])
-    runs = [replay(file, case.bot).replayed for _ in range(2)]
-    assert len({tuple((event.at, event.kind) for event in run.events) for run in runs}) == 1
-
-
-def test_what_changed_has_a_name(case: GeminiCase, tmp_path: Path) -> None:
+def test_what_changed_has_a_name(case: Case, tmp_path: Path) -> None:
     file = recorded(case, tmp_path, [])
     case.agent = {"instructions": "Be long.", "greeting": "Hello?", "tools": [booking([])]}
     report = replay(file, case.bot).report()
@@ -85,32 +60,10 @@ def test_what_changed_has_a_name(case: GeminiCase, tmp_path: Path) -> None:
     assert "what the bot said" not in report, "it says what it has said"
 
 
-def test_a_tool_that_answers_otherwise_has_a_name(case: GeminiCase, tmp_path: Path) -> None:
-    file = recorded(case, tmp_path, [])
-
-    async def book(params: FunctionCallParams, people: int) -> None:
-        """Book a table."""
-        await params.result_callback({"booked": False})
-
-    case.agent = {"tools": [book]}
-    report = replay(file, case.bot).report()
-    assert "returned[0].response.booked was 'true', and is 'false'" in report
-
-
-def test_a_caller_who_is_not_let_cut_in_shows(case: GeminiCase, tmp_path: Path) -> None:
+def test_a_caller_who_is_not_let_cut_in_shows(case: Case, tmp_path: Path) -> None:
     file = recorded(case, tmp_path, [])
     case.action = {"interruption": "never"}
     assert "what the bot said" in replay(file, case.bot).report()
-
-
-def test_a_session_that_was_lost_is_lost_again(tmp_path: Path) -> None:
-    faults = {1: Disconnects(after=0.3)}
-    case = GeminiCase(LONG, "Goodbye.", texts=TEXTS, reply_faults=faults, voice=Voice(speed=1.5))
-    call = case.call(Caller().say(PEOPLE).say(YES).pause(3).hangup(), record=tmp_path / "call.zip")
-    assert len(call.of("error")) == 1
-    outcome = replay(tmp_path / "call.zip", case.bot)
-    outcome.assert_same()
-    assert [event.kind for event in outcome.replayed.events].count("error") == 1
 
 
 @pytest.mark.parametrize("stt", [False, True])
