@@ -43,8 +43,10 @@ CLOSE_LOOKS = 20
 """So many looks are as close when one has found that the loop had not turned."""
 IDLE_S = 0.35
 """Without calls, heartbeats turn the loop, four times a second: it is asked only when so long none did."""
-CALM_S = 0.25
-"""So long a loop with calls may rest, whose callers are all silent: their audio comes every 0.16 s (`CalmPieces`)."""
+CALM_S = 0.35
+"""So long a loop with calls may rest, whose callers are all silent: their audio comes every 0.32 s (`CalmPieces`),
+and heartbeats in between.
+"""
 JOIN_S = 0.5
 RESTLESS_S = 5.0
 """A loop that has had no rest for so long because of one call's tasks is told of, in seconds, though it turns well."""
@@ -65,8 +67,8 @@ class WatchedInstance:
 class LoopWatchdog:
     """Watches the running event loop of this thread, from its creation to `close`.
 
-    The sound of calls turns the loop, 31 times a second or, of silent callers, six times, and heartbeats four times. A
-    loop for which none of these has done it, and that does not rest, is asked to turn.
+    The sound of calls turns the loop, 31 times a second or, of silent callers, three times, and heartbeats four times.
+    A loop for which none of these has done it, and that does not rest, is asked to turn.
 
     Args:
         instance: Whose loop it is.

@@ -24,8 +24,8 @@ from piopiy_pipeline.transports.speech_monitor import SpeechMonitor
 
 __all__ = ["MediaStreamTransport"]
 
-CALM_PIECE_MS = 160
-"""How much of a quiet line comes at once. Five windows of the VAD are as long as eight frames of a gateway's."""
+CALM_PIECE_MS = 320
+"""How much of a quiet line comes at once. Ten windows of the VAD are as long as sixteen frames of a gateway's."""
 _NOT_HERE = {
     "audio_in_filter": "put a filter stage before the VAD instead: pipeline.insert(name, stage, before='vad')",
     "audio_out_filter": "put a filter stage before the output: pipeline.insert(name, stage, before='transport_out')",

@@ -71,7 +71,7 @@ def asked(
 
 
 def test_it_asks_where_only_the_vad_and_the_stt_hear_the_caller() -> None:
-    assert asked() == [160]
+    assert asked() == [320]
 
 
 @pytest.mark.parametrize("why", ["an older gateway", "a stage of the author's", "a gate of the author's"])
@@ -86,4 +86,4 @@ def test_it_does_not_ask_where_somebody_may_hear_the_difference(why: str) -> Non
 
 
 def test_it_takes_it_back_when_a_gate_is_asked_for_in_the_call() -> None:
-    assert asked(gate=True) == [160, 0]
+    assert asked(gate=True) == [320, 0]
