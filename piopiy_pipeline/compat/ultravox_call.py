@@ -34,6 +34,7 @@ from websockets.protocol import State
 
 from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
+from piopiy_pipeline.compat.spoken_lines import lines_of, returned_call
 
 __all__ = [
     "check",
@@ -44,8 +45,13 @@ __all__ = [
     "leave",
     "prepare",
     "responds",
+    "returned_in",
     "send",
+    "sound_like",
+    "take_in",
+    "takes_prompts",
     "unfreeze",
+    "write_beside",
 ]
 
 API = "https://api.ultravox.ai"
@@ -53,12 +59,16 @@ RATE = 48_000
 """The sample rate in Hz of pipecat's service, of what is heard and of what is said."""
 CLIENT_BUFFER_MS = 30_000
 """Ultravox recommends it for clients that drop what was not played when they are told (``playback_clear_buffer``)."""
+MAX_WRITTEN = 8000
+"""A text beside the conversation is cut behind so many characters."""
+CLOSE_S = 0.5
+"""A server that has not taken leave of a call beside the conversation within so many seconds is not waited for."""
 REQUEST_S = 5.0
 """So long a call may take to be created, in seconds."""
 _USED = (
     "_completed_tool_calls", "_disconnect", "_disconnecting", "_bot_responding", "_handle_context", "_params",
     "_handle_tool_invocation", "_receive_messages", "_receive_task", "_selected_tools", "_send", "_send_tool_result",
-    "_socket", "_started_placeholder_sent", "_to_selected_tools",
+    "_handle_function_call_result", "_send_user_text", "_socket", "_started_placeholder_sent", "_to_selected_tools",
 )  # fmt: skip
 
 Read = Callable[[str], Awaitable[str | None]]
@@ -96,6 +106,28 @@ async def unfreeze(service: Any, invocation: str) -> None:
     """Have the conversation go on while a tool runs. Its result is told in words when it comes."""
     service._started_placeholder_sent.add(invocation)
     await service._send_tool_result(invocation, ultravox._ASYNC_TOOL_STARTED_RESULT)
+
+
+async def take_in(service: Any, invocation: str, result: str) -> None:
+    """Tell what a tool has returned, and have nothing said to it."""
+    if invocation in service._started_placeholder_sent:
+        text = ultravox._ASYNC_TOOL_FINAL_RESULT_TEMPLATE.format(tool_call_id=invocation, result=result)
+        await service._send_user_text(text, urgency="later")
+        return
+    message = {"type": "client_tool_result", "invocationId": invocation, "result": result}
+    await service._send({**message, "agentReaction": "listens"})
+
+
+def takes_prompts(service: Any) -> bool:
+    """Return whether calls are created with a prompt and tools of ours: an agent's, and one that is joined, have
+    theirs.
+    """
+    return isinstance(service._params, OneShotInputParams)
+
+
+def sound_like(service: Any, voice: str | None) -> None:
+    """Have the next call begin with a voice of Ultravox's. None: that of the service's parameters."""
+    service.piopiy_voice = voice
 
 
 def responds(service: Any) -> bool:
@@ -139,12 +171,15 @@ async def create_call(service: Any, context: LLMContext) -> str:
             )
         service.piopiy_joined = True
         return params.join_url
-    path, body = _request(service, context)
+    return await _created(service, *_request(service, context))
+
+
+async def _created(service: Any, path: str, body: dict[str, Any]) -> str:
     url = f"{getattr(service, 'api_url', API)}{path}"
     timeout = aiohttp.ClientTimeout(total=REQUEST_S)
     async with (
         aiohttp.ClientSession(connector=_LoopConnector(), timeout=timeout) as session,
-        session.post(url, headers={"X-Api-Key": params.api_key}, json=body) as response,
+        session.post(url, headers={"X-Api-Key": service._params.api_key}, json=body) as response,
     ):
         if response.status != 201:
             raise RuntimeError(f"Ultravox API error {response.status}: {(await response.text())[:500]}")
@@ -165,15 +200,47 @@ async def join(service: Any, url: str, read: Read, early: deque[str], late: set[
     service._disconnecting = False
     service._bot_responding = None
     service._started_placeholder_sent |= late
-    service._completed_tool_calls |= {
-        str(message.get("tool_call_id"))
-        for message in service.piopiy_context.get_messages()
-        if isinstance(message, dict)
-        and message.get("role") == "tool"
-        and message.get("content") != "IN_PROGRESS"
-    }  # this call has them in words
+    service._completed_tool_calls |= returned_in(service.piopiy_context)  # this call has them in words
     service._socket = _ReadSocket(socket, read, early)
     service._receive_task = service.create_task(service._receive_messages())
+
+
+async def write_beside(service: Any, text: str) -> str:
+    """Have the model write something that is no part of the conversation: in a call of its own, which nobody hears.
+
+    Raises:
+        OSError: The server cannot be reached.
+        RuntimeError: It refuses.
+        TimeoutError: The call takes longer than `REQUEST_S` to be created.
+    """
+    params = service._params
+    body = {
+        "temperature": params.temperature,
+        "model": params.model,
+        "medium": {"serverWebSocket": {"inputSampleRate": RATE}},
+        "initialOutputMedium": "MESSAGE_MEDIUM_TEXT",
+        "firstSpeakerSettings": {"agent": {}},
+        "initialMessages": [{"role": "MESSAGE_ROLE_USER", "text": text}],
+        "maxDuration": "60s",
+    }
+    url = await _created(
+        service, "/api/calls", {name: value for name, value in body.items() if value is not None}
+    )
+    written = ""
+    async with connect(url, max_size=None, close_timeout=CLOSE_S) as socket:
+        async for message in socket:
+            heard = {} if isinstance(message, bytes) else json.loads(message)
+            if heard.get("type") != "transcript" or heard.get("role") != "agent":
+                continue
+            written = heard.get("text") or written + (heard.get("delta") or "")
+            if heard.get("final") or len(written) > MAX_WRITTEN:
+                break
+    return written
+
+
+def returned_in(context: LLMContext) -> set[str]:
+    """Return the uses of tools whose results a conversation has."""
+    return {call for message in context.get_messages() if (call := returned_call(message)) is not None}
 
 
 async def leave(service: Any) -> None:
@@ -227,7 +294,7 @@ def _request(service: Any, context: LLMContext) -> tuple[str, dict[str, Any]]:
             "systemPrompt": system or params.system_prompt,
             "temperature": params.temperature,
             "model": params.model,
-            "voice": str(params.voice) if params.voice else None,
+            "voice": getattr(service, "piopiy_voice", None) or (str(params.voice) if params.voice else None),
             "selectedTools": service._to_selected_tools(tools) if tools else [],
         }
         path = "/api/calls"
@@ -236,23 +303,18 @@ def _request(service: Any, context: LLMContext) -> tuple[str, dict[str, Any]]:
 
 def _conversation(context: LLMContext) -> tuple[str, list[dict[str, str]]]:
     """Return the instructions, and what was said so far in the form in which a call is created with it."""
-    system, found = "", []
-    for n, message in enumerate(context.get_messages()):
-        text = standard_message_text(message)
-        role = message.get("role") if isinstance(message, Mapping) else None
-        if not text or text == "IN_PROGRESS":
-            continue
-        if n == 0 and role == "system":
-            system = text
-        elif role == "tool":
-            found.append({"role": "MESSAGE_ROLE_USER", "text": instruct(f"A tool has returned: {text}")})
-        elif role in ("system", "developer"):
-            found.append({"role": "MESSAGE_ROLE_USER", "text": instruct(text)})
-        else:
-            found.append(
-                {"role": "MESSAGE_ROLE_AGENT" if role == "assistant" else "MESSAGE_ROLE_USER", "text": text}
-            )
-    return system, found
+    messages = context.get_messages()
+    first = messages[0] if messages else None
+    is_system = isinstance(first, Mapping) and first.get("role") == "system"
+    system = standard_message_text(first) if is_system and first is not None else ""
+    said = [
+        {
+            "role": "MESSAGE_ROLE_AGENT" if line.by_bot else "MESSAGE_ROLE_USER",
+            "text": instruct(line.text) if line.is_note else line.text,
+        }
+        for line in lines_of(messages)
+    ]
+    return system or "", said
 
 
 class _LoopConnector(aiohttp.BaseConnector):
@@ -278,7 +340,7 @@ def check() -> None:
         CompatError: Something is missing.
     """
     needed: list[tuple[object, str]] = [(UltravoxRealtimeLLMService, name) for name in _USED]
-    needed.append((ultravox, "_ASYNC_TOOL_STARTED_RESULT"))
+    needed += [(ultravox, f"_ASYNC_TOOL_{name}") for name in ("STARTED_RESULT", "FINAL_RESULT_TEMPLATE")]
     check_attributes("pipecat-ai", needed, written_for=PIPECAT, used_in=__name__)
     connector = [(aiohttp.BaseConnector, name) for name in ("_create_connection", "_factory", "_loop")]
     check_attributes("aiohttp", connector, written_for=">=3.14,<4", used_in=__name__)

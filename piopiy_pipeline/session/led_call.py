@@ -189,8 +189,8 @@ class LedCall:
             ValueError: There is no such `context`, or the persona's voice is a service that the chain does not have.
             TypeError: It is no `Persona`.
             RuntimeError: The call is not answered yet, or its chain has no model with a context, or a
-                speech-to-speech model that takes no other instructions in the middle of a call: OpenAI's, Azure's and
-                Google's do.
+                speech-to-speech model that takes no other instructions in the middle of a call: OpenAI's, Azure's,
+                Google's, Amazon's and Ultravox's do, but for an agent or a `join_url` of Ultravox's.
 
         Example:
             ```python
@@ -206,7 +206,8 @@ class LedCall:
         if hands is None:
             raise RuntimeError(
                 "this chain cannot be handed over: it has no model with a context, or one that speaks and "
-                "that takes no other instructions in the middle of a call (OpenAI's, Azure's and Google's do)"
+                "that takes no other instructions in the middle of a call (OpenAI's, Azure's, Google's, Amazon's and "
+                "Ultravox's do, but for an agent or a join_url of Ultravox's)"
             )
         if to is not None:
             self._personas.setdefault(to.name, to)

@@ -67,7 +67,8 @@ class FlowSetup:
         if (run is None or run.changes is None) and any(is_realtime(model) for model in models):
             raise StageError(
                 "a flow needs a model of text, or a speech-to-speech model that takes other instructions in the "
-                "middle of a call: OpenAI's, Azure's and Google's do",
+                "middle of a call: OpenAI's, Azure's, Google's, Amazon's and Ultravox's do, but for an agent or a "
+                "join_url of Ultravox's",
                 "llm",
             )
 

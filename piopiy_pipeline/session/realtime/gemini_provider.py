@@ -31,14 +31,13 @@ from piopiy_pipeline.session.realtime.realtime_provider import (
     BEHIND_CUT_S,
     CLOSE_S,
     HEARD_NO_MORE,
+    WORDS_S,
     RealtimeProvider,
     said_as_it_is,
 )
 
 __all__ = ["GeminiProvider"]
 
-WORDS_S = 0.6
-"""A session that is about to be closed has so long to write down what the caller has said last, in seconds."""
 WORDS_APART_S = 0.15
 """Words that come later than this behind the ones before are others, in seconds."""
 SEND_S = 3.0

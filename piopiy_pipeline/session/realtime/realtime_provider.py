@@ -12,6 +12,7 @@ __all__ = [
     "CLOSE_S",
     "HEARD_NO_MORE",
     "KEPT",
+    "WORDS_S",
     "RealtimeProvider",
     "said_as_it_is",
 ]
@@ -22,6 +23,8 @@ CLOSE_S = 0.5
 """A provider that has not taken leave within so many seconds when its session is closed is not waited for."""
 KEPT = 500
 """So many pieces of the caller's audio are kept while there is no session: 16 s of 32 ms."""
+WORDS_S = 0.6
+"""A session that is about to be closed has so long to write down what the caller has said last, in seconds."""
 HEARD_NO_MORE = "The caller has interrupted you and has heard of your last answer no more than this: "
 """How a model is told in words what was heard."""
 

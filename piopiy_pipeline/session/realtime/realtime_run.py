@@ -249,6 +249,7 @@ class RealtimeRun:
                 await self._answer.lost()
             await self.words.settle()
             opened = await self._opened_again()
+            self._answer.session_is_new()
         finally:
             self.opens = self._answer.hides_errors = False
         if not (opened and await self._open()):

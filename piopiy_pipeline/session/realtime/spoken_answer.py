@@ -231,6 +231,10 @@ class SpokenAnswer:
             written.set_result(text)
         self._done()
 
+    def session_is_new(self) -> None:
+        """Take note that nothing more comes of what was cut off: it was another session's."""
+        self._drops_until = float("-inf")
+
     async def lost(self) -> None:
         """End the answer that is under way, because no more of it comes."""
         if self.aside is not None:

@@ -3,7 +3,7 @@
 Its server hears when the caller's turn ends, begins answers by itself and cuts them off; it tells its state (listening,
 thinking, speaking), and when what was not played is to be dropped. It has no items and no truncation: what was heard
 of an answer it is told in words, as an instruction that asks for nothing. What the bot is told to say, it says word for
-word.
+word. Prompt, tools and voice are a call's from its creation on: other ones are another call.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -23,18 +24,23 @@ from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.compat import ultravox_call
 from piopiy_pipeline.compat.frame_taps import watch_processed
+from piopiy_pipeline.compat.spoken_results import lead_unasked_results
 from piopiy_pipeline.session.realtime.awaited_answer import AwaitedAnswer
+from piopiy_pipeline.session.realtime.bounded_wait import POLL_S, holds_within
 from piopiy_pipeline.session.realtime.proposed_turns import ProposedTurns
 from piopiy_pipeline.session.realtime.realtime_provider import (
     BEHIND_CUT_S,
     CLOSE_S,
     HEARD_NO_MORE,
     KEPT,
+    WORDS_S,
     RealtimeProvider,
 )
 
 __all__ = ["UltravoxProvider"]
 
+MAX_LATE = 64
+"""So many uses of tools in former calls are remembered."""
 FROZEN_S = 2.0
 """So long the conversation stands still for a tool, in seconds: Ultravox gives it up after 2.5."""
 
@@ -62,7 +68,13 @@ class UltravoxProvider(RealtimeProvider):
             maxlen=KEPT
         )  # words that have come before the first audio of their answer
         self._calls: dict[str, asyncio.TimerHandle] = {}  # tools' uses whose results are to come
+        self._unsent: list[dict[str, Any]] = []  # what tools have returned while there was no call
+        self._late: deque[str] = deque(maxlen=MAX_LATE)  # those of former calls
+        self._words_due = False  # the server has not written down all of the caller's last turn
+        self.takes_changes = self.writes_aside = ultravox_call.takes_prompts(service)
+        self.tells_changes = False
         ultravox_call.prepare(service, self._send)
+        lead_unasked_results(service, partial(ultravox_call.take_in, service))
         self._turns = ProposedTurns(service, lambda: self._begun and not self.answers)
         watch_processed(service, self._append, LLMMessagesAppendFrame)
 
@@ -84,14 +96,24 @@ class UltravoxProvider(RealtimeProvider):
             await self.reopen(context)
 
     async def reopen(self, context: LLMContext) -> None:
-        self._begun = True
         async with asyncio.timeout(CLOSE_S):
             await ultravox_call.leave(self._service)
+        known = ultravox_call.returned_in(context)
         url = await ultravox_call.create_call(self._service, context)
         self._state, self._words_said = "listening", ""
         self._early.clear()
         self._awaited.end()
-        await ultravox_call.join(self._service, url, self._read, self._early, set(self._calls))
+        for call, timer in self._calls.items():
+            timer.cancel()
+            self._late.append(call)
+        self._calls.clear()
+        await ultravox_call.join(self._service, url, self._read, self._early, set(self._late))
+        self._begun = True
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            if message["invocationId"] not in known:
+                urgency = "later" if message.get("agentReaction") == "listens" else "soon"
+                await self._tell(ultravox_call.instruct(f"A tool has returned: {message['result']}"), urgency)
         while self._kept:
             await self._send(self._kept.popleft())
 
@@ -107,6 +129,9 @@ class UltravoxProvider(RealtimeProvider):
     async def write(self, text: str) -> None:
         self._typed.append(text)  # it is said with the question for an answer, which always follows
 
+    async def write_aside(self, text: str) -> str | None:
+        return await ultravox_call.write_beside(self._service, text)
+
     async def cancel(self) -> None:
         self._awaited.end()
 
@@ -116,6 +141,15 @@ class UltravoxProvider(RealtimeProvider):
 
     def answer_lost(self) -> None:
         self._awaited.end()
+
+    async def caller_words(self) -> None:
+        if self._words_due:
+            await holds_within(lambda: not self._words_due, WORDS_S)
+            self._words_due = False
+            await asyncio.sleep(POLL_S)  # until they have gone up the pipeline
+
+    def renew(self, context: LLMContext, voice: str | None) -> None:
+        ultravox_call.sound_like(self._service, voice)
 
     # ------------------------------------------------------------------ what it is told
 
@@ -137,6 +171,8 @@ class UltravoxProvider(RealtimeProvider):
                 return
         if isinstance(content, bytes):
             self._kept.append(content)
+        elif content["type"] == "client_tool_result":
+            self._unsent = [*self._unsent, content][-MAX_LATE:]
         if self._begun:
             self._lost()
 
@@ -164,6 +200,8 @@ class UltravoxProvider(RealtimeProvider):
                 return None  # the beginning of the caller's turn interrupts
             case "client_tool_invocation":
                 self._used(str(message.get("invocationId")))
+            case "transcript" if message.get("role") == "user":
+                self._words_due = False
             case "transcript" if message.get("role") == "agent" and message.get("medium") != "text":
                 return self._words(message)
         return json.dumps(message)
@@ -171,6 +209,7 @@ class UltravoxProvider(RealtimeProvider):
     async def _now_in(self, state: str) -> None:
         before, self._state = self._state, state if state in ("thinking", "speaking") else "listening"
         if self._state == "thinking" and not self._awaited.is_due:
+            self._words_due = True
             await self._turns.end()
             self._asked()
         if self._state == "speaking":

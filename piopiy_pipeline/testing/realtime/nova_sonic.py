@@ -27,6 +27,9 @@ from piopiy_pipeline.testing.scripted.scripted_tts import Voice
 __all__ = ["NovaSonicServer", "NovaSonicSession"]
 
 
+MAX_TEXT, MAX_HISTORY = 1024, 40 * 1024
+
+
 class _NovaStream:
     """A stream as AWS's client has it, and a connection as a session of this server has it."""
 
@@ -72,6 +75,7 @@ class NovaSonicSession(AnsweringSession):
         self._vad = ServerVad(16000)
         self._rate = 24000
         self._audio_open = ""
+        self._history_bytes = 0  # of what was said before, in bytes
 
     # ------------------------------------------------------------------ what it is sent
 
@@ -94,13 +98,27 @@ class NovaSonicSession(AnsweringSession):
                     self.hears = True
                     self._vad = ServerVad(int(body["audioInputConfiguration"]["sampleRateHertz"]))
             case "textInput":
-                await self._take_text(self._contents[body["contentName"]], str(body["content"]))
+                await self._take_piece(self._contents[body["contentName"]], str(body["content"]))
             case "toolResult":
                 await self._take_result(self._contents[body["contentName"]], str(body["content"]))
-            case "contentEnd" | "promptEnd" | "sessionEnd":
+            case "contentEnd":
+                content = self._contents.get(body["contentName"], {})
+                if (text := content.pop("text", None)) is not None:
+                    await self._take_text(content, text)
+            case "promptEnd" | "sessionEnd":
                 pass
             case _:
                 await self.fail(f"unknown event {kind!r}")
+
+    async def _take_piece(self, content: dict[str, Any], text: str) -> None:
+        content["text"] = content.get("text", "") + text
+        if content["role"] == "SYSTEM" or self.hears:
+            return
+        self._history_bytes += len(text.encode())
+        if len(text.encode()) > MAX_TEXT or self._history_bytes > MAX_HISTORY:
+            await self.fail("a text of the chat history has at most 1 KB, and all of it 40 KB")
+        if content["role"] == "ASSISTANT" and not self._turns:
+            await self.fail("the first message of the chat history must be the user's")
 
     async def _take_text(self, content: Mapping[str, Any], text: str) -> None:
         if content["role"] == "SYSTEM":
@@ -159,7 +177,7 @@ class NovaSonicSession(AnsweringSession):
             await asyncio.sleep(self._model.hearing_delay())
             await self._event("completionStart", completionId=f"completion-{self._model.new_number()}")
             await self._text("USER", "FINAL", heard, "PARTIAL_TURN")
-        decided = await self.decide()
+        decided = await self.decide(self.tools())
         if decided is None:
             return
         response, fault = decided
@@ -198,6 +216,19 @@ class NovaSonicSession(AnsweringSession):
             await self._event("audioOutput", audio=True, contentId=self._audio_open, content=audio)
 
     # ------------------------------------------------------------------ saying
+
+    def tools(self) -> list[dict[str, Any]]:
+        """Return the functions that the model may use, as those of a chat."""
+        specs = [one["toolSpec"] for one in (self.prompt.get("toolConfiguration") or {}).get("tools") or ()]
+        return [
+            {"type": "function", "parameters": json.loads(spec["inputSchema"]["json"]), **spec}
+            for spec in specs
+        ]
+
+    @property
+    def voice(self) -> str:
+        """The voice that the session was begun with."""
+        return str(self.prompt["audioOutputConfiguration"]["voiceId"])
 
     async def _text(self, role: str, stage: str, text: str, stop: str) -> None:
         content = await self._begin_content("TEXT", role, stage)
@@ -268,6 +299,15 @@ class NovaSonicServer:
     def session(self) -> NovaSonicSession:
         """The last session."""
         return self.sessions[-1]
+
+    def open(self) -> NovaSonicServer:
+        """Do nothing: there is no address. It is as other servers are."""
+        return self
+
+    async def stop(self) -> None:
+        """End all sessions."""
+        for session in self.sessions:
+            await session.end()
 
     def client(self) -> Any:
         """Return what stands in the place of AWS's client."""

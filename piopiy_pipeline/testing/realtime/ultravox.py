@@ -38,6 +38,8 @@ AGENT_FIELDS = {
     "initialOutputMedium", "firstSpeakerSettings", "experimentalSettings", "initialState", "callbacks",
 }  # fmt: skip
 """What a call with an agent is created with, whose prompt and tools are its own."""
+REACTIONS = {"speaks", "listens", "speaks-once"}
+"""What the model does with a tool's result."""
 ROLES = {"MESSAGE_ROLE_USER": "user", "MESSAGE_ROLE_AGENT": "assistant"}
 
 
@@ -126,6 +128,11 @@ class UltravoxSession(AnsweringSession):
         all_returned = self.has_returned(call, str(message.get("result")))
         if all_returned is None:
             await self._tell("debug", message=f"no such invocation: {call}")
+            return
+        if (reaction := message.get("agentReaction", "speaks")) not in REACTIONS:
+            await self.close(POLICY_VIOLATION, f"unknown agentReaction {reaction!r}")
+        elif all_returned and reaction == "listens":
+            await self._now("listening")
         elif all_returned:
             self._answer(None)
 
@@ -154,11 +161,13 @@ class UltravoxSession(AnsweringSession):
         fault: Fault | None = None
         if say is None:
             await self._now("thinking")
-            decided = await self.decide()
+            decided = await self.decide(self.tools())
             if decided is None:
                 return
             response, fault = decided
-        if response.text:
+        if response.text and self.body.get("initialOutputMedium") == "MESSAGE_MEDIUM_TEXT":
+            await self._write(response.text)
+        elif response.text:
             await self._say(response.text, fault)
         else:
             await self.meet(fault)
@@ -192,8 +201,18 @@ class UltravoxSession(AnsweringSession):
         if piece.pcm:
             await self._connection.send(piece.pcm)
 
-    async def _words(self, *, final: bool = False, text: str | None = None, delta: str | None = None) -> None:
-        place = {"role": "agent", "medium": "voice", "ordinal": self._ordinal}
+    async def _write(self, text: str) -> None:
+        await self._now("speaking")
+        self._ordinal += 1
+        self._turns.append({"role": "assistant", "content": text})
+        for word in text.split():
+            await self._words(delta=f"{word} ", medium="text")
+        await self._words(final=True, text=text, medium="text")
+
+    async def _words(
+        self, *, final: bool = False, text: str | None = None, delta: str | None = None, medium: str = "voice"
+    ) -> None:
+        place = {"role": "agent", "medium": medium, "ordinal": self._ordinal}
         await self._tell("transcript", **place, text=text, delta=delta, final=final)
 
     async def _transcribe(self, text: str) -> None:
@@ -209,6 +228,26 @@ class UltravoxSession(AnsweringSession):
     @property
     def prompt_text(self) -> str:
         return str(self.body.get("systemPrompt") or "")
+
+    def tools(self) -> list[dict[str, Any]]:
+        """Return the functions that the model may use, as those of a chat."""
+        return [
+            {
+                "type": "function",
+                "name": tool["modelToolName"],
+                "description": tool.get("description"),
+                "parameters": {
+                    "properties": {one["name"]: one["schema"] for one in tool["dynamicParameters"]},
+                    "required": [one["name"] for one in tool["dynamicParameters"] if one.get("required")],
+                },
+            }
+            for tool in (one["temporaryTool"] for one in self.body.get("selectedTools") or ())
+        ]
+
+    @property
+    def voice(self) -> str:
+        """The voice that the call was created with."""
+        return str(self.body.get("voice"))
 
     async def _now(self, state: str) -> None:
         if state != self.state:
