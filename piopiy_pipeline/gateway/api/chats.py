@@ -19,14 +19,12 @@ from piopiy_pipeline.gateway.api.kept_chat import MAX_READERS, ChatShelf, KeptCh
 from piopiy_pipeline.gateway.api.models import ChatOrder, ChatTaken
 from piopiy_pipeline.gateway.api.placed_once import OrderKey, placed_once
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions
-from piopiy_pipeline.gateway.port.chat_leg import MessageNotTaken
+from piopiy_pipeline.gateway.port.chat_leg import ANSWER_S, MessageNotTaken
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.chat_events import SentByPerson
 
 __all__ = ["router"]
 
-ANSWER_S = 5.0
-"""How long a message waits for a bot that has not answered yet: less than a relayed request may take."""
 PING_S = 15.0
 """A line goes to a silent reader so often, so that whatever stands between knows that the connection lives."""
 _EVENTS = """\

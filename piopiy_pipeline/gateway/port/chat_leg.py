@@ -6,6 +6,8 @@ the agent as messages of the caller's application, in the protocol that browser 
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,10 +48,14 @@ from piopiy_pipeline.signaling.messages import (
 )
 from piopiy_pipeline.token_bucket import TokenBucket
 
-__all__ = ["NO_LINE", "ChatLeg", "MessageNotTaken"]
+__all__ = ["ANSWER_S", "NO_LINE", "ChatLeg", "MessageNotTaken"]
 
 MESSAGES_PER_S = 5
 """Messages of one chat in the long run, twice as many at once. What is more is refused."""
+ANSWER_S = 5.0
+"""How long what is sent before the bot has answered waits for it: less than a relayed request may take."""
+MAX_EARLY = 8
+"""So much of it may wait."""
 FLOOD_PER_S = 50
 """A client that sends more than this is sent away."""
 IDLE_S = 3600.0
@@ -89,6 +95,8 @@ class ChatLeg(SocketLeg):
         self._flood = TokenBucket(FLOOD_PER_S, self._loop.time())
         self._texts = TokenBucket(MESSAGES_PER_S, self._loop.time())
         self._number = 0
+        self._early: deque[SentByPerson] = deque()
+        self._early_timer: asyncio.TimerHandle | None = None
         if place is None:
             self._started = True
             self._idle_again()
@@ -107,7 +115,12 @@ class ChatLeg(SocketLeg):
         self._answered = True
         self._post(Answered())
         if self._listener is not None:
-            self._loop.call_soon(self._tell, dict(CLIENT_READY))
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._tell(dict(CLIENT_READY))
+        for event in self._no_longer_early():
+            self._take_or_refuse(event)
 
     def send_audio(self, pcm: bytes) -> None:
         """Drop it: nobody listens."""
@@ -151,6 +164,7 @@ class ChatLeg(SocketLeg):
         if not self._ended:
             self._post(LegEnded(reason=reason))
             self._finish(CloseCode.NORMAL_CLOSURE, reason.value)
+            self._no_longer_early()
 
     # ------------------------------------------------------------------ the socket's side
 
@@ -178,6 +192,27 @@ class ChatLeg(SocketLeg):
             return
         if self._listener is None:
             raise ProtocolError(f"{event.event} before start: send start first")
+        if (self._answered and not self._early) or isinstance(event, Leave) or len(self._early) >= MAX_EARLY:
+            self._take_or_refuse(event)
+            return
+        self._early.append(event)
+        if self._early_timer is None:
+            self._early_timer = self._loop.call_later(ANSWER_S, self._not_answered)
+
+    def _not_answered(self) -> None:
+        for event in self._no_longer_early():
+            self._take_or_refuse(event)
+
+    def _no_longer_early(self) -> list[SentByPerson]:
+        """Return what has waited for the bot's answer, and does not any more."""
+        if self._early_timer is not None:
+            self._early_timer.cancel()
+            self._early_timer = None
+        early = list(self._early)
+        self._early.clear()
+        return early
+
+    def _take_or_refuse(self, event: SentByPerson) -> None:
         try:
             self.take(event)
         except MessageNotTaken as refused:
@@ -189,7 +224,7 @@ class ChatLeg(SocketLeg):
         Raises:
             MessageNotTaken: It is not taken, and the text says why.
         """
-        if self._listener is None:
+        if self._ended or self._listener is None:
             raise MessageNotTaken("the chat is over")
         if isinstance(event, Leave):
             self._hang_up("")
@@ -208,6 +243,10 @@ class ChatLeg(SocketLeg):
             self._listener.caller_dtmf(event.digits)
         else:
             self._tell(event.data)
+
+    def _tell_hangup(self, detail: str) -> None:
+        self._no_longer_early()
+        super()._tell_hangup(detail)
 
     def _tell(self, data: dict[str, Any]) -> None:
         if self._listener is not None:

@@ -119,6 +119,24 @@ def test_a_chat_is_begun_written_to_and_read() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    "event", [{"event": "text", "text": "Hello?"}, {"event": "stop"}, {"event": "hangup"}]
+)
+def test_a_chat_that_its_person_has_not_ended_takes_nothing_after_its_end(event: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with place() as (_, one, web):
+            call_id = (await web.post("/api/chats", json=ORDER)).json()["call_id"]
+            async with reading(web, call_id) as reader:
+                offer, _ = await one.take()
+                await reader.until("answered")
+                await one.hangup(offer)
+                assert (await reader.until("ended"))["reason"] == "agent_hangup"
+            late = await write(web, call_id, **event)
+            assert (late.status_code, late.json()["error"]) == (409, "the chat is over")
+
+    asyncio.run(story())
+
+
 def test_what_the_bots_author_tells_of_tools_is_told() -> None:
     async def story() -> None:
         async with place() as (_, one, web):

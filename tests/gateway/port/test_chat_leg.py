@@ -115,6 +115,33 @@ def test_a_client_token_says_who_chats_and_for_which_agent() -> None:
     asyncio.run(story())
 
 
+def test_what_is_sent_before_the_bot_has_answered_waits_for_it() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, chat(gateway) as person:
+            for number in range(chat_leg.MAX_EARLY + 1):
+                await person.say(event="text", text=f"message {number}")
+            assert "not answered yet" in (await person.hear("refused"))["detail"]  # of the one too many
+            _, media = await one.take()
+            assert (await media.hear("message"))["data"]["type"] == "client-ready"
+            for number in range(chat_leg.MAX_EARLY):
+                assert (await media.hear("message"))["data"]["data"] == {"content": f"message {number}"}
+            await person.say(event="text", text="the next")
+            assert (await media.hear("message"))["data"]["data"] == {"content": "the next"}
+
+    asyncio.run(story())
+
+
+def test_a_bot_that_does_not_answer_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_leg, "ANSWER_S", 0.1)
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway), chat(gateway) as person:
+            await person.say(event="text", text="Hello!")
+            assert "not answered yet" in (await person.hear("refused"))["detail"]
+
+    asyncio.run(story())
+
+
 def test_messages_that_come_too_fast_are_refused_and_the_chat_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
