@@ -38,10 +38,10 @@ def bot(*, tts: bool, limits: StreamLimits) -> Callable[[Call], Awaitable[None]]
     return create_session
 
 
-def providers(*, speed: float | None) -> Providers:
+def providers(*, speed: float | None, stubborn: bool = False) -> Providers:
     return Providers(
         stt=Transcripts(texts=["a table please", "yes"]),
-        llm=Replies(LONG, "As you like.", faults={1: Endless(text_speed=speed)}),
+        llm=Replies(LONG, "As you like.", faults={1: Endless(text_speed=speed, stubborn=stubborn)}),
         tts=Voice(speed=speed),
     )
 
@@ -76,7 +76,9 @@ def test_a_model_that_writes_without_end_is_cut_and_answers_the_next_turn() -> N
 
 def test_a_model_that_floods_its_session_with_text_ends_its_call_and_is_named() -> None:
     call = simulate(  # else `CallStuck`: the provider's leave comes behind all that nobody reads
-        bot(tts=True, limits=StreamLimits()), Caller().say(PEOPLE).pause(20), providers=providers(speed=None)
+        bot(tts=True, limits=StreamLimits()),
+        Caller().say(PEOPLE).pause(20),
+        providers=providers(speed=None, stubborn=True),
     )
     assert call.end_reason is EndReason.ERROR, call.timeline()
     assert call.end_detail.endswith(

@@ -121,7 +121,7 @@ class OpenAIRealtimeSession(RealtimeSession):
                     await self.fail(
                         "response_cancel_not_active", "Cancellation failed: no active response", message
                     )
-                else:
+                elif not self.response.stubborn:
                     await self.cancel("client_cancelled")
             case _:
                 await self.fail("invalid_value", f"Invalid value: {kind!r}", message)

@@ -11,6 +11,7 @@ from typing import Any
 from piopiy_pipeline.testing.realtime.openai_item import RealtimeItem
 from piopiy_pipeline.testing.realtime.scripted_model import (
     CHUNK_S,
+    Endless,
     HeldSpeech,
     ModelSpeech,
     ScriptedModel,
@@ -50,6 +51,8 @@ class OpenAIResponse:
         self._output: list[dict[str, Any]] = []
         self._words = 0
         self._reason = ""
+        self.stubborn = False
+        """Whether it goes on when it is cancelled."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -73,6 +76,7 @@ class OpenAIResponse:
         except ScriptOver as error:
             await self._failed(str(error))
             return
+        self.stubborn = isinstance(fault, Endless) and fault.stubborn
         delay = fault.delay_s if fault is not None else 0.0
         await asyncio.sleep(delay if isinstance(fault, TimesOut) else self._model.latency(response) + delay)
         if _refuses(fault):

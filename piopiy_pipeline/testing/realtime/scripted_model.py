@@ -49,6 +49,8 @@ class Endless(Fault):
     """
 
     text_speed: float | None = None
+    stubborn: bool = False
+    """Whether it goes on when the client cancels it (OpenAI's protocol)."""
 
 
 @dataclass(frozen=True, slots=True)
