@@ -22,6 +22,7 @@ from pipecat.services.stt_service import STTService
 
 import piopiy_pipeline
 from piopiy_pipeline.compat import CompatError, pipecat
+from tests.support.aws_sdk import provide_aws_sdk
 
 
 def test_the_installed_version_passes() -> None:
@@ -89,6 +90,7 @@ def test_the_hook_at_the_source_sees_a_frame_before_pipecat_acts_on_it(
 
 def _modules() -> Iterator[ModuleType]:
     """The agent's side: the gateway does not import pipecat."""
+    provide_aws_sdk()
     for found in pkgutil.walk_packages(piopiy_pipeline.__path__, "piopiy_pipeline."):
         inside = found.name.removeprefix("piopiy_pipeline.")
         if not inside.startswith(("gateway", "compat")) and not found.name.endswith("__main__"):

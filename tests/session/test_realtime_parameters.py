@@ -29,13 +29,14 @@ S2S, CALLS, OWN = (
     "session/test_realtime_parameters.py",
 )
 HAND_OFF, COLLECT = "call/test_realtime_hand_off.py", "collect/test_realtime_collecting.py"
+EVERY = "call/test_every_provider.py"
 VOICE = "call/test_voice_agent.py"  # with both kinds of bots
 
 AGENT: dict[str, Any] = {
     "instructions": f"{S2S} test_a_whole_call",
-    "tools": f"{S2S} test_a_tool_is_used_and_its_result_is_answered",
+    "tools": f"{EVERY} test_a_tool_is_used_and_its_result_is_answered",
     "greeting": f"{S2S} test_a_whole_call",
-    "idle_timeout_secs": f"{S2S} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
+    "idle_timeout_secs": f"{EVERY} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
     "call": "session/test_realtime_arguments.py test_to_say_nothing_asks_no_model",
     "context": f"{OWN} test_the_conversation_before_the_call_is_told_the_provider",
     "error_line": (
@@ -44,13 +45,13 @@ AGENT: dict[str, Any] = {
     ),
     "reply_timeout_secs": f"{S2S} test_an_answer_that_does_not_come_is_given_up_and_asked_for_once_more",
     "tool_timeout_secs": f"{OWN} test_a_tool_that_hangs_is_given_up",
-    "dtmf": f"{S2S} test_keys_as_text_are_a_turn",
-    "dtmf_terminator": f"{S2S} test_keys_as_text_are_a_turn",
+    "dtmf": f"{EVERY} test_keys_as_text_are_a_turn",
+    "dtmf_terminator": f"{EVERY} test_keys_as_text_are_a_turn",
     "dtmf_timeout_secs": f"{OWN} test_keys_without_a_terminator_are_a_turn_after_a_while",
     "initial_messages": f"{OWN} test_the_conversation_before_the_call_is_told_the_provider",
     "spoken_text": ({"agent": {"spoken_text": SpokenText("de")}}, "spoken_text is for a TTS"),
     "filler": "session/test_realtime_sayings.py test_the_model_says_the_filler_while_a_tool_runs",
-    "idle": f"{S2S} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
+    "idle": f"{EVERY} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
     "limits": "call/test_endless_models.py test_",
     "flow": "call/test_realtime_flow.py test_",
     "flow_state": ({"agent": {"flow_state": {"a": 1}}}, "flow_state is for a flow, and there is none"),

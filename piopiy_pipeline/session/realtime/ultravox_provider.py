@@ -68,7 +68,7 @@ class UltravoxProvider(RealtimeProvider):
             maxlen=KEPT
         )  # words that have come before the first audio of their answer
         self._calls: dict[str, asyncio.TimerHandle] = {}  # tools' uses whose results are to come
-        self._unsent: list[dict[str, Any]] = []  # what tools have returned while there was no call
+        self._unsent: list[tuple[str, str, str]] = []  # notes while there was no call: name, text, urgency
         self._late: deque[str] = deque(maxlen=MAX_LATE)  # those of former calls
         self._words_due = False  # the server has not written down all of the caller's last turn
         self.takes_changes = self.writes_aside = ultravox_call.takes_prompts(service)
@@ -99,6 +99,7 @@ class UltravoxProvider(RealtimeProvider):
         async with asyncio.timeout(CLOSE_S):
             await ultravox_call.leave(self._service)
         known = ultravox_call.returned_in(context)
+        known |= {standard_message_text(message) or "" for message in context.get_messages()}
         url = await ultravox_call.create_call(self._service, context)
         self._state, self._words_said = "listening", ""
         self._early.clear()
@@ -110,10 +111,9 @@ class UltravoxProvider(RealtimeProvider):
         await ultravox_call.join(self._service, url, self._read, self._early, set(self._late))
         self._begun = True
         unsent, self._unsent = self._unsent, []
-        for message in unsent:
-            if message["invocationId"] not in known:
-                urgency = "later" if message.get("agentReaction") == "listens" else "soon"
-                await self._tell(ultravox_call.instruct(f"A tool has returned: {message['result']}"), urgency)
+        for name, text, urgency in unsent:
+            if name not in known:
+                await self._tell(ultravox_call.instruct(text), urgency)
         while self._kept:
             await self._send(self._kept.popleft())
 
@@ -172,17 +172,22 @@ class UltravoxProvider(RealtimeProvider):
         if isinstance(content, bytes):
             self._kept.append(content)
         elif content["type"] == "client_tool_result":
-            self._unsent = [*self._unsent, content][-MAX_LATE:]
+            urgency = "later" if content.get("agentReaction") == "listens" else "soon"
+            self._keep_note(content["invocationId"], f"A tool has returned: {content['result']}", urgency)
         if self._begun:
             self._lost()
 
     async def _append(self, _service: Any, frame: LLMMessagesAppendFrame) -> None:
         """Tell what code has put into the conversation."""
         texts = [text for message in frame.messages if (text := standard_message_text(message))]
-        if texts:
-            await self._tell(
-                ultravox_call.instruct(" ".join(texts)), "immediate" if frame.run_llm else "later"
-            )
+        urgency = "immediate" if frame.run_llm else "later"
+        if texts and self._begun:
+            await self._tell(ultravox_call.instruct(" ".join(texts)), urgency)
+        elif texts:
+            self._keep_note(texts[-1], " ".join(texts), urgency)
+
+    def _keep_note(self, name: str, text: str, urgency: str) -> None:
+        self._unsent = [*self._unsent, (name, text, urgency)][-MAX_LATE:]
 
     # ------------------------------------------------------------------ what it tells
 
