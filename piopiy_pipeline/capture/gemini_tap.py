@@ -13,10 +13,9 @@ import re
 from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
-from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
-from piopiy_pipeline.capture.realtime_tap import LONGEST_TEXT
+from piopiy_pipeline.capture.tapped_connection import ConnectionTap, TappedConnection
 
 __all__ = ["LEFT_OUT", "GeminiTap"]
 
@@ -26,7 +25,7 @@ LEFT_OUT = "left out"
 """In the place of a handle by which Google would give the conversation to anybody with the account's key."""
 
 
-class GeminiTap:
+class GeminiTap(ConnectionTap):
     """Listens at the connections of one service.
 
     Args:
@@ -37,36 +36,25 @@ class GeminiTap:
     def __init__(self, service: FrameProcessor, log: CaptureLog) -> None:
         from piopiy_pipeline.compat.gemini_connection import wrap_connections  # it imports Google's client
 
-        self._log = log
-        self._name = type(service).__name__
+        super().__init__(service, log)
         wrap_connections(service, self._opened)
 
-    def _opened(self, connection: Any, setup: dict[str, Any]) -> _TappedSocket:
+    def _opened(self, connection: Any, setup: dict[str, Any]) -> TappedConnection:
         number = self._log.new_request()
         self.note(number, "opened", {})
         resumption = setup.get("session_resumption")
         if isinstance(resumption, dict) and resumption.get("handle"):
             setup = {**setup, "session_resumption": {**resumption, "handle": LEFT_OUT}}
         self.note(number, "sent", {"setup": setup})
-        return _TappedSocket(connection, self, number)
+        return TappedConnection(connection, self, number)
 
     def sent(self, number: int, text: str | bytes) -> None:
-        """Note a message to the provider."""
         message = json.loads(text)
         sound = message.get("realtime_input")
         if not (isinstance(sound, dict) and sound.keys() & {"audio", "video", "mediaChunks"}):
             self.note(number, "sent", message)
 
-    def received(self, number: int, raw: str | bytes) -> None:
-        """Note a message of the provider's."""
-        try:
-            message = json.loads(raw)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict):
-            text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
-            self.note(number, "received", {"text": text[:LONGEST_TEXT]})
-            return
+    def received(self, number: int, message: dict[str, Any]) -> None:
         content = message.get("serverContent")
         turn = content.get("modelTurn") if isinstance(content, dict) else None
         for part in (turn.get("parts") or ()) if isinstance(turn, dict) else ():
@@ -82,32 +70,3 @@ class GeminiTap:
             pcm = base64.b64decode(blob.pop("data", "") or "")
             rate = re.search(r"rate=(\d+)", blob["mimeType"])
             blob["audio"] = self._log.speech(pcm[: len(pcm) // 2 * 2], int(rate[1]) if rate else RATE)
-
-    def note(self, number: int, kind: str, data: dict[str, Any]) -> None:
-        """Note what has come over a connection, or has become of it."""
-        self._log.exchange("realtime", self._name, number, kind, data)
-
-
-class _TappedSocket:
-    """A WebSocket whose messages are noted. Everything else is its own."""
-
-    def __init__(self, connection: Any, tap: GeminiTap, number: int) -> None:
-        self._connection = connection
-        self._tap = tap
-        self._number = number
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def send(self, message: str | bytes) -> None:
-        self._tap.sent(self._number, message)
-        await self._connection.send(message)
-
-    async def recv(self, **options: Any) -> Any:
-        try:
-            message = await self._connection.recv(**options)
-        except ConnectionClosed:
-            self._tap.note(self._number, "closed", {})
-            raise
-        self._tap.received(self._number, message)
-        return message

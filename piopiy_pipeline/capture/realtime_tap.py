@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
-from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
+from piopiy_pipeline.capture.tapped_connection import ConnectionTap, TappedConnection
 from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 
 __all__ = ["RealtimeTap", "has_messages"]
 
-LONGEST_TEXT = 2000
-"""So much is kept of what is no message, in characters."""
 REPEATS = (
     "rate_limits.updated",
     "response.function_call_arguments.delta",
@@ -51,7 +48,7 @@ def has_messages(service: FrameProcessor) -> bool:
     return takes_client_events(service)
 
 
-class RealtimeTap:
+class RealtimeTap(ConnectionTap):
     """Listens at the connections of one service.
 
     Args:
@@ -62,31 +59,21 @@ class RealtimeTap:
     def __init__(self, service: FrameProcessor, log: CaptureLog) -> None:
         from piopiy_pipeline.compat.realtime import output_rate, wrap_connections
 
-        self._log = log
+        super().__init__(service, log)
         self._rate = partial(output_rate, service)
-        self._name = type(service).__name__
         wrap_connections(service, self._opened)
 
-    def _opened(self, connection: Any) -> _TappedConnection:
+    def _opened(self, connection: Any) -> TappedConnection:
         number = self._log.new_request()
         self.note(number, "opened", {})
-        return _TappedConnection(connection, self, number)
+        return TappedConnection(connection, self, number)
 
     def sent(self, number: int, text: str | bytes) -> None:
-        """Note a message to the provider."""
         message = json.loads(text)
         if message.get("type") != "input_audio_buffer.append":
             self.note(number, "sent", message)
 
-    def received(self, number: int, text: str | bytes) -> None:
-        """Note a message of the provider's."""
-        try:
-            message = json.loads(text)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict):
-            self.note(number, "received", {"text": str(text)[:LONGEST_TEXT]})
-            return
+    def received(self, number: int, message: dict[str, Any]) -> None:
         kind = str(message.get("type"))
         if kind.startswith(REPEATS):
             return
@@ -94,33 +81,3 @@ class RealtimeTap:
             pcm = base64.b64decode(message.pop("delta", ""))
             message["audio"] = self._log.speech(pcm[: len(pcm) // 2 * 2], self._rate())
         self.note(number, "received", message)
-
-    def note(self, number: int, kind: str, data: dict[str, Any]) -> None:
-        """Note what has come over a connection, or has become of it."""
-        self._log.exchange("realtime", self._name, number, kind, data)
-
-
-class _TappedConnection:
-    """A connection whose messages are noted. Everything else is the connection's own."""
-
-    def __init__(self, connection: Any, tap: RealtimeTap, number: int) -> None:
-        self._connection = connection
-        self._tap = tap
-        self._number = number
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def send(self, message: str | bytes) -> None:
-        self._tap.sent(self._number, message)
-        await self._connection.send(message)
-
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        try:
-            async for message in self._connection:
-                self._tap.received(self._number, message)
-                yield message
-        except ConnectionClosed:
-            self._tap.note(self._number, "closed", {})
-            raise
-        self._tap.note(self._number, "closed", {})

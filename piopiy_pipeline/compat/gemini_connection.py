@@ -20,6 +20,7 @@ from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
 from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.compat import CompatError, check_attributes
+from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = ["bound_sends", "check", "close_in_time", "connect_by", "lead_to", "wrap_connections"]
@@ -114,24 +115,8 @@ class _BoundedSocket:
 
 
 def close_in_time(service: Any, wait_s: float) -> None:
-    """Have a service drop a connection whose provider has not taken leave within so many seconds.
-
-    The provider's leave comes behind all that it has sent before, which may be without end, and nobody reads it.
-    """
-    disconnect = service._disconnect
-
-    async def in_time() -> None:
-        transport = getattr(getattr(service._session, "_ws", None), "transport", None)
-        if transport is None:  # none is open, or a replay's
-            await disconnect()
-            return
-        drops = asyncio.get_running_loop().call_later(wait_s, transport.abort)
-        try:
-            await disconnect()
-        finally:
-            drops.cancel()
-
-    service._disconnect = in_time
+    """Have a service drop a connection whose provider has not taken leave within so many seconds."""
+    leave_in_time(service, wait_s, lambda: getattr(service._session, "_ws", None))
 
 
 def check() -> None:

@@ -10,7 +10,6 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from websockets.protocol import State
 
 from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = [
@@ -243,24 +243,8 @@ def wrap_connections(service: Any, wrap: Callable[[Any], Any]) -> None:
 
 
 def close_in_time(service: Any, wait_s: float) -> None:
-    """Have a service drop a connection whose provider has not taken leave within so many seconds.
-
-    The provider's leave comes behind all that it has sent before, which may be without end, and nobody reads it.
-    """
-    disconnect = service._disconnect
-
-    async def in_time() -> None:
-        transport = getattr(service._websocket, "transport", None)
-        if transport is None:  # none is open, or a replay's
-            await disconnect()
-            return
-        drops = asyncio.get_running_loop().call_later(wait_s, transport.abort)
-        try:
-            await disconnect()
-        finally:
-            drops.cancel()
-
-    service._disconnect = in_time
+    """Have a service drop a connection whose provider has not taken leave within so many seconds."""
+    leave_in_time(service, wait_s, lambda: service._websocket)
 
 
 def connect_by(service: Any, make: Callable[[], Any]) -> None:
