@@ -20,6 +20,7 @@ from piopiy_pipeline.compat.realtime_quirks import even_out
 from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
 from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
 from piopiy_pipeline.session.realtime.realtime_provider import CLOSE_S, KEPT, RealtimeProvider, said_as_it_is
+from piopiy_pipeline.session.realtime.unwritten_turn import UnwrittenTurn
 
 __all__ = ["HEARD", "PUT_IN", "ClientEvent", "OpenAIProvider"]
 
@@ -80,6 +81,7 @@ class OpenAIProvider(RealtimeProvider):
         self._lost = lost
         self._dialect = dialect_of(service) or OPENAI
         self._kept: deque[Any] = deque(maxlen=KEPT)  # the caller's audio while there is no session
+        self._turn = UnwrittenTurn(service, KEPT)
         self._onset: deque[tuple[float, Any]] = deque(maxlen=KEPT)  # the latest of it, and when it came
         self.takes_changes = True
         self.writes_aside = self._dialect.aside is not None
@@ -201,6 +203,14 @@ class OpenAIProvider(RealtimeProvider):
                 self._taken_out.append(name)
                 await self.send(ClientEvent(DELETE, item_id=name))
 
+    def answered(self) -> None:
+        self._turn.is_answered()
+
+    def hear_again(self) -> bool:
+        if unwritten := self._turn.events():
+            self._kept = deque(unwritten, maxlen=KEPT)
+        return bool(unwritten) and not any(event.type == COMMIT for event in unwritten)
+
     async def reopen(self, context: LLMContext) -> None:
         await realtime.open_again(self._service, context)
 
@@ -223,6 +233,10 @@ class OpenAIProvider(RealtimeProvider):
         if event.type == ITEM and not own and (named := getattr(event.item, "id", None)):
             self._named.append(named)
         connected = realtime.is_connected(self._service)
+        if event.type in (APPEND, COMMIT):
+            self._turn.keep(event)
+        elif event.type == CLEAR:
+            self._turn.cleared(0.0 if self._dialect.replays_onset else ONSET_S)
         if event.type == APPEND and (self._kept or not connected):
             self._kept.append(event)  # until the next session knows the conversation
         if not connected:

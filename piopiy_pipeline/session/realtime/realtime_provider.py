@@ -121,6 +121,15 @@ class RealtimeProvider:
     def answer_lost(self) -> None:
         """Take note that nothing more comes of the answer under way: the session has ended."""
 
+    def answered(self) -> None:
+        """Take note that an answer of the model is over."""
+
+    def hear_again(self) -> bool:
+        """Have the next session hear the turn of the caller's that this one has not written down, if it can. Returns
+        whether the provider hears where it ends, and so when it is to be answered.
+        """
+        return False
+
     async def caller_words(self) -> None:
         """Have it told, in bounded time, what the caller has said to the session that is about to be closed."""
 

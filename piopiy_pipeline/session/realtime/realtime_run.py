@@ -106,6 +106,7 @@ class RealtimeRun:
         self.opens = False
         """Whether the session is being opened, which what the bot is to say waits for."""
         self._asks = False
+        self._writes_down = not has_ears  # the provider does, and the conversation has no words otherwise
         self._entries = 0  # so many of what the caller has typed are not in the conversation yet
         self._asked_with = -1  # so many messages were in the conversation that is being answered
         self._provider = make_provider(asked=asked, lost=self._lost)
@@ -222,7 +223,9 @@ class RealtimeRun:
             return
         self._answer.hides_errors = False
         await self._all_heard()
-        if owed and not self._wanted:
+        if self._writes_down and self._provider.hear_again():
+            self._wanted = deque(wanted for wanted in self._wanted if wanted.mark)  # the turn's end asks
+        elif owed and not self._wanted:
             self._wanted.append(_Wanted())
         self.opens = False
         self._report(self._service, self._losses.mended)
@@ -368,6 +371,7 @@ class RealtimeRun:
         self._provider.spares = False
         if not self.opens:
             self._losses.answered()
+            self._provider.answered()
         if self._wanted:
             self._state.spawn(self._ask(), "realtime_ask")
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 
+from piopiy_pipeline.session.resumed_conversation import CUT_SHORT
 from piopiy_pipeline.testing.scripted.faults import Fault
 
 __all__ = ["Replier", "Reply", "ReplyScript", "ScriptOver", "ScriptedResponse", "Tool"]
@@ -87,8 +88,9 @@ class ReplyScript:
         """Return the answer to this request. Raises `ScriptOver` when there is none."""
         messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
         roles = [message.get("role") for message in messages]
-        users = roles.count("user")
-        inputs = users + roles.count("system") + roles.count("developer")
+        # pipecat tells a speech-to-speech model notes as the caller's words when a session begins.
+        users = sum(one.get("role") == "user" and one.get("content") != CUT_SHORT for one in messages)
+        inputs = roles.count("user") + roles.count("system") + roles.count("developer")
         tools = sum("tool_calls" in message or message.get("role") == "tool" for message in messages)
         asked_on = self._awaits_tools and users == self._users and tools != self._tools
         resumed, self._resumed = self._resumed, False
