@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -28,11 +29,12 @@ def check() -> None:
         CompatError: Something is missing. The message names it.
     """
     hooks = ("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing")
+    upgrades = ("_should_upgrade_to_ws", "handle_websocket_upgrade", "connections", "scope", "conn", "flow")
     used = ("on_response_complete", "_unset_keepalive_if_required", "transport", "loop", "cycle")
     check_attributes(
         "uvicorn",
         [
-            *((H11Protocol, name) for name in (*hooks, *used)),
+            *((H11Protocol, name) for name in (*hooks, *used, *upgrades)),
             (RequestResponseCycle, "response_complete"),
             (RequestResponseCycle, "keep_alive"),
             (ServerState, "tasks"),
@@ -54,7 +56,7 @@ def check() -> None:
 class HttpProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 connection, for a server that is not uvicorn's.
 
-    Subclasses may override asyncio's methods and `on_response_complete`, and must call them here.
+    Subclasses may override asyncio's methods and `on_response_complete`, and must call them here, and `on_websocket`.
 
     Args:
         config: Uvicorn's settings and the application, loaded (`Config.load`).
@@ -68,6 +70,24 @@ class HttpProtocol(H11Protocol):
         super().connection_lost(exc)
         # uvicorn leaves this timer running for a connection that was lost by an error.
         self._unset_keepalive_if_required()
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return bool(self.scope["method"] == "GET")
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self.connections.discard(self)
+        self.flow.resume_reading()
+        head = b"".join(b"%b: %b\r\n" % field for field in event.headers.raw_items())
+        sent_on = self.conn.trailing_data[0]
+        self.on_websocket(b"GET %b HTTP/1.1\r\n%b\r\n%b" % (event.target, head, sent_on))
+
+    def on_websocket(self, data: bytes) -> None:
+        """Take note that a request asks for a WebSocket. It is not answered here, and nothing is read after it.
+
+        Args:
+            data: The handshake, and what was read behind it.
+        """
+        raise NotImplementedError
 
     @property
     def is_answering(self) -> bool:

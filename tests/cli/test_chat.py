@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from examples import front_desk
 from piopiy_pipeline.cli import main
@@ -299,6 +300,30 @@ def test_without_a_file_it_chats_with_an_agent_of_a_gateway(
     assert "bot  A table for four, Friday at seven. Is that right?" in lines
     assert lines[-1] == "     ended: agent_hangup"
     assert json.loads(bookings.read_text())["people"] == 4
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_gateway_that_is_lost_in_a_chat_is_an_error_and_no_hangup(in_order: bool) -> None:
+    async def dies(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send('{"event": "answered"}')
+        await socket.recv()  # the message
+        await socket.send('{"event": "words", "text": "I begin"}')
+        if in_order:
+            await socket.close(1001, "the gateway is shutting down")
+        else:
+            socket.transport.abort()
+
+    async def story() -> tuple[int, str, str]:
+        async with serve(dies, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            options = ("--url", f"ws://127.0.0.1:{port}", "--agent", AGENT_ID, "--key", KEY, "--json")
+            return await asyncio.to_thread(chat, "Hello!", options=options, bot=None)
+
+    status, out, err = asyncio.run(story())
+    assert status == 1
+    assert json.loads(out.splitlines()[-1])["reason"] == "gateway_lost"
+    assert "was lost: the gateway is gone, or the network" in err.splitlines()[-1]
 
 
 def test_a_gateway_that_is_not_there_or_refuses_is_one_line(unused_port: int) -> None:

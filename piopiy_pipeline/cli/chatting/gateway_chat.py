@@ -41,6 +41,7 @@ class GatewayChat:
         self._metadata = metadata
         self._conversation = conversation
         self._unsent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(maxsize=64)
+        self._leaving = False
 
     async def run(self) -> CallEnd:
         """Chat until the end.
@@ -90,6 +91,7 @@ class GatewayChat:
         self._post(event="dtmf", digits=keys)
 
     def leave(self) -> None:
+        self._leaving = True
         self._post(event="hangup")
 
     def _post(self, **event: Any) -> None:
@@ -134,6 +136,7 @@ class GatewayChat:
                         )
         except ConnectionClosed:
             pass
-        if self._unsent.empty() and not self.answered.is_set():
-            raise Failed(f"{self._target.url} has closed the connection")
-        return CallEnd(EndReason.CALLER_HANGUP, "the connection was closed", loop.time() - began)
+        if self._leaving:
+            return CallEnd(EndReason.CALLER_HANGUP, "the gateway did not confirm it", loop.time() - began)
+        lost = f"the connection to {self._target.url} was lost: the gateway is gone, or the network"
+        return CallEnd(EndReason.GATEWAY_LOST, lost, loop.time() - began)

@@ -94,7 +94,7 @@ def _problem(
     if status == 401:
         headers = {**(headers or {}), "WWW-Authenticate": "Bearer"}
     elif status == 429:
-        headers = {"Retry-After": "60"}
+        headers = {"Retry-After": "60", **(headers or {})}  # wrong keys are counted by the minute
     more = {} if request_id is None else {"request_id": request_id}
     return JSONResponse({"error": text, **more}, status, headers)
 

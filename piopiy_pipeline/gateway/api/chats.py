@@ -109,7 +109,7 @@ async def write(
         chat.leg.take(sent)
     except MessageNotTaken as refused:
         if refused.too_many:
-            raise ApiError(429, str(refused)) from None
+            raise ApiError(429, str(refused), {"Retry-After": "1"}) from None
         raise ApiError(409, str(refused)) from None
     return ChatTaken(after=after)
 
@@ -130,7 +130,8 @@ async def read(
 ) -> StreamingResponse:
     chat = _chat(request, call_id)
     if chat.readers >= MAX_READERS:
-        raise ApiError(429, f"{MAX_READERS} read this chat already: close one of these connections")
+        sentence = f"{MAX_READERS} read this chat already: close one of these connections"
+        raise ApiError(429, sentence, {"Retry-After": "1"})
     if last_event_id is not None and last_event_id.isascii() and last_event_id.isdecimal():
         after = int(last_event_id)
     return StreamingResponse(_lines(chat, after), media_type="text/event-stream")

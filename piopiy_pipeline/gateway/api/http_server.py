@@ -7,6 +7,7 @@ closing are the gateway's own. Tested over real connections in ``tests/gateway/p
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from piopiy_pipeline.compat.uvicorn import Config, HttpProtocol, ServerState
@@ -49,9 +50,13 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
 
-    def connect(self) -> HttpConnection:
-        """Make a protocol for one more connection."""
-        return HttpConnection(self._config, self._state, self.connections)
+    def connect(self, open_websocket: Callable[[], asyncio.Protocol]) -> HttpConnection:
+        """Make a protocol for one more connection.
+
+        Args:
+            open_websocket: Makes the protocol that takes over when a later request asks for a WebSocket.
+        """
+        return HttpConnection(self._config, self._state, self.connections, open_websocket)
 
     async def close(self) -> None:
         """Wait for the requests in progress, and cancel those that take too long.
@@ -70,9 +75,17 @@ class HttpServer:
 class HttpConnection(HttpProtocol):
     """An HTTP connection with limits on how slowly a client may send requests and read answers."""
 
-    def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        connections: Connections,
+        open_websocket: Callable[[], asyncio.Protocol],
+    ) -> None:
         super().__init__(config, state)
         self._connections = connections
+        self._open_websocket = open_websocket
+        self._is_websocket = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
@@ -95,6 +108,8 @@ class HttpConnection(HttpProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
+        if self._is_websocket:
+            return
         if self.is_answering:
             self._stop_head_timer()
         elif self._head_timer is None:
@@ -104,6 +119,18 @@ class HttpConnection(HttpProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._stop_head_timer()
+
+    def on_websocket(self, data: bytes) -> None:
+        """Hand the connection over: clients that keep connections use one that has carried requests."""
+        self._is_websocket = True
+        self._stop_head_timer()
+        self._stop_stall_timer()
+        successor = self._open_websocket()
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        if self.flow.write_paused:  # the answer before is not read yet, and its buffer is the successor's now
+            successor.pause_writing()
+        successor.data_received(data)
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -27,6 +27,7 @@ __all__ = [
     "Connections",
     "FirstRequest",
     "OpenConnection",
+    "OpenHttp",
     "http_answer",
     "is_websocket",
 ]
@@ -39,6 +40,9 @@ LOG_EVERY_S = 10.0
 """How often the log tells that connections are cut."""
 LINGER_S = 2.0
 """How long a client that was refused may take to close."""
+
+OpenHttp = Callable[[Callable[[], asyncio.Protocol]], asyncio.Protocol]
+"""Makes the protocol of a connection that speaks plain HTTP, given what makes that of a WebSocket."""
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
@@ -154,7 +158,8 @@ class FirstRequest(asyncio.Protocol):
     Args:
         connections: Counts the connection.
         open_websocket: Makes the protocol that is handed a WebSocket handshake.
-        open_http: Makes the protocol that is handed any other request.
+        open_http: Makes the protocol that is handed any other request. It is given `open_websocket`, for a handshake
+            that comes later on the same connection.
     """
 
     def __init__(
@@ -162,7 +167,7 @@ class FirstRequest(asyncio.Protocol):
         *,
         connections: Connections,
         open_websocket: Callable[[], asyncio.Protocol],
-        open_http: Callable[[], asyncio.Protocol],
+        open_http: OpenHttp,
     ) -> None:
         self._connections = connections
         self._open_websocket = open_websocket
@@ -198,7 +203,8 @@ class FirstRequest(asyncio.Protocol):
             )
         elif end:
             head = bytes(self._head[: end.start()])
-            self._hand_over(self._open_websocket() if is_websocket(head) else self._open_http())
+            is_one = is_websocket(head)
+            self._hand_over(self._open_websocket() if is_one else self._open_http(self._open_websocket))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()

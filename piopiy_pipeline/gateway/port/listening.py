@@ -21,7 +21,7 @@ from websockets.server import ServerProtocol
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest
+from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest, OpenHttp
 from piopiy_pipeline.gateway.port.router import Route
 from piopiy_pipeline.gateway.port.tls_handshake import TlsHandshake
 from piopiy_pipeline.offload import offload
@@ -74,13 +74,13 @@ class AcceptedWebSocket(DirectServerConnection):
 
 
 def first_request_factory(
-    connections: Connections, open_http: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
+    connections: Connections, open_http: OpenHttp, tls: ssl.SSLContext | None = None
 ) -> Callable[..., FirstRequest | TlsHandshake]:
     """Return what websockets calls for a new connection: it becomes a WebSocket if its first request says so.
 
     Args:
         connections: Counts all connections of the gateway.
-        open_http: Makes the protocol of a connection that speaks plain HTTP.
+        open_http: Makes the protocol of a connection that speaks plain HTTP, given what makes that of a WebSocket.
         tls: Connections begin with a TLS handshake in this context. None: without TLS.
     """
 

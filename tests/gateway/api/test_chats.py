@@ -220,11 +220,13 @@ def test_messages_that_come_too_fast_are_refused_and_a_bot_that_does_not_answer_
                     await write(web, call_id, event="text", text="Hello!") for _ in range(4 * MESSAGES_PER_S)
                 ]
                 assert {answer.status_code for answer in answers} == {202, 429}
+                assert {one.headers.get("retry-after", "1") for one in answers} == {"1"}
                 readers = [
                     await web.send(web.build_request("GET", f"/api/chats/{call_id}/events"), stream=True)
                     for _ in range(MAX_READERS)
                 ]
                 assert [one.status_code for one in readers] == [200] * (MAX_READERS - 1) + [429]
+                assert readers[-1].headers["retry-after"] == "1"
                 for one_reader in readers:
                     await one_reader.aclose()
 

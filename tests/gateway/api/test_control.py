@@ -157,6 +157,17 @@ def test_only_operators_dial_and_control() -> None:
     asyncio.run(story())
 
 
+def test_a_refused_order_is_told_how_long_it_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IdempotencyStore, "wait_s", lambda *_: 6.2)
+
+    async def story() -> None:
+        async with place() as here:
+            refused = await here.order()
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
+
+    asyncio.run(story())
+
+
 def test_a_key_dials_no_more_than_its_rate_and_is_told_when() -> None:
     async def story() -> None:
         async with place(dials_per_minute=1) as here:

@@ -68,6 +68,42 @@ def test_both_protocols_are_understood_byte_by_byte_and_in_one_piece() -> None:
     asyncio.run(story())
 
 
+def test_a_connection_that_has_carried_requests_becomes_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of clients with a pool, and of proxies that keep their connections, do."""
+    become: list[serving.HttpConnection] = []
+    hand_over = serving.HttpConnection.on_websocket
+
+    def on_websocket(connection: serving.HttpConnection, data: bytes) -> None:
+        become.append(connection)
+        hand_over(connection, data)
+
+    monkeypatch.setattr(serving.HttpConnection, "on_websocket", on_websocket)
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, raw(gateway) as one, raw(gateway) as pipelined:
+            await one.say(INFO)
+            assert (await one.answer())[0] == 200
+            await one.say(HANDSHAKE[:30])
+            await asyncio.sleep(0)
+            await one.say(HANDSHAKE[30:])
+            await pipelined.say(INFO + HANDSHAKE)
+            assert (await pipelined.answer())[0] == 200
+            for connection in (one, pipelined):
+                assert b"101 Switching Protocols" in await connection.reader.readuntil(b"\r\n\r\n")
+                await connection.say(b"\x89\x80\0\0\0\0")  # a ping
+                assert await connection.reader.readexactly(2) == b"\x8a\x00"
+            for http_connection in become:  # no limit of a request cuts the WebSocket
+                assert http_connection._head_timer is None
+                assert http_connection._stall_timer is None
+                assert http_connection.timeout_keep_alive_task is None
+            async with raw(gateway) as posting:
+                await posting.say(INFO + HANDSHAKE.replace(b"GET", b"POST"))
+                assert [(await posting.answer())[0] for _ in range(2)] == [200, 405]
+        assert len(become) == 2
+
+    asyncio.run(story())
+
+
 def test_the_first_request_finds_the_api_and_the_health_check_answers_get_and_head() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, client(gateway) as web:
