@@ -12,6 +12,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.pipecat import PIPECAT
 from piopiy_pipeline.compat.realtime import wrap_connections
 
 __all__ = ["on_failed_transcript"]
@@ -29,11 +31,17 @@ def on_failed_transcript(service: Any, failed: Failed) -> None:
     Args:
         service: A service of OpenAI's mould, before it runs.
         failed: The function.
+
+    Raises:
+        CompatError: A service that reads the event has changed.
     """
     handle = getattr(service, _OWN_HANDLER, None)
     if handle is None:
         wrap_connections(service, lambda connection: _ReadConnection(connection, failed))
         return
+    check_attributes(
+        "pipecat-ai", [(type(service), "_interim_transcription_text")], written_for=PIPECAT, used_in=__name__
+    )
 
     async def handle_failed(evt: Any) -> None:
         service._interim_transcription_text = ""  # as the service's own does

@@ -340,7 +340,9 @@ def check() -> None:
         CompatError: Something is missing.
     """
     needed: list[tuple[object, str]] = [(UltravoxRealtimeLLMService, name) for name in _USED]
-    needed += [(ultravox, f"_ASYNC_TOOL_{name}") for name in ("STARTED_RESULT", "FINAL_RESULT_TEMPLATE")]
+    needed += [
+        (ultravox, name) for name in ("_ASYNC_TOOL_STARTED_RESULT", "_ASYNC_TOOL_FINAL_RESULT_TEMPLATE")
+    ]
     check_attributes("pipecat-ai", needed, written_for=PIPECAT, used_in=__name__)
     connector = [(aiohttp.BaseConnector, name) for name in ("_create_connection", "_factory", "_loop")]
     check_attributes("aiohttp", connector, written_for=">=3.14,<4", used_in=__name__)
