@@ -126,6 +126,8 @@ class CallState:
         """Whether everything of the call was cancelled at once, and nothing can end in order any more."""
         self.run_over = asyncio.Event()
         """Set when the pipeline has run and is torn down."""
+        self.show_turn: Callable[[str, dict[str, Any]], None] | None = None
+        """Called with ``user`` or ``bot`` and each whole turn as it is reported, in a text chat."""
         self.own_interruption: InterruptionFrame | None = None
         """The interruption that the call itself has sent last, until it has come down the whole pipeline."""
         self.interruption_passed = asyncio.Event()
@@ -283,6 +285,8 @@ class CallState:
         if self.held_turns is not None:
             data = self.held_turns.redacted(event, data)
         data = {name: _cut(value) for name, value in well_formed_json(data).items()}
+        if self.show_turn is not None and event in ("user_turn", "bot_turn"):
+            self.show_turn(event.removesuffix("_turn"), data)
         COUNTS.conversation(self.info.agent_id, event, data)
         message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
         self.post(ConversationEvent.model_validate(message))

@@ -149,6 +149,8 @@ class LiveEvents:
         self._by_sound = False
         self.pass_on: Callable[[Frame], None] | None = None
         """Called with transcripts, the context that the model gets, and what the model writes."""
+        self.shows = False
+        """Whether what is written is shown: its bounds are passed on where it is shown, not where it is made."""
         self._into_context: dict[type[Frame], Callable[[Any], None]] = {
             InterimTranscriptionFrame: lambda frame: self._user.update(frame.text),
             TranscriptionFrame: self._transcript,
@@ -204,7 +206,7 @@ class LiveEvents:
         """Take note of a frame that leaves the LLM."""
         if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
             self._on_mark("llm_token")
-        if self.pass_on is not None and isinstance(frame, MODEL_WRITES):
+        if self.pass_on is not None and isinstance(frame, LLMTextFrame if self.shows else MODEL_WRITES):
             self.pass_on(frame)
 
     def by_sound(self) -> None:

@@ -129,6 +129,16 @@ class CallMonitor:
             VADUserStartedSpeakingFrame: self._caller_began,
             VADUserStoppedSpeakingFrame: self._caller_stopped,
         }
+        self.says = False
+        """Whether what was shown last in a text chat is a text that no model writes: it is shown whole."""
+        self._beside = ""  # what was shown of a text that is no part of the conversation
+        self._shows = self.live.shows = state.info.kind == "text"
+        if self._shows:
+            self._handlers |= {
+                LLMFullResponseStartFrame: self._writes,
+                LLMFullResponseEndFrame: self._has_written,
+                TTSStartedFrame: self._begins_to_say,
+            }
 
     def serve_rtvi(self, client: RtviClient) -> None:
         """Give what happens from now on to a client that speaks RTVI."""
@@ -145,6 +155,8 @@ class CallMonitor:
             handler(frame, self._state.now())
         if self._rtvi is not None and isinstance(frame, _RTVI_FRAMES):
             self._rtvi.on_frame(frame)
+        if self._beside and isinstance(frame, (TTSStoppedFrame, LLMFullResponseEndFrame)):
+            self._beside_over()
 
     def audio_arrived(self) -> None:
         self._progressed()
@@ -167,6 +179,8 @@ class CallMonitor:
 
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
         if isinstance(frame, TTSTextFrame):
+            if self._shows and not frame.append_to_context:
+                self._beside += frame.text
             self.live.on_heard(frame)
             if sentence_ends(frame.text):  # a sentence, or its last word where words have times
                 self.sentence_heard_at = self._state.now()
@@ -175,6 +189,30 @@ class CallMonitor:
         shown = as_written(frame) if isinstance(frame, TTSTextFrame) else frame
         if shown is not None:
             self._rtvi.on_frame(shown)
+
+    def said_beside(self, text: str) -> None:
+        """Take note of a whole text that was shown in a text chat, and is no part of the conversation."""
+        if self._rtvi is not None:
+            self._rtvi.show_turn("bot", {"text": text}, recorded=False)
+
+    def _writes(self, frame: LLMFullResponseStartFrame, now: float) -> None:
+        self.says = False
+        self._state.recovery.response_started(now, frame.id)
+        if self._rtvi is not None:
+            self._rtvi.on_frame(frame)
+
+    def _has_written(self, frame: LLMFullResponseEndFrame, now: float) -> None:
+        self._state.recovery.response_ended(now, frame.id)
+        if self._rtvi is not None:
+            self._rtvi.on_frame(frame)
+
+    def _begins_to_say(self, frame: TTSStartedFrame, now: float) -> None:
+        self.says = True
+
+    def _beside_over(self) -> None:
+        text, self._beside = self._beside.strip(), ""
+        if text:
+            self.said_beside(text)
 
     def bot_spoke(self, speaks: bool) -> None:
         if self._rtvi is not None:
@@ -228,6 +266,7 @@ class CallMonitor:
             self._state.own_interruption = None
             self._state.interruption_passed.set()
         self._state.recovery.interrupted(now)
+        self._beside_over()
         self._state.utterances.cut_off()
 
     def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:

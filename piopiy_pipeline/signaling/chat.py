@@ -14,12 +14,21 @@ __all__ = [
     "MAX_CHARACTERS",
     "refusal_of",
     "send_text",
+    "shown_turn",
     "tool_in",
+    "turn_in",
     "words_of",
     "writing_of",
 ]
 
 _LABEL = "rtvi-ai"
+_WRITES = {
+    "bot-llm-started": True,
+    "bot-llm-stopped": False,
+    "bot-tts-started": True,  # of a text that no model writes
+    "bot-tts-stopped": False,
+    "bot-interrupted": False,
+}
 MAX_CHARACTERS = 8000
 """The longest message that a bot takes in a chat."""
 
@@ -60,7 +69,25 @@ def writing_of(message: dict[str, Any]) -> bool | None:
     """Return whether the bot writes, if this message says that it has begun or stopped."""
     if message.get("label") != _LABEL:
         return None
-    return {"bot-llm-started": True, "bot-llm-stopped": False}.get(str(message.get("type")))
+    return _WRITES.get(str(message.get("type")))
+
+
+def shown_turn(data: dict[str, Any], *, recorded: bool) -> dict[str, Any]:
+    """Return the message that tells of a whole turn, behind its words. Not part of RTVI.
+
+    Args:
+        data: Its `role`, `text` and `interrupted`.
+        recorded: Whether it is a turn of the record, too: an apology for a failure is none.
+    """
+    return {"label": _LABEL, "type": "turn", "data": {**data, "recorded": recorded}}
+
+
+def turn_in(message: dict[str, Any]) -> tuple[bool, dict[str, Any]] | None:
+    """Return whether a turn is one of the record, and the turn, if this message tells of one."""
+    if message.get("label") != _LABEL or message.get("type") != "turn":
+        return None
+    data = message.get("data")
+    return (data.get("recorded") is not False, data) if isinstance(data, dict) else None
 
 
 def tool_in(message: dict[str, Any]) -> tuple[Literal["began", "over"], dict[str, Any]] | None:

@@ -31,14 +31,24 @@ NO_LINE = "a text chat has no line that could be put through"
 class _ShownMonitor(CallMonitor):
     """Tells of words when they are shown, in order with the events. The messages to a client keep a pace instead."""
 
-    def __init__(self, state: CallState, on_words: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        state: CallState,
+        on_words: Callable[[str], None],
+        on_event: Callable[[str, dict[str, Any]], None],
+    ) -> None:
         super().__init__(state)
         self._on_words = on_words
+        self._on_event = on_event
 
     def text_heard(self, frame: Text) -> None:
         if isinstance(frame, TTSTextFrame):
             self._on_words(frame.text)
         super().text_heard(frame)
+
+    def said_beside(self, text: str) -> None:
+        self._on_event("bot_turn", {"text": text, "interrupted": False})
+        super().said_beside(text)
 
 
 class BotChat:
@@ -74,7 +84,7 @@ class BotChat:
         self.answered = asyncio.Event()
         """Set when the bot is ready."""
         self._link = ChatLink(on_message, self.answered.set)
-        make_monitor = partial(_ShownMonitor, on_words=on_words)
+        make_monitor = partial(_ShownMonitor, on_words=on_words, on_event=on_event)
         self._session = Session(self._info, self._link, post=self._posted, make_monitor=make_monitor)
 
     async def run(self) -> CallEnd:

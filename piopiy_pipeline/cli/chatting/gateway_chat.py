@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GatewayChat"]
 
-BEHIND_S = 0.12
-"""A turn is told on another way than its words, which come a moment later."""
-
 
 class GatewayChat:
     """One chat. It is the `ChatPeer` of a conversation.
@@ -117,7 +114,7 @@ class GatewayChat:
                         conversation.on_message({"type": kind})
                     case "turn" if event["role"] == "bot":
                         turn = {"text": event["text"], "interrupted": event["interrupted"]}
-                        loop.call_later(BEHIND_S, conversation.on_event, "bot_turn", turn)
+                        conversation.on_event("bot_turn", turn)
                     case "tool":
                         used = {"number": event["id"], "name": event["name"] or "a tool"}
                         conversation.on_event("tool", used | {"arguments": event["arguments"] or {}})
@@ -130,7 +127,6 @@ class GatewayChat:
                     case "fault":
                         raise Failed(f"{self._target.url} has ended the chat: {event['detail']}")
                     case "ended":
-                        await asyncio.sleep(BEHIND_S)  # the last turn is to be told, too
                         return CallEnd(
                             EndReason(event["reason"]), event.get("detail", ""), loop.time() - began
                         )

@@ -380,7 +380,7 @@ class AgentSide:
         """Publish the turn that its agent cannot tell of any more, as far as the caller has heard it."""
         if text := self.assignment.take_unrecorded():
             turn = {"text": text, "interrupted": True}
-            self._call.leg.conversation(self._call.publish_own("bot_turn", turn, now))
+            self._call.leg.cut_off(self._call.publish_own("bot_turn", turn, now))
 
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
         self._put_on_record(now)

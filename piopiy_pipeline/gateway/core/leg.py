@@ -86,6 +86,10 @@ class Leg(ABC):
     def conversation(self, event: ConversationEvent) -> None:
         """Show the caller an event of the conversation, if the caller can show it."""
 
+    def cut_off(self, event: ConversationEvent) -> None:
+        """Show the caller the turn of a bot whose agent is gone."""
+        self.conversation(event)
+
     @abstractmethod
     def dtmf(self, digits: str) -> None:
         """Send telephone keys to the caller."""

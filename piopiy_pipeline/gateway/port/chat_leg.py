@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.gateway.core.leg import TransferDone
+from piopiy_pipeline.gateway.port.chat_turns import ChatTurns
 from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, LegConnection, SocketLeg
 from piopiy_pipeline.signaling.caller import Answered, Leave, LegEnded
 from piopiy_pipeline.signaling.chat import (
@@ -23,6 +24,7 @@ from piopiy_pipeline.signaling.chat import (
     refusal_of,
     send_text,
     tool_in,
+    turn_in,
     words_of,
     writing_of,
 )
@@ -61,7 +63,7 @@ FLOOD_PER_S = 50
 IDLE_S = 3600.0
 """A chat in which nobody has written for so long ends."""
 NO_LINE = "a text chat has no line that could be put through"
-_SPOKE = {"user_turn": "user", "bot_turn": "bot"}
+_SPOKE: dict[str, Literal["user", "bot"]] = {"user_turn": "user", "bot_turn": "bot"}
 
 
 class MessageNotTaken(Exception):
@@ -95,6 +97,8 @@ class ChatLeg(SocketLeg):
         self._flood = TokenBucket(FLOOD_PER_S, self._loop.time())
         self._texts = TokenBucket(MESSAGES_PER_S, self._loop.time())
         self._number = 0
+        self._turns = ChatTurns(self._post)
+        self._writing = False
         self._early: deque[SentByPerson] = deque()
         self._early_timer: asyncio.TimerHandle | None = None
         if place is None:
@@ -129,12 +133,12 @@ class ChatLeg(SocketLeg):
         if (role := _SPOKE.get(event.event)) is not None:
             self._idle_again()
             data = event.data
-            turn = {
-                "role": role,
-                "text": str(data.get("text", "")),
-                "interrupted": bool(data.get("interrupted")),
-            }
-            self._post(ChatTurn.model_validate(turn))
+            self._turns.reported(_turn(role, data))
+
+    def cut_off(self, event: ConversationEvent) -> None:
+        self._turns.flush()
+        self._writes(False)
+        self._post(_turn("bot", event.data))  # its agent is gone, and tells of no turn any more
 
     def transfer(
         self,
@@ -154,7 +158,10 @@ class ChatLeg(SocketLeg):
         elif (detail := refusal_of(data)) is not None:
             self._post(ChatRefused(detail=detail))
         elif (writing := writing_of(data)) is not None:
-            self._post(ChatWriting(on=writing))
+            self._writes(writing)
+        elif (turn := turn_in(data)) is not None:
+            recorded, what = turn
+            self._turns.shown(_turn("user" if what.get("role") == "user" else "bot", what), recorded=recorded)
         elif (tool := tool_in(data)) is not None:
             self._post(_told_of_tool(*tool))
         elif data.get("label") is None:  # of the bot's author
@@ -162,9 +169,16 @@ class ChatLeg(SocketLeg):
 
     def end(self, reason: EndReason, detail: str) -> None:
         if not self._ended:
+            self._turns.flush()
+            self._writes(False)
             self._post(LegEnded(reason=reason))
             self._finish(CloseCode.NORMAL_CLOSURE, reason.value)
             self._no_longer_early()
+
+    def _writes(self, on: bool) -> None:
+        if on != self._writing:
+            self._writing = on
+            self._post(ChatWriting(on=on))
 
     # ------------------------------------------------------------------ the socket's side
 
@@ -259,6 +273,10 @@ class ChatLeg(SocketLeg):
         self._timer.cancel()
         if not self._ended:
             self._timer = self._loop.call_later(IDLE_S, self._hang_up, f"nobody wrote for {IDLE_S:g} s")
+
+
+def _turn(role: Literal["user", "bot"], data: dict[str, Any]) -> ChatTurn:
+    return ChatTurn(role=role, text=str(data.get("text", "")), interrupted=bool(data.get("interrupted")))
 
 
 def _told_of_tool(what: str, data: dict[str, Any]) -> ChatTool | ChatToolResult:

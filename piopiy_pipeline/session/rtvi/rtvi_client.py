@@ -33,7 +33,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.rtvi.paced_queue import MESSAGES_PER_S, PacedQueue
-from piopiy_pipeline.signaling.chat import MAX_CHARACTERS
+from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, shown_turn
 from piopiy_pipeline.signaling.messages import DataMessage
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.transports.outgoing_events import event_of
@@ -84,6 +84,8 @@ class RtviClient:
         self._translator = RtviTranslator(self, self._send)
         self._typing = asyncio.Lock()
         self._typed = 0
+        if state.info.kind == "text":
+            state.show_turn = self.show_turn
         self._answers: dict[str, Callable[[str, dict[str, Any]], None]] = {
             "client-ready": self._client_ready,
             "disconnect-bot": lambda message_id, data: hang_up(),
@@ -123,6 +125,17 @@ class RtviClient:
         message = _plain(rtvi.ServerMessage(data=data))
         event_of(message)
         self._add(message)
+
+    def show_turn(self, role: str, turn: dict[str, Any], *, recorded: bool = True) -> None:
+        """Tell a client that chats of a whole turn, behind its words.
+
+        Args:
+            role: ``user`` or ``bot``.
+            turn: Its `text`, and `interrupted`.
+            recorded: Whether it is on the record, too.
+        """
+        data = {"role": role, "text": turn["text"], "interrupted": bool(turn.get("interrupted"))}
+        self._add(shown_turn(data, recorded=recorded))
 
     def close(self) -> None:
         """Send nothing any more, because the call has ended."""

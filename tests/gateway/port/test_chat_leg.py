@@ -15,7 +15,7 @@ from examples import front_desk
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
 from piopiy_pipeline.gateway.port import chat_leg
-from piopiy_pipeline.signaling.chat import MAX_CHARACTERS
+from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, shown_turn
 from tests.support.calls import AGENT_ID as HOUSE_AGENT
 from tests.support.calls import KEY, house
 from tests.support.gateway_peers import AGENT_ID, CALLER_KEY, Peer, agent, config
@@ -67,6 +67,34 @@ def test_words_go_both_ways_and_turns_are_told() -> None:
             assert (await one.hear("transfer_result"))["outcome"] == "refused"
             await one.hangup(offer)
             assert (await person.hear("ended"))["reason"] == "agent_hangup"
+
+    asyncio.run(story())
+
+
+def test_a_turn_that_is_reported_before_its_words_are_here_is_told_once_and_behind_them() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, chat(gateway) as person:
+            offer, media = await one.take()
+            await person.hear("answered")
+            await one.say(
+                type="event", call_id=offer["call_id"], at=1, event="bot_turn", data={"text": "Good day"}
+            )
+            for kind in ("bot-tts-started", "bot-tts-text", "bot-tts-stopped"):
+                await media.say(event="message", data=rtvi(kind, text="Good day"))
+            turn = {"role": "bot", "text": "Good day", "interrupted": False}
+            await media.say(event="message", data=shown_turn(turn, recorded=True))
+            sorry = {"role": "bot", "text": "I am sorry.", "interrupted": False}
+            await media.say(event="message", data=shown_turn(sorry, recorded=False))
+            heard = [await person.hear() for _ in range(5)]
+            assert heard == [
+                {"event": "writing", "on": True},
+                {"event": "words", "text": "Good day"},
+                {"event": "writing", "on": False},
+                {"event": "turn", **turn},
+                {"event": "turn", **sorry},
+            ]
+            await one.hangup(offer)
+            assert (await person.hear())["event"] == "ended"
 
     asyncio.run(story())
 
