@@ -1,5 +1,5 @@
-"""A bot's process under `piopiy dev`: it is started from its own file, replaced when that changes, and always
-ended.
+"""A bot's process under `piopiy dev`: it is started from its own file, replaced when that changes or it dies,
+and always ended.
 
 Each process leads a process group of its own. So Ctrl-C reaches only `piopiy dev`, which then ends its bots
 in order,
@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,8 @@ _END_S = 3.0  # a bot has this long after each SIGTERM: the first drains, the se
 _KILLED_S = 5.0
 _POLL_S = 0.05
 _SLOW_S = 20.0
+_RESTARTS = 3
+_RESTARTS_WITHIN_S = 60.0
 
 
 class BotProcess:
@@ -125,6 +128,8 @@ class BotProcess:
 class BotSupervisor:
     """Keeps one bot serving. A new process takes over when it has registered, and the old one drains.
 
+    One that took calls and died is started anew, three times a minute; one that never took calls is not.
+
     Args:
         path: The bot's file.
         environment: All environment variables of its processes.
@@ -154,6 +159,7 @@ class BotSupervisor:
         self._starting: BotProcess | None = None
         self._bots: dict[BotProcess, asyncio.Task[None]] = {}
         self._instances: set[str] = set()
+        self._restarted_at: deque[float] = deque(maxlen=_RESTARTS)
         self._closing = False
 
     async def launch(self) -> None:
@@ -181,11 +187,14 @@ class BotSupervisor:
     async def close(self) -> None:
         """End every process, within a bounded time. It may be called more than once."""
         self._closing = True
-        bots = dict(self._bots)
-        await asyncio.gather(*(bot.end() for bot in bots))
-        for task in bots.values():
-            task.cancel()
-        await asyncio.gather(*bots.values(), return_exceptions=True)
+        while self._bots:  # one that is being started anew comes after the others
+            bots = dict(self._bots)
+            await asyncio.gather(*(bot.end() for bot in bots))
+            for task in bots.values():
+                task.cancel()
+            await asyncio.gather(*bots.values(), return_exceptions=True)
+            for bot in bots:
+                self._bots.pop(bot, None)
 
     def _begin(self, bot: BotProcess | None) -> None:
         """Note which process is being started; None: none is any more."""
@@ -203,7 +212,13 @@ class BotSupervisor:
         finally:
             exited.cancel()
         bot.kill_group()
-        self._bots.pop(bot, None)
+        try:
+            await self._ended(bot, status)
+        finally:
+            self._bots.pop(bot, None)
+
+    async def _ended(self, bot: BotProcess, status: int) -> None:
+        """Tell the user of a process that has ended unasked, and start one that died while it took calls anew."""
         was_serving = bot is self._serving
         if was_serving:
             self._serving = None
@@ -212,10 +227,26 @@ class BotSupervisor:
         if bot.leaving or self._closing:
             return
         how = f"with exit status {status}" if status >= 0 else f"by signal {-status}"
-        rest = "" if self._serving is None else "; the one before it goes on taking calls"
+        if was_serving and self._starting is not None:
+            self._say(f"the bot ended {how}; the next one is being started")
+            return
+        if was_serving and status != 0 and self._may_restart():
+            self._say(f"the bot ended {how}. Starting it anew: its calls wait for it")
+            await self.launch()
+            return
+        rest = "; no call is taken" if self._serving is None else "; the one before it goes on taking calls"
         if status == 0 and bot.instance_id is None:
-            rest += " without registering: does its last line run agent.connect()?"
+            rest += ". It did not register: does its last line run agent.connect()?"
         self._say(f"the bot ended {how}{rest}. Waiting for a change of {self._path}")
+
+    def _may_restart(self) -> bool:
+        """Return whether a process that died may be started anew, and count that."""
+        now = asyncio.get_running_loop().time()
+        full = len(self._restarted_at) == _RESTARTS
+        if full and now - self._restarted_at[0] < _RESTARTS_WITHIN_S:
+            return False
+        self._restarted_at.append(now)
+        return True
 
     async def _wait_registered(self, bot: BotProcess) -> None:
         """Wait until the gateway has an instance that it did not have before, or the process has ended."""

@@ -268,6 +268,21 @@ def test_a_bot_that_crashes_shows_its_traceback_and_waits_for_a_change(
     assert dev.interrupt() == 0
 
 
+def test_a_bot_that_died_is_started_anew_until_it_dies_too_often(start: Callable[..., Dev]) -> None:
+    dev = start(BOT)
+    pids = set()
+    for _ in range(bot_module._RESTARTS + 1):
+        pid = int(dev.until("bot ").split()[1])
+        dev.until("ready ")
+        pids.add(pid)
+        os.kill(pid, signal.SIGKILL)
+        said = dev.until("the bot ended by signal 9")
+        assert ("Starting it anew" in said) is (len(pids) <= bot_module._RESTARTS)
+    assert "no call is taken. Waiting for a change of" in said
+    assert len(pids) == bot_module._RESTARTS + 1
+    assert dev.interrupt() == 0
+
+
 @pytest.mark.parametrize(
     "bot",
     [

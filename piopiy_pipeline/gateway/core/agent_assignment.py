@@ -30,7 +30,8 @@ MAX_MOVES = 20
 """How many instances that shut down may give a call back: in a rolling restart each may be the next one to go."""
 RECOVERY_S = 5.0
 """A call whose agent was lost, or gave it back, waits so many seconds for one that can take it: a process that is
-started again, or an agent that connects again because its gateway hung."""
+started again, or an agent that connects again because its gateway hung. It waits longer for a process of which it
+is known that it is being started (`Instances.expect`)."""
 SILENCE_S = 45.0
 """While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
 pings, 10 s apart, are unanswered is given up before."""
@@ -125,7 +126,9 @@ class AgentAssignment:
         """Return how long the call waits for somebody to take it, of which it has waited some; in seconds."""
         given_back = self._failure is not None and self._failure[0] is EndReason.SHUTDOWN
         if self._lost_agent or given_back:
-            return SILENCE_S if self._instances.any_silent(self._info.agent_id) else RECOVERY_S
+            if self._instances.any_silent(self._info.agent_id):
+                return SILENCE_S
+            return max(RECOVERY_S, self._instances.expected_s(self._info.agent_id))
         if self._failure is None:
             return self._ringing_s(waited_s)
         # Each instance beside the one where the call failed may have a place soon, or is followed by one that has: a

@@ -231,6 +231,10 @@ class Instances:
         else:
             self._expected[agent_id] = ring_s
 
+    def expected_s(self, agent_id: str) -> float:
+        """Return for how many seconds at most an instance that is being started is waited for; 0: none is."""
+        return self._expected.get(agent_id, 0.0)
+
     def ring_s(self, agent_id: str) -> float | None:
         """Return how long a caller rings, in seconds, because no instance is there that stays; None: one is."""
         if any(not one.draining for one in self.of(agent_id)):

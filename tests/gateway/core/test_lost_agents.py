@@ -56,6 +56,35 @@ def test_a_call_that_lost_its_only_agent_goes_on_when_that_is_there_again(room: 
     assert (call.phase, leg.ended) == (Phase.LIVE, None)
 
 
+def test_it_waits_longer_for_an_agent_that_is_being_started(room: Room) -> None:
+    one = room.agent()
+    call, leg = room.call()
+    one.take()
+    one.lose()
+    room.board.instances.expect("desk", 30.0)
+    room.wait(RECOVERY_S + 20.0)
+    assert leg.ended is None
+    again = room.agent()
+    room.board.instances.expect("desk", None)
+    room.wait(0.3)
+    again.take()
+    room.wait(RECOVERY_S)
+    assert (call.phase, leg.ended) == (Phase.LIVE, None)
+
+
+def test_and_no_longer_when_that_one_failed_to_start(room: Room) -> None:
+    one = room.agent()
+    _, leg = room.call()
+    one.take()
+    one.lose()
+    room.board.instances.expect("desk", 30.0)
+    room.wait(RECOVERY_S + 20.0)
+    room.board.instances.expect("desk", None)
+    room.wait(0.5)
+    assert leg.ended is not None
+    assert leg.ended[0] is EndReason.AGENT_LOST
+
+
 def test_and_so_it_does_when_the_others_refuse(room: Room) -> None:
     one, two = room.agent("one"), room.agent("two")
     _, leg = room.call()
