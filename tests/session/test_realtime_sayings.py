@@ -8,13 +8,52 @@ from typing import Any
 import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 from piopiy_pipeline.session.silence_filler import Filler
-from piopiy_pipeline.testing import Caller, Tool
+from piopiy_pipeline.testing import Caller, Tool, Voice
+from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.session.test_realtime_chat import GeminiChat
+from tests.support.gemini_calls import GeminiCase
 from tests.support.realtime_calls import GREETING, Case
+from tests.support.realtime_providers import UltravoxCase
 from tests.support.services import ToneTTS
 from tests.support.virtual import PEOPLE, texts
+
+pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+THANKS = "Thank you, see you then."
+TEXTS = ["One moment.", "I look that up.", "Here it is."]
+PROVIDERS: list[type[Case]] = [Case, GeminiCase, UltravoxCase]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("speed", [1.2, None], ids=["streamed", "all at once"])
+def test_a_text_that_takes_longer_than_a_failing_answer_may_is_heard_to_its_end(
+    provider: type[Case], speed: float | None
+) -> None:
+    greeting = " ".join(["word"] * 60)
+    case = provider(THANKS, texts=["a table please"], voice=Voice(speed=speed))
+    call = case.call(Caller().say(PEOPLE), agent={"greeting": greeting})
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot") == [greeting, THANKS], call.timeline()
+    assert not call.of("error")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_the_bot_is_told_to_say_is_heard_in_the_order_in_which_it_was_told(provider: type[Case]) -> None:
+    async def say(_: object) -> None:
+        said.extend(await asyncio.gather(*map(agent[0].say, TEXTS)))
+
+    def watch(made: VoiceAgent) -> None:
+        agent.append(made)
+        made.on("answered", say)
+
+    said: list[bool] = []
+    agent: list[VoiceAgent] = []
+    case = provider(THANKS, texts=["a table please"])
+    call = case.call(Caller().pause(9).say(PEOPLE), watch=watch)
+    assert texts(call, "bot") == [GREETING, *TEXTS, THANKS], call.timeline()
+    assert said == [True] * len(TEXTS)
 
 
 def test_a_tool_that_has_something_said_and_returns_at_once_gets_its_answer() -> None:

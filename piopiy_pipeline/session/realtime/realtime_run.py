@@ -8,9 +8,7 @@ what the bot is told to say, and opens the session again, with the conversation,
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
@@ -38,6 +36,7 @@ from piopiy_pipeline.session.realtime.session_changes import SessionChanges
 from piopiy_pipeline.session.realtime.session_losses import SessionLosses
 from piopiy_pipeline.session.realtime.spoken_answer import SayingMark, SpokenAnswer
 from piopiy_pipeline.session.realtime.truncations import Truncations
+from piopiy_pipeline.session.realtime.wanted_answers import WantedAnswers
 from piopiy_pipeline.session.realtime.words_of_caller import BEHIND_CUT_S, WordsOfCaller
 from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
 from piopiy_pipeline.session.utterances import Utterance
@@ -47,16 +46,9 @@ from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 __all__ = ["RealtimeRun"]
 
 OPEN_S = 5.0  # how long one attempt may take, in seconds
+OVER_S = 0.5  # a service knows that its answer is over so long behind its end at most, in seconds
 UNHEARD_S = 8.0
 """A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """An answer that the provider is to be asked for."""
-
-    text: str | None = None
-    mark: SayingMark | None = None
 
 
 class RealtimeRun:
@@ -95,7 +87,7 @@ class RealtimeRun:
         self._output = output
         self._turns = turns
         self._report = report
-        self._wanted: deque[_Wanted] = deque()
+        self._wanted = WantedAnswers()
         self.begun = False
         """Whether the provider was told the conversation, or is being told."""
         self.begun_with: tuple[Any, ...] = ()
@@ -183,6 +175,8 @@ class RealtimeRun:
         elif (key := self._provider.session_key) is not None and key is not self._session_key:
             self._session_key = key
             self._state.spawn(self._goes_on(), "realtime_session")
+        elif self._wanted and not (self._asks or self._provider.answers or self._answer.open):
+            self._state.spawn(self._ask(), "realtime_ask")  # what was waited for has never come
 
     async def _goes_on(self) -> None:
         """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
@@ -198,7 +192,7 @@ class RealtimeRun:
                 await self._given_up()
             else:
                 await self._all_heard()
-                self._wanted.append(_Wanted())
+                self._wanted.answer()
         await self._ask()
 
     def _lost(self) -> None:
@@ -224,9 +218,9 @@ class RealtimeRun:
         self._answer.hides_errors = False
         await self._all_heard()
         if self._writes_down and self._provider.hear_again():
-            self._wanted = deque(wanted for wanted in self._wanted if wanted.mark)  # the turn's end asks
+            self._wanted.drop_answers()  # the turn's end asks
         elif owed and not self._wanted:
-            self._wanted.append(_Wanted())
+            self._wanted.answer()
         self.opens = False
         self._report(self._service, self._losses.mended)
         if not await self._open():
@@ -279,11 +273,10 @@ class RealtimeRun:
         )
 
     def say(self, utterance: Utterance, *, behind: bool = False) -> None:
-        """Have the model say a text, ahead of what it says later or behind what it was asked for. Returns at once."""
+        """Have the model say a text, ahead of its answers that wait or behind them. Returns at once."""
         number = self._state.utterances.add(utterance)
         mark = SayingMark(number, utterance.interruptible, utterance.into_context)
-        wanted = _Wanted(utterance.text, mark)
-        (self._wanted.append if behind else self._wanted.appendleft)(wanted)
+        self._wanted.say(utterance.text, mark, behind=behind)
         self._state.spawn(self._ask(), "realtime_say")
 
     async def write(self, text: str) -> str:
@@ -312,7 +305,7 @@ class RealtimeRun:
     @property
     def has_to_say(self) -> bool:
         """Whether the model is told to say something that is not all on its way to the caller yet."""
-        return self._answer.mark is not None or any(wanted.mark for wanted in self._wanted)
+        return self._answer.mark is not None or self._wanted.has_sayings
 
     @property
     def is_about_to_ask(self) -> bool:
@@ -325,7 +318,7 @@ class RealtimeRun:
             if not self.held.may_ask():
                 return
             if not self._is_asked:
-                self._wanted.append(_Wanted())
+                self._wanted.answer()
             await self._ask()
             return
         append = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
@@ -335,7 +328,7 @@ class RealtimeRun:
     @property
     def _is_asked(self) -> bool:
         """Whether an answer to the conversation as it stands is under way, or will be asked for."""
-        if any(wanted.text is None for wanted in self._wanted):
+        if self._wanted.has_answer:
             return True
         unheard = self._answer.spoke and self._output.has_unheard
         under_way = self._answer.open or self._provider.answers or unheard
@@ -359,7 +352,7 @@ class RealtimeRun:
                 if not self._provider.connected:
                     self._lost()
                     break
-                wanted = self._wanted.popleft()
+                wanted = self._wanted.next()
                 self._answer.mark = wanted.mark
                 self._provider.spares = self._answer.is_spared
                 self._asked_with = self._length if wanted.text is None else -1
@@ -373,7 +366,11 @@ class RealtimeRun:
             self._losses.answered()
             self._provider.answered()
         if self._wanted:
-            self._state.spawn(self._ask(), "realtime_ask")
+            self._state.spawn(self._ask_next(), "realtime_ask")
+
+    async def _ask_next(self) -> None:
+        await holds_within(lambda: not self._provider.answers, OVER_S)
+        await self._ask()
 
     def _accepts(self, frame: Frame, direction: FrameDirection) -> bool:
         """Drop contexts from above: the provider has heard the caller itself, and the conversation is one."""
@@ -394,7 +391,7 @@ class RealtimeRun:
 
     async def _turn_over(self, _service: Any, _frame: Frame) -> None:
         if self._turns is not None and self._turns.asks and not self.held.has_turn:
-            self._wanted.append(_Wanted())
+            self._wanted.answer()
             self._state.spawn(self._ask(), "realtime_turn")
 
     def _user_accepts(self, frame: Frame, direction: FrameDirection) -> bool:
@@ -434,16 +431,14 @@ class RealtimeRun:
         await user.push_aggregation()
         await self._provider.write(text)
         if is_ours:
-            self._wanted.append(_Wanted())
+            self._wanted.answer()
             await self._ask()
 
     # ------------------------------------------------------------------ what was heard
 
     async def _cut(self, _service: Any, _frame: Frame) -> None:
         """Have the provider give up the answer that was interrupted."""
-        self._wanted = deque(
-            wanted for wanted in self._wanted if wanted.mark and not wanted.mark.interruptible
-        )
+        self._wanted.cut()
         item, self._answer.cut_item = self._answer.cut_item, None
         await self._truncations.cut(item, unheard=self._output.has_unheard)
         await self._provider.cancel()
