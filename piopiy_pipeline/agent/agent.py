@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from loguru import logger
 
@@ -116,6 +116,9 @@ class Agent(WorkerFace):
         asyncio.run(agent.connect())
         ```
     """
+
+    any_connected: ClassVar[bool] = False
+    """Whether `connect` was called in this process, of whichever agent."""
 
     def __init__(
         self,
@@ -230,6 +233,7 @@ class Agent(WorkerFace):
         if self._closing is not None:
             raise RuntimeError("connect() was called before: make another Agent to connect again")
         self._closing = asyncio.Event()
+        Agent.any_connected = True
         if self._drains:
             return  # it was shut down before it began
         loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ from piopiy_pipeline.cli.agent_settings import check_environment
 from piopiy_pipeline.cli.errors import BadInput, CliError, Failed
 from piopiy_pipeline.log import log_to_stderr
 
-__all__ = ["end_with", "run_bot"]
+__all__ = ["check_connected", "end_with", "run_bot"]
 
 ORPHAN_S = 3.0
 """What a bot whose `piopiy dev` is gone has after each of two SIGTERMs, before its process group is killed."""
@@ -55,6 +55,23 @@ def run_bot(bot: Path) -> None:
         if isinstance(error, ImportError) and (line := _line_of_import(error, bot)):
             raise Failed(f"line {line}: {error}") from None
         raise
+
+
+def check_connected(bot: Path) -> None:
+    """Check that a bot whose file has run to its end had connected an agent.
+
+    Args:
+        bot: The file.
+
+    Raises:
+        Failed: No agent of this process was ever connected.
+    """
+    module = sys.modules.get("piopiy_pipeline.agent.agent")
+    if module is None or not module.Agent.any_connected:
+        raise Failed(
+            f"{bot.name} has ended and had connected no agent: its last lines are to make an Agent with its function "
+            "and run its connect(), as in asyncio.run(agent.connect())"
+        )
 
 
 def _line_of_import(error: ImportError, bot: Path) -> int:

@@ -153,10 +153,12 @@ def start(
             "PIOPIY_CLOUD": "1" if cloud else None,
         }
     )
-    from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
+    # A program too: it is not loaded before it is run.
+    from piopiy_pipeline.cli.run_bot import check_connected, run_bot
 
     prefer_uvloop()
     run_bot(bot)
+    check_connected(bot)
 
 
 def _addresses(given: list[str] | None) -> list[str]:

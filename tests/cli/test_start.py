@@ -48,9 +48,25 @@ def test_a_bot_runs_as_the_program_with_its_folder_and_its_environment(tmp_path:
         "print(__name__, WORD, sys.argv, os.environ['AGENT_ID'], os.environ['PIOPIY_URL'])\n"
     )
     done = start(str(bot), "--url", "https://host:1", "--agent-id", "desk", AGENT_TOKEN="t")
-    assert done.stderr == ""
     assert done.stdout.strip() == f"__main__ helped {[str(bot)]} desk wss://host:1"
-    assert done.returncode == 0
+    [line] = done.stderr.splitlines()
+    assert "bot.py has ended and had connected no agent" in line
+
+
+@pytest.mark.parametrize(("connects", "status"), [(False, 1), (True, 0)])
+def test_a_bot_that_ends_must_have_connected_an_agent(tmp_path: Path, connects: bool, status: int) -> None:
+    """One that has only the function is enough for `piopiy chat`; here it would be nothing, without a word."""
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "import asyncio\nfrom piopiy.agent import Agent\n\nasync def on_new_session(call): ...\n\n"
+        "async def main():\n"
+        "    agent = Agent('desk', 'desk-token-desk-token', on_new_session)\n"
+        "    await agent.shutdown()\n    await agent.connect()\n\n"
+        + ("asyncio.run(main())\n" if connects else "")
+    )
+    done = run("start", str(bot), AGENT_ID="a", AGENT_TOKEN="t")
+    assert done.returncode == status, done.stderr
+    assert ("had connected no agent" in done.stderr) is not connects
 
 
 def test_a_module_of_piopiys_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
