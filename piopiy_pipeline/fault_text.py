@@ -20,6 +20,7 @@ _RAISED = re.compile(r"^(?:Value|Assertion) error, |^Assertion failed, ")
 _KEY = re.compile(r"^([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_.-]+)*): ")
 _EXPECTED = {
     "missing": "is missing",
+    "extra_forbidden": "there is no such key",
     "list_type": "expected a list, in square brackets",
     "tuple_type": "expected a list, in square brackets",
     "dict_type": "expected a table",
@@ -44,6 +45,14 @@ _REWORDED = (
     (
         re.compile(r"^String should match pattern "),
         "has a character that may not be there, or is not of the form ",
+    ),
+    (
+        re.compile(r"^Unable to extract tag using discriminator ('\w+')"),
+        r"\1 is missing, which says what it is",
+    ),
+    (
+        re.compile(r"^Input tag ('.*') found using ('\w+') does not match any of the expected tags: "),
+        r"\2 is \1, and none of ",
     ),
     (re.compile(r" after validation"), ""),
     (re.compile(r", unable to (?:parse string|interpret input)\b.*"), ""),

@@ -195,7 +195,8 @@ class ServedCalls:
         self._owner[session] = connection
         self._on_session(session)
         self.media.add(offer.call_id, link, connection)
-        log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
+        callers = offer.from_number or "somebody without a name"
+        log.info("call from {} to {} ({})", callers, offer.to_number or offer.agent_id, offer.kind)
         try:
             await session.run(self._callback)
         finally:

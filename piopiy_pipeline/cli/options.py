@@ -77,12 +77,16 @@ def given_metadata(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise BadInput(f"--metadata is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
     return value
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def require_bot(bot: Path) -> None:

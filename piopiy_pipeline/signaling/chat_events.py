@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from piopiy_pipeline.signaling.caller import Leave
 from piopiy_pipeline.signaling.chat import MAX_CHARACTERS
@@ -45,11 +45,17 @@ class ChatStart(Message):
     metadata: dict[str, Any] | None = None
 
 
+def _has_words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("has nothing but blanks")
+    return text
+
+
 class ChatText(Message):
     """A message of the person, which is a turn. While the bot writes, it cuts the bot off."""
 
     event: Literal["text"] = "text"
-    text: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_has_words)]
 
 
 class ChatStop(Message):

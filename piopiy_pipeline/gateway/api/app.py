@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,15 @@ async def _api_error(_: Request, error: Exception) -> JSONResponse:
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     """Answer with a sentence for each problem. What was sent is left out, because it may be a secret."""
     assert isinstance(error, RequestValidationError)
-    lines = [fault_text(one) for one in error.errors()]
+    lines = [_not_as_json(one) or fault_text(one) for one in error.errors()]
     return _problem(422, "; ".join(lines[:10]))
+
+
+def _not_as_json(fault: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a body that is not said to be JSON. None: it is."""
+    if tuple(fault["loc"]) == ("body",) and isinstance(fault.get("input"), bytes):
+        return "body: expected JSON, and the header Content-Type: application/json"
+    return None
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

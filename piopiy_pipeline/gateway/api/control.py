@@ -156,5 +156,7 @@ async def send_message(deps: Deps, call_id: CallId, message: AppMessage) -> None
 
 
 def _switch(call: GatewayCall, what: Switchable, switch: Switch) -> None:
+    if call.info.kind == "text":
+        raise ApiError(409, f"a text chat has no sound: {what} is for calls that have")
     done = call.control.switch(what, switch.on)
     assert done, "the call is in progress"

@@ -190,7 +190,7 @@ class RtviClient:
             self._refuse(message.id, f"Invalid {message.type}: {_first(error)}")
 
     def _refuse(self, message_id: str, error: str) -> None:
-        logger.warning("a message of the RTVI client was refused: {}", error)
+        logger.warning("a message of the client was refused: {}", error)
         self._send(rtvi.ErrorResponse(id=message_id, data=rtvi.ErrorResponseData(error=error)))
 
     def _client_ready(self, message_id: str, data: dict[str, Any]) -> None:
@@ -230,8 +230,13 @@ class RtviClient:
 
     def _send_text(self, message_id: str, data: dict[str, Any]) -> None:
         sent = rtvi.SendTextData.model_validate(data)
-        if len(sent.content) > MAX_CHARACTERS or not sent.content.strip():
-            self._refuse(message_id, f"A text has 1 to {MAX_CHARACTERS} characters, not {len(sent.content)}")
+        if not sent.content.strip():
+            self._refuse(message_id, "A text has something but blanks")
+            return
+        if len(sent.content) > MAX_CHARACTERS:
+            self._refuse(
+                message_id, f"A text has {MAX_CHARACTERS} characters at most, not {len(sent.content)}"
+            )
             return
         if self._typed >= MAX_TYPED:
             self._refuse(message_id, f"{MAX_TYPED} texts wait already")

@@ -137,6 +137,28 @@ def test_a_chat_that_its_person_has_not_ended_takes_nothing_after_its_end(event:
     asyncio.run(story())
 
 
+def test_what_is_wrong_with_a_message_and_what_needs_sound_is_a_sentence() -> None:
+    async def story() -> None:
+        async with place() as (_, one, web):
+            call_id = (await web.post("/api/chats", json=ORDER)).json()["call_id"]
+            await one.take()
+            path, as_json = f"/api/chats/{call_id}/messages", {"Content-Type": "application/json"}
+            for content, headers, told in (
+                ("{", as_json, "body: no JSON that can be passed on"),
+                ("{", {}, "Content-Type: application/json"),
+                ("{}", as_json, "body: 'event' is missing"),
+                ('{"event": "text", "text": "  "}', as_json, "text: has nothing but blanks"),
+                ('{"event": "stop", "x": 1}', as_json, "x: there is no such key"),
+            ):
+                answer = await web.post(path, content=content, headers=headers)
+                assert (answer.status_code, told in answer.json()["error"]) == (422, True), answer.text
+            for what in ("hold", "mute", "record", "clean_sound"):
+                answer = await web.post(f"/api/calls/{call_id}/{what}")
+                assert (answer.status_code, "has no sound" in answer.json()["error"]) == (409, True)
+
+    asyncio.run(story())
+
+
 def test_what_the_bots_author_tells_of_tools_is_told() -> None:
     async def story() -> None:
         async with place() as (_, one, web):

@@ -159,7 +159,7 @@ def test_a_greeting_may_be_larger_than_what_may_wait_later(monkeypatch: pytest.M
         ('{"type": "watch"}', "no API key was sent"),
         ('{"type": "watch", "key": "wrong"}', "this is no API key"),
         (json.dumps({"type": "watch", "key": CALLER_KEY}), "this is no API key"),
-        ('{"type": "watch", "key": "operator-key", "all": true}', "all: Extra inputs"),
+        ('{"type": "watch", "key": "operator-key", "all": true}', "all: there is no such key"),
         ("{", "JSON"),
         (b"binary", "messages here are JSON text"),
         ('{"key": "' + "x" * events.KEY_BYTES + '"}', "may have"),

@@ -191,9 +191,11 @@ def test_messages_that_come_too_fast_are_refused_and_the_chat_goes_on(
     ("sent", "told"),
     [
         ({"event": "text", "text": ""}, "text.text"),
+        ({"event": "text", "text": "  "}, "text.text: has nothing but blanks"),
+        ({"text": "  "}, "message: 'event' is missing"),
         ({"event": "text", "text": "x" * (MAX_CHARACTERS + 1)}, "text.text"),
         ({"event": "dtmf", "digits": "abc"}, "dtmf.digits"),
-        ({"event": "sing"}, "sing"),
+        ({"event": "sing"}, "message: 'event' is 'sing', and none of 'start'"),
         ({"event": "start", "token": "again"}, "has started already"),
         ({"event": "start", "token": CALLER_KEY, "metadata": 5}, "start.metadata: expected a table"),
     ],
