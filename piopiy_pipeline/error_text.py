@@ -2,6 +2,8 @@
 
     KeyError at my_bot.py:31: 'people'
 
+`own_text`: the end of a sentence about an error that is nobody's code, such as a connection's: its text, never nothing.
+
 For the record of a call, its end and the log. The traceback stands in the log, once.
 """
 
@@ -18,7 +20,7 @@ from typing import Any
 
 from piopiy_pipeline.stuck import file_and_line, is_authors, is_authors_path
 
-__all__ = ["authors_line", "error_text"]
+__all__ = ["authors_line", "error_text", "own_text"]
 
 MAX_TEXT = 300
 MAX_LEAVES = 5
@@ -49,6 +51,21 @@ def error_text(error: BaseException, of: Callable[..., Any] | None = None) -> st
     place = _place(error, of)
     more = f"; and {len(leaves) - MAX_LEAVES} more" if len(leaves) > MAX_LEAVES else ""
     return f"{type(error).__name__}{f' at {place}' if place else ''} of {len(leaves)}: {texts}{more}"
+
+
+def own_text(error: BaseException, otherwise: str = "") -> str:
+    """Return the text of an exception in one line, for the end of a sentence.
+
+    An exception is true even if its text is empty, as that of the `TimeoutError` of `asyncio.timeout` is: so
+    ``error or "timeout"`` says nothing.
+
+    Args:
+        error: The exception.
+        otherwise: What is said of one without a text; "": ``timeout`` of a `TimeoutError`, else the type's name.
+    """
+    return (
+        _text(error) or otherwise or ("timeout" if isinstance(error, TimeoutError) else type(error).__name__)
+    )
 
 
 def authors_line(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, check_tool_name
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
 from piopiy_pipeline.session.call_control import failure_text
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
@@ -239,7 +240,7 @@ async def _say(call: Call, text: str) -> None:
     try:
         await call.say(text)
     except (RuntimeError, ValueError) as error:
-        logger.error("the goodbye was not said: {}", error)
+        logger.error("the goodbye was not said: {}", own_text(error))
 
 
 def _failure(outcome: TransferOutcome, whom: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from piopiy_pipeline.error_text import MAX_TEXT, authors_line, error_text
+from piopiy_pipeline.error_text import MAX_TEXT, authors_line, error_text, own_text
 
 
 class Textless(Exception):
@@ -108,3 +111,33 @@ def test_without_a_line_of_the_authors_it_is_the_line_of_their_function() -> Non
     assert error_text(raised(raises(error)), theirs).startswith(f"ValueError at {PLACE}"), (
         "what it passed counts"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "otherwise", "text"),
+    [
+        (OSError("no route\n to it"), "no answer", "no route to it"),
+        (TimeoutError(), "no answer", "no answer"),
+        (TimeoutError(), "", "timeout"),
+        (EOFError(), "", "EOFError"),
+        (Textless(), "", "it has no text"),
+    ],
+)
+def test_a_sentence_that_an_error_ends_always_has_an_end(error: Exception, otherwise: str, text: str) -> None:
+    assert own_text(error, otherwise) == text
+
+
+def test_no_sentence_ends_with_an_exception_or_something_else() -> None:
+    """``error or "timeout"`` is the error, always: an exception without a text is true, and is printed as nothing."""
+    package = Path(__file__).parents[1] / "piopiy_pipeline"
+    found = [
+        f"{path.relative_to(package)}:{test.lineno}"
+        for path in sorted(package.rglob("*.py"))
+        if re.search(r"\b(error|exc|caught|failure) or ", text := path.read_text())
+        for handler in ast.walk(ast.parse(text))
+        if isinstance(handler, ast.ExceptHandler) and handler.name
+        for test in ast.walk(handler)
+        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)
+        if isinstance(first := test.values[0], ast.Name) and first.id == handler.name
+    ]
+    assert not found

@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from piopiy_pipeline.agent.gateway_addresses import GatewayAddress, GatewayAddresses
 from piopiy_pipeline.agent.signaling_connection import OPEN_S, GatewayListener, SignalingConnection
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.signaling.agent_protocol import Backoff
 from piopiy_pipeline.signaling.messages import AgentMessage, InstanceDied
 
@@ -94,7 +95,7 @@ class GatewayConnection:
                 ) from None
             self._missing(f"HTTP {status}: {body}", "trying on")
         except (OSError, TimeoutError, WebSocketException) as error:
-            self._missing(str(error), "trying until there is one")
+            self._missing(own_text(error), "trying until there is one")
         if home.refused:
             raise AuthenticationError(f"{home.url}: {home.refused}")
         if served and not closing.is_set():

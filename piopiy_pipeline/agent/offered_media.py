@@ -8,6 +8,7 @@ from http.client import UNAUTHORIZED
 from loguru import logger
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.signaling.messages import Offer, Reject
 from piopiy_pipeline.transports.link import WebSocketLink
 
@@ -39,7 +40,7 @@ async def open_media(url: str, offer: Offer, *, reject: Callable[[Reject], None]
             why = "the offer had become void: its caller has hung up, or another instance has the call"
             log.info("the call was not taken, because {}", why)
         else:
-            why = str(error) or "timeout"
+            why = own_text(error)
             log.warning("the media stream of a call did not open: {}", why)
         detail = f"media stream: {why}"[:200]
         reject(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="error", detail=detail))

@@ -16,6 +16,7 @@ from websockets.exceptions import WebSocketException
 
 from piopiy_pipeline.agent.gateway_addresses import gateway_url
 from piopiy_pipeline.agent.signaling_connection import GatewayListener, SignalingConnection
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.signaling.messages import Reject, Roam, Roaming, RoamResult
 
 __all__ = ["IDLE_S", "RoamingConnections"]
@@ -145,7 +146,7 @@ class RoamingConnections:
         try:
             await connection.serve(gateway.closing)
         except (OSError, TimeoutError, WebSocketException) as error:
-            why = f"{connection.url}: {error or 'timeout'}"
+            why = f"{connection.url}: {own_text(error)}"
             logger.warning("a call at another gateway cannot be taken: {}", why)
         finally:
             self._leave(gateway)

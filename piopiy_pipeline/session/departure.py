@@ -14,6 +14,7 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -145,5 +146,5 @@ class Departure:
                     await self._cut_off()
                 await self._speaker.say_goodbye(self.goodbye, within_s=GOODBYE_S, interruptible=False)
         except (StageError, TimeoutError) as error:
-            logger.warning("the goodbye of a call that is drained was not said: {}", error or "timeout")
+            logger.warning("the goodbye of a call that is drained was not said: {}", own_text(error))
         state.finish(reason, "the agent was shut down")

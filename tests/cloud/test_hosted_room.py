@@ -185,17 +185,24 @@ def test_a_room_that_cannot_be_joined_is_an_error_in_the_given_time(answers: lis
     run_virtual(story)
 
 
-def test_after_some_seconds_of_tries_a_room_is_given_up() -> None:
+@pytest.mark.parametrize(
+    ("answers", "cause"),
+    [
+        ([silent, refused], "no such room"),
+        ([silent], "no answer within 8 s"),
+        ([], "no process had a place within 8 s"),
+    ],
+)
+def test_after_some_seconds_of_tries_a_room_is_given_up(answers: list[Answer], cause: str) -> None:
     async def story() -> None:
-        pool = Pool(joined, *[silent, refused] * 30)
+        pool = Pool(joined, *answers * 30)
         _, listener = await room_in(pool)
         pool.given[0].die()
         await asyncio.sleep(RETURN_S - 0.5)
         assert listener.events == ["lost"]
         await asyncio.sleep(0.7)
-        why = "the room's process was lost, and it was not joined again: "
-        assert listener.events[1][0] == "failed"
-        assert listener.events[1][1].startswith(why)
+        why = f"the room's process was lost, and it was not joined again: {cause}"
+        assert listener.events[1:] == [("failed", why)]
         assert all(place.released for place in pool.given)
         assert all(isinstance(place.posted[-1], LeaveRoom) for place in pool.given[1:])
 

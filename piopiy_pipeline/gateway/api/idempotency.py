@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.gateway.api.models import CallOrder, ChatOrder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.models import CallRecord, RecordsUnavailable
@@ -137,7 +138,9 @@ class IdempotencyStore:
                 call_id = item.data["call_id"]
                 detail = await self._records.detail(call_id)
         except (TimeoutError, RecordsUnavailable) as error:
-            logger.error("idempotency keys of earlier runs are not known just now: {}", error or "no answer")
+            logger.error(
+                "idempotency keys of earlier runs are not known just now: {}", own_text(error, "no answer")
+            )
             return None
         if detail is not None:
             return detail.call

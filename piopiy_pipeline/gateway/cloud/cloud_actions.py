@@ -15,6 +15,7 @@ from loguru import logger
 from piopiy_agent import PiopiyAPIError, PiopiyCallControl, TransferStatus, parse_transfer_status
 
 from piopiy_pipeline.call import EndReason, TransferOutcomeName
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.gateway.core.leg import TransferDone
 from piopiy_pipeline.signaling.messages import Transfer
 
@@ -92,7 +93,7 @@ class CloudActions:
             if error.status != 404:  # the call has ended there already
                 logger.warning("Piopiy's cloud did not hang up: {}", error)
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
-            logger.warning("Piopiy's cloud could not be told to hang up: {}", error or "no answer")
+            logger.warning("Piopiy's cloud could not be told to hang up: {}", own_text(error, "no answer"))
 
     async def close(self) -> None:
         """End what is under way."""
@@ -122,7 +123,7 @@ class CloudActions:
             under_way = error.error == "transfer_in_progress"
             return "refused" if under_way or error.status == 403 else "failed", f"Piopiy's cloud: {error}"
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
-            return "failed", f"Piopiy's cloud was not reached: {error or 'no answer'}"
+            return "failed", f"Piopiy's cloud was not reached: {own_text(error, 'no answer')}"
         if status.status == "completed":
             return "bridged", ""
         return _OUTCOMES.get(status.reason, "failed"), f"Piopiy's cloud: {status.reason or status.status}"

@@ -19,6 +19,7 @@ from loguru import logger
 
 from piopiy_pipeline.audio.frame import FRAME_MS
 from piopiy_pipeline.compat import livekit as compat
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.gateway.cloud.room_port import CloudRoomError, CloudRoomListener
 
 __all__ = ["CloudRoom", "rooms"]
@@ -112,7 +113,7 @@ class CloudRoom:
         except TimeoutError:
             raise CloudRoomError(f"not joined within {timeout_s * 1000:.0f} ms") from None
         except (rtc.ConnectError, PublishTrackError) as error:
-            raise CloudRoomError(error.message.strip(" -")) from None
+            raise CloudRoomError(error.message.strip(" -") or type(error).__name__) from None
 
     def send_audio(self, pcm: bytes) -> None:
         if len(self._waiting) >= WAITING_FRAMES:
@@ -260,7 +261,7 @@ class CloudRoom:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.opt(exception=error).error("{} failed", task.get_name())
             if not self._over:
-                self._left(f"{task.get_name()} failed: {error}")
+                self._left(f"{task.get_name()} failed: {own_text(error)}")
 
 
 def _reason_name(reason: rtc.DisconnectReason.ValueType) -> str:

@@ -147,16 +147,18 @@ class HostedRoom:
 
     async def _return(self) -> None:
         """Join again, in as many tries as there is time for."""
-        deadline = self._loop.time() + RETURN_S
+        deadline, refusal = self._loop.time() + RETURN_S, ""
         while True:
             try:
                 await self._join(min(TRY_S, deadline - self._loop.time()))
             except (CloudRoomError, TimeoutError) as error:
+                refusal = str(error) or refusal
+                silent = "no process had a place" if self._place is None else "no answer"
                 self._post(LeaveRoom())
                 self._give_place_back()
                 if self._loop.time() + PAUSE_S >= deadline:
-                    why = f"the room's process was lost, and it was not joined again: {error or 'in time'}"
-                    self._fail(why)
+                    why = refusal or f"{silent} within {RETURN_S:g} s"
+                    self._fail(f"the room's process was lost, and it was not joined again: {why}")
                     return
                 await asyncio.sleep(PAUSE_S)
             else:

@@ -191,7 +191,7 @@ class RoomLeg(Leg):
             except CloudRoomError as error:
                 logger.warning("a call of Piopiy's cloud is not taken: the room: {}", error)
                 await job.reject("ROOM_JOIN_FAILED", str(error)[:200])
-                self._hang_up(f"the room: {error}")
+                self._fail(f"the room: {error}")
                 return False
         spare_s = 0.0 if self._early is None else SPARE_S
         await self._first_of(self._ready, self._end, timeout_s=max(0.0, job.remaining_ms / 1000 - spare_s))

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.gateway.leg_processes.leg_frames import FrameKind, Splitter, WireError, pack
 from piopiy_pipeline.signaling.messages import Message, dump
 
@@ -122,4 +123,4 @@ class LegPipe(asyncio.Protocol):
             self._flush = None
         if not self._lost:
             self._lost = True
-            self._on_lost(self._why if exc is None else f"{self._why}: {exc}")
+            self._on_lost(self._why if exc is None else f"{self._why}: {own_text(exc)}")

@@ -29,6 +29,7 @@ from aiortc.sdp import candidate_from_sdp
 from loguru import logger
 
 from piopiy_pipeline.compat import aiortc as compat
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.gateway.webrtc.ice_addresses import with_public_addresses
 from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
 from piopiy_pipeline.gateway.webrtc.peer_messages import IceServerSetting, Trickled
@@ -144,12 +145,10 @@ class Peer:
             await self._connection.setRemoteDescription(remote)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except InvalidStateError as error:
-            raise PeerRefused(409, f"this peer connection takes no offer now: {error}") from None
+            raise PeerRefused(409, f"this peer connection takes no offer now: {own_text(error)}") from None
         except _UNREADABLE as error:
             logger.debug("an offer that aiortc does not take: {!r}", error)
-            raise PeerRefused(
-                400, f"the offer's SDP cannot be answered: {error or type(error).__name__}"
-            ) from None
+            raise PeerRefused(400, f"the offer's SDP cannot be answered: {own_text(error)}") from None
         answer = self._connection.localDescription.sdp
         if "\r\na=candidate:" not in answer:
             raise PeerRefused(

@@ -40,6 +40,7 @@ from pipecat.processors.frame_processor import (
 )
 
 from piopiy_pipeline.compat.pipecat import is_set_up, provider_of
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.services.failover.circuit_breaker import CircuitBreaker, breaker_of
 from piopiy_pipeline.services.failover.service_names import count_failover, names_of
 
@@ -306,7 +307,9 @@ class ServiceSwitch(FrameProcessor):
             except TimeoutError:
                 logger.error("{} did not start within {:g} s", self.name_of(service), START_S)
             except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
-                logger.opt(exception=True).error("{} did not start: {}", self.name_of(service), error)
+                logger.opt(exception=True).error(
+                    "{} did not start: {}", self.name_of(service), own_text(error)
+                )
             else:
                 return
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.services.workers.worker_processes import (
     START_S,
     Worker,
@@ -119,7 +120,7 @@ class HostedWorker(Worker):
                     answer = self._converse(request)
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._disconnect()
-                raise WorkerLost(f"the process that has {self.name} was lost: {error}") from error
+                raise WorkerLost(f"the process that has {self.name} was lost: {own_text(error)}") from error
         kind, value = answer
         if kind == "done":
             return value

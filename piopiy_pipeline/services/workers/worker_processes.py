@@ -26,6 +26,7 @@ from typing import Any
 
 from loguru import logger
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.offload import Lane
 from piopiy_pipeline.worker_process import end_worker, start_worker
 
@@ -172,7 +173,7 @@ class Worker:
                 self._has_answered = True
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._end(process)
-                why = f"{error} (exit status {process.returncode})"
+                why = f"{own_text(error)} (exit status {process.returncode})"
                 raise WorkerLost(f"the {self.name} worker was lost: {why}") from error
         if not ok:
             raise WorkerFailed(f"{self.name}: {answer}")

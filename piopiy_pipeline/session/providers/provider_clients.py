@@ -14,6 +14,7 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.compat.pipecat import openai_clients
+from piopiy_pipeline.error_text import own_text
 
 __all__ = ["close_clients"]
 
@@ -33,4 +34,4 @@ async def close_clients(stages: Iterable[Any]) -> None:
         async with asyncio.timeout(CLOSE_S):
             await asyncio.gather(*(client.close() for client in clients))
     except (OSError, RuntimeError, TimeoutError) as error:
-        logger.warning("a client of a provider did not close: {}", error or "timeout")
+        logger.warning("a client of a provider did not close: {}", own_text(error))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.gateway.access.networks import socket_host
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.transaction.transaction_layer import OutgoingMessage
@@ -117,7 +118,7 @@ class MessageDelivery:
             elif message.or_else is not None:
                 self.send(message._replace(flow=message.or_else, or_else=None))
             else:
-                logger.debug("sip: cannot reach {}: {}", flow, problem or "no socket")
+                logger.debug("sip: cannot reach {}: {}", flow, own_text(problem) if problem else "no socket")
                 self._on_undelivered(message)
         self._on_done()
 
