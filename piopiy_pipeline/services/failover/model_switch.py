@@ -38,7 +38,6 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.llm_stream import chunks_of_answer
 from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
-from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.services.failover.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
 from piopiy_pipeline.services.failover.continuation import continued
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
@@ -265,8 +264,7 @@ class ModelSwitch(ServiceSwitch):
                 if service not in self._ready:
                     await self._start(service)
         except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
-            logger.opt(exception=True).error("{} did not start: {}", self.name_of(service), own_text(error))
-            fault = f"it did not start: {own_text(error)}"
+            fault = self.not_started(service, error)
             if race is self._race and not self.attempt_failed(service, fault):
                 await self.push_error(f"{self.name_of(service)}: {fault}")
             return

@@ -134,6 +134,12 @@ class ServiceSwitch(FrameProcessor):
         """Return what a service is called where a person reads of it: see `names_of`."""
         return names_of(self.services)[service]
 
+    def not_started(self, service: FrameProcessor, error: Exception) -> str:
+        """Log why a service did not start, and return it as a sentence about the service."""
+        why = f"did not start: {own_text(error)}"
+        logger.opt(exception=error).error("{} {}", self.name_of(service), why)
+        return f"it {why}"
+
     @property
     def processors(self) -> list[FrameProcessor]:
         """The services, for pipecat's metrics."""
@@ -307,9 +313,7 @@ class ServiceSwitch(FrameProcessor):
             except TimeoutError:
                 logger.error("{} did not start within {:g} s", self.name_of(service), START_S)
             except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
-                logger.opt(exception=True).error(
-                    "{} did not start: {}", self.name_of(service), own_text(error)
-                )
+                self.not_started(service, error)
             else:
                 return
 
