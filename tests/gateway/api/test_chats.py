@@ -145,7 +145,7 @@ def test_what_is_wrong_with_a_message_and_what_needs_sound_is_a_sentence() -> No
             path, as_json = f"/api/chats/{call_id}/messages", {"Content-Type": "application/json"}
             for content, headers, told in (
                 ("{", as_json, "body: no JSON that can be passed on"),
-                ("{", {}, "Content-Type: application/json"),
+                ("{}", {"Content-Type": "text/plain"}, "Content-Type: application/json"),
                 ("{}", as_json, "body: 'event' is missing"),
                 ('{"event": "text", "text": "  "}', as_json, "text: has nothing but blanks"),
                 ('{"event": "stop", "x": 1}', as_json, "x: there is no such key"),
