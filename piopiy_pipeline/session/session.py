@@ -164,6 +164,12 @@ class Session:
 
     def on_message(self, message: Ended | TransferResult | CheckpointKept | Control) -> None:
         """Take what the gateway says of this call."""
+        with logger.contextualize(
+            call_id=self.info.call_id
+        ):  # all calls of a gateway come over one connection
+            self._take(message)
+
+    def _take(self, message: Ended | TransferResult | CheckpointKept | Control) -> None:
         match message:
             case Ended(reason=reason, detail=detail):
                 self.end(reason, detail, by_gateway=True)

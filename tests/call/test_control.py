@@ -13,6 +13,7 @@ from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
 from piopiy_pipeline.session import Call, TransferOutcome
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 from piopiy_pipeline.testing import Caller, simulate
+from tests.support.agents import logged
 from tests.support.bots import voice
 from tests.support.call_state import state_of
 from tests.support.calls import CallLog, eventually, house, tone
@@ -258,7 +259,10 @@ def test_over_sockets_a_caller_is_held_called_for_twice_and_handed_over() -> Non
             far.dialled.caller_hangup(loop.time())
             return await asyncio.wait_for(calling, 20)
 
-    log = asyncio.run(scenario())
+    with logged() as lines:
+        log = asyncio.run(scenario())
+    named = [(call_id, line) for call_id, line in lines if "the transfer to " in line]
+    assert [call_id for call_id, _ in named] == ids * 3, named
     assert [(each.to, each.outcome) for each in outcomes] == [
         ("bad", "unreachable"),
         ("100", "busy"),

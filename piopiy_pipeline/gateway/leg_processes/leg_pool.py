@@ -256,7 +256,8 @@ class _LegProcess:
             self._censuses.clear()
         elif (leg := self._leg(number)) is not None:
             try:
-                leg.on_event(event)
+                with logger.contextualize(call_id=leg.call_id):
+                    leg.on_event(event)
             except Exception:  # as above
                 logger.exception("an event of call {} could not be handled", leg.call_id)
                 leg.fail(EndReason.ERROR, INTERNAL_ERROR)
@@ -271,4 +272,5 @@ class _LegProcess:
             place.release()
         for place in lost:
             if place.leg is not None:
-                place.leg.process_lost()
+                with logger.contextualize(call_id=place.leg.call_id):  # its tasks inherit that
+                    place.leg.process_lost()

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from loguru import logger
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.leg_processes import leg_pool
@@ -19,6 +20,7 @@ from piopiy_pipeline.gateway.leg_processes.leg_pool import LegPlace, LegPool, No
 from piopiy_pipeline.gateway.leg_processes.leg_supervisor import LegSupervisor, ProcessKind
 from piopiy_pipeline.signaling.messages import Message
 from tests.gateway.leg_processes.echo_program import Begin, Finish, parse_from
+from tests.support.agents import logged
 from tests.support.browser_peer import until
 
 pytestmark = pytest.mark.realtime
@@ -47,12 +49,14 @@ class EchoLeg:
             case Finish():
                 raise RuntimeError("a test's")
             case _:
+                logger.info("it has begun")
                 self.events.append(event)
 
     def caller_audio(self, pcm: bytes) -> None:
         self.heard += pcm
 
     def process_lost(self) -> None:
+        logger.warning("its process is lost")
         self.losses += 1
 
     def fail(self, reason: EndReason, detail: str) -> None:
@@ -125,6 +129,21 @@ def test_legs_are_spread_and_a_lost_process_takes_only_its_own_along() -> None:
             assert again.process is made.supervisors[1]
             await until(lambda: made.supervisors[0].ready)
             assert (await take(made)).process is made.supervisors[0]
+
+    asyncio.run(story())
+
+
+def test_what_is_logged_for_a_leg_names_its_call_also_when_its_process_is_lost() -> None:
+    async def story() -> None:
+        async with pool(processes=1) as made:
+            with logged() as lines:
+                legs = [await take(made) for _ in range(2)]
+                pid = made.supervisors[0].pid
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+                await until(lambda: legs[1].losses)
+            for text in ("it has begun", "its process is lost"):
+                assert [call_id for call_id, line in lines if text in line] == [leg.call_id for leg in legs]
 
     asyncio.run(story())
 
