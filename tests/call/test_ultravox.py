@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.testing import Caller, Tool, Voice
+from piopiy_pipeline.testing import Caller, Refused, Tool, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG
@@ -68,3 +68,47 @@ def test_a_tool_that_takes_long_does_not_freeze_the_conversation() -> None:
     (told,) = [one.body["text"] for one in received if one.kind == "user_text_message"]
     assert told.endswith('{"booked": true}')
     assert texts(call, "bot") == [GREETING, "One moment.", "It is booked."]
+
+
+@pytest.mark.parametrize(
+    ("lost_at", "returns_at"),
+    [
+        pytest.param(0.5, 3.0, id="while the call waits for it"),
+        pytest.param(4.0, 6.0, id="when the conversation goes on without it"),
+    ],
+)
+def test_a_tool_that_runs_while_its_call_is_lost_runs_once(lost_at: float, returns_at: float) -> None:
+    ran = 0
+
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        nonlocal ran
+        ran += 1
+        asyncio.get_running_loop().call_later(lost_at, case.server.session.drop)
+        await asyncio.sleep(returns_at)
+        await params.result_callback({"booked": True})
+
+    case = UltravoxCase([Tool("book"), "One moment."], "It is booked.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).pause(14), agent={"tools": [book]})
+    assert ran == 1, call.timeline()
+    assert len(case.server.sessions) == 2
+    assert "It is booked." in texts(call, "bot"), call.timeline()
+    told = [one.body["text"] for one in case.server.session.received if one.kind == "user_text_message"]
+    assert len([one for one in told if '{"booked": true}' in one]) == 1
+
+
+def test_what_a_tool_returns_while_there_is_no_call_is_answered() -> None:
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        if len(case.server.sessions) == 1:
+            case.server.session.drop()
+            await asyncio.sleep(2)
+        await params.result_callback({"booked": True})
+
+    case = UltravoxCase(
+        [Tool("book"), "It is booked."], texts=TWO, faults={2 + n: Refused(503) for n in range(3)}
+    )
+    call = case.call(Caller().say(PEOPLE).pause(14), agent={"tools": [book]})
+    assert len(case.server.sessions) == 2
+    assert case.server.session.body["initialMessages"][-1]["text"].endswith('{"booked": true}</instruction>')
+    assert texts(call, "bot")[-1] == "It is booked.", call.timeline()

@@ -61,6 +61,11 @@ class RealtimeProvider:
         raise NotImplementedError
 
     @property
+    def owes(self) -> bool:
+        """Whether another session has to be asked for that answer: it does not come of what a tool returns later."""
+        return self.answers
+
+    @property
     def connected(self) -> bool:
         """Whether the connection stands."""
         raise NotImplementedError

@@ -203,7 +203,7 @@ class RealtimeRun:
 
     async def _reopen(self) -> None:
         """Open the session again, with the conversation as the caller has heard it."""
-        owed = self._provider.answers or self._answer.open
+        owed = self._provider.owes or self._answer.open
         self._losses.lost(self._state.now(), owed=owed)
         logger.warning("{}: {}", self._service, self._losses.fault)
         self._set_up, self._answer.hides_errors, opened = False, True, False

@@ -39,6 +39,7 @@ from piopiy_pipeline.session.realtime.realtime_provider import (
 
 __all__ = ["UltravoxProvider"]
 
+ANSWER = "Answer the caller now."
 MAX_LATE = 64
 """So many uses of tools in former calls are remembered."""
 FROZEN_S = 2.0
@@ -69,7 +70,7 @@ class UltravoxProvider(RealtimeProvider):
         )  # words that have come before the first audio of their answer
         self._calls: dict[str, asyncio.TimerHandle] = {}  # tools' uses whose results are to come
         self._unsent: list[tuple[str, str, str]] = []  # notes while there was no call: name, text, urgency
-        self._late: deque[str] = deque(maxlen=MAX_LATE)  # those of former calls
+        self._late: deque[str] = deque(maxlen=MAX_LATE)  # uses of tools, which a later call does not know
         self._words_due = False  # the server has not written down all of the caller's last turn
         self.takes_changes = self.writes_aside = ultravox_call.takes_prompts(service)
         self.tells_changes = False
@@ -81,6 +82,10 @@ class UltravoxProvider(RealtimeProvider):
     @property
     def answers(self) -> bool:
         return self._state != "listening" or ultravox_call.responds(self._service) or self._awaited.is_due
+
+    @property
+    def owes(self) -> bool:
+        return self.answers and not self._calls
 
     @property
     def connected(self) -> bool:
@@ -98,15 +103,14 @@ class UltravoxProvider(RealtimeProvider):
     async def reopen(self, context: LLMContext) -> None:
         async with asyncio.timeout(CLOSE_S):
             await ultravox_call.leave(self._service)
-        known = ultravox_call.returned_in(context)
-        known |= {standard_message_text(message) or "" for message in context.get_messages()}
+        returned = ultravox_call.returned_in(context)
+        known = returned | {standard_message_text(message) or "" for message in context.get_messages()}
         url = await ultravox_call.create_call(self._service, context)
         self._state, self._words_said = "listening", ""
         self._early.clear()
         self._awaited.end()
-        for call, timer in self._calls.items():
+        for timer in self._calls.values():
             timer.cancel()
-            self._late.append(call)
         self._calls.clear()
         await ultravox_call.join(self._service, url, self._read, self._early, set(self._late))
         self._begun = True
@@ -114,6 +118,8 @@ class UltravoxProvider(RealtimeProvider):
         for name, text, urgency in unsent:
             if name not in known:
                 await self._tell(ultravox_call.instruct(text), urgency)
+            elif name in returned and urgency != "later":
+                await self._tell(ultravox_call.instruct(ANSWER), urgency)
         while self._kept:
             await self._send(self._kept.popleft())
 
@@ -124,7 +130,7 @@ class UltravoxProvider(RealtimeProvider):
             await self._send({"type": "forced_agent_message", **said})
             return
         typed, self._typed = " ".join(self._typed), []
-        await self._tell(typed or ultravox_call.instruct("Answer the caller now."), "immediate")
+        await self._tell(typed or ultravox_call.instruct(ANSWER), "immediate")
 
     async def write(self, text: str) -> None:
         self._typed.append(text)  # it is said with the question for an answer, which always follows
@@ -227,6 +233,7 @@ class UltravoxProvider(RealtimeProvider):
 
     def _used(self, invocation: str) -> None:
         self._awaited.end()
+        self._late.append(invocation)
         self._calls[invocation] = asyncio.get_running_loop().call_later(FROZEN_S, self._lasts, invocation)
 
     def _returned(self, invocation: str) -> None:
