@@ -21,6 +21,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat import CompatError, check_attributes, check_parameters
 from piopiy_pipeline.compat.pipecat import PIPECAT
+from piopiy_pipeline.compat.system_messages import accept_system_message
 
 __all__ = ["ask_beside", "check"]
 
@@ -54,6 +55,7 @@ async def ask_beside(
         Exception: What the provider's client raises.
     """
     _listen(service)
+    accept_system_message(service)
     returned: list[Any] = []
     token = _returned.set(returned)
     try:

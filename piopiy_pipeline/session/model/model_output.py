@@ -33,6 +33,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
+from piopiy_pipeline.compat.system_messages import accept_system_message
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
 from piopiy_pipeline.session.limits.answer_budget import AnswerBudget
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
@@ -112,6 +113,7 @@ class ModelOutput:
             alone: Whether it stands in no switch, which breaks up long sentences itself.
         """
         silent = bool(getattr(service, "may_answer_nothing", False))
+        accept_system_message(service)
         self._answers[service] = _ModelAnswer(self._guards.budget(), alone=alone, chooses_silence=silent)
         watch_taken(service, self._on_input, LLMContextFrame, InterruptionFrame)
         watch_pushes(service, self._on_output, *_WRITTEN, *_TOOL_FRAMES)
