@@ -16,6 +16,9 @@ ERROR_S = 3.0
 """After a failure the bot apologises and tries once more, or ends the chat."""
 UNANSWERED_S = 5.0
 """A message of which nothing has come for so long is not going to be answered: another stage has kept it."""
+ASKED_S = 30.0
+"""How long the answer may take to a message that the bot has taken as a turn, or that comes while a provider fails. If
+it is not reached within that time, the bot tells of it, or ends the chat."""
 
 
 class ChatProgress:
@@ -31,10 +34,16 @@ class ChatProgress:
         self._writes = False
         self._tools: set[Any] = set()
         self._trouble_until = float("-inf")
+        self._unanswered = self._fails = False
+
+    def began(self, now: float) -> None:
+        """Note that the bot is ready. What has failed before then still does."""
+        self._event_at, self._wait_s = now, GREETING_S
 
     def sent(self, now: float) -> None:
         """Note that the person has sent a message: the bot has to answer it."""
-        self._event_at, self._wait_s = now, UNANSWERED_S
+        self._event_at, self._wait_s = now, ASKED_S if self._fails else UNANSWERED_S
+        self._unanswered = True
 
     def pressed(self, now: float) -> None:
         """Note that keys were pressed: the bot may answer them."""
@@ -48,8 +57,11 @@ class ChatProgress:
         """Note an RTVI message of this type."""
         if kind == "bot-llm-started":
             self._writes = True
+            self._fails = False
         elif kind in ("bot-llm-stopped", "bot-interrupted"):
             self._writes = False
+            if self._unanswered:  # it is of what was before
+                return
         else:
             return
         self._lives(now)
@@ -60,8 +72,13 @@ class ChatProgress:
             self._tools.add(data.get("number"))
         elif name == "tool_result":
             self._tools.discard(data.get("number"))
+        elif name == "user_turn":
+            if self._unanswered:
+                self._event_at, self._wait_s = now, ASKED_S
+            return
         elif name == "error":
             self._writes = False
+            self._fails = data.get("stage") != "chat"
             self._trouble_until = now + ERROR_S
         elif name not in ("bot_turn", "transfer"):
             return
@@ -69,6 +86,7 @@ class ChatProgress:
 
     def _lives(self, now: float) -> None:
         self._event_at = now
+        self._unanswered = False
         self._wait_s = max(QUIET_S, self._trouble_until - now)
 
     @property

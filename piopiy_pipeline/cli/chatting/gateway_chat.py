@@ -112,6 +112,8 @@ class GatewayChat:
                     case "writing":
                         kind = "bot-llm-started" if event["on"] else "bot-llm-stopped"
                         conversation.on_message({"type": kind})
+                    case "turn" if event["role"] == "user":
+                        conversation.on_event("user_turn", {"text": event["text"]})
                     case "turn" if event["role"] == "bot":
                         turn = {"text": event["text"], "interrupted": event["interrupted"]}
                         conversation.on_event("bot_turn", turn)

@@ -16,6 +16,8 @@ __all__ = ["ChatPeer", "TypedConversation", "failed"]
 
 KEYS = frozenset("0123456789*#ABCD")
 GOODBYE_S = 1.0
+MAX_BEFORE = 16
+"""So many events are kept that come before a chat has begun."""
 TWICE_S = 2.0
 """A second Ctrl-C within so many seconds ends the chat."""
 HELP = "/keys 12# presses keys, /quit ends; a message that begins with a slash: //like this"
@@ -50,6 +52,7 @@ class TypedConversation:
         self._loop = asyncio.get_running_loop()
         self._progress = ChatProgress(self._loop.time())
         self._moved = asyncio.Event()
+        self._before: list[tuple[str, dict[str, Any]]] | None = []
         self._stopped_at = float("-inf")
         self._peer: ChatPeer | None = None
 
@@ -69,10 +72,18 @@ class TypedConversation:
         self._moved.set()
 
     def on_event(self, name: str, data: dict[str, Any]) -> None:
-        """Take an event of the conversation."""
+        """Take an event of the conversation. One that comes before the chat has begun is shown behind its beginning."""
         self._progress.event(name, data, self._loop.time())
-        self._view.event(name, data)
+        if self._before is None:
+            self._view.event(name, data)
+        else:
+            self._before = [*self._before, (name, data)][-MAX_BEFORE:]
         self._moved.set()
+
+    def _show_events(self) -> None:
+        before, self._before = self._before or [], None
+        for name, data in before:
+            self._view.event(name, data)
 
     # ------------------------------------------------------------------ from the person
 
@@ -97,6 +108,7 @@ class TypedConversation:
                 task.cancel()
             await asyncio.gather(writing, running, return_exceptions=True)
             self._lines.close()
+        self._show_events()
         self._view.their_turn()
         self._view.ended(end.reason.value, end.detail)
         return end
@@ -104,9 +116,10 @@ class TypedConversation:
     async def _write(self, peer: ChatPeer) -> None:
         """Send what is written, line by line, until there is no more."""
         await peer.answered.wait()
-        self._progress = ChatProgress(self._loop.time())
+        self._progress.began(self._loop.time())
         peer.begin()
         self._view.began(self._title)
+        self._show_events()
         while True:
             if not self._lines.is_terminal:  # a line of a pipe is one turn
                 await self._bot_has_finished()
