@@ -94,7 +94,7 @@ class CapturedCall:
         It is placed in the time of the call: the first sample is at the moment of the answer.
         """
         try:
-            return _placed(self._samples(CALLER), self.arrivals, self.meta.caller_rate)
+            return _placed(self._samples(CALLER, self.meta.caller_rate), self.arrivals, self.meta.caller_rate)
         except _Misplaced as error:
             raise CaptureError(self.path, f"{EVENTS}: {error}") from None
 
@@ -109,14 +109,14 @@ class CapturedCall:
     @cached_property
     def bot(self) -> NDArray[np.int16]:
         """The audio played to the caller, int16 of shape ``[samples]`` at `meta.bot_rate` Hz, from the answer on."""
-        return self._samples(BOT)
+        return self._samples(BOT, self.meta.bot_rate)
 
     def speech(self, rate: int) -> NDArray[np.int16]:
         """Return all audio that network TTS providers sent at `rate` Hz, int16 of shape ``[samples]``.
 
         `exchanges` says which part of it answered which request.
         """
-        return self._samples(speech_file(rate))
+        return self._samples(speech_file(rate), rate)
 
     # ------------------------------------------------------------------ the parts
 
@@ -158,17 +158,26 @@ class CapturedCall:
             raise CaptureError(self.path, f"{EVENTS}: caller_audio at {line.at:g} s has no position")
         return position
 
-    def _samples(self, name: str) -> NDArray[np.int16]:
+    def _samples(self, name: str, rate: int) -> NDArray[np.int16]:
         data = self._container.read(name, MAX_AUDIO_BYTES + _HEADER_BYTES)
         try:
             with wave.open(io.BytesIO(data)) as sound:
                 if sound.getnchannels() != 1 or sound.getsampwidth() != 2:
                     raise CaptureError(self.path, f"{name}: it must be mono, 16 bits a sample")
+                if sound.getframerate() != rate:
+                    raise CaptureError(
+                        self.path, f"{name}: its rate is {sound.getframerate()} Hz, and not {rate}"
+                    )
                 if self.meta.complete:
                     data = sound.readframes(sound.getnframes())
-                    return np.frombuffer(data, "<i2", len(data) // 2).astype(np.int16, copy=False)
+                    if (there := len(data) // 2) < sound.getnframes():
+                        cut = f"it is cut off: {there} of {sound.getnframes()} samples are there"
+                        raise CaptureError(self.path, f"{name}: {cut}")
+                    return np.frombuffer(data, "<i2", there).astype(np.int16, copy=False)
         except (wave.Error, EOFError) as error:
-            raise CaptureError(self.path, f"{name}: not a WAV file ({error})") from None
+            raise CaptureError(
+                self.path, f"{name}: not a WAV file ({str(error) or 'it ends in its header'})"
+            ) from None
         # The header of a capture that was not completed may say less than is there.
         count = (len(data) - _HEADER_BYTES) // 2
         return np.frombuffer(data, "<i2", count, _HEADER_BYTES).astype(np.int16, copy=False)

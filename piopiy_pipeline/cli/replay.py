@@ -71,6 +71,14 @@ def replay(
         _ = capture.events, capture.exchanges
     except CaptureError as error:
         raise BadInput(str(error)) from None
+    if not capture.meta.complete or capture.meta.problem:
+        why = f" ({printable_line(capture.meta.problem)})" if capture.meta.problem else ""
+        what = (
+            "not all of the call is in it"
+            if capture.meta.complete
+            else "the call was not recorded to its end"
+        )
+        print(f"{file}: {what}{why}", file=sys.stderr)
     outcome = _run(capture, bot, tolerance, record, timeout)
     for difference in outcome.differences:
         if json_lines:

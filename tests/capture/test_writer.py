@@ -136,7 +136,7 @@ def test_a_folder_gets_a_file_per_call_whatever_the_call_is_called() -> None:
         ),
         (
             {"meta.json": META.model_dump_json(), "events.jsonl": '{"at":1,"kind":"x","more":2}\n\n'},
-            "line 1: more: Extra",
+            "line 1: more: there is no such key",
         ),
     ],
 )

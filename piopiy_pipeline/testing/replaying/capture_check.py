@@ -1,8 +1,8 @@
 """`check_capture`: what a replay reads of a capture is there, before anything is replayed.
 
 The lines of a capture are checked when they are read; what is in their data is the business of whoever needs it. So a
-capture that was damaged, or made by something else, is refused here with one sentence that names file and line. What a
-replay does not read may be as it likes.
+capture that was damaged, or made by something else, is refused here with one sentence that names file and line: its
+damage would show as differences of the bot. What a replay does not read may be as it likes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from piopiy_pipeline.capture import CapturedCall, CaptureError
-from piopiy_pipeline.capture.format import EVENTS, EXCHANGES
+from piopiy_pipeline.capture.format import EVENTS, EXCHANGES, ExchangeLine, speech_file
 from piopiy_pipeline.fault_text import fault_text
 
 __all__ = ["check_capture"]
@@ -187,18 +187,69 @@ _EVENTS: Mapping[str, type[BaseModel]] = {
 }
 
 
+_ANY_KIND = frozenset({"end", "done", "cut", "error"})
+_KINDS: Mapping[str, frozenset[str]] = {
+    "stt": _ANY_KIND | {"transcript"},
+    "llm": _ANY_KIND | {"request", "text", "tool_calls"},
+    "tts": _ANY_KIND | {"request", "audio", "word"},
+    "realtime": _ANY_KIND | {"opened", "closed", "sent", "received"},
+}
+"""What docs/recording-format.md lists."""
+
+
 def check_capture(capture: CapturedCall) -> None:
     """Check what a replay reads of a capture.
 
     Raises:
         CaptureError: Something is missing, or is not what it has to be. The message names the file and the line.
     """
+    _ = capture.caller, capture.bot
+    opened: set[int] = set()
+    begun = False
+    lengths: dict[int, int] = {}
     for number, line in enumerate(capture.exchanges, 1):
+        where = f"{EXCHANGES}, line {number}: {line.stage} {line.kind}"
+        if line.kind not in _KINDS[line.stage]:
+            raise CaptureError(capture.path, f"{where}: there is no such kind")
+        if begun and line.at < 0:
+            raise CaptureError(
+                capture.path, f"{where}: it is at {line.at:g} s, behind what came after the answer"
+            )
+        begun = begun or line.at >= 0
+        if line.stage == "realtime":
+            if capture.meta.version < 2:
+                raise CaptureError(capture.path, f"{where}: version 1 of the format has none")
+            if line.kind == "opened":
+                opened.add(line.id)
+            elif line.id not in opened:
+                raise CaptureError(capture.path, f"{where}: connection {line.id} was not opened before")
         for model in _models_of(line.stage, line.kind, line.data):
-            _check(capture, f"{EXCHANGES}, line {number}: {line.stage} {line.kind}", model, line.data)
+            _check(capture, where, model, line.data)
+        for place in _places_in(line):
+            if place.rate not in lengths:
+                lengths[place.rate] = capture.speech(place.rate).size
+            # A lost agent may have written less of the audio than of the lines.
+            if capture.meta.complete and place.position + place.samples > lengths[place.rate]:
+                file = speech_file(place.rate)
+                raise CaptureError(capture.path, f"{where}: its audio is behind the end of {file}")
     for event in capture.events:
         if (model_of := _EVENTS.get(event.kind)) is not None:
             _check(capture, f"{EVENTS}: {event.kind} at {event.at:g} s", model_of, event.data)
+
+
+def _places_in(line: ExchangeLine) -> list[_Place]:
+    """Return where the audio of a line is, which was checked."""
+    if line.stage == "tts" and line.kind == "audio":
+        return [_Place.model_validate(line.data)]
+    if line.stage != "realtime" or line.kind != "received":
+        return []
+    if isinstance(line.data.get("type"), str):
+        sounding = str(line.data["type"]).endswith("audio.delta")
+        return [_Audio.model_validate(line.data).audio] if sounding else []
+    content = _OfGoogle.model_validate(line.data).serverContent
+    turn = None if content is None else content.modelTurn
+    sounds = [part.inlineData for part in (turn.parts if turn else None) or ()]
+    return [sound.audio for sound in sounds if sound is not None and sound.audio is not None]
 
 
 def _models_of(stage: str, kind: str, data: dict[str, Any]) -> list[type[BaseModel]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import zipfile
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from piopiy_pipeline.capture import CapturedCall, CaptureError
 from piopiy_pipeline.capture.format import ExchangeLine
+from piopiy_pipeline.cli import main
 from piopiy_pipeline.testing import Caller, Tool, Voice, replay, simulate
 from piopiy_pipeline.testing.replaying.answers import AnswerBook
 from piopiy_pipeline.testing.replaying.capture_check import check_capture
@@ -132,3 +135,98 @@ def test_a_replay_names_the_line(kind: str, wanted: tuple[str, str, str], what: 
     capture.__dict__["exchanges"] = lines
     with pytest.raises(CaptureError, match=rf"call\.zip: exchanges\.jsonl, line {n + 1}: .*{what}"):
         replay(capture, cascade)
+
+
+def rewritten(file: Path, into: Path, **parts: Callable[[bytes], bytes | None]) -> Path:
+    """Copy a capture with some of its parts changed; None leaves one out."""
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            change = parts.get(name.partition(".")[0].partition("-")[0], lambda data: data)
+            if (data := change(source.read(name))) is not None:
+                target.writestr(name, data)
+    return into
+
+
+def lines_of(change: Callable[[list[dict[str, Any]]], Any]) -> Callable[[bytes], bytes]:
+    def changed(data: bytes) -> bytes:
+        lines = [json.loads(line) for line in data.splitlines()]
+        found = change(lines)
+        return "".join(json.dumps(line) + "\n" for line in (lines if found is None else found)).encode()
+
+    return changed
+
+
+def at_rate(rate: int) -> Callable[[bytes], bytes]:
+    return lambda data: data[:24] + rate.to_bytes(4, "little") + data[28:]
+
+
+def behind_the_end(lines: list[dict[str, Any]]) -> None:
+    next(line for line in lines if "audio" in line["data"])["data"]["audio"]["position"] += 10**9
+
+
+DAMAGE: dict[str, tuple[dict[str, Callable[[bytes], bytes | None]], str]] = {
+    "speech missing": ({"speech": lambda _: None}, r"speech-24000\.wav is missing in it"),
+    "speech empty": (
+        {"speech": lambda _: b""},
+        r"speech-24000\.wav: not a WAV file \(it ends in its header\)",
+    ),
+    "speech cut": ({"speech": lambda data: data[:4000]}, r"speech-24000\.wav: it is cut off: 1978 of "),
+    "rate": ({"speech": at_rate(8000)}, r"speech-24000\.wav: its rate is 8000 Hz, and not 24000"),
+    "rate 0": ({"speech": at_rate(0)}, r"speech-24000\.wav: "),
+    "caller empty": ({"caller": lambda _: b""}, r"caller\.wav: not a WAV file \(it ends in its header\)"),
+    "caller cut": ({"caller": lambda data: data[:9999]}, r"caller\.wav: it is cut off"),
+    "bot missing": ({"bot": lambda _: None}, r"bot\.wav is missing in it"),
+    "bot empty": ({"bot": lambda _: b""}, r"bot\.wav: not a WAV file"),
+    "position": (
+        {"exchanges": lines_of(behind_the_end)},
+        r"line \d+: .* its audio is behind the end of speech-24000",
+    ),
+    "negative": (
+        {"exchanges": lines_of(lambda lines: lines[9].update(at=-5))},
+        r"line 10: .* it is at -5 s, behind what came after the answer",
+    ),
+    "kind": (
+        {"exchanges": lines_of(lambda lines: lines[5].update(kind="zz"))},
+        "line 6: .* zz: there is no such kind",
+    ),
+    "opened": (
+        {"exchanges": lines_of(lambda lines: lines[1:])},
+        "line 1: .* connection 1 was not opened before",
+    ),
+    "version": (
+        {"meta": lambda data: json.dumps({**json.loads(data), "version": 1}).encode()},
+        "line 1: .* version 1 of the format has none",
+    ),
+    "key": (
+        {"meta": lambda data: json.dumps({**json.loads(data), "zz": 1}).encode()},
+        r"meta\.json: zz: there is no such key",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def of_openai(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded("openai", tmp_path_factory.mktemp("recorded") / "call.zip")
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named_and_is_no_difference_of_the_bot(
+    damage: str, of_openai: Path, tmp_path: Path
+) -> None:
+    parts, said = DAMAGE[damage]
+    with pytest.raises(CaptureError, match=said):
+        check_capture(CapturedCall(rewritten(of_openai, tmp_path / "damaged.zip", **parts)))
+
+
+def test_an_incomplete_capture_is_replayed_and_named(
+    of_openai: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def half(data: bytes) -> bytes:
+        return json.dumps({**json.loads(data), "complete": False, "problem": "disk full"}).encode()
+
+    file = rewritten(of_openai, tmp_path / "half.zip", meta=half, speech=lambda data: data[:4000])
+    check_capture(CapturedCall(file))
+    bot = tmp_path / "bot.py"
+    bot.write_text("raise ValueError('no bot')\n")
+    main(["replay", str(file), str(bot)])
+    assert "half.zip: the call was not recorded to its end (disk full)" in capsys.readouterr().err
