@@ -56,6 +56,31 @@ def test_what_the_bot_is_told_to_say_is_heard_in_the_order_in_which_it_was_told(
     assert said == [True] * len(TEXTS)
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    ("after_s", "said"),
+    [(0.05, [GREETING]), (0.8, ["Good evening,", "how can I help you today?"])],
+    ids=["before a word", "in the middle"],
+)
+def test_a_greeting_in_which_the_session_is_lost_is_said_to_its_end_by_the_next(
+    provider: type[Case], after_s: float, said: list[str]
+) -> None:
+    async def drop(_: object) -> None:
+        await asyncio.sleep(after_s)
+        case.server.session.drop()
+
+    def watch(made: VoiceAgent) -> None:
+        made.on("answered", drop)
+
+    case = provider(THANKS, texts=["a table please"], voice=Voice(speed=1.5))
+    call = case.call(Caller().say(PEOPLE), watch=watch)
+    assert " ".join(texts(call, "bot")) == f"{GREETING} {THANKS}", call.timeline()
+    assert len(texts(call, "bot")) == len(said) + 1
+    assert [error.data["message"] for error in call.of("error")] == [
+        "the session was lost, and was opened again"
+    ]
+
+
 def test_a_tool_that_has_something_said_and_returns_at_once_gets_its_answer() -> None:
     async def look_up(params: FunctionCallParams) -> None:
         """Look something up."""

@@ -47,8 +47,7 @@ __all__ = ["RealtimeRun"]
 
 OPEN_S = 5.0  # how long one attempt may take, in seconds
 OVER_S = 0.5  # a service knows that its answer is over so long behind its end at most, in seconds
-UNHEARD_S = 8.0
-"""A new session waits this long at most until what is being said was heard, in seconds: the lead is 5."""
+UNHEARD_S = 8.0  # a new session waits so long at most for what is being said, in seconds: the lead is 5
 
 
 class RealtimeRun:
@@ -180,19 +179,20 @@ class RealtimeRun:
 
     async def _goes_on(self) -> None:
         """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
-        owed = self._answer.open or self._provider.answers
+        owed = self._answer.open or self._provider.answers or self._answer.mark is not None
         self._losses.lost(self._state.now(), owed=owed)
         self._report(self._service, self._losses.mended)
         if owed:
             self._provider.answer_lost()
             self.opens = True
-            await self._answer.lost()
-            self.opens = False
+            was_told = await self._end_lost()
             if self._losses.too_many:
                 await self._given_up()
             else:
                 await self._all_heard()
-                self._wanted.answer()
+                self.opens = False
+                if not was_told:
+                    self._wanted.answer()
         await self._ask()
 
     def _lost(self) -> None:
@@ -207,7 +207,7 @@ class RealtimeRun:
         self._losses.lost(self._state.now(), owed=owed)
         logger.warning("{}: {}", self._service, self._losses.fault)
         self._set_up, self._answer.hides_errors, opened = False, True, False
-        await self._answer.lost()
+        was_told = await self._end_lost()
         for wait_s in self._losses.waits:
             await asyncio.sleep(wait_s)
             if (opened := await self._opened_again()) or not self._service.is_usable:
@@ -219,12 +219,18 @@ class RealtimeRun:
         await self._all_heard()
         if self._writes_down and self._provider.hear_again():
             self._wanted.drop_answers()  # the turn's end asks
-        elif owed and not self._wanted:
+        elif owed and not (was_told or self._wanted.has_answer):
             self._wanted.answer()
         self.opens = False
         self._report(self._service, self._losses.mended)
         if not await self._open():
             self._lost()
+
+    async def _end_lost(self) -> bool:
+        """End the answer that was lost. Returns whether it is what the model was told to say: the rest waits."""
+        was_told = self._answer.mark is not None
+        await self._answer.lost(goes_on=self._wanted.say_rest(self._answer))
+        return was_told
 
     async def _given_up(self) -> None:
         self._answer.hides_errors = self.opens = False
@@ -241,9 +247,9 @@ class RealtimeRun:
         """Open another session with the conversation as it stands now. Nothing was lost, and nobody is told."""
         self.opens, self._set_up, self._answer.hides_errors = True, False, True
         try:
-            if self._answer.open:  # its rest would be of the session before
+            if self._answer.open or self._answer.mark:  # its rest would be of the session before
                 self._provider.answer_lost()
-                await self._answer.lost()
+                await self._end_lost()
             await self.words.settle()
             opened = await self._opened_again()
             self._answer.session_is_new()

@@ -235,8 +235,13 @@ class SpokenAnswer:
         """Take note that nothing more comes of what was cut off: it was another session's."""
         self._drops_until = float("-inf")
 
-    async def lost(self) -> None:
-        """End the answer that is under way, because no more of it comes."""
+    def unsaid_of(self, text: str) -> str:
+        """Return what has not come of a text that the model is told to say."""
+        seconds = self._spoken_s if self._open else 0.0
+        return text[len(heard_words(text, CHARACTERS_A_S * seconds / max(len(text), 1))) :].strip()
+
+    async def lost(self, *, goes_on: bool = False) -> None:
+        """End the answer that is under way, because no more of it comes. What is to be said `goes_on` in another."""
         if self.aside is not None:
             await self._write_aside(LLMFullResponseEndFrame())
         seconds = self._audio_s
@@ -246,7 +251,7 @@ class SpokenAnswer:
             self._open = False
             await self._push(CutAnswerEndFrame())
         self._text = heard_words(self._text, CHARACTERS_A_S * seconds / max(len(self._text), 1))
-        await self._end()
+        await self._end(goes_on=goes_on)
 
     # ------------------------------------------------------------------ an answer
 
@@ -257,7 +262,7 @@ class SpokenAnswer:
             self._number += 1
             await self._push(frame)
 
-    async def _end(self) -> None:
+    async def _end(self, *, goes_on: bool = False) -> None:
         if self._drops:
             ours = self._passing is not None and self._passing is asyncio.current_task()
             self._drops_until = min(self._drops_until, self._now() + UNREAD_S) if ours else float("-inf")
@@ -267,7 +272,7 @@ class SpokenAnswer:
                 await self._say(TTSStoppedFrame())
             if self._open:
                 await self._push(LLMFullResponseEndFrame())
-            if self.mark is not None:
+            if self.mark is not None and not goes_on:
                 await self._say(SpeechMarkFrame(number=self.mark.number))
         self.spoke = self._speaks
         self._open = self._speaks = False

@@ -5,9 +5,9 @@ What the bot is told to say goes ahead of the answers that wait, and behind what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from piopiy_pipeline.session.realtime.spoken_answer import SayingMark
+from piopiy_pipeline.session.realtime.spoken_answer import SayingMark, SpokenAnswer
 
 __all__ = ["WantedAnswer", "WantedAnswers"]
 
@@ -32,6 +32,7 @@ class WantedAnswers:
 
     def __init__(self) -> None:
         self._waiting: list[WantedAnswer] = []
+        self._asked: WantedAnswer | None = None  # what was returned last
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -66,7 +67,24 @@ class WantedAnswers:
         Raises:
             IndexError: Nothing waits.
         """
-        return self._waiting.pop(0)
+        self._asked = self._waiting.pop(0)
+        return self._asked
+
+    def say_rest(self, answer: SpokenAnswer) -> bool:
+        """Have said, before all else, what has not come of the text that the model was saying when its session ended.
+
+        Args:
+            answer: What has come.
+
+        Returns:
+            Whether there is any of it.
+        """
+        asked = self._asked
+        if asked is None or asked.text is None or asked.mark is None or asked.mark is not answer.mark:
+            return False
+        if rest := answer.unsaid_of(asked.text):
+            self._waiting.insert(0, replace(asked, text=rest))
+        return bool(rest)
 
     def cut(self) -> None:
         """Give up what the caller may cut off: answers, and what they need not hear to its end."""
