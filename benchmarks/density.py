@@ -38,6 +38,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.benchmark_options import count, interpreter_with, length_s, new_file
 from benchmarks.child_process import START_LIMIT_S, Failed, Found, child
 from benchmarks.density_plot import plot_of
 from benchmarks.stock_environment import LIVEKIT, make_environment, make_stock_environment
@@ -174,27 +175,52 @@ def main() -> int:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="N")
-    arguments.add_argument("--side", choices=[*SIDES, *PEERS], help="only this one")
+    arguments.add_argument(
+        "--calls",
+        type=count,
+        nargs="+",
+        default=CALLS,
+        metavar="N",
+        help=f"numbers of calls (default: {' '.join(map(str, CALLS))})",
+    )
+    arguments.add_argument(
+        "--side", choices=[*SIDES, *PEERS], help="only this one: stock pipecat, ours, or a peer"
+    )
     arguments.add_argument(
         "--peers", choices=PEERS, nargs="+", default=[], help="beside stock and ours; takes 500 MB more"
     )
-    arguments.add_argument("--seconds", type=float, help="length of a measurement (default: 20)")
-    arguments.add_argument("--repeats", type=int, default=1, help="measurements of each; the median counts")
-    arguments.add_argument("--rate", type=int, choices=[8000, 16000, 24000], default=16000)
+    arguments.add_argument("--seconds", type=length_s, help="length of a measurement (default: 20)")
+    arguments.add_argument(
+        "--repeats", type=count, default=1, help="measurements of each; the median counts (default: 1)"
+    )
+    arguments.add_argument(
+        "--rate",
+        type=int,
+        choices=[8000, 16000, 24000],
+        default=16000,
+        help="of the audio, in Hz (default: 16000)",
+    )
     arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
-    arguments.add_argument("--profile", type=Path, help="write a cProfile of our agent (implies --side ours)")
+    arguments.add_argument(
+        "--profile", type=new_file, help="write a cProfile of our agent (implies --side ours)"
+    )
     arguments.add_argument("--quick", action="store_true", help="10 s a measurement")
-    arguments.add_argument("--stock-python", help="an interpreter with pipecat-ai[websocket] 1.14 for stock")
-    arguments.add_argument("--livekit-python", help=f"an interpreter with {LIVEKIT[0]} for that side")
-    arguments.add_argument("--plot", type=Path, metavar="SVG", help="draw the results")
+    arguments.add_argument(
+        "--stock-python",
+        type=interpreter_with("pipecat"),
+        help="an interpreter with pipecat-ai[websocket] 1.14 for stock",
+    )
+    arguments.add_argument(
+        "--livekit-python",
+        type=interpreter_with("livekit"),
+        help=f"an interpreter with {LIVEKIT[0]} for that side",
+    )
+    arguments.add_argument("--plot", type=new_file, metavar="SVG", help="draw the results")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments.add_argument(
         "--at-most", type=float, metavar="RATIO", help=f"fail if cpu_ratio at {RATIO_AT} calls is more"
     )
     options = arguments.parse_args()
-    if min(options.calls) < 1 or options.repeats < 1 or (options.seconds or 1.0) <= 0:
-        arguments.error("--calls, --repeats and --seconds must be positive")
     if options.at_most is not None and RATIO_AT not in options.calls:
         arguments.error(f"--at-most needs {RATIO_AT} among --calls")
     options.calls = sorted(set(options.calls))

@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from benchmarks.benchmark_options import count, length_s
 from benchmarks.child_process import START_LIMIT_S, Failed, Found, child
 from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.wav import read_wav
@@ -356,18 +357,31 @@ def main() -> int:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="N")
-    arguments.add_argument("--rates", type=int, nargs="+", default=RATES, choices=RATES)
-    arguments.add_argument("--seconds", type=float, default=10.0, help="length of a measurement")
-    arguments.add_argument("--repeats", type=int, default=1, help="measurements of each; the median counts")
-    arguments.add_argument("--arrival", choices=ARRIVALS, default="windows")
+    arguments.add_argument(
+        "--calls",
+        type=count,
+        nargs="+",
+        default=CALLS,
+        metavar="N",
+        help="numbers of calls (default: 1 8 32)",
+    )
+    arguments.add_argument(
+        "--rates", type=int, nargs="+", default=RATES, choices=RATES, help="in Hz (default: both)"
+    )
+    arguments.add_argument(
+        "--seconds", type=length_s, default=10.0, help="length of a measurement (default: 10)"
+    )
+    arguments.add_argument(
+        "--repeats", type=count, default=1, help="measurements of each; the median counts (default: 1)"
+    )
+    arguments.add_argument(
+        "--arrival", choices=ARRIVALS, default="windows", help="how audio comes, see above (default: windows)"
+    )
     arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments.add_argument("--at-most", type=float, metavar="MS", help="fail if ours costs more")
     arguments.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = arguments.parse_args()
-    if min(options.calls) < 1 or options.repeats < 1 or options.seconds <= 0:
-        arguments.error("--calls, --repeats and --seconds must be positive")
     options.loop = options.loop or ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
     if options.side:
         run: Any = asyncio.run
