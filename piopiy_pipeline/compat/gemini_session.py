@@ -48,6 +48,7 @@ __all__ = [
     "turns_are_told",
     "user_speaks",
     "voice_of",
+    "when_asked",
     "when_ready",
     "words_so_far",
     "write_beside",
@@ -213,6 +214,17 @@ def when_ready(service: Any, done: Callable[[], Awaitable[None]]) -> None:
         await done()
 
     service._handle_session_ready = handled
+
+
+def when_asked(service: Any, asks: Callable[[], None]) -> None:
+    """Have a function called before the provider is asked to answer the conversation, whoever asks."""
+    complete = service._complete_turn
+
+    async def completed() -> None:
+        asks()
+        await complete()
+
+    service._complete_turn = completed
 
 
 Hear = Callable[[Any], Awaitable[None]]

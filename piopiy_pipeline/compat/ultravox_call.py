@@ -47,6 +47,7 @@ __all__ = [
     "responds",
     "returned_in",
     "send",
+    "settles",
     "sound_like",
     "take_in",
     "takes_prompts",
@@ -128,6 +129,14 @@ def takes_prompts(service: Any) -> bool:
 def sound_like(service: Any, voice: str | None) -> None:
     """Have the next call begin with a voice of Ultravox's. None: that of the service's parameters."""
     service.piopiy_voice = voice
+
+
+def settles(content: Mapping[str, Any]) -> bool:
+    """Return whether a message is what a tool has returned, for the model to answer, and not what stands for it while
+    the tool runs.
+    """
+    returned = content["type"] == "client_tool_result" and "agentReaction" not in content
+    return returned and content["result"] != ultravox._ASYNC_TOOL_STARTED_RESULT
 
 
 def responds(service: Any) -> bool:

@@ -352,7 +352,7 @@ class PipelineRun:
 
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(
-            asked=self._asked,
+            asked=self._asked if self._realtime is None else lambda: None,  # its provider tells
             cut=self._state.recovery.request_cut,
             written=self._written,
             failed=self._failures.answer_failed,

@@ -80,6 +80,7 @@ class GeminiProvider(RealtimeProvider):
         gemini_connection.close_in_time(service, CLOSE_S)
         gemini_connection.bound_sends(service, SEND_S)
         gemini_session.when_ready(service, self._goes_on)
+        gemini_session.when_asked(service, self._awaited.begin)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_pushes(service, self._begun, LLMFullResponseStartFrame)
         watch_pushes(service, self._told_words, TranscriptionFrame)

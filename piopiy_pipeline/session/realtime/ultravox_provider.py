@@ -166,6 +166,8 @@ class UltravoxProvider(RealtimeProvider):
         """Send audio or a message. Audio is kept while there is no call."""
         if isinstance(content, dict) and content.get("urgency") != "later" and "text" in content:
             self._awaited.begin()  # it is answered
+        if isinstance(content, dict) and ultravox_call.settles(content):
+            self._asked()  # so is this, and the server tells when it begins to think
         if ultravox_call.is_connected(self._service):
             try:
                 await ultravox_call.send(self._service, content)
