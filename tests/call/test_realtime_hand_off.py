@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from piopiy_pipeline.session.hand_off.conversation_change import SUMMARY_S
 from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
@@ -141,6 +142,28 @@ def test_without_a_summary_the_conversation_is_kept_and_the_record_says_so(desk_
     assert call.of("hand_off")[0].data["context"] == "keep"
     assert any(TO_BILLING in message for message in desk.answers[-1][3])
     assert texts(call, "bot")[-1] == "Billing here."
+
+
+@pytest.mark.parametrize("drops", [False, True], ids=["stalls", "drops"])
+def test_the_caller_waits_for_a_summary_that_fails_no_longer_than_it_may_take(
+    desk_of: type[Desk], drops: bool
+) -> None:
+    desk = desk_of(TO_BILLING, "hello", context="summary")
+
+    def fails() -> str:
+        if drops:
+            desk.case.server.session.drop()
+        raise LookupError  # the server sends nothing
+
+    desk.summarise = fails
+    call = desk.call()
+    assert "no summary" in call.of("error")[0].data["message"]
+    assert not any("no progress" in event.data["message"] for event in call.of("error")), call.timeline()
+    waited_s = call.of("hand_off")[0].at - call.of("tool")[0].at
+    assert waited_s < (2 if drops else SUMMARY_S + 2), call.timeline()
+    assert call.of("tool_result")[0].at - call.of("hand_off")[0].at < 1, call.timeline()
+    said = " ".join(texts(call, "bot"))
+    assert said == "Desk speaking. Billing speaking. Billing here. Billing here.", call.timeline()
 
 
 def test_with_a_tts_the_voice_is_the_ttss_and_the_session_goes_on() -> None:

@@ -52,11 +52,12 @@ class Desk:
         """Instructions, voice, tools and messages of each."""
         self.used: list[str] = []
         self.summary = SUMMARY
+        self.summarise: Callable[[], str] = lambda: self.summary
 
     def _answer(self, context: LLMContext) -> str | Tool:
         messages: list[Any] = context.get_messages()
         if any(str(one.get("content")).startswith("Below is the beginning") for one in messages):
-            return self.summary
+            return self.summarise()
         told = [f"{one['role']}: {one.get('content')}" for one in messages]
         who, said = (
             str(messages[0]["content"]),

@@ -10,7 +10,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from piopiy_pipeline.session.resumed_conversation import is_about, tool_calls_with_results
 
-__all__ = ["HandOffContext", "changed_conversation", "summary_by"]
+__all__ = ["SUMMARY_S", "HandOffContext", "changed_conversation", "summary_by"]
 
 HandOffContext = Literal["keep", "summary", "fresh"]
 """What the other one knows of the conversation: all of it, a summary, or nothing."""

@@ -164,6 +164,9 @@ class OpenAIProvider(RealtimeProvider):
         if self.answers:
             await self.send(ClientEvent(CANCEL))
 
+    def answer_lost(self) -> None:
+        realtime.answer_given_up(self._service)
+
     @property
     def _may_cancel(self) -> bool:
         return self.answers and not self.spares

@@ -28,7 +28,8 @@ from pipecat.utils.errors import ErrorCategory
 from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.realtime.bounded_wait import POLL_S, holds_within
+from piopiy_pipeline.session.realtime.aside import written_aside
+from piopiy_pipeline.session.realtime.bounded_wait import holds_within
 from piopiy_pipeline.session.realtime.caller_items import CallerItems
 from piopiy_pipeline.session.realtime.held_answers import HeldAnswers
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
@@ -203,7 +204,7 @@ class RealtimeRun:
 
     async def _reopen(self) -> None:
         """Open the session again, with the conversation as the caller has heard it."""
-        owed = self._provider.owes or self._answer.open
+        owed = self._answer.aside is None and (self._provider.owes or self._answer.open)
         self._losses.lost(self._state.now(), owed=owed)
         logger.warning("{}: {}", self._service, self._losses.fault)
         self._set_up, self._answer.hides_errors, opened = False, True, False
@@ -291,20 +292,11 @@ class RealtimeRun:
         await self.until_said()
         if self._asks or not (self._set_up and self._provider.writes_aside) or self._provider.answers:
             return ""
-        written: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._answer.aside = written
-        self._asks = self._provider.spares = self._answer.hides_errors = True
+        self._asks = True
         try:
-            if (found := await self._provider.write_aside(text)) is not None:
-                self._answer.aside = None
-                return found
-            found = await written
-            await asyncio.sleep(POLL_S)  # why it has failed comes behind its end
-            return found
+            return await written_aside(self._provider, self._answer, text)
         finally:
-            self._asks = self._provider.spares = self._answer.hides_errors = False
-            if not written.done():
-                await self._provider.cancel()
+            self._asks = False
             if self._wanted:
                 self._state.spawn(self._ask(), "realtime_ask")
 
