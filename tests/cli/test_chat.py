@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from examples import front_desk
+from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.chatting.chat_progress import (
     ASKED_S,
@@ -26,6 +28,8 @@ from piopiy_pipeline.cli.chatting.chat_progress import (
     UNANSWERED_S,
     ChatProgress,
 )
+from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople
+from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
 from tests.support.calls import AGENT_ID, KEY, house
 from tests.support.commands import run_command
 
@@ -207,6 +211,71 @@ def test_on_a_terminal_ctrl_c_stops_the_answer_and_twice_ends(tmp_path: Path) ->
     terminal.type("\x03")
     terminal.until("ended: caller_hangup")
     assert terminal.status() == 0
+
+
+class TypedLines:
+    """One line of a terminal, and then nobody types."""
+
+    is_terminal = True
+
+    def __init__(self, line: str) -> None:
+        self._lines = [line]
+
+    def ask(self) -> asyncio.Future[str | None]:
+        line: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        if self._lines:
+            line.set_result(self._lines.pop())
+        return line
+
+    def prompt_again(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class SilentPeer:
+    """A bot that never answers, and leaves when it is told to."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+        self.answered.set()
+        self.over = asyncio.Event()
+        self.did: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run(self) -> CallEnd:
+        await self.over.wait()
+        return CallEnd(EndReason.CALLER_HANGUP, "", 0.0)
+
+    def begin(self) -> None: ...
+    def press(self, keys: str) -> None: ...
+
+    def write(self, text: str) -> None:
+        self.did.put_nowait(text)
+
+    def stop(self) -> None:
+        self.did.put_nowait("stop")
+
+    def leave(self) -> None:
+        self.did.put_nowait("leave")
+        self.over.set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_is_answered_while_the_model_hangs_and_a_signal_ends_the_chat(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story() -> None:
+        peer, lines = SilentPeer(), TypedLines("Hello!")
+        conversation = TypedConversation(ChatForPeople(), lines, title="chat")  # type: ignore[arg-type]
+        running = asyncio.create_task(conversation.run(peer))
+        assert await peer.did.get() == "Hello!"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await peer.did.get() == "stop"
+        assert "(stopped)" in capsys.readouterr().out
+        os.kill(os.getpid(), number)
+        await running
+        assert await peer.did.get() == "leave"
+        assert "ended: caller_hangup" in capsys.readouterr().out
+
+    asyncio.run(asyncio.wait_for(story(), LONG_S))
 
 
 @pytest.mark.realtime

@@ -54,6 +54,8 @@ class TypedConversation:
         self._moved = asyncio.Event()
         self._before: list[tuple[str, dict[str, Any]]] | None = []
         self._stopped_at = float("-inf")
+        self._words_since = False
+        """Whether words of the bot are shown whose turn is not told yet."""
         self._peer: ChatPeer | None = None
 
     # ------------------------------------------------------------------ from the bot
@@ -61,6 +63,7 @@ class TypedConversation:
     def on_words(self, words: str) -> None:
         """Take words of the bot."""
         self._view.words(words)
+        self._words_since = True
         self._progress.words(self._loop.time())
         self._moved.set()
 
@@ -74,6 +77,8 @@ class TypedConversation:
     def on_event(self, name: str, data: dict[str, Any]) -> None:
         """Take an event of the conversation. One that comes before the chat has begun is shown behind its beginning."""
         self._progress.event(name, data, self._loop.time())
+        if name == "bot_turn":
+            self._words_since = False
         if self._before is None:
             self._view.event(name, data)
         else:
@@ -93,7 +98,11 @@ class TypedConversation:
         running = asyncio.create_task(peer.run(), name="chat::bot")
         writing = asyncio.create_task(self._write(peer), name="chat::lines")
         self._loop.add_signal_handler(signal.SIGINT, self._interrupted)
-        self._loop.add_signal_handler(signal.SIGTERM, peer.leave)
+        ends = [signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            ends.append(signal.SIGHUP)
+        for number in ends:
+            self._loop.add_signal_handler(number, peer.leave)
         try:
             await asyncio.wait({running, writing}, return_when=asyncio.FIRST_COMPLETED)
             if writing.done() and not running.done():
@@ -103,7 +112,8 @@ class TypedConversation:
                 writing.result()
         finally:
             self._loop.remove_signal_handler(signal.SIGINT)
-            self._loop.remove_signal_handler(signal.SIGTERM)
+            for number in ends:
+                self._loop.remove_signal_handler(number)
             for task in (writing, running):
                 task.cancel()
             await asyncio.gather(writing, running, return_exceptions=True)
@@ -202,6 +212,9 @@ class TypedConversation:
         self._stopped_at = now
         if self._progress.busy or self._progress.due() > now:
             self._peer.stop()
+            if not self._words_since:  # else the end of the answer says so
+                self._view.note("(stopped)")
+                self._lines.prompt_again()
         else:
             self._view.note("Ctrl-C again ends the chat")
             self._lines.prompt_again()
