@@ -7,6 +7,8 @@ of its own: `test_speech_to_speech.py` (OpenAI), `test_realtime_dialects.py` (Gr
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
@@ -223,3 +225,20 @@ def test_turns_may_be_no_ones_but_the_providers(kind: type[Case]) -> None:
     call = kind("Hello.").call(Caller().pause(1), action={"turns": 0.5})
     call.assert_ended(EndReason.ERROR)
     assert "LLMService are the provider's" in call.end_detail
+
+
+@only("openai", "grok", "inworld", "voice_live", "gemini", "ultravox")
+def test_each_turn_of_the_caller_ends_before_it_is_answered(kind: type[Case]) -> None:
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        await asyncio.sleep(1)
+        await params.result_callback({"booked": True})
+
+    case = kind([Tool("book"), "It is booked."], THANKS, texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book], "filler": None})
+    speech = call.of("user_speech")
+    ends = [event.at for event in call.of("turn_end")]
+    assert len(ends) == len(speech) == 2, call.timeline()
+    for spoken, end in zip(speech, ends, strict=True):
+        assert 0 < end - spoken.data["end"] < 0.8, "by its sound, and not by the tool or the answer"
+    assert [turn.parts is not None for turn in call.turns] == [False, True, True]

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pipecat.frames.frames import ProposedUserStoppedSpeakingFrame
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.realtime_dialects import dialect_of
@@ -57,12 +59,16 @@ def realtime_run_of(
         from piopiy_pipeline.session.realtime.unwritten_words import note_unwritten
 
         note_unwritten(service, report)
+    turns = pipeline.realtime
+    if turns is not None and turns.provider_end is not None and not turns.asks:
+        # Who answers by itself is not asked: its word that the caller has stopped is the turn's end.
+        watch_pushes(service, lambda *_: monitor.live.model_asked(), ProposedUserStoppedSpeakingFrame)
     return RealtimeRun(
         state,
         service,
         user=user,
         output=output,
-        turns=pipeline.realtime,
+        turns=turns,
         make_provider=make,
         asked=asked,
         report=report,
