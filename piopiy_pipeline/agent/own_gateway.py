@@ -42,7 +42,15 @@ _READ_BYTES = 4096
 
 
 class CloudError(Exception):
-    """The gateway for Piopiy's cloud cannot be started. The text says what to do."""
+    """The gateway for Piopiy's cloud cannot be started. The text says what to do.
+
+    Attributes:
+        is_setting: Whether a setting is wrong, and nothing was tried.
+    """
+
+    def __init__(self, text: str, *, is_setting: bool = False) -> None:
+        super().__init__(text)
+        self.is_setting = is_setting
 
 
 def wants_cloud(cloud: bool | None, environment: Mapping[str, str] = os.environ) -> bool:
@@ -64,7 +72,7 @@ def wants_cloud(cloud: bool | None, environment: Mapping[str, str] = os.environ)
 def _wants_tls(environment: Mapping[str, str]) -> bool:
     text = environment.get("PIOPIY_TLS", "").strip().lower()
     if text not in (*_YES, *_NO):
-        raise CloudError(f"PIOPIY_TLS must be true or false, not {text!r}")
+        raise CloudError(f"PIOPIY_TLS must be true or false, not {text!r}", is_setting=True)
     return not text or text in _YES
 
 
@@ -159,7 +167,11 @@ class OwnGateway:
                 f"the gateway for Piopiy's cloud does not listen after {START_S:g} s: is this machine overloaded?"
             ) from None
         if not listens:
-            raise CloudError("the gateway for Piopiy's cloud did not start: the line above says why")
+            assert self._process is not None
+            with suppress(subprocess.TimeoutExpired):  # its output has ended, and it is about to
+                await asyncio.to_thread(self._process.wait, END_S)
+            sentence = "the gateway for Piopiy's cloud did not start: the line above says why"
+            raise CloudError(sentence, is_setting=self._process.returncode == 2)
 
     def drain(self) -> None:
         """Have it take no more calls; those in progress go on. Returns at once."""

@@ -42,6 +42,7 @@ def run_bot(bot: Path) -> None:
         bot: The file.
 
     Raises:
+        BadInput: A setting of the environment is wrong, by such an error.
         Failed: The bot has raised an error whose message is enough for its user.
         Exception: Whatever else the bot raises.
     """
@@ -51,6 +52,8 @@ def run_bot(bot: Path) -> None:
         runpy.run_path(str(bot), run_name="__main__")
     except Exception as error:
         if isinstance(error, tuple(_loaded())):
+            if getattr(error, "is_setting", False):
+                raise BadInput(str(error)) from None
             raise Failed(str(error)) from None
         if isinstance(error, ImportError) and (line := _line_of_import(error, bot)):
             raise Failed(f"line {line}: {error}") from None

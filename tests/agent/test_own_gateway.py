@@ -52,8 +52,9 @@ def test_a_wrong_kind_is_refused() -> None:
 
 
 def test_a_tls_that_says_neither_is_named() -> None:
-    with pytest.raises(CloudError, match="PIOPIY_TLS must be true or false, not 'maybe'"):
+    with pytest.raises(CloudError, match="PIOPIY_TLS must be true or false, not 'maybe'") as told:
         OwnGateway("desk", "token", None, {"PIOPIY_TLS": "maybe"})
+    assert told.value.is_setting  # the exit status of `piopiy start` is that of wrong input
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,9 @@ def test_a_gateway_that_does_not_start_says_why_in_the_users_names(
         finally:
             await gateway.close()
 
-    with pytest.raises(CloudError, match="did not start: the line above says why"):
+    with pytest.raises(CloudError, match="did not start: the line above says why") as told:
         asyncio.run(story())
+    assert told.value.is_setting
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith(says)
     assert "secret" not in line

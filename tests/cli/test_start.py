@@ -78,6 +78,17 @@ def test_a_module_of_piopiys_that_is_gone_is_one_sentence(tmp_path: Path) -> Non
     assert "line 2: piopiy.services.opensource.chatterbox is not here" in line
 
 
+def test_a_wrong_setting_of_the_cloud_has_the_exit_status_of_wrong_input(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "from piopiy.agent import Agent\nasync def on_new_session(call): ...\n"
+        "Agent('desk', 'desk-token-desk-token', on_new_session)\n"
+    )
+    done = run("start", str(bot), "--cloud", AGENT_ID="a", AGENT_TOKEN="t", PIOPIY_TLS="maybe")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "PIOPIY_TLS must be true or false, not 'maybe'" in done.stderr
+
+
 def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text("def broken():\n    raise RuntimeError('my own mistake')\nbroken()\n")
