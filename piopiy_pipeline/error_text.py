@@ -2,6 +2,8 @@
 
     KeyError at my_bot.py:31: 'people'
 
+`told_by_provider`: what a provider says of an answer that failed, as a sentence and not as a `dict`.
+
 `own_text`: the end of a sentence about an error that is nobody's code, such as a connection's: its text, never nothing.
 
 For the record of a call, its end and the log. The traceback stands in the log, once.
@@ -9,6 +11,7 @@ For the record of a call, its end and the log. The traceback stands in the log, 
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import functools
@@ -20,9 +23,11 @@ from typing import Any
 
 from piopiy_pipeline.stuck import file_and_line, is_authors, is_authors_path
 
-__all__ = ["authors_line", "error_text", "own_text"]
+__all__ = ["authors_line", "error_text", "own_text", "told_by_provider"]
 
 MAX_TEXT = 300
+MAX_DETAILS = 10_000
+"""A longer text is not looked into."""
 MAX_LEAVES = 5
 """So many exceptions of a group are told."""
 MAX_DEPTH = 10
@@ -66,6 +71,25 @@ def own_text(error: BaseException, otherwise: str = "") -> str:
     return (
         _text(error) or otherwise or ("timeout" if isinstance(error, TimeoutError) else type(error).__name__)
     )
+
+
+def told_by_provider(text: str) -> str:
+    """Return the provider's sentence in the text of an error, where pipecat wrote the ``status_details`` of a failed
+    answer as a ``dict``; another text as it is.
+    """
+    if not (text.startswith("{") and text.endswith("}")) or len(text) > MAX_DETAILS:
+        return text
+    try:
+        details = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    inner = details.get("error") if isinstance(details, dict) else None
+    for each in (inner, details):
+        if isinstance(each, dict):
+            for key in ("message", "code", "reason", "type"):
+                if isinstance(found := each.get(key), str) and found:
+                    return found
+    return text
 
 
 def authors_line(error: BaseException) -> str:

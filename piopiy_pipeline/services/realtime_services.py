@@ -24,7 +24,11 @@ __all__ = [
 
 def is_realtime(stage: object) -> bool:
     """Return whether a stage is a model that hears and speaks itself."""
-    return isinstance(stage, LLMService) and stage.service_metadata_frame().is_realtime_service
+    if not isinstance(stage, LLMService):
+        return False
+    # Where the provider's turns are none, ours are: pipecat's advice to set them up is noise in the log of each call.
+    stage._warned_realtime_service_no_turn_frames = True
+    return stage.service_metadata_frame().is_realtime_service
 
 
 def detects_turns(service: FrameProcessor) -> bool:
