@@ -11,9 +11,11 @@ import select
 import signal
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from websockets.asyncio.server import ServerConnection, serve
 
 from examples import front_desk
@@ -211,6 +213,16 @@ def test_on_a_terminal_ctrl_c_stops_the_answer_and_twice_ends(tmp_path: Path) ->
     terminal.type("\x03")
     terminal.until("ended: caller_hangup")
     assert terminal.status() == 0
+
+
+def test_a_line_that_was_typed_into_an_answer_is_shown_whole_below_it() -> None:
+    shown = StringIO()
+    view = ChatForPeople(Console(file=shown, force_terminal=True, no_color=True, width=80))
+    view.user("at the prompt")
+    assert shown.getvalue() == ""
+    view.words("I begin and ")
+    view.user("stop it")
+    assert "you  stop it" in shown.getvalue()
 
 
 class TypedLines:

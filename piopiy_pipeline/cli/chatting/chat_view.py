@@ -94,9 +94,8 @@ class ChatForPeople:
         self._print(f"{title}: /keys 12# presses keys, /quit ends, Ctrl-C stops an answer", "dim")
 
     def user(self, text: str) -> None:
-        if self.console.is_terminal:
-            self._in_line = False  # it stands there already, behind what the bot was writing
-        else:
+        if self._in_line or not self.console.is_terminal:  # else it stands there already, at the prompt
+            self._in_line = False  # the line that the bot was writing has ended with what was typed
             self._print(f"you  {printable_line(text)}", "cyan")
 
     def words(self, text: str) -> None:
