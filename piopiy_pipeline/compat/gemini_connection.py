@@ -23,7 +23,7 @@ from piopiy_pipeline.compat import CompatError, check_attributes
 from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
-__all__ = ["bound_sends", "check", "close_in_time", "connect_by", "lead_to", "wrap_connections"]
+__all__ = ["bound_sends", "check", "close_in_time", "connect_by", "lead_to", "on_failure", "wrap_connections"]
 
 GENAI = ">=2.25,<3"
 """The versions that this file was written for, as in pyproject.toml."""
@@ -114,6 +114,19 @@ class _BoundedSocket:
             raise
 
 
+def on_failure(service: Any, failed: Callable[[Exception], None]) -> None:
+    """Have a function called with why a connection has failed, in the place of a traceback in the log."""
+    handle = service._connection_task_handler
+
+    async def handled(*args: Any, **options: Any) -> None:
+        try:
+            await handle(*args, **options)
+        except Exception as error:  # noqa: BLE001  whatever Google's client raises
+            failed(error)
+
+    service._connection_task_handler = handled
+
+
 def close_in_time(service: Any, wait_s: float) -> None:
     """Have a service drop a connection whose provider has not taken leave within so many seconds."""
     leave_in_time(service, wait_s, lambda: getattr(service._session, "_ws", None))
@@ -126,7 +139,10 @@ def check() -> None:
         CompatError: Something is missing.
     """
     used: list[tuple[object, str]] = [(AsyncSession, "_ws"), (AsyncLive, "connect")]
-    used += [(GeminiLiveLLMService, name) for name in ("_disconnect", "_handle_send_error")]
+    used += [
+        (GeminiLiveLLMService, name)
+        for name in ("_connection_task_handler", "_disconnect", "_handle_send_error")
+    ]
     used += [(Client, "_api_client"), (BaseApiClient, "_http_options")]
     check_attributes("google-genai", used, written_for=GENAI, used_in=__name__)
     if "_client" not in GeminiLiveLLMService.create_client.__code__.co_names:

@@ -164,6 +164,18 @@ def instruct(text: str) -> str:
     return f"<instruction>{text}</instruction>"
 
 
+class UltravoxRefusalError(RuntimeError):
+    """Ultravox refuses a call.
+
+    Attributes:
+        status: The HTTP status.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"Ultravox API error {status}: {text.strip()}")
+        self.status = status
+
+
 async def create_call(service: Any, context: LLMContext) -> str:
     """Create a call with a conversation. Returns the address at which it is joined.
 
@@ -191,7 +203,7 @@ async def _created(service: Any, path: str, body: dict[str, Any]) -> str:
         session.post(url, headers={"X-Api-Key": service._params.api_key}, json=body) as response,
     ):
         if response.status != 201:
-            raise RuntimeError(f"Ultravox API error {response.status}: {(await response.text())[:500]}")
+            raise UltravoxRefusalError(response.status, (await response.text())[:500])
         return str((await response.json())["joinUrl"])
 
 

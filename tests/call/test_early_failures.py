@@ -14,6 +14,7 @@ from piopiy_pipeline.testing import Caller, Refused, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.agents import logged
 from tests.support.realtime_calls import GREETING, Case
+from tests.support.realtime_providers import PROVIDERS
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, spoken_s, texts
 
@@ -112,3 +113,22 @@ def test_a_server_that_nobody_has_named_rightly_is_named_at_the_end() -> None:
     call.assert_ended(EndReason.ERROR)
     assert "nobody serves nowhere.test" in call.end_detail
     assert recorded_apology_heard(call)
+
+
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+@pytest.mark.parametrize("provider", ["gemini", "ultravox"])
+@pytest.mark.parametrize("status", [503, 401])
+def test_the_end_says_why_a_session_was_refused_and_a_refused_key_is_not_tried_again(
+    status: int, provider: str
+) -> None:
+    case = PROVIDERS[provider]()(
+        "For how many?", texts=TWO, faults={number: Refused(status) for number in ALWAYS}
+    )
+    with logged() as lines:
+        call = case.call(Caller().say(PEOPLE).pause(60))
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("llm: the session was not opened, and could not be opened later: ")
+    assert str(status) in call.end_detail
+    assert (call.of("error")[0].at < 1) == (status == 401), call.timeline()
+    assert recorded_apology_heard(call)
+    assert not [line for _, line in lines if "unexpected exception" in line]

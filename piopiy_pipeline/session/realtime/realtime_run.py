@@ -23,7 +23,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
-from pipecat.utils.errors import ErrorCategory
+from pipecat.utils.errors import ErrorCategory, classify_http_exception
 
 from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
 from piopiy_pipeline.error_text import error_text
@@ -46,6 +46,7 @@ from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 
 __all__ = ["RealtimeRun"]
 
+LONGEST_WHY = 300  # of why a session was refused, in characters
 OPEN_S = 5.0  # how long one attempt may take, in seconds
 OVER_S = 0.5  # a service knows that its answer is over so long behind its end at most, in seconds
 UNHEARD_S = 8.0  # a new session waits so long at most for what is being said, in seconds: the lead is 5
@@ -265,6 +266,9 @@ class RealtimeRun:
                 await self._provider.reopen(self._user.context)
         except Exception as error:  # noqa: BLE001  whatever a provider's client raises, the next may do
             logger.warning("{}: {}", self._service, error_text(error))
+            self._answer.hidden = str(error)[:LONGEST_WHY] or type(error).__name__
+            if classify_http_exception(error).is_permanent:
+                await self._service.set_usable(False)
             return False
         return self._provider.connected and await self._ready()
 
