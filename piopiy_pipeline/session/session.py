@@ -163,10 +163,8 @@ class Session:
             self._state.events.on("answered", lambda _: self._departs(how))
 
     def on_message(self, message: Ended | TransferResult | CheckpointKept | Control) -> None:
-        """Take what the gateway says of this call."""
-        with logger.contextualize(
-            call_id=self.info.call_id
-        ):  # all calls of a gateway come over one connection
+        """Take what the gateway says of this call, over a connection that all of its calls have in common."""
+        with logger.contextualize(call_id=self.info.call_id):
             self._take(message)
 
     def _take(self, message: Ended | TransferResult | CheckpointKept | Control) -> None:
