@@ -13,7 +13,7 @@ import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Refused, Tool, Voice
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Garbage, Refused, Tool, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
@@ -242,3 +242,14 @@ def test_each_turn_of_the_caller_ends_before_it_is_answered(kind: type[Case]) ->
     for spoken, end in zip(speech, ends, strict=True):
         assert 0 < end - spoken.data["end"] < 0.8, "by its sound, and not by the tool or the answer"
     assert [turn.parts is not None for turn in call.turns] == [False, True, True]
+
+
+@only("openai", "grok", "inworld", "voice_live", "gemini")
+def test_nonsense_in_the_middle_of_an_answer_is_a_lost_session(kind: type[Case]) -> None:
+    case = kind("For how many?", THANKS, texts=TWO, reply_faults={1: Garbage(0.5)})
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(5))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert "For how many?" in texts(call, "bot"), call.timeline()
+    assert texts(call, "bot")[-1] == THANKS
+    (error,) = call.of("error")
+    assert "opened again" in error.data["message"]

@@ -16,6 +16,7 @@ from typing import Any
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 
 from piopiy_pipeline.compat import realtime
+from piopiy_pipeline.compat.nonsense import end_at_nonsense
 from piopiy_pipeline.compat.realtime_quirks import even_out
 from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
 from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
@@ -102,6 +103,7 @@ class OpenAIProvider(RealtimeProvider):
         instruct_by_setting(service)
         realtime.spare(service, lambda: self.spares)
         even_out(service, self.tell)
+        end_at_nonsense(service)
 
     @property
     def answers(self) -> bool:
