@@ -64,6 +64,14 @@ class CollectingCase(Case):
         return self.call(caller, agent={"greeting": None, **(agent or {})}, watch=watch, **options)
 
 
+class SpokenCase(CollectingCase):
+    """The same, where a TTS says what the model writes: one for each process that has the call."""
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        self.action = {"tts": ToneTTS(words=True)}
+        return super().make_service(**options)
+
+
 class CollectingGeminiCase(CollectingCase):
     """The same with Google's model."""
 
@@ -257,6 +265,25 @@ def test_a_killed_agent_goes_on_in_the_same_step_and_the_provider_knows_it() -> 
 
 
 # ---------------------------------------------------------------------- who cannot be kept from answering
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.5])
+def test_nobody_waits_for_an_answer_behind_the_value_when_the_agent_was_killed_in_it(after_s: float) -> None:
+    async def form(call: Call) -> Any:
+        collected = await ask_code(call)
+        await call.say("Thank you, that is noted.")
+        return collected
+
+    case = SpokenCase("From nine to five.", texts=["four one five seven", "yes"])
+    call = case.collect(
+        form,
+        say("1", "2").pause(25),
+        agent={"idle_timeout_secs": None},
+        losses=[AgentLoss("user_turn", after_s)],
+    )
+    assert value_of(case.outcomes) == "4157"
+    assert texts(call, "bot")[-1] == "Thank you, that is noted.", call.timeline()
+    assert not call.of("error")
 
 
 def test_a_model_that_answers_by_itself_is_refused_in_a_sentence() -> None:

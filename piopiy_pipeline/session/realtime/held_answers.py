@@ -155,17 +155,17 @@ class HeldAnswers:
     # ------------------------------------------------------------------ requests
 
     def may_ask(self) -> bool:
-        """Return whether the model may be asked to answer the conversation now. If not, what is new waits."""
+        """Return whether the model may be asked to answer the conversation now."""
         held = self._state.held_turns
-        if held is None or held.model_may_answer(self._is_callers()):
-            return True
-        self._waits = self._waits or not self._is_callers()
-        return False
+        return held is None or held.model_may_answer(self._is_callers())
 
     def accepts(self, frame: Frame, direction: FrameDirection) -> bool:
         """Return whether a frame goes on to the service: a request of the assistant's side of the context may wait."""
         asks = isinstance(frame, LLMContextFrame) and direction is FrameDirection.UPSTREAM
-        return not asks or self.may_ask()
+        if not asks or self.may_ask():
+            return True
+        self._waits = self._waits or not self._is_callers()
+        return False
 
     def _is_callers(self) -> bool:
         """Whether what came last is the caller's."""
