@@ -65,7 +65,8 @@ def realtime_stages(
         )
     if tts is not None:
         answer_in_text(llm)
-    provider = turns == "provider" or (turns is None and detects_turns(llm))
+    detects = detects_turns(llm)  # as it is set up
+    provider = turns == "provider" or (turns is None and detects)
     found: RealtimeTurns | None = None
     if isinstance(turns, UserTurnStrategies):
         if interruption is not None:
@@ -74,8 +75,11 @@ def realtime_stages(
     else:
         if not provider:
             leave_turns_to_us(llm)
-        elif not detects_turns(llm):
-            raise ValueError(f"turns='provider': {type(llm).__name__} detects no turns, as it is set up")
+        elif not detects:
+            raise ValueError(
+                f"turns='provider': {type(llm).__name__} detects no turns, as it is set up: leave turns out, "
+                "and this side detects them"
+            )
         found = realtime_turns(
             llm,
             provider=provider,
@@ -85,6 +89,7 @@ def realtime_stages(
             vad=vad,
             context=context,
             stt=stt,
+            may_detect=detects,
         )
         strategies = found.strategies
     params = LLMUserAggregatorParams(

@@ -64,6 +64,7 @@ def realtime_turns(
     vad: FrameProcessor | None,
     context: LLMContext,
     stt: FrameProcessor | None = None,
+    may_detect: bool = True,
 ) -> RealtimeTurns:
     """Return the turns of a pipeline with a speech-to-speech model.
 
@@ -76,6 +77,7 @@ def realtime_turns(
         vad: The VAD stage, if there is one.
         context: The conversation.
         stt: Writes down what the caller says, in the place of the provider.
+        may_detect: Whether the provider detects turns if it is to.
 
     Raises:
         ValueError: Words are to interrupt, and they come too late; or there is no such interruption; or nothing tells
@@ -91,8 +93,8 @@ def realtime_turns(
         turns_for(interruption, output, vad)  # raises what is wrong with it, whoever decides
     if not provider and vad is None and stt is None:
         raise ValueError(
-            f"vad=False and turns={turns!r}: without a VAD nothing tells when the caller speaks: leave vad out, "
-            "or let the provider detect turns (turns='provider')"
+            f"vad=False and turns={turns!r}: without a VAD nothing tells when the caller speaks: leave vad out"
+            + (", or let the provider detect turns (turns='provider')" if may_detect else "")
         )
     # Empty lists would have pipecat load the model of its own turn ends, which takes 40 ms of a call's start.
     if not provider:

@@ -52,6 +52,19 @@ def test_what_cannot_work_is_one_sentence(options: dict[str, Any], says: str) ->
     assert refused(**options).startswith(says)
 
 
+def test_a_provider_is_proposed_for_turns_where_it_detects_them() -> None:
+    proposed = "let the provider detect turns (turns='provider')"
+    assert proposed in refused(vad=False, turns="smart")
+    pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
+    from tests.support.gemini_calls import gemini_service  # it imports the provider's client
+
+    for options in ({"vad": False}, {"vad": False, "turns": "smart"}):
+        said = refused(llm=gemini_service("http://gemini.test"), **options)
+        assert said.endswith("nothing tells when the caller speaks: leave vad out")
+    said = refused(llm=gemini_service("http://gemini.test"), turns="provider")
+    assert said.endswith("detects no turns, as it is set up: leave turns out, and this side detects them")
+
+
 def test_a_speech_to_speech_model_stands_in_no_list() -> None:
     assert "stands alone, not in a list" in refused(llm=[model(), model()])
 
