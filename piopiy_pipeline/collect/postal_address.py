@@ -143,13 +143,20 @@ class AddressReader(ValueReader[Address]):
         code = language_code(self.language)
         with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
             said = alpha2digit(said, code, threshold=0.0)
+        if code == "en":
+            for _ in range(2):  # "oh oh": the second one stands behind a digit after the first pass
+                said = re.sub(r"(?<=\d )oh?(?= (?:\d|oh?\b))", "0", said, flags=re.IGNORECASE)
         said = re.sub(r"(?<=\d)-(?=(?:st|nd|rd|th)\b)", "", said)
-        return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,6}(?![\w])", self._joined, said)
+        return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,8}(?![\w])", self._joined, said)
 
     def _joined(self, match: re.Match[str]) -> str:
-        """Join digits that were said one by one, if they are a postal code then."""
-        digits = re.sub(r"[ ,]", "", match[0])
-        return digits if self._code and re.fullmatch(self._code, digits) else match[0]
+        """Join digits that were said one by one, if they are a postal code: a house number may stand before it."""
+        numbers = match[0].split()
+        for n in range(len(numbers) - 1):
+            code = "".join(numbers[n:]).replace(",", "")
+            if self._code and re.fullmatch(self._code, code):
+                return " ".join([*numbers[:n], code])
+        return match[0]
 
     def _reading(self) -> Reading:
         rest = self._entry

@@ -440,3 +440,48 @@ def test_the_names_of_its_parts_are_no_parts_of_an_address() -> None:
 )
 def test_yes_and_no(text: str, language: str, answer: bool | None) -> None:
     assert says_yes(text, language) is answer
+
+
+@pytest.mark.parametrize(
+    ("region", "language", "said", "street", "code", "town"),
+    [
+        (
+            "DE",
+            "en",
+            "Hauptstrasse twelve, one oh one one seven Berlin",
+            "Hauptstrasse 12",
+            "10117",
+            "Berlin",
+        ),
+        (
+            "DE",
+            "en",
+            "Hauptstrasse twelve one zero one one seven Berlin",
+            "Hauptstrasse 12",
+            "10117",
+            "Berlin",
+        ),
+        (
+            "DE",
+            "de",
+            "Hauptstraße zwölf, eins null eins eins sieben Berlin",
+            "Hauptstraße 12",
+            "10117",
+            "Berlin",
+        ),
+        (
+            "US",
+            "en",
+            "twelve Main Street, Springfield, six two seven oh four",
+            "12 Main Street",
+            "62704",
+            "Springfield",
+        ),
+    ],
+)
+def test_a_postal_code_is_read_digit_by_digit_behind_a_house_number(
+    region: str, language: str, said: str, street: str, code: str, town: str
+) -> None:
+    reader = AddressReader(language, region=region)
+    assert reader.hear(said) is Reading.WHOLE
+    assert (reader.value.street, reader.value.postal_code, reader.value.town) == (street, code, town)
