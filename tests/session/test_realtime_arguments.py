@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+from pipecat.services.ultravox.llm import JoinUrlInputParams, UltravoxRealtimeLLMService
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, OpenAIRealtimeServer, Replies, simulate
+from piopiy_pipeline.tools import Persona, hand_off_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.virtual import texts
 
@@ -95,3 +97,17 @@ def test_to_say_nothing_asks_no_model() -> None:
     call = simulate(bot, Caller().pause(4))
     assert heard == [True]
     assert texts(call, "bot") == []
+
+
+def test_a_hand_off_that_the_session_cannot_take_is_an_error_before_the_call() -> None:
+    async def bot(call: Call) -> None:
+        billing = Persona(name="billing", instructions="Bills.", introduction="Billing.")
+        tools = [hand_off_call({"billing": billing})]
+        agent = VoiceAgent(instructions="Be brief.", tools=tools, call=call)
+        params = JoinUrlInputParams(join_url="wss://ultravox.test/join")
+        await agent.Action(llm=UltravoxRealtimeLLMService(params=params))
+        await agent.start()
+
+    call = simulate(bot, Caller())
+    assert "'hand_off_call' hands the call over, and UltravoxRealtimeLLMService takes no" in call.end_detail
+    assert not call.of("bot_turn")

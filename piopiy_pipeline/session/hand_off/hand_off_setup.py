@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.compat.tool_options import tool_handlers
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.hand_off.hand_offs import HandOffMouth, HandOffs
-from piopiy_pipeline.session.hand_off.persona import Persona
+from piopiy_pipeline.session.hand_off.persona import Persona, personas_in
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.session.voice_change import VoiceChange
+from piopiy_pipeline.stage_error import StageError
 
 if TYPE_CHECKING:
     from piopiy_pipeline.session.flow.call_flow import CallFlow
@@ -40,6 +42,9 @@ def hand_offs_of(
 ) -> HandOffs | None:
     """Return who hands over the call of this pipeline. None if nobody can: it has no context or no model, or the
     session of its speech-to-speech model takes no other instructions.
+
+    Raises:
+        StageError: A tool hands the call over, and that session takes none.
     """
     user = pipeline.find(LLMUserAggregator)
     models = [service for service in services_of(pipeline) if isinstance(service, LLMService)]
@@ -47,6 +52,14 @@ def hand_offs_of(
         return None
     changes = None if realtime is None else realtime.changes
     if changes is None and any(is_realtime(model) for model in models):
+        for model in models:
+            for name, handler in tool_handlers(model, user.context).items():
+                if personas_in([handler]):
+                    raise StageError(
+                        f"the tool {name!r} hands the call over, and {type(model).__name__} takes no other "
+                        "instructions in the middle of a call, as it is set up",
+                        "llm",
+                    )
         return None
     recovery, utterances = state.recovery, state.utterances
 
