@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.compat.turn_advice import leave_out_turn_advice
 from piopiy_pipeline.services.realtime_dialects import dialect_of
 
 __all__ = [
@@ -26,8 +27,7 @@ def is_realtime(stage: object) -> bool:
     """Return whether a stage is a model that hears and speaks itself."""
     if not isinstance(stage, LLMService):
         return False
-    # Where the provider's turns are none, ours are: pipecat's advice to set them up is noise in the log of each call.
-    stage._warned_realtime_service_no_turn_frames = True
+    leave_out_turn_advice(stage)
     return stage.service_metadata_frame().is_realtime_service
 
 
