@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["PART", "PromisedSentence", "rest_of"]
+__all__ = ["PART", "PromisedSentence", "rest_of", "says"]
 
 PART = "sentence"
 """Under this name it is in a checkpoint."""
@@ -44,7 +44,7 @@ class PromisedSentence:
 
     def was_said(self, turn: str, *, cut_off: bool) -> None:
         """Note that a turn of the bot is over, or was cut off: what it has of such a text was said."""
-        if cut_off or _has(_words_of(turn), _words_of(self._beside)):
+        if cut_off or says(turn, self._beside):
             self._beside = ""
 
 
@@ -72,6 +72,11 @@ def rest_of(kept: Any, messages: Sequence[Mapping[str, Any]], heard: str) -> str
         return ""
     begun = next((n for n in range(min(len(said), len(plain)), 0, -1) if said[-n:] == plain[:n]), 0)
     return " ".join(words[begun:])
+
+
+def says(turn: str, text: str) -> bool:
+    """Return whether a turn has a text, word for word."""
+    return _has(_words_of(turn), _words_of(text))
 
 
 def _words_of(text: str) -> list[str]:

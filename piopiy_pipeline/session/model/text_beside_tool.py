@@ -21,6 +21,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from piopiy_pipeline.call import Turn
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.promised_sentence import says
 from piopiy_pipeline.text import has_words
 
 __all__ = ["watch_text_beside_tools"]
@@ -56,10 +57,15 @@ def watch_text_beside_tools(model: FrameProcessor, state: CallState, *, hears: b
                 state.promised.writes(text)
 
     def bot_turn(turn: Turn) -> None:
-        state.promised.was_said(turn.text, cut_off=turn.interrupted)
+        over(turn.text, is_cut_off=turn.interrupted)
 
     def cut_off(*_: Any) -> None:
-        state.promised.was_said("", cut_off=True)
+        over("", is_cut_off=True)
+
+    def over(said: str, *, is_cut_off: bool) -> None:
+        if is_cut_off or says(said, "".join(written)):
+            written.clear()  # a tool that is used without a word begins no answer: it would be beside this one
+        state.promised.was_said(said, cut_off=is_cut_off)
 
     watch_pushes(model, watch, LLMFullResponseStartFrame, LLMTextFrame, FunctionCallsStartedFrame)
     state.events.on("bot_turn", bot_turn)
