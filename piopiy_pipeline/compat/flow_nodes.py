@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from pipecat.flows import FlowManager, NodeConfig
@@ -21,6 +22,8 @@ from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = ["NodeByNode", "check"]
 
+_ENTERS: ContextVar[str] = ContextVar("enters", default="")
+
 
 class NodeByNode(FlowManager):
     """A flow manager that is told of each node before it enters it, also of one that an author's code sets."""
@@ -30,6 +33,7 @@ class NodeByNode(FlowManager):
 
     def __init__(self, **options: Any) -> None:
         self._own_actions: set[str] = set()
+        self._next: tuple[str, NodeConfig] | None = None  # what is entered as soon as it may be
         super().__init__(**options)
         handlers = self._action_manager._action_handlers
         for kind in BUILT_IN_ACTIONS & handlers.keys():
@@ -54,12 +58,33 @@ class NodeByNode(FlowManager):
         await super().set_node_from_config(self.prepare(node_config))
 
     async def _set_node(self, node_id: str, node_config: NodeConfig) -> None:
-        if await self.may_enter(node_id, node_config):
-            await super()._set_node(node_id, node_config)
+        waits = self._next is not None
+        self._next = (node_id, node_config)
+        if waits:
+            return  # it is entered in the place of the one that was asked for before
+        try:
+            may = False
+            asked = None
+            while asked is not self._next:
+                asked = self._next
+                may = await self.may_enter(*asked)
+        finally:
+            self._next = None
+        if may:
+            await self.enter(*asked)
 
     async def enter(self, node_id: str, node_config: NodeConfig) -> None:
         """Enter a node that was prepared already."""
-        await super()._set_node(node_id, node_config)
+        token = _ENTERS.set(node_id)
+        try:
+            await super()._set_node(node_id, node_config)
+        finally:
+            _ENTERS.reset(token)
+
+    @property
+    def enters(self) -> str:
+        """The node that is being entered by who asks: another one may be on its way at the same time."""
+        return _ENTERS.get()
 
 
 def _with_manager(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import AgentLoss, Providers, Replies, SimulatedCall, Tool, Transcripts, Voice
+from piopiy_pipeline.testing.realtime import gemini_live
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.call.test_realtime_flow import spoken_model
 from tests.support import flow_calls
@@ -26,6 +27,7 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
     opening_hours,
     set_people,
     set_time,
+    tools_of,
 )
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
@@ -83,6 +85,34 @@ def test_what_a_node_says_before_is_heard_before_its_task() -> None:
     assert (
         heard.count("my colleagues call you back") == heard.count("Ask whether there is anything else") == 1
     )
+
+
+def test_a_function_that_is_used_again_while_its_node_is_entered_leads_there_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def model(context: LLMContext) -> str | Tool:
+        """Whatever was said last, somebody has told the old node's session how many there are."""
+        said = " ".join(str(one.get("content")) for one in context.get_messages() if isinstance(one, dict))
+        if "set_people" in tools_of(context) and "we are 2" in said:
+            return Tool("set_people", people=2)
+        return gemini_model(context)
+
+    monkeypatch.setattr(gemini_live, "_is_to_be_answered", lambda result: True)  # it asks itself once more
+    providers = Providers(
+        stt=Transcripts(latency=0.2), llm=Replies(otherwise=model, latency=0.2), tts=Voice(latency=0.1)
+    )
+    words = ["a table please", "we are 2"]
+    call = flow_calls.walk(words, bot=bot_of(MODELS[0]), providers=providers)
+    assert len([one for one in call.of("tool") if one.data["name"] == "set_people"]) > 1
+    steps = [step for step in flow_calls.walked(call) if step[1] == "set_people"]
+    assert steps == [("people", "set_people", "time")]
+    assert all(node for _, _, node in flow_calls.walked(call)), call.timeline()
+    assert call.said.count("The table is for 2") == 1
+    lost = flow_calls.walk(
+        words, [AgentLoss("flow", 0.3, number=3)], bot=bot_of(MODELS[0]), providers=providers
+    )
+    assert len(lost.of("agent_lost")) == 1
+    assert flow_calls.walked(lost) == flow_calls.walked(call), "it does not begin anew"
 
 
 MOMENTS = moments(("flow", 0.0), ("flow", 1.0), ("tool_result", 0.0))

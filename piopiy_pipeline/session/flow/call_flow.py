@@ -327,10 +327,12 @@ class CallFlow:
         return ToolsSchema(standard_tools=cast(Any, standard), custom_tools=custom)
 
     def _entered(self) -> None:
-        """Note that the conversation and the tools are those of the node that was coming."""
-        before, self.node = self.node, self._coming
-        self._coming = ""
-        function, self._walked = self._walked, ""
+        """Note that the conversation and the tools are those of the node that is being entered."""
+        before, self.node = self.node, self._manager.enters
+        function = ""
+        if self._coming == self.node:  # else another one is on its way already
+            self._coming = ""
+            function, self._walked = self._walked, ""
         if self._restoring:
             return
         step = FlowStep(self.node, before, function)

@@ -357,6 +357,26 @@ def test_code_may_set_a_node_and_it_is_a_step_as_any_other() -> None:
         assert walked(call)[-1] == ("first", "", "later")
 
 
+def test_each_of_two_nodes_that_are_entered_at_once_has_its_name() -> None:
+    async def think(action: Any, flow_manager: FlowManager) -> None:
+        await asyncio.sleep(2)
+
+    async def go(flow_manager: FlowManager) -> tuple[Any, Any]:
+        """Go."""
+        asyncio.get_running_loop().call_later(
+            1, lambda: tasks.append(asyncio.ensure_future(flow_manager.set_node_from_config(quick)))
+        )
+        return None, slow
+
+    tasks: list[Any] = []
+    quick = node("quick", "Quick.", stay)
+    slow = node("slow", "Slow.", stay, pre_actions=[{"type": "think", "handler": think}])
+    for losses in ([], [AgentLoss("flow", 0.3, 3)]):
+        call = call_with(led([node("first", "Ask.", go), quick, slow]), ["go", "stay"], losses=losses)
+        nodes = [step[2] for step in walked(call)]
+        assert nodes == ["first", "quick", "slow"], call.timeline()
+
+
 def test_a_function_that_does_not_return_is_given_up() -> None:
     async def hangs(flow_manager: FlowManager) -> tuple[Any, Any]:
         """Hang."""
