@@ -154,9 +154,6 @@ def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
         ({"idle": 5}, {}, "idle must be True, False or a list of sentences, not 5"),
         ({"idle": "Hello?"}, {}, "idle must be True, False or a list of sentences, not 'Hello?'"),
         ({"idle": ["Hello?", 5]}, {}, "idle must be True, False or a list of sentences: 5 is no sentence"),
-        ({}, {"llm_first_token_secs": -1}, "llm_first_token_secs must be more than 0 seconds, not -1"),
-        ({}, {"llm_first_token_secs": "x"}, "llm_first_token_secs must be a number of seconds, not 'x'"),
-        ({}, {"llm_between_tokens_secs": 0}, "llm_between_tokens_secs must be more than 0 seconds, not 0"),
         ({}, {"allow_interruptions": "no"}, "allow_interruptions must be True or False, not 'no'"),
         ({}, {"turns": TurnWaits}, "it is 'smart', 'fast', seconds from 0 to 5, a TurnWaits(...)"),
     ],
@@ -170,6 +167,30 @@ def test_an_argument_that_cannot_work_is_named_as_it_was_written(
     async def bot(call: Call) -> None:
         with pytest.raises((TypeError, ValueError)) as caught:
             await made(call, options, **init)
+        said.append(str(caught.value))
+
+    simulate(bot, Caller())
+    assert message in said[0]
+
+
+@pytest.mark.three_services("these times are for a list of models")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"llm_first_token_secs": -1}, "llm_first_token_secs must be more than 0 seconds, not -1"),
+        ({"llm_first_token_secs": "x"}, "llm_first_token_secs must be a number of seconds, not 'x'"),
+        ({"llm_between_tokens_secs": 0}, "llm_between_tokens_secs must be more than 0 seconds, not 0"),
+    ],
+    ids=str,
+)
+def test_a_time_of_a_model_that_cannot_be_is_named_as_it_was_written(
+    options: dict[str, Any], message: str
+) -> None:
+    said: list[str] = []
+
+    async def bot(call: Call) -> None:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            await made(call, options)
         said.append(str(caught.value))
 
     simulate(bot, Caller())

@@ -125,7 +125,7 @@ def test_a_caller_at_a_telephone_hears_every_sample() -> None:
             ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), Nobody())
             sockets = PortPool("127.0.0.1", 40_000, 59_999).open()
             try:
-                phone = HearingPhone(sockets)
+                phone = HearingPhone(sockets, 0)
                 port = phones_of(gateway).port
                 call = ends.invite(f"sip:bot@127.0.0.1:{port}", phone.negotiation.offer(), phone)
                 _, media = await one.take(bot_rate=8000, played_every_ms=20)
