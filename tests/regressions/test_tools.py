@@ -324,7 +324,12 @@ cancelled: list[str] = []
 
 
 def test_a_timeout_is_a_tools_own_or_that_of_all() -> None:
-    bot = ToolBot(tool(timeout=3)(never_returns))
+    @tool(timeout=3)
+    async def never_returns(params: Any) -> None:
+        """Book."""
+        await asyncio.Event().wait()
+
+    bot = ToolBot(never_returns)
     call = bot.called(ASKS.pause(15).hangup(), (Tool("never_returns"), DONE))
     assert "within 3 s" in bot.results[-1]
     bot = ToolBot(swallows_its_cancellation, tool_timeout_secs=5)
@@ -334,7 +339,12 @@ def test_a_timeout_is_a_tools_own_or_that_of_all() -> None:
 
 
 def test_the_end_names_the_tool_that_had_not_returned() -> None:
-    bot = ToolBot(tool(timeout=500)(never_returns), idle_timeout_secs=20)
+    @tool(timeout=500)
+    async def never_returns(params: Any) -> None:
+        """Book."""
+        await asyncio.Event().wait()
+
+    bot = ToolBot(never_returns, idle_timeout_secs=20)
     with pytest.raises(CallStuck) as stuck:
         bot.called(ASKS.pause(100), (Tool("never_returns"), DONE))
     assert "idle_timeout (nobody spoke for 20 s, and the tool never_returns had not returned)" in str(
