@@ -111,7 +111,11 @@ def test_a_number_of_workers_without_their_isolation_is_refused_as_an_option_onl
         ),
         (["-m", "piopiy_pipeline.cli.run_bot"], {}, ""),
         ([], {}, ""),
-        (["-m", "piopiy_pipeline.cli", "start"], {"PIOPIY_CAPACITY": "4"}, ""),
+        (
+            ["-m", "piopiy_pipeline.cli", "start"],
+            {"PIOPIY_CAPACITY": "4"},
+            "bot.py has ended and had connected no agent",
+        ),
     ],
 )
 def test_a_bot_starts_with_no_word_of_pipecat_nor_a_traceback(

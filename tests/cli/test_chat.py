@@ -287,7 +287,11 @@ def test_ctrl_c_is_answered_while_the_model_hangs_and_a_signal_ends_the_chat(
         assert await peer.did.get() == "leave"
         assert "ended: caller_hangup" in capsys.readouterr().out
 
-    asyncio.run(asyncio.wait_for(story(), LONG_S))
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and a chat lets it
+    try:
+        asyncio.run(asyncio.wait_for(story(), LONG_S))
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.realtime
