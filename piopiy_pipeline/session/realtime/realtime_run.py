@@ -325,6 +325,10 @@ class RealtimeRun:
             return
         append = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
         append.interruptible = False
+        self._state.spawn(self._append(append), "realtime_messages")
+
+    async def _append(self, append: LLMMessagesAppendFrame) -> None:
+        await self.until_stands()  # while it is opened, the service would ask for nothing
         await self._service.queue_frame(append)
 
     @property
