@@ -279,10 +279,11 @@ def test_an_answer_that_an_agent_died_in_is_given_by_the_other() -> None:
                     "booking/03-yes.wav", log=log, metadata={"bot": "answers_at_length"}, hangup_after_s=2.0
                 )
             )
-            await eventually(lambda: log.of("turn"), 20)  # the answer has begun
+            await eventually(lambda: log.heard.size > 0, 20)  # the first one has the call
             other = Agent(AGENT_ID, TOKEN, second, signaling_url=place.gateway.url)
             async with serving(other):
                 await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 10)
+                await eventually(lambda: log.of("turn"), 20)  # the answer has begun: no word is heard
                 place.process.kill()
                 await calling
                 await eventually(lambda: asked, 10)

@@ -108,6 +108,8 @@ class ModelAgent:
         self.pending: dict[str, asyncio.TimerHandle] = {}
         self.media: dict[str, NotedMedia] = {}
         self.refused_full = 0
+        self.full_at = 0.0
+        """When it last had a call in every place, and lost one."""
         self.alive = True
         self.busy: float | None = None
         """How busy it says that it is, beside its calls; None: it is of an older version, and does not say it."""
@@ -232,8 +234,13 @@ class ModelAgent:
         if self.home is not None and self.home.open:
             self.home.say(RoamResult(call_id=call_id, taken=taken, detail=detail))
 
+    def was_full(self, since: float) -> bool:
+        return len(self.calls) >= self.capacity or self.full_at >= since
+
     def _done(self, offer_id: str) -> None:
         self.media.pop(offer_id, None)
+        if offer_id in self.calls and len(self.calls) >= self.capacity:
+            self.full_at = asyncio.get_running_loop().time()
         if self.calls.pop(offer_id, None) is not None:
             self.report()
 
