@@ -44,6 +44,7 @@ def _model() -> LLMService[Any]:
 
 
 async def _main() -> None:
+    _model()  # what it imports would hold up the loop in the first call
     agent = Agent(
         os.environ["AGENT_ID"],
         os.environ["AGENT_TOKEN"],
