@@ -22,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.access.strict_json import check_json
 
-__all__ = ["METADATA_LIMIT", "ClientTokens", "TokenClaims", "TokenGrant", "TokenRequest"]
+__all__ = ["METADATA_LIMIT", "ClientTokens", "TokenClaims", "TokenGrant", "TokenRequest", "check_metadata"]
 
 METADATA_LIMIT = 4 << 10
-"""How many bytes a token's metadata may have as JSON: a token travels in a header."""
+"""How many bytes a client's metadata may have as JSON, in a token or beside it: a token travels in a header."""
 
 _ALGORITHM = "HS256"
 _SIGNATURES = PyJWS(algorithms=[_ALGORITHM])
@@ -81,6 +81,16 @@ class TokenClaims(BaseModel):
     metadata: dict[str, Any] | None = None
 
 
+def check_metadata(metadata: dict[str, Any] | None) -> None:
+    """Refuse metadata of a client that are too large.
+
+    Raises:
+        AccessError: As JSON they have more than `METADATA_LIMIT` bytes (422).
+    """
+    if len(json.dumps(metadata).encode()) > METADATA_LIMIT:
+        raise AccessError(422, f"metadata: at most {METADATA_LIMIT} bytes as JSON: send a key to more of it")
+
+
 class ClientTokens:
     """Makes client tokens and verifies them.
 
@@ -106,10 +116,7 @@ class ClientTokens:
         """
         if request.agent_id not in self._agents:
             raise AccessError(404, f"this gateway has no agent {request.agent_id!r}")
-        if len(json.dumps(request.metadata).encode()) > METADATA_LIMIT:
-            raise AccessError(
-                422, f"metadata: at most {METADATA_LIMIT} bytes as JSON: send a key to more of it"
-            )
+        check_metadata(request.metadata)
         now = int(self._wall())
         claims = TokenClaims(
             audience="piopiy-call",

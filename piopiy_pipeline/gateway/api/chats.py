@@ -14,6 +14,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway.access.client_tokens import check_metadata
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.kept_chat import MAX_READERS, ChatShelf, KeptChat
 from piopiy_pipeline.gateway.api.models import ChatOrder, ChatTaken
@@ -55,6 +56,7 @@ async def begin_chat(
     deps: Deps, request: Request, response: Response, order: ChatOrder, idempotency_key: OrderKey = None
 ) -> CallRecord:
     """Begin a text chat with an agent, as a call of the kind `text`. The answer comes while the bot gets ready."""
+    check_metadata(order.metadata)
     shelf = _shelf(request)
     return await placed_once(
         deps, request, response, order, idempotency_key, lambda call_id: _begin(deps, shelf, order, call_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, check_metadata
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.port.chat_leg import ChatLeg
@@ -65,6 +65,7 @@ class ChatCallers:
     def _info(self, agent_id: str, start: ChatStart) -> CallInfo:
         call_id = str(uuid.uuid4())
         if _is_one_of(start.token, self._caller_keys):
+            check_metadata(start.metadata)
             return CallInfo(
                 agent_id=agent_id,
                 call_id=call_id,
@@ -74,6 +75,8 @@ class ChatCallers:
             )
         claims = self._tokens.verify(start.token, agent_id=agent_id)
         self._tokens.check_fresh(claims)
+        if claims.metadata is None:
+            check_metadata(start.metadata)
         return CallInfo(
             agent_id=agent_id,
             call_id=call_id,

@@ -48,7 +48,9 @@ class BrowserOffer(_ClientModel):
     request_data: Any | None = Field(
         default=None, validation_alias=AliasChoices("request_data", "requestData")
     )
-    """The client's own data. If it is an object and the token has no metadata, it becomes the call's metadata."""
+    """The client's own data. If it is an object and the token has no metadata, it becomes the call's metadata,
+    of at most 4 KiB as JSON.
+    """
 
 
 class BrowserAnswer(BaseModel):

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims, check_metadata
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall, PlaceCall
 from piopiy_pipeline.gateway.leg_processes.leg_pool import LegPlace, LegPool, NoPlace
@@ -133,6 +134,7 @@ class WebRtcCalls:
                 raise OfferRefused(403, "this peer connection belongs to another token")
             sdp = await known.negotiate(offer.sdp, restart=bool(offer.restart_pc), new=False)
             return BrowserAnswer(sdp=sdp, pc_id=offer.pc_id, call_id=known.call_id)
+        metadata = _metadata(offer, caller)
         if self._half_open >= self._max_half_open:
             raise OfferRefused(
                 503, f"{self._half_open} browsers are connecting just now: try again in a moment"
@@ -143,7 +145,7 @@ class WebRtcCalls:
         try:
             place = await self._take_place()
             self._check_share(caller)
-            call = self._make_call(place, caller, _metadata(offer, caller), checkpoint)
+            call = self._make_call(place, caller, metadata, checkpoint)
             sdp = await call.negotiate(offer.sdp, restart=False, new=True)
         except BaseException:  # also when the HTTP request was cancelled
             if call is not None:
@@ -254,7 +256,13 @@ class WebRtcCalls:
 def _metadata(offer: BrowserOffer, caller: TokenClaims) -> dict[str, Any] | None:
     if caller.metadata is not None:
         return caller.metadata
-    return offer.request_data if isinstance(offer.request_data, dict) else None
+    if not isinstance(offer.request_data, dict):
+        return None
+    try:
+        check_metadata(offer.request_data)
+    except AccessError as error:
+        raise OfferRefused(error.status, error.text) from None
+    return offer.request_data
 
 
 def _check(sdp: str) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.access.client_tokens import METADATA_LIMIT
 from piopiy_pipeline.gateway.api import chats, kept_chat
 from piopiy_pipeline.gateway.api.kept_chat import MAX_READERS, ChatShelf, KeptChat
 from piopiy_pipeline.gateway.port.chat_leg import MESSAGES_PER_S
@@ -73,6 +74,20 @@ async def reading(web: httpx.AsyncClient, call_id: str, **asked: Any) -> AsyncIt
 
 async def write(web: httpx.AsyncClient, call_id: str, **event: Any) -> httpx.Response:
     return await web.post(f"/api/chats/{call_id}/messages", json=event)
+
+
+def test_metadata_may_be_as_long_as_a_client_tokens_and_no_longer() -> None:
+    async def story() -> None:
+        async with place() as (gateway, _, web):
+            order = {**ORDER, "metadata": {"essay": "x" * METADATA_LIMIT}}
+            refused = await web.post("/api/chats", json=order, headers={"Idempotency-Key": "thread-7"})
+            assert (refused.status_code, gateway.switchboard.call_count) == (422, 0)
+            assert f"at most {METADATA_LIMIT} bytes" in refused.json()["error"]
+            order["metadata"] = {"essay": "x" * (METADATA_LIMIT - 20)}
+            taken = await web.post("/api/chats", json=order, headers={"Idempotency-Key": "thread-7"})
+            assert taken.status_code == 201
+
+    asyncio.run(story())
 
 
 def test_a_chat_is_begun_written_to_and_read() -> None:

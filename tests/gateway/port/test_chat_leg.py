@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 
 from examples import front_desk
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
+from piopiy_pipeline.gateway.access.client_tokens import METADATA_LIMIT, ClientTokens, TokenRequest
 from piopiy_pipeline.gateway.port import chat_leg
 from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, shown_turn
 from tests.support.calls import AGENT_ID as HOUSE_AGENT
@@ -133,6 +133,10 @@ def test_a_client_token_says_who_chats_and_for_which_agent() -> None:
             async with chat(gateway, token=token(), metadata={"order": 8}):
                 offer, _ = await one.take()
                 assert (offer["from_number"], offer["metadata"]) == ("ann", {"order": 7})
+            large = {"essay": "x" * METADATA_LIMIT}
+            for shown in (token(metadata=None), CALLER_KEY):
+                async with chat(gateway, token=shown, metadata=large) as person:
+                    assert f"at most {METADATA_LIMIT} bytes" in (await person.hear("fault"))["detail"]
             async with chat(gateway, token=token(agent_id="kitchen")) as person:
                 assert "is for agent 'kitchen'" in (await person.hear("fault"))["detail"]
             old = ClientTokens(SECRET, [AGENT_ID], wall=lambda: 1e9)

@@ -12,6 +12,7 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.access.client_tokens import METADATA_LIMIT
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, Candidate, OfferRefused
 from tests.support.browser_house import House, all_closed, an_offer, refused
 from tests.support.browser_peer import CLAIMS, Browser, Cable, browser_calls, is_rtp, loudest_hz, tone, until
@@ -187,6 +188,9 @@ def test_candidates_may_come_behind_the_offer(house: House) -> None:
             lines = offer.sdp.splitlines(keepends=True)
             found = [line.strip().removeprefix("a=") for line in lines if line.startswith("a=candidate")]
             bare = "".join(line for line in lines if not line.startswith(("a=candidate", "a=end-of")))
+            large = BrowserOffer(sdp=bare, request_data={"essay": "x" * METADATA_LIMIT})
+            with pytest.raises(OfferRefused, match=f"at most {METADATA_LIMIT} bytes"):
+                await calls.offer(large, CLAIMS.model_copy(update={"metadata": None}))
             answer = await calls.offer(BrowserOffer(sdp=bare, request_data={"mine": True}), CLAIMS)
             broken = Candidate(candidate="candidate:nonsense", sdp_mid="0", sdp_mline_index=0)
             await calls.candidates(
