@@ -53,7 +53,8 @@ class EndReason(StrEnum):
     BUSY = "busy"
     """Instances are connected, and every one refused the call or let the offer expire."""
     SETUP_TIMEOUT = "setup_timeout"
-    """The agent accepted, and was not ready to speak within the gateway's ``setup_s``."""
+    """The agent accepted, and was not ready to speak within the gateway's ``setup_s``, or within what Piopiy's cloud
+    gives."""
     NO_ANSWER = "no_answer"
     """A call that the gateway dialled rang, and nobody picked up."""
     CALLEE_BUSY = "callee_busy"

@@ -160,9 +160,9 @@ class CloudWorker:
             def early() -> bool:
                 return any(call.phase in (Phase.SETUP, Phase.LIVE) for call in placed)
 
-            def fail(detail: str) -> None:
+            def fail(reason: EndReason, detail: str) -> None:
                 for call in placed:
-                    call.end(asyncio.get_running_loop().time(), EndReason.ERROR, detail)
+                    call.end(asyncio.get_running_loop().time(), reason, detail)
 
             leg = RoomLeg(
                 job,

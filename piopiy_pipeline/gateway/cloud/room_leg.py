@@ -72,7 +72,7 @@ class RoomLeg(Leg):
         job: The job.
         actions: What can be asked of the cloud about this call.
         room: Makes the room's port for whom it is given.
-        fail: Ends the call, for a reason in a sentence: the room cannot be served any more.
+        fail: Ends the call, for a reason and with a detail: the room cannot be served, or the bot was too slow.
         early: Returns whether an instance has the call; then it is accepted at the last moment even if the bot is not
             ready. None: it is not.
     """
@@ -85,7 +85,7 @@ class RoomLeg(Leg):
         actions: CloudActions,
         *,
         room: Callable[[CloudRoomListener], RoomPort],
-        fail: Callable[[str], None],
+        fail: Callable[[EndReason, str], None],
         early: Callable[[], bool] | None,
     ) -> None:
         self.rate = RATE
@@ -191,7 +191,7 @@ class RoomLeg(Leg):
             except CloudRoomError as error:
                 logger.warning("a call of Piopiy's cloud is not taken: the room: {}", error)
                 await job.reject("ROOM_JOIN_FAILED", str(error)[:200])
-                self._fail(f"the room: {error}")
+                self._fail(EndReason.ERROR, f"the room: {error}")
                 return False
         spare_s = 0.0 if self._early is None else SPARE_S
         await self._first_of(self._ready, self._end, timeout_s=max(0.0, job.remaining_ms / 1000 - spare_s))
@@ -206,10 +206,10 @@ class RoomLeg(Leg):
                 'a call is not taken: {}; accept = "joined" in [cloud] lets callers wait for it', why
             )
             await job.reject("CONFIG_ERROR", why)
-            self._hang_up(why)
+            self._fail(EndReason.SETUP_TIMEOUT, why)
             return False
         if not await job.accept(participant_identity=self._room.identity):
-            self._hang_up("the call had gone to another worker before it was accepted")
+            self._fail(EndReason.SETUP_TIMEOUT, "the call had gone to another worker before it was accepted")
             return False
         return True
 
@@ -258,7 +258,7 @@ class RoomLeg(Leg):
         self._hang_up(detail)
 
     def room_failed(self, detail: str) -> None:
-        self._fail(detail)
+        self._fail(EndReason.ERROR, detail)
 
     def _await_caller(self, otherwise: str) -> None:
         """Take the caller for gone, with this detail, if they are not there in time."""
