@@ -59,7 +59,6 @@ from piopiy_pipeline.signaling.websocket import CLOSE_S
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
-    from piopiy_pipeline.gateway.cloud.config import CloudConfig
     from piopiy_pipeline.gateway.cluster.cluster import Cluster
     from piopiy_pipeline.gateway.phones.phones import Phones
     from piopiy_pipeline.gateway.sip.config import SipConfig
@@ -178,7 +177,7 @@ class Gateway:
         if self.config.cluster is not None:
             await self._join(services)
         if self.config.cloud is not None:
-            self._open_cloud(self.config.cloud)
+            self._cloud = services.open_cloud(self.config.cloud, self._place_leg)
         self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
         on_listening()
         logger.info("gateway listening on {}", self.url)
@@ -195,12 +194,6 @@ class Gateway:
             raise
         self._phones = self.switchboard.resources.dialler = phones
         self.switchboard.drain.on_change.append(phones.drain)
-
-    def _open_cloud(self, config: CloudConfig) -> None:
-        """Imported only by a gateway that takes calls of Piopiy's cloud."""
-        from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
-
-        self._cloud = CloudWorker(config, self.switchboard, self._place_leg)
 
     async def _join(self, services: GatewayServices) -> None:
         """Imported only by a gateway that is one of several."""

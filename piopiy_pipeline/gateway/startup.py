@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.http_server import HttpServer
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.carriers.config import CarriersConfig
+    from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
+    from piopiy_pipeline.gateway.cloud.config import CloudConfig
     from piopiy_pipeline.gateway.cluster.cluster import Cluster
     from piopiy_pipeline.gateway.webhooks.sender import Webhooks
     from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
@@ -105,6 +107,8 @@ class GatewayServices:
         self._metrics = GatewayMetrics(
             switchboard, records=self._records, recorder=self._recorder, webhooks=self._webhooks
         )
+        if self._browser is not None:
+            self._metrics.leg_pools.append(self._browser.pool)
         self.http = self._http_server(config, switchboard, access, connections, failures, carriers)
         self._opening: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
@@ -124,6 +128,19 @@ class GatewayServices:
             self.records_name = self._records.name_at(port)
             opening = self._open_records(self._records, port)
             self._opening = asyncio.create_task(opening, name="open the records")
+
+    def open_cloud(self, config: CloudConfig, place: PlaceCall) -> CloudWorker:
+        """Become a worker of Piopiy's cloud. It is imported only by a gateway that is one.
+
+        Args:
+            config: The settings.
+            place: Places its calls.
+        """
+        from piopiy_pipeline.gateway.cloud.cloud_worker import CloudWorker
+
+        cloud = CloudWorker(config, self._switchboard, place)
+        self._metrics.leg_pools.append(cloud.pool)
+        return cloud
 
     def join(self, cluster: Cluster) -> None:
         """Be the part of a cluster from now on."""

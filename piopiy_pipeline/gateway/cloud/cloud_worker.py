@@ -65,7 +65,7 @@ class CloudWorker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._registration = CloudRegistration(config, self._on_job)
-        self._pool = LegPool(
+        self.pool = LegPool(
             ProcessKind(
                 name="cloud",
                 module="piopiy_pipeline.gateway.cloud.room_program",
@@ -78,7 +78,7 @@ class CloudWorker:
             most=max(STANDING, ceil(config.max_calls / config.calls_per_process) + 1),
             places=config.calls_per_process,
         )
-        self._pool.start()
+        self.pool.start()
         switchboard.drain.on_change.append(self._drain)
         self.look_again()
 
@@ -93,17 +93,17 @@ class CloudWorker:
         self._running.add_done_callback(self._done)
 
     async def _run(self) -> None:
-        await self._pool.ready()  # a job that came before would be turned down
+        await self.pool.ready()  # a job that came before would be turned down
         await self._registration.run()
 
     @property
     def processes(self) -> list[LegSupervisor]:
         """The processes that have the rooms, whether they run at the moment or not."""
-        return self._pool.supervisors
+        return self.pool.supervisors
 
     async def census(self) -> list[CensusTaken]:
         """Return what each process counts, for tests. Raises `TimeoutError` if one does not answer."""
-        return await self._pool.census()
+        return await self.pool.census()
 
     def _drain(self, on: bool) -> None:
         """Take no more jobs, while calls in progress go on; or take jobs again."""
@@ -130,7 +130,7 @@ class CloudWorker:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
-        await self._pool.close()
+        await self.pool.close()
 
     def _done(self, running: asyncio.Task[None]) -> None:
         if running.cancelled():
@@ -175,7 +175,7 @@ class CloudWorker:
             await leg.serve()
 
     def _room(self, call_id: str, listener: CloudRoomListener) -> RoomPort:
-        return HostedRoom(listener, self._pool, call_id)
+        return HostedRoom(listener, self.pool, call_id)
 
     def _refusal(self, call_id: str) -> tuple[str, str] | None:
         """Return why a job is turned down, in the cloud's word and in a sentence; None if it is not."""

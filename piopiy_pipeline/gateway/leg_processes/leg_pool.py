@@ -107,6 +107,7 @@ class LegPool:
         self._look: asyncio.TimerHandle | None = None
         self._spare_since: float | None = None
         self._closed = False
+        self._restarts = 0  # of processes that are not needed any more
         self._changed: asyncio.Event | None = None
 
     def start(self) -> None:
@@ -155,6 +156,16 @@ class LegPool:
         raise NoPlace("it is closed, or was not started")
 
     @property
+    def name(self) -> str:
+        """What logs call the processes: the name of their kind."""
+        return self._kind.name
+
+    @property
+    def restarts(self) -> int:
+        """How often a process has died, or could not be started, and was started again."""
+        return self._restarts + sum(one.restarts for one in self.supervisors)
+
+    @property
     def supervisors(self) -> list[LegSupervisor]:
         """The processes, whether they run at the moment or not."""
         return [process.supervisor for process in self._processes]
@@ -197,6 +208,7 @@ class LegPool:
 
     def _end(self, process: _LegProcess) -> None:
         self._processes.remove(process)
+        self._restarts += process.supervisor.restarts
         task = asyncio.create_task(process.supervisor.close(), name="end a leg process")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)

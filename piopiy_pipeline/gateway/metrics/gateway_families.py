@@ -128,6 +128,13 @@ GATEWAY_FAMILIES: tuple[MetricFamily, ...] = (
         ("trunk", "outcome"),
     ),
     MetricFamily(f"{_P}sip_total", "counter", "What the SIP port has counted: docs/phones.md", ("event",)),
+    # processes with connections of callers
+    MetricFamily(
+        f"{_P}leg_process_restarts_total",
+        "counter",
+        "How often a leg process has died and was started again: browser or cloud",
+        ("process",),
+    ),
     # other gateways, of one that is in a cluster
     MetricFamily(
         f"{_P}cluster_cut_off",

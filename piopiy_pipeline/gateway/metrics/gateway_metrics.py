@@ -22,6 +22,7 @@ from piopiy_pipeline.metrics.loop_lag import LoopLag
 from piopiy_pipeline.metrics.registry import MetricRegistry
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.leg_processes.leg_pool import LegPool
     from piopiy_pipeline.gateway.phones.phones import Phones
     from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
     from piopiy_pipeline.gateway.records import Records
@@ -59,6 +60,8 @@ class GatewayMetrics:
         self._webhooks = webhooks
         self._lines = LineCounts(self.registry)
         self._lag: LoopLag | None = None
+        self.leg_pools: list[LegPool] = []
+        """The leg processes whose restarts are counted."""
         switchboard.event_bus.subscribe(CallMetrics(self.registry, self._lines).on_event)
 
     def start(self) -> None:
@@ -83,6 +86,8 @@ class GatewayMetrics:
         self._look_at_instances(snapshot.instances)
         self._lines.look(snapshot.calls)
         self._look_at_phones()
+        for pool in self.leg_pools:
+            self.registry.count_to(f"{_P}leg_process_restarts_total", pool.restarts, process=pool.name)
         self._look_at_cluster()
         self._look_at_keeping()
 

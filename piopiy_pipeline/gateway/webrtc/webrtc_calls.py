@@ -85,7 +85,7 @@ class WebRtcCalls:
             grace_s=grace_s,
         )
         self._workers = workers
-        self._pool = LegPool(
+        self.pool = LegPool(
             ProcessKind(
                 name="browser",
                 module="piopiy_pipeline.gateway.webrtc.peer_program",
@@ -99,18 +99,18 @@ class WebRtcCalls:
 
     async def start(self) -> None:
         """Start the processes in the background. They need a second, and offers wait for them."""
-        self._pool.start()
+        self.pool.start()
 
     async def ready(self) -> None:
         """Wait until every process can take calls."""
-        await self._pool.ready()
+        await self.pool.ready()
 
     async def close(self) -> None:
         """Take no more calls and end all, processes included, within some seconds. May be called more than once."""
         self._closed = True
         for call in tuple(self._calls.values()):
             call.fail(EndReason.SHUTDOWN, "the gateway is shutting down")
-        await self._pool.close()
+        await self.pool.close()
 
     # ------------------------------------------------------------------ BrowserCalls
 
@@ -185,11 +185,11 @@ class WebRtcCalls:
     @property
     def processes(self) -> list[LegSupervisor]:
         """The leg processes, whether they run at the moment or not."""
-        return self._pool.supervisors
+        return self.pool.supervisors
 
     async def census(self) -> list[CensusTaken]:
         """Return what each process counts, for tests. Raises `TimeoutError` if one does not answer."""
-        return await self._pool.census()
+        return await self.pool.census()
 
     # ------------------------------------------------------------------ inside
 
@@ -245,7 +245,7 @@ class WebRtcCalls:
         if not self._workers:
             raise OfferRefused(503, "this gateway takes no calls from browsers: webrtc_workers is 0")
         try:
-            return await self._pool.place(READY_S)
+            return await self.pool.place(READY_S)
         except NoPlace:
             closed = self._closed
         if closed:

@@ -202,6 +202,7 @@ def test_a_lost_process_has_no_places_until_it_is_started_again(monkeypatch: pyt
             await take(made)  # the place that was kept for it
             await until(lambda: len(made.supervisors) == 3)
             await take(made)
+            await until(lambda: made.restarts == 1)
 
     asyncio.run(story())
 

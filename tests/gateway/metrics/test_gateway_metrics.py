@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import Load, Status
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.cluster import ModelAgent, ModelCluster
-from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
+from tests.support.gateway_peers import AGENT_ID, agent, bearer, config, until
 from tests.support.metrics import samples_of, value_of
 from tests.support.switchboard import LIMITS, Room
 from tests.support.web import API_KEY, client
@@ -110,6 +112,25 @@ def test_instances_are_counted_by_what_they_take() -> None:
             assert value_of(text, "piopiy_gateway_agent_free_calls", **labels) == 0
             assert value_of(text, "piopiy_gateway_instances_silent_total") == 1
             assert value_of(text, "process_resident_memory_bytes") > 1e6
+
+    asyncio.run(story())
+
+
+def test_leg_processes_that_died_are_counted_by_their_kind() -> None:
+    async def story() -> None:
+        settings = config(api_keys=[API_KEY], webrtc_workers=1)
+        async with Gateway(settings) as gateway, client(gateway) as web:
+            name, labels = "piopiy_gateway_leg_process_restarts_total", {"process": "browser"}
+            assert value_of((await web.get("/metrics")).text, name, **labels) == 0
+            assert gateway._services is not None
+            browser = gateway._services._browser
+            assert browser is not None
+            await browser.ready()
+            pid = browser.processes[0].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: browser.processes[0].restarts == 1)
+            assert value_of((await web.get("/metrics")).text, name, **labels) == 1
 
     asyncio.run(story())
 
