@@ -325,7 +325,13 @@ class Gateway:
                 # The agent may accept on its other connection before this one's handler has run:
                 # the stream counts as open from here on.
                 connection.ping_interval = None
-                media = AgentMedia(connection, call.agent, leg_rate=call.leg.rate, outgoing=self._outgoing)
+                media = AgentMedia(
+                    connection,
+                    call.agent,
+                    call_id=call.info.call_id,
+                    leg_rate=call.leg.rate,
+                    outgoing=self._outgoing,
+                )
                 call.agent.media_opened(media)
             case AgentRoute():
                 connection.ping_interval = None

@@ -140,7 +140,7 @@ def test_a_room_is_joined_again_with_the_newest_token_and_for_the_same_caller() 
         second.tell(RoomMessage(topic="t", data=b"AAE="))
         room.press("2")
         assert second.posted == [
-            JoinRoom(url="ws://here", token="token-2", timeout_s=3.0, caller="ada"),
+            JoinRoom(call_id="a-call", url="ws://here", token="token-2", timeout_s=3.0, caller="ada"),
             PressKeys(digits="2"),
         ]
         assert listener.events == ["caller", "lost", "caller", "5", ("t", b"\0\1")]

@@ -87,6 +87,7 @@ class AgentMedia:
     Args:
         connection: The WebSocket.
         listener: The agent's side of the call.
+        call_id: The call's id, for logs.
         leg_rate: The sample rate of the caller's leg in Hz.
         outgoing: Sends the caller's audio at each frame tick, together with that of all calls.
     """
@@ -96,6 +97,7 @@ class AgentMedia:
         connection: DirectServerConnection,
         listener: MediaListener,
         *,
+        call_id: str,
         leg_rate: int,
         outgoing: OutgoingAudio,
     ) -> None:
@@ -103,6 +105,7 @@ class AgentMedia:
         self._listener = listener
         self._outgoing = outgoing
         self._leg_rate = leg_rate
+        self._log = logger.bind(call_id=call_id)
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._events = TokenBucket(EVENTS_PER_S, now)
@@ -310,7 +313,9 @@ class AgentMedia:
             self._listener.bot_data(self, data)
         elif not self._warned_of_messages:
             self._warned_of_messages = True
-            logger.warning("more than {} messages a second to a caller: the rest is left out", MESSAGES_PER_S)
+            self._log.warning(
+                "more than {} messages a second to a caller: the rest is left out", MESSAGES_PER_S
+            )
 
     def _start(self, start: MediaStart) -> None:
         if self._playout is not None:

@@ -127,4 +127,6 @@ class ConsoleLink:
                 )
                 self._events.tell(report.call_id, watched.model_dump_json())
         except ValidationError as error:
-            logger.warning("what another gateway reports of a call cannot be read: {}", error)
+            logger.bind(call_id=report.call_id).warning(
+                "what another gateway reports of a call cannot be read: {}", error
+            )

@@ -37,6 +37,7 @@ from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 if TYPE_CHECKING:
     import aiohttp
+    from loguru import Logger
 
 __all__ = ["CarrierGateway", "CarrierOpening"]
 
@@ -188,15 +189,20 @@ class CarrierGateway:
     def open(self, connection: DirectServerConnection, opening: CarrierOpening) -> None:
         """Make the leg of an admitted stream, whose connection is a WebSocket now."""
 
+        call_id = ""
+
         def place(leg: CarrierLeg, start: CarrierStart) -> None:
-            self._place(opening.call_info(start), leg)
+            nonlocal call_id
+            info = opening.call_info(start)
+            call_id = info.call_id
+            self._place(info, leg)
 
         CarrierLeg(
             connection,
             opening.stream,
             name=opening.carrier.name,
             place=place,
-            hang_up=lambda start: self._hang_up(opening.carrier, start),
+            hang_up=lambda start: self._hang_up(opening.carrier, start, call_id),
         )
 
     def _carrier(self, name: str) -> Carrier[Any]:
@@ -235,19 +241,20 @@ class CarrierGateway:
 
     # ------------------------------------------------------------------ ends
 
-    def _hang_up(self, carrier: Carrier[Any], start: CarrierStart) -> None:
+    def _hang_up(self, carrier: Carrier[Any], start: CarrierStart, call_id: str) -> None:
         """End a call over the carrier's API, if that is set up, without waiting for it."""
         call = carrier.hangup(start)
         if call is None or self._closed:
             return
+        log = logger.bind(call_id=call_id)
         if len(self._hangups) >= REST_LIMIT:
-            logger.warning("{} calls are being ended over carriers' APIs: one more is not", REST_LIMIT)
+            log.warning("{} calls are being ended over carriers' APIs: one more is not", REST_LIMIT)
             return
-        task = asyncio.create_task(self._ask(carrier.name, call), name=f"end a call of {carrier.name}")
+        task = asyncio.create_task(self._ask(carrier.name, call, log), name=f"end a call of {carrier.name}")
         self._hangups.add(task)
         task.add_done_callback(self._hangups.discard)
 
-    async def _ask(self, name: str, call: RestCall) -> None:
+    async def _ask(self, name: str, call: RestCall, log: Logger) -> None:
         await offload(import_module, "aiohttp")  # half a second, the first time
         import aiohttp
 
@@ -258,9 +265,9 @@ class CarrierGateway:
                 call.method, call.url, headers=call.headers, data=call.form or None, allow_redirects=False
             ) as answer:
                 if not (200 <= answer.status < 300 or answer.status in call.over):
-                    logger.warning("{} did not end a call: it answered {}", name, answer.status)
+                    log.warning("{} did not end a call: it answered {}", name, answer.status)
         except (aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("{} could not be asked to end a call: {!r:.300}", name, error)
+            log.warning("{} could not be asked to end a call: {!r:.300}", name, error)
 
     async def close(self) -> None:
         """Wait for the calls that are being ended, `REST_S` at most."""

@@ -136,7 +136,13 @@ class HostedRoom:
                 raise CloudRoomError(str(error)) from None
             place.leg = self
             self._answer = self._loop.create_future()
-            join = JoinRoom(url=self._url, token=self._token, timeout_s=timeout_s, caller=self._caller)
+            join = JoinRoom(
+                call_id=self.call_id,
+                url=self._url,
+                token=self._token,
+                timeout_s=timeout_s,
+                caller=self._caller,
+            )
             place.post(join)
             try:
                 self._identity = await self._answer

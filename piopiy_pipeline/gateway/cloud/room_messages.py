@@ -9,6 +9,7 @@ from pydantic import Base64Bytes, Field
 from piopiy_pipeline.gateway.leg_processes.shared_messages import (
     Census,
     CensusTaken,
+    OfCall,
     ProcessPing,
     ProcessPong,
     Ready,
@@ -48,7 +49,7 @@ class RoomSettings(Message):
     rate: int
 
 
-class JoinRoom(Message):
+class JoinRoom(OfCall):
     """Join the room at `url`, within `timeout_s`. The answer is `RoomJoined` or `RoomRefused`.
 
     With `caller` the bot was there before, and that is whom it talks to.

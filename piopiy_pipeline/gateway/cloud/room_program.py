@@ -69,6 +69,7 @@ class RoomSession:
         on_event: Callable[[Message], None],
         on_caller_audio: Callable[[bytes], object],
     ) -> None:
+        self.call_id = join.call_id
         self._join = join
         self._on_event = on_event
         self._on_caller_audio = on_caller_audio
@@ -157,6 +158,10 @@ class RoomProgram(LegProgram):
     def fail(self, number: int) -> None:
         if (session := self._sessions.get(number)) is not None:
             session.room_left("internal error of the gateway: see its log")
+
+    def call_of(self, number: int) -> str:
+        session = self._sessions.get(number)
+        return "" if session is None else session.call_id
 
     def send_audio(self, number: int, pcm: bytes) -> None:
         if (session := self._sessions.get(number)) is not None:

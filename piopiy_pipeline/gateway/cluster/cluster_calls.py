@@ -225,11 +225,10 @@ class ClusterCalls:
         """Say once that what a console asks for is not told."""
         if watcher not in self._refused_watchers:
             self._refused_watchers.add(watcher)
-            logger.warning(
-                "the console of gateway {} is told nothing new of call {}, nor of other calls beyond the {} that are "
+            logger.bind(call_id=call_id).warning(
+                "the console of gateway {} is told nothing new of this call, nor of other calls beyond the {} that are "
                 "watched here at most: close some of its pages",
                 watcher,
-                call_id,
                 MOST_WATCHED,
             )
 

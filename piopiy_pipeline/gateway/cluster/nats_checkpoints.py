@@ -130,7 +130,7 @@ class NatsCheckpoints:
             return None
         except (Error, TimeoutError, OSError) as error:
             self._bucket = None
-            logger.error("a conversation is not resumed: {}", nats_trouble(error))
+            logger.bind(call_id=call_id).error("a conversation is not resumed: {}", nats_trouble(error))
             return None
         return data
 

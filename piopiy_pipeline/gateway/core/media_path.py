@@ -58,7 +58,9 @@ class NoRecordings:
     """Recordings of a gateway that keeps none."""
 
     def begin(self, info: CallInfo, rate: int) -> RecordingTap | None:
-        logger.warning("call {} is not recorded: this gateway has no folder for it", info.call_id)
+        logger.bind(call_id=info.call_id).warning(
+            "the call is not recorded: this gateway has no folder for it"
+        )
         return None
 
 

@@ -256,8 +256,8 @@ class _LegProcess:
         if (leg := self._leg(number)) is not None:
             try:
                 leg.caller_audio(pcm)
-            except Exception:  # of one call; the others of this process go on
-                logger.exception("the audio of call {} could not be handled", leg.call_id)
+            except Exception:  # noqa: BLE001  of one call; the others of this process go on
+                logger.bind(call_id=leg.call_id).exception("audio of the caller could not be handled")
                 leg.fail(EndReason.ERROR, INTERNAL_ERROR)
 
     def _on_event(self, number: int, event: Message) -> None:
@@ -270,8 +270,8 @@ class _LegProcess:
             try:
                 with logger.contextualize(call_id=leg.call_id):
                     leg.on_event(event)
-            except Exception:  # as above
-                logger.exception("an event of call {} could not be handled", leg.call_id)
+            except Exception:  # noqa: BLE001  as above
+                logger.bind(call_id=leg.call_id).exception("an event of the leg could not be handled")
                 leg.fail(EndReason.ERROR, INTERNAL_ERROR)
 
     def _leg(self, number: int) -> PlacedLeg | None:

@@ -22,6 +22,7 @@ from piopiy_pipeline.gateway.leg_processes.leg_pipe import LegPipe
 from piopiy_pipeline.gateway.leg_processes.shared_messages import (
     Census,
     CensusTaken,
+    OfCall,
     ProcessPing,
     ProcessPong,
     Ready,
@@ -56,6 +57,10 @@ class LegProgram(ABC):
     @abstractmethod
     def take(self, number: int, message: Message) -> None:
         """Handle a message for a leg, or for the process with 0. The leg may be gone already."""
+
+    def call_of(self, number: int) -> str:
+        """Return the id of a leg's call, for logs; empty if the leg is gone."""
+        return ""
 
     @abstractmethod
     def fail(self, number: int) -> None:
@@ -93,6 +98,7 @@ class LegProgram(ABC):
         self.finished.set()
 
     def _on_frame(self, kind: int, number: int, body: bytes) -> None:
+        call_id = ""
         try:
             if kind == FrameKind.AUDIO:
                 self.send_audio(number, body)
@@ -104,11 +110,13 @@ class LegProgram(ABC):
                     gc.collect()
                     self.pipe.send_event(0, self.census())
                 case _:
-                    self.take(number, message)
+                    call_id = message.call_id if isinstance(message, OfCall) else self.call_of(number)
+                    with logger.contextualize(call_id=call_id):  # its tasks inherit that
+                        self.take(number, message)
         except WireError:
             raise
-        except Exception:  # of one leg; the others of this process go on
-            logger.exception("a leg of this process failed")
+        except Exception:  # noqa: BLE001  of one leg; the others of this process go on
+            logger.bind(call_id=call_id or self.call_of(number)).exception("a leg of this process failed")
             self.fail(number)
 
 

@@ -15,13 +15,19 @@ from pydantic import Field, TypeAdapter, ValidationError
 from piopiy_pipeline.gateway.leg_processes.leg_frames import WireError
 from piopiy_pipeline.signaling.messages import Message
 
-__all__ = ["Census", "CensusTaken", "ProcessPing", "ProcessPong", "Ready", "message_parser"]
+__all__ = ["Census", "CensusTaken", "OfCall", "ProcessPing", "ProcessPong", "Ready", "message_parser"]
 
 
 class Census(Message):
     """Count the legs and connections, for tests. The answer is `CensusTaken`."""
 
     event: Literal["census"] = "census"
+
+
+class OfCall(Message):
+    """What begins a leg says of which call it is, for the logs of the process."""
+
+    call_id: str
 
 
 class ProcessPing(Message):

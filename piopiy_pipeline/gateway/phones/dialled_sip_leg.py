@@ -124,9 +124,6 @@ class DialledSipLeg(SipLeg, DialledLeg):
             self._silent.cancel()
             self._silent = None
 
-    def ring(self, call_id: str) -> None:
-        """Do nothing, because the phone has picked up already when an agent is asked."""
-
     def answer(self) -> None:
         """Do nothing, because the phone has picked up already."""
 

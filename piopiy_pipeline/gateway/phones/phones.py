@@ -140,7 +140,7 @@ class Phones:
             try:
                 leg.on_frame_tick(now)
             except Exception:
-                logger.exception("the audio of a phone failed")
+                leg.log.exception("the audio of a phone failed")
                 leg.lose(now, "internal error of the gateway")
 
     async def close(self) -> None:

@@ -47,9 +47,6 @@ class RestoredSipLeg(SipLeg):
         call.attach(self)
         self._open(agreed)
 
-    def ring(self, call_id: str) -> None:
-        """Do nothing, because the phone is in its call already."""
-
     def answer(self) -> None:
         """Have the phone confirm that it is still there, now that the bot speaks.
 

@@ -13,6 +13,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from loguru import logger
+
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
 from piopiy_pipeline.gateway.phones.kept_phone import KeptPhone
@@ -88,6 +90,8 @@ class SipLeg(Leg):
         self._keys = KeyDeduplicator()
         self._on_referred: Callable[[bool, str, float], None] | None = None
         self._theirs: SessionDescription | None = None  # what was agreed on last
+        self.log = logger
+        """Logs what happens to this leg, with the call's id as soon as it is known."""
 
     # ------------------------------------------------------------------ used by the gateway's call
 
@@ -97,6 +101,10 @@ class SipLeg(Leg):
 
     def attach(self, listener: LegListener) -> None:
         self._listener = listener
+
+    def ring(self, call_id: str) -> None:
+        """Tell the phone nothing: of a call that the gateway has placed it has picked up already."""
+        self.log = logger.bind(call_id=call_id)
 
     def send_audio(self, pcm: bytes) -> None:
         self._transport.send(pcm)
@@ -287,6 +295,7 @@ class IncomingSipLeg(SipLeg):
         call.attach(self)
 
     def ring(self, call_id: str) -> None:
+        super().ring(call_id)
         if self._call is not None and not self._over:
             self._incoming.ring(self._loop.time())
 

@@ -86,7 +86,7 @@ class GatewayRecorder:
         """
         if self._closed or not _CALL_ID.fullmatch(info.call_id):
             why = "the gateway is shutting down" if self._closed else "its id makes no file name"
-            logger.error("call {} is not recorded: {}", info.call_id[:80], why)
+            logger.bind(call_id=info.call_id[:80]).error("the call is not recorded: {}", why)
             return None
         recording = self._recordings.get(info.call_id)
         if recording is None:

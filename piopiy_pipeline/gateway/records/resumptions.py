@@ -56,7 +56,7 @@ class _InRecords:
         try:
             return await self._records.take_item("checkpoint", call_id, fits)
         except RecordsUnavailable as error:
-            logger.error("a conversation is not resumed: {}", error)
+            logger.bind(call_id=call_id).error("a conversation is not resumed: {}", error)
             return None
 
 

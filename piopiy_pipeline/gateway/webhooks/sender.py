@@ -280,7 +280,7 @@ class _Receiver:
                     "webhooks to {}: it answered 410, and is told no more until a restart", self.name
                 )
         elif verdict == "given_up":
-            logger.error("webhooks to {}: {} of call {} is given up: {}", self.name, event, call_id, reply)
+            logger.bind(call_id=call_id).error("webhooks to {}: {} is given up: {}", self.name, event, reply)
         elif not self._failing:
             self._failing = True
             logger.warning("webhooks to {}: {}; they are tried again for hours", self.name, reply)

@@ -109,7 +109,9 @@ class BrowserCall:
         self._offers += 1
         try:
             async with self._negotiation:
-                return await self._negotiate(Negotiate(sdp=sdp, restart=restart, new=new))
+                return await self._negotiate(
+                    Negotiate(call_id=self.call_id, sdp=sdp, restart=restart, new=new)
+                )
         finally:
             self._offers -= 1
 

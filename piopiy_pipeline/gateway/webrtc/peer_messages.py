@@ -9,6 +9,7 @@ from pydantic import Field
 from piopiy_pipeline.gateway.leg_processes.shared_messages import (
     Census,
     CensusTaken,
+    OfCall,
     ProcessPing,
     ProcessPong,
     Ready,
@@ -69,7 +70,7 @@ class Configure(Message):
     grace_s: float
 
 
-class Negotiate(Message):
+class Negotiate(OfCall):
     """An offer, for a `new` peer or one that is there. With `restart` the browser made a fresh connection."""
 
     event: Literal["negotiate"] = "negotiate"

@@ -61,6 +61,10 @@ class PeerProgram(LegProgram):
         if number in self._sessions:
             self._sessions[number].fail()
 
+    def call_of(self, number: int) -> str:
+        session = self._sessions.get(number)
+        return "" if session is None else session.call_id
+
     def send_audio(self, number: int, pcm: bytes) -> None:
         session = self._sessions.get(number)
         if session is not None:
@@ -103,6 +107,7 @@ class PeerProgram(LegProgram):
         if session is None:
             session = self._sessions[number] = PeerSession(
                 self._settings,
+                call_id=message.call_id,
                 on_event=partial(self.pipe.send_event, number),
                 on_caller_audio=partial(self.pipe.send_audio, number),
                 spawn=self.spawn,

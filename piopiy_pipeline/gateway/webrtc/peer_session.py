@@ -49,6 +49,7 @@ class PeerSession:
         self,
         settings: Configure,
         *,
+        call_id: str,
         on_event: Callable[[Message], None],
         on_caller_audio: Callable[[bytes], object],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -56,11 +57,13 @@ class PeerSession:
     ) -> None:
         """Args:
         settings: The settings of the leg process.
+        call_id: The call's id, for logs.
         on_event: Called with each event for the gateway.
         on_caller_audio: Called with the caller's audio: PCM16 mono at the rate of the settings.
         spawn: Runs a coroutine as a task of the process.
         on_closed: Called once, when the session is over.
         """
+        self.call_id = call_id
         self._settings = settings
         self._on_event = on_event
         self._on_caller_audio = on_caller_audio

@@ -42,6 +42,7 @@ class WebRtcLeg(Leg):
         """The last measurement of the connection: what `PeerAudio.quality` returns."""
         self._port = port
         self._loop = asyncio.get_running_loop()
+        self._log = logger
         self._listener: LegListener | None = None
         self._answered = False
         self._early: list[BrowserSent] = []
@@ -60,7 +61,8 @@ class WebRtcLeg(Leg):
         self._listener = listener
 
     def ring(self, call_id: str) -> None:
-        """Do nothing: the browser has the call's id from the answer to its offer."""
+        """Send nothing: the browser has the call's id from the answer to its offer."""
+        self._log = logger.bind(call_id=call_id)
 
     def answer(self) -> None:
         self._answered = True
@@ -81,7 +83,7 @@ class WebRtcLeg(Leg):
     def data(self, data: dict[str, Any]) -> None:
         text = json.dumps(data)
         if len(text) > MESSAGE_CHARACTERS:
-            logger.warning(
+            self._log.warning(
                 "a message of {} characters for a browser was dropped: {} are the limit",
                 *(len(text), MESSAGE_CHARACTERS),
             )

@@ -53,6 +53,7 @@ class Line:
         self.media = AgentMedia(
             cast(DirectServerConnection, self.socket),
             cast(MediaListener, Listener()),
+            call_id="call-1",
             leg_rate=16000,
             outgoing=self.outgoing,
         )

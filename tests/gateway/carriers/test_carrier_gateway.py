@@ -22,6 +22,7 @@ from tests.gateway.carriers.test_telnyx import PUBLIC_KEY, ask
 from tests.gateway.carriers.test_telnyx import begin as begin_telnyx
 from tests.gateway.carriers.test_twilio import begin as begin_twilio
 from tests.gateway.carriers.test_twilio import signed as signed_twilio
+from tests.support.agents import logged
 from tests.support.carriers import PUBLIC, carrier_config, stream
 from tests.support.gateway_peers import AGENT_ID, agent, until
 
@@ -129,7 +130,7 @@ def a_desk(url: str) -> CarrierGateway:
 
 
 def hang_up(desk: CarrierGateway, call_id: str = "CA1") -> None:
-    desk._hang_up(desk._carrier("twilio"), CarrierStart(call_id=call_id))
+    desk._hang_up(desk._carrier("twilio"), CarrierStart(call_id=call_id), "call-1")
 
 
 @pytest.mark.parametrize(
@@ -164,8 +165,6 @@ def test_what_the_api_answers_is_waited_for_within_bounds_and_failures_are_told(
 
 def test_an_api_that_is_not_there_and_too_many_ends_at_once_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_module, "REST_LIMIT", 1)
-    told: list[str] = []
-    sink = logger.add(lambda message: told.append(message.record["message"]), level="WARNING")
 
     async def story() -> None:
         desk = a_desk("http://127.0.0.1:9")
@@ -173,12 +172,12 @@ def test_an_api_that_is_not_there_and_too_many_ends_at_once_are_told(monkeypatch
         hang_up(desk)
         await desk.close()
 
-    try:
+    with logged() as lines:
         asyncio.run(story())
-    finally:
-        logger.remove(sink)
-    assert any("one more is not" in one for one in told)
-    assert any("could not be asked" in one for one in told)
+    told = [(call_id, line) for call_id, line in lines if line.startswith("WARNING")]
+    assert any("one more is not" in line for _, line in told)
+    assert any("could not be asked" in line for _, line in told)
+    assert {call_id for call_id, _ in told} == {"call-1"}
 
 
 def test_refusals_are_told_with_their_reason_and_a_flood_of_them_is_counted() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.webrtc.peer_messages import BrowserMessage, BrowserSent, Close
-from piopiy_pipeline.gateway.webrtc.webrtc_leg import EARLY_MESSAGES, WebRtcLeg
+from piopiy_pipeline.gateway.webrtc.webrtc_leg import EARLY_MESSAGES, MESSAGE_CHARACTERS, WebRtcLeg
 from piopiy_pipeline.signaling.messages import Message
+from tests.support.agents import logged
 
 
 class Port:
@@ -114,6 +115,21 @@ def test_what_the_bot_says_sends_and_presses_goes_to_the_peer_until_the_end() ->
         assert said == [{"b": 2}, {"type": "dtmf", "digits": "#"}]
         assert [message for message in port.posted if isinstance(message, Close)] == [Close()]
         assert listener.told == []
+
+    asyncio.run(story())
+
+
+def test_a_message_that_is_too_long_for_a_browser_is_dropped_and_the_log_says_of_which_call() -> None:
+    async def story() -> None:
+        leg, port, _ = await line()
+        leg.ring("call-1")
+        leg.answer()
+        with logged() as lines:
+            leg.data({"essay": "x" * MESSAGE_CHARACTERS})
+        assert not port.posted
+        (dropped,) = lines
+        assert dropped[0] == "call-1"
+        assert "was dropped" in dropped[1]
 
     asyncio.run(story())
 
