@@ -149,6 +149,8 @@ class GatewayConfig(BaseModel):
     keep_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Records and recordings of calls that ended longer ago are deleted. None: they are kept for ever."""
 
+    prompts_folder: Path | None = None
+    """Where the WAV files are that the gateway itself plays to callers. None: it plays none."""
     dials_per_minute: Annotated[int, Field(gt=0, le=6000)] = 60
     """How many calls an API key may have dialled (``POST /api/calls``) in any minute."""
     piopiy_rest: bool = True

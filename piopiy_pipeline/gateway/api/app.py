@@ -17,7 +17,17 @@ from starlette.staticfiles import StaticFiles
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.api import calls, carriers, chats, cluster, control, metrics, phones, transfers
+from piopiy_pipeline.gateway.api import (
+    calls,
+    carriers,
+    chats,
+    cluster,
+    control,
+    metrics,
+    phones,
+    prompts,
+    transfers,
+)
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
@@ -56,6 +66,7 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.state.peer_owners = clients.PeerOwners()
     app.state.transfers = transfers.TransferLog(deps.switchboard.event_bus.wall)
     deps.switchboard.event_bus.subscribe(app.state.transfers.on_event)
+    app.state.prompt_files = prompts.PromptFiles(deps.config.prompts_folder)
     app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute, deps.records)
     app.state.chats = ChatShelf()
     app.include_router(clients.router)
@@ -63,6 +74,7 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.include_router(control.router)
     app.include_router(chats.router)
     app.include_router(transfers.router)
+    app.include_router(prompts.router)
     app.include_router(phones.router)
     app.include_router(cluster.router)
     app.include_router(carriers.router)

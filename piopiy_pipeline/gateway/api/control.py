@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
@@ -21,6 +22,8 @@ from piopiy_pipeline.gateway.api.models import (
     Switch,
 )
 from piopiy_pipeline.gateway.api.placed_once import OrderKey, placed_once
+from piopiy_pipeline.gateway.api.prompts import load_prompts, start_prompts
+from piopiy_pipeline.gateway.api.transfers import transfer_log
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -57,12 +60,27 @@ async def place_call(
     deps: Deps, request: Request, response: Response, order: CallOrder, idempotency_key: OrderKey = None
 ) -> CallRecord:
     """Dial a number, and connect an agent with the person who picks up. The answer comes while it rings."""
+    wanted = order.prompts
+    prompts = [] if wanted is None else await load_prompts(request, wanted)
+
+    def on_answer(call_id: str) -> None:
+        call = deps.switchboard.call(call_id)
+        if call is not None and wanted is not None:
+            start_prompts(call, wanted, prompts, transfer_log(request))
+
     return await placed_once(
-        deps, request, response, order, idempotency_key, lambda call_id: _dial(deps, order, call_id)
+        deps,
+        request,
+        response,
+        order,
+        idempotency_key,
+        lambda call_id: _dial(deps, order, call_id, on_answer),
     )
 
 
-def _dial(deps: ApiDependencies, order: CallOrder, call_id: str) -> CallRecord:
+def _dial(
+    deps: ApiDependencies, order: CallOrder, call_id: str, on_answer: Callable[[str], None]
+) -> CallRecord:
     info = CallInfo(
         agent_id=order.agent_id,
         call_id=call_id,
@@ -78,7 +96,10 @@ def _dial(deps: ApiDependencies, order: CallOrder, call_id: str) -> CallRecord:
             ring_timeout_s=order.ring_timeout_s,
             now=asyncio.get_running_loop().time(),
             options=CallOptions(
-                max_duration_s=order.max_duration_s, record=order.record, clean_sound=order.clean_sound
+                max_duration_s=order.max_duration_s,
+                record=order.record,
+                clean_sound=order.clean_sound,
+                on_answer=lambda: on_answer(call_id),
             ),
         )
     except DialRefused as error:

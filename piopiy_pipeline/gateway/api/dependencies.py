@@ -70,7 +70,7 @@ class ApiError(Exception):
         status: The HTTP status.
         text: A sentence that says what was wrong and what to do.
         headers: Further headers of the answer.
-        request_id: Of the transfer that is in the way.
+        request_id: Of the transfer, or the prompts, in the way.
     """
 
     def __init__(

@@ -6,9 +6,9 @@ those of the records (`gateway.records.models`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import TransferOutcomeName
@@ -26,6 +26,10 @@ __all__ = [
     "Hello",
     "KeysOrder",
     "Problem",
+    "PromptKeys",
+    "PromptOrder",
+    "PromptStep",
+    "PromptTicket",
     "ServerInfo",
     "Switch",
     "TransferOrder",
@@ -48,7 +52,7 @@ class Problem(Model):
 
     error: str
     request_id: str | None = None
-    """If another transfer is under way: that one's."""
+    """If another transfer is under way, or prompts are played: that one's."""
 
 
 class AgentSummary(Model):
@@ -100,24 +104,53 @@ HeaderName = Annotated[str, Field(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")]
 HeaderText = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class CallOrder(Model):
-    """A request to place a call: whom to call, and which agent talks to them."""
+PromptFile = Annotated[
+    str, Field(max_length=200, pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\.[Ww][Aa][Vv]$")
+]
+"""The name of a WAV file in `prompts_folder`."""
 
-    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
-    to: Destination
-    """The bot's `to_number`."""
-    from_number: Annotated[Destination | None, Field(alias="from")] = None
-    """The number that the called phone shows, and the bot's `from_number`. None: the trunk's own."""
-    metadata: dict[str, Any] | None = None
-    """For the bot."""
-    max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """The longest the call may last from its answer, in seconds. The gateway's own limit holds too."""
-    ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 45
-    """How long the phone may ring, in seconds."""
-    record: bool | None = None
-    """Whether to record the call. None: as the gateway's configuration says."""
-    clean_sound: CleanSound | None = None
-    """What is taken out of the caller's audio. None: as the gateway's configuration says."""
+
+class PromptKeys(Model):
+    """Which keys of the caller a prompt collects. Times are seconds."""
+
+    least: Annotated[int, Field(ge=1, le=64)] = 1
+    most: Annotated[int, Field(ge=1, le=64)] = 1
+    """So many keys end the input by themselves."""
+    finish_on: Annotated[str, Field(pattern=r"^[0-9A-D*#]?$")] = "#"
+    """The key that ends the input, and is not part of it. Empty: none does."""
+    first_s: Annotated[float, Field(gt=0, le=60)] = 5
+    """How long the first key is waited for, after the sound."""
+    next_s: Annotated[float, Field(gt=0, le=60)] = 5
+    """How long each further key is waited for."""
+    fresh: bool = False
+    """Whether keys that were pressed before this prompt are dropped."""
+
+    @model_validator(mode="after")
+    def _least_is_not_above_most(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"least: {self.least} keys never come where most is {self.most}")
+        return self
+
+
+class PromptStep(Model):
+    """A file that the caller hears, keys that are collected during and after it, or both."""
+
+    file: PromptFile | None = None
+    keys: PromptKeys | None = None
+    name: Annotated[str, Field(min_length=1, max_length=64)] = "keys"
+    """What is collected, for the event ``collection``."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
+    """How often it is asked again after no key, or too few."""
+    silence_file: PromptFile | None = None
+    """Played before it is asked again because no key came."""
+    retry_file: PromptFile | None = None
+    """Played before it is asked again because too few keys came."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.file is None and self.keys is None:
+            raise ValueError("file, keys: a step needs one of them, or both")
+        return self
 
 
 class ChatOrder(Model):
@@ -175,6 +208,54 @@ class TransferState(Model):
     outcome: TransferOutcomeName | None = None
     """None: it is ringing there."""
     detail: str = ""
+
+
+class PromptOrder(Model):
+    """A request to play prompts to a caller, one after the other, while the bot is on hold."""
+
+    steps: Annotated[list[PromptStep], Field(max_length=16)] = Field(default_factory=list)
+    transfer: TransferOrder | None = None
+    """To whom the caller is handed afterwards. None: the caller is the bot's again."""
+    hangup: bool = False
+    """Whether the call ends afterwards."""
+
+    @model_validator(mode="after")
+    def _ends_in_one_way(self) -> Self:
+        if self.transfer is not None and self.hangup:
+            raise ValueError("transfer, hangup: one of them at most")
+        if not (self.steps or self.transfer or self.hangup):
+            raise ValueError("steps: are missing")
+        return self
+
+
+class CallOrder(Model):
+    """A request to place a call: whom to call, and which agent talks to them."""
+
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    to: Destination
+    """The bot's `to_number`."""
+    from_number: Annotated[Destination | None, Field(alias="from")] = None
+    """The number that the called phone shows, and the bot's `from_number`. None: the trunk's own."""
+    metadata: dict[str, Any] | None = None
+    """For the bot."""
+    max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The longest the call may last from its answer, in seconds. The gateway's own limit holds too."""
+    ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 45
+    """How long the phone may ring, in seconds."""
+    record: bool | None = None
+    """Whether to record the call. None: as the gateway's configuration says."""
+    clean_sound: CleanSound | None = None
+    """What is taken out of the caller's audio. None: as the gateway's configuration says."""
+    prompts: PromptOrder | None = None
+    """What whoever picks up hears and is asked for before the bot, which is on hold meanwhile."""
+
+
+class PromptTicket(Model):
+    """Prompts are being played. Events ``collection`` with this `request_id` say which keys came; of a transfer
+    behind them it is the id, too.
+    """
+
+    request_id: str
 
 
 class HangupOrder(Model):

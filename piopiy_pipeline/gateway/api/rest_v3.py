@@ -29,14 +29,12 @@ from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, Operator
-from piopiy_pipeline.gateway.api.models import Model
+from piopiy_pipeline.gateway.api.models import Model, PromptOrder
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
-from piopiy_pipeline.gateway.api.rest_v3_error import v3_error
+from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
 from piopiy_pipeline.gateway.api.rest_v3_meaning import (
     AgentCalls,
-    BadOrder,
     Known,
-    NotHere,
     Transfers,
     call_of,
     calls_of,
@@ -150,6 +148,10 @@ def _known(deps: ApiDependencies) -> Known:
     return lambda name: sip is not None and (name in sip.users or name in sip.contacts)
 
 
+def _receivers(deps: ApiDependencies) -> frozenset[str]:
+    return frozenset(one.url for one in deps.config.webhooks if "call.collection" in one.events)
+
+
 # ------------------------------------------------------------------ calls
 
 
@@ -163,7 +165,7 @@ async def ai_call(deps: Deps, request: Request, body: AiCallBody) -> dict[str, A
 @router.post("/voice/pcmo/call")
 async def pcmo_call(deps: Deps, request: Request, body: PcmoCallBody) -> dict[str, Any]:
     """Call somebody, and connect them with the first agent that has a place."""
-    return await _call(deps, request, calls_of(body, _known(deps)))
+    return await _call(deps, request, calls_of(body, _known(deps), _receivers(deps)))
 
 
 @router.post("/voice/flow/call")
@@ -232,7 +234,7 @@ async def _hang_up(request: Request, call_id: str, cause: str, reason: str | Non
 @router.post("/voice/pcmo/transfer")
 async def pcmo_transfer(deps: Deps, request: Request, body: PcmoTransferBody) -> dict[str, Any]:
     """Hand the caller over at once, or end the call."""
-    return await _transfer(request, body.call_id, transfers_of(body.pipeline, _known(deps)))
+    return await _transfer(request, body.call_id, transfers_of(body.pipeline, _known(deps), _receivers(deps)))
 
 
 @router.post("/calls/{call_id}/actions/transfer")
@@ -243,7 +245,9 @@ async def transfer_leg(
     try:  # which of the two it is, one field says: what is wrong is told of that one
         if "pipeline" in body:
             blind = BlindTransferBody.model_validate(body)
-            return await _transfer(request, call_id, transfers_of(blind.pipeline, _known(deps)))
+            return await _transfer(
+                request, call_id, transfers_of(blind.pipeline, _known(deps), _receivers(deps))
+            )
         warm = TransferBody.model_validate(body)
     except ValidationError as error:
         raise RequestValidationError(
@@ -255,9 +259,13 @@ async def transfer_leg(
 async def _transfer(request: Request, call_id: str, wanted: Transfers) -> dict[str, Any]:
     if wanted.record:
         await _ask_of_call(request, call_id, "record")
-    if wanted.order is None:
+    if wanted.prompts:
+        order = PromptOrder(steps=wanted.prompts, transfer=wanted.order, hangup=wanted.hangup)
+        answer = await _ask_of_call(request, call_id, "prompts", order)
+    elif wanted.order is None:
         return _with_warnings(await _hang_up(request, call_id, "NORMAL_CLEARING", None), wanted.warnings)
-    answer = await _ask_of_call(request, call_id, "transfer", wanted.order)
+    else:
+        answer = await _ask_of_call(request, call_id, "transfer", wanted.order)
     request_id = f"{call_id}-{answer.body['request_id']}"
     return _with_warnings(
         {"message": "queued", "call_id": call_id, "request_id": request_id}, wanted.warnings

@@ -1,4 +1,4 @@
-"""Errors of ``/v3``: a word for programs, a sentence, and the id of the request."""
+"""Errors of ``/v3``: a word for programs, a sentence, and the id of the request; and why an order is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["v3_error"]
+__all__ = ["BadOrder", "NotHere", "v3_error"]
+
+
+class BadOrder(Exception):
+    """An order whose fields do not fit together. The text names them."""
+
+
+class NotHere(Exception):
+    """A gateway of one's own cannot do that. The text names the field, and says what to use."""
+
 
 _WORDS = {
     401: "unauthorized",

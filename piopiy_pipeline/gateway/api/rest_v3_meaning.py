@@ -1,34 +1,38 @@
 """Orders of Piopiy's REST API as orders of our own: what a pipeline means here, and what it cannot mean. No I/O.
 
 A call of this gateway has an agent from its first word on. So a pipeline that calls somebody must connect with agents
-(the first one that has a place gets the call), and one that transfers with telephones, which ring one after the other.
+(the first one that has a place gets the call) or come with one, and one that transfers must connect with telephones,
+which ring one after the other.
 What would be another conversation than was asked for is refused (`NotHere`); what only sounds otherwise is done
 without, and the answer's `warnings` name it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from piopiy_pipeline.gateway.api.models import CallOrder, TransferOrder
+from piopiy_pipeline.gateway.api.models import CallOrder, PromptOrder, PromptStep, TransferOrder
+from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere
 from piopiy_pipeline.gateway.api.rest_v3_models import (
     Action,
     AiCallBody,
     Connect,
     Endpoint,
-    LeftToBot,
+    Input,
     Param,
     PcmoCallBody,
+    Play,
+    PlayGetInput,
     Record,
     TransferBody,
 )
+from piopiy_pipeline.gateway.api.rest_v3_prompts import step_of
 
 __all__ = [
     "AgentCalls",
-    "BadOrder",
-    "NotHere",
+    "Known",
     "Transfers",
     "call_of",
     "calls_of",
@@ -45,14 +49,6 @@ Known = Callable[[str], bool]
 """Whether the `sip` section has a contact or user of this name."""
 
 
-class BadOrder(Exception):
-    """An order whose fields do not fit together. The text names them."""
-
-
-class NotHere(Exception):
-    """A gateway of one's own cannot do that. The text names the field, and says what to use."""
-
-
 @dataclass(frozen=True, slots=True)
 class AgentCalls:
     """A call, as an order for each agent that may have it, the first one first."""
@@ -63,10 +59,12 @@ class AgentCalls:
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
-    """What is to become of a caller: a transfer, or (None) the end."""
+    """What is to become of a caller: first these prompts, then a transfer, the end, or neither."""
 
     order: TransferOrder | None
     record: bool = False
+    prompts: list[PromptStep] = field(default_factory=list)
+    hangup: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -94,16 +92,32 @@ def call_of(body: AiCallBody, known: Known) -> AgentCalls:
     return AgentCalls([_call_order(body, body.agent_id, body.variables, known)])
 
 
-def calls_of(body: PcmoCallBody, known: Known) -> AgentCalls:
-    """Read ``/voice/pcmo/call``. Raises `NotHere`."""
+def calls_of(body: PcmoCallBody, known: Known, receivers: Collection[str]) -> AgentCalls:
+    """Read ``/voice/pcmo/call``. `receivers` is as in `step_of`. Raises `NotHere` and `BadOrder`."""
+    connect, at = _only_connect(body.pipeline)
+    if connect is None or any(one.type == "agent" for one in connect.endpoints) or body.agent_id is None:
+        return _with_agents(body, connect, at, known, receivers)
+    wanted = transfers_of(body.pipeline, known, receivers)
+    prompts = PromptOrder(steps=wanted.prompts, transfer=wanted.order)
+    variables = _variables(body)
+    warnings = [*wanted.warnings, "agent_id: its bot is on hold until the call is connected"]
+    record = wanted.record or body.options.record
+    order = _call_order(body, body.agent_id, variables, known, record=record, prompts=prompts)
+    return AgentCalls([order], warnings)
+
+
+def _with_agents(
+    body: PcmoCallBody, connect: Connect | None, at: str, known: Known, receivers: Collection[str]
+) -> AgentCalls:
+    """Read a pipeline that connects with agents, or with nobody: then with that of `agent_id`."""
     warnings: list[str] = []
-    variables = dict(body.variables or {})
+    variables = _variables(body)
     record = body.options.record
     ring_s: int | None = None
-    connect, at = _only_connect(body.pipeline)
+    steps: list[PromptStep] = []
     for number, action in enumerate(body.pipeline):
-        if isinstance(action, Param):
-            variables |= action.data
+        if isinstance(action, Play | PlayGetInput | Input):
+            steps.append(step_of(action, f"pipeline[{number}]", receivers, warnings))
         elif isinstance(action, Record):
             record = True
             _warn_of_format(action, f"pipeline[{number}]", warnings)
@@ -112,7 +126,6 @@ def calls_of(body: PcmoCallBody, known: Known) -> AgentCalls:
         agents = [_agent_of(one, f"{at}.endpoints[{n}]") for n, one in enumerate(connect.endpoints)]
         if len(agents) > 2:
             raise NotHere(f"{at}.endpoints: two agents at most")
-        variables |= connect.params.metadata or {}
         ring_s = connect.params.options.ring_timeout_sec
         recording = connect.params.options.recording
         record = record or (recording.enabled if recording is not None else None)
@@ -121,8 +134,23 @@ def calls_of(body: PcmoCallBody, known: Known) -> AgentCalls:
         _warn_of_options(connect, at, warnings)
     if not agents:
         raise NotHere("pipeline: a call of this gateway has an agent: connect with an endpoint of type agent")
-    tries = [_call_order(body, one, variables or None, known, record=record, ring_s=ring_s) for one in agents]
+    hangup = connect is None and body.pipeline[-1].action == "hangup"
+    prompts = PromptOrder(steps=steps, hangup=hangup) if steps or hangup else None
+    tries = [
+        _call_order(body, one, variables, known, record=record, ring_s=ring_s, prompts=prompts)
+        for one in agents
+    ]
     return AgentCalls(tries, warnings)
+
+
+def _variables(body: PcmoCallBody) -> dict[str, Any] | None:
+    variables = dict(body.variables or {})
+    for action in body.pipeline:
+        if isinstance(action, Param):
+            variables |= action.data
+        elif isinstance(action, Connect):
+            variables |= action.params.metadata or {}
+    return variables or None
 
 
 def _call_order(
@@ -133,6 +161,7 @@ def _call_order(
     *,
     record: bool | None = None,
     ring_s: int | None = None,
+    prompts: PromptOrder | None = None,
 ) -> CallOrder:
     options = body.options
     return CallOrder.model_validate(
@@ -144,17 +173,23 @@ def _call_order(
             "max_duration_s": options.max_duration_sec,
             "ring_timeout_s": options.ring_timeout_sec or ring_s or _RING_S,
             "record": options.record if record is None else record,
+            "prompts": prompts,
         }
     )
 
 
-def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
-    """Read what ``/voice/pcmo/transfer`` and a blind transfer of generation 2 do with a caller. Raises `NotHere`."""
+def transfers_of(pipeline: Sequence[Action], known: Known, receivers: Collection[str]) -> Transfers:
+    """Read what ``/voice/pcmo/transfer`` and a blind transfer of generation 2 do with a caller. `receivers` is as in
+    `step_of`. Raises `NotHere` and `BadOrder`.
+    """
     warnings: list[str] = []
+    prompts: list[PromptStep] = []
     record = False
     connect, at = _only_connect(pipeline)
     for number, action in enumerate(pipeline):
-        if isinstance(action, Record):
+        if isinstance(action, Play | PlayGetInput | Input):
+            prompts.append(step_of(action, f"pipeline[{number}]", receivers, warnings))
+        elif isinstance(action, Record):
             record = True
             _warn_of_format(action, f"pipeline[{number}]", warnings)
         elif isinstance(action, Param):
@@ -162,9 +197,12 @@ def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
     if connect is None:
         if all(isinstance(action, Param) for action in pipeline):
             raise NotHere("pipeline: a transfer connects with a number or a sip: URI, or hangs up")
-        if record and len(pipeline) == 1:
+        hangup = any(action.action == "hangup" for action in pipeline)
+        if not hangup and not prompts:
             raise NotHere("pipeline[0]: to record is no transfer: POST /api/calls/{call_id}/record")
-        return Transfers(None, record, warnings)
+        if not hangup:
+            warnings.append("pipeline: behind its last action the caller is the bot's again")
+        return Transfers(None, record, prompts, hangup, warnings)
     params = connect.params
     phones = [_phone_of(one, f"{at}.endpoints[{n}]", known) for n, one in enumerate(connect.endpoints)]
     headers = connect.endpoints[0].headers
@@ -189,7 +227,7 @@ def transfers_of(pipeline: Sequence[Action], known: Known) -> Transfers:
         "headers": headers,
         "ring_timeout_s": params.options.ring_timeout_sec or _TRANSFER_RING_S,
     }
-    return Transfers(TransferOrder.model_validate(order), record, warnings)
+    return Transfers(TransferOrder.model_validate(order), record, prompts, warnings=warnings)
 
 
 def transfer_of(body: TransferBody, known: Known) -> Transfers:
@@ -221,10 +259,8 @@ def _only_connect(pipeline: Sequence[Action]) -> tuple[Connect | None, str]:
     at = ""
     for number, action in enumerate(pipeline):
         where = f"pipeline[{number}]"
-        if isinstance(action, LeftToBot):
-            raise NotHere(
-                f"{where}: {action.action!r} is the bot's part here: it speaks, and asks for keys and words itself"
-            )
+        if number and pipeline[number - 1].action == "hangup":
+            raise BadOrder(f"{where}: nothing comes after hangup")
         if isinstance(action, Connect):
             if found is not None:
                 raise BadOrder(f"{where}: a pipeline has one connect")

@@ -21,11 +21,14 @@ __all__ = [
     "Endpoint",
     "FlowCallBody",
     "HangupBody",
-    "LeftToBot",
+    "Input",
     "LegHangupBody",
     "Param",
     "PcmoCallBody",
     "PcmoTransferBody",
+    "Play",
+    "PlayGetInput",
+    "PromptBody",
     "Record",
     "TransferBody",
     "Variables",
@@ -128,15 +131,76 @@ class HangUp(Model):
     action: Literal["hangup"]
 
 
-class LeftToBot(Model):
-    """What a gateway leaves to the bot: to play, and to ask for keys or words. It is read to be refused by its name."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    action: Literal["play", "play_get_input", "input"]
+FileName = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-Action = Annotated[Connect | Param | Record | HangUp | LeftToBot, Field(discriminator="action")]
+class Play(Model):
+    """Play a file: its name, or an address."""
+
+    action: Literal["play"]
+    file_name: FileName
+
+
+class PromptBody(Model):
+    """What the caller hears before keys are collected: a file, or a text that a voice says."""
+
+    type: Literal["file", "say"]
+    file_name: FileName | None = None
+    say: Annotated[str, Field(max_length=4000)] | None = None
+    voice_id: Annotated[str, Field(max_length=128)] | None = None
+    language: Annotated[str, Field(max_length=64)] | None = None
+    speed: Annotated[float, Field(ge=0.5, le=2)] | None = None
+
+
+class DtmfBody(Model):
+    """Which keys are collected. Times are seconds."""
+
+    min_digits: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    max_digits: Annotated[StrictInt, Field(ge=1, le=64)] | None = None
+    finish_on_key: Annotated[str, Field(pattern=r"^[0-9A-D*#]?$")] = "#"
+    first_digit_timeout: Annotated[StrictInt, Field(ge=1, le=60)] = 5
+    inter_digit_timeout: Annotated[StrictInt, Field(ge=1, le=60)] = 5
+    flush_buffer: StrictBool = False
+
+
+class RetriesBody(Model):
+    """How often it is asked again, and what is played before."""
+
+    max: Annotated[StrictInt, Field(ge=0, le=10)] = 0
+    no_input_prompt: PromptBody | None = None
+    invalid_prompt: PromptBody | None = None
+
+
+class ResultBody(Model):
+    """Where the keys go."""
+
+    type: Literal["url", "pcmo"]
+    url: Annotated[str, Field(max_length=2000)] | None = None
+    ref: Annotated[str, Field(max_length=256)] | None = None
+
+
+class PlayGetInput(Model):
+    """Play a prompt, and collect keys or words."""
+
+    action: Literal["play_get_input"]
+    prompt: PromptBody
+    input: Annotated[list[Literal["dtmf", "speech"]], Field(min_length=1, max_length=2)]
+    dtmf: DtmfBody = DtmfBody()
+    retries: RetriesBody = RetriesBody()
+    on_result: ResultBody
+
+
+class Input(Model):
+    """Collect keys."""
+
+    action: Literal["input"]
+    dtmf: DtmfBody = DtmfBody()
+    on_result: ResultBody
+
+
+Action = Annotated[
+    Connect | Param | Record | HangUp | Play | PlayGetInput | Input, Field(discriminator="action")
+]
 Pipeline = Annotated[list[Action], Field(min_length=1, max_length=32)]
 
 

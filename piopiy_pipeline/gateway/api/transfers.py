@@ -24,7 +24,7 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
-__all__ = ["KEPT_S", "MOST_KEPT", "TransferLog", "router"]
+__all__ = ["KEPT_S", "MOST_KEPT", "Attempts", "TransferLog", "router", "transfer_log"]
 
 KEPT_S = 900.0
 """How long the outcome of a transfer is kept in memory, in seconds."""
@@ -103,32 +103,38 @@ async def transfer(deps: Deps, request: Request, call_id: CallId, order: Transfe
     """
     call = await call_in(LIVE, deps, call_id)
     if (why := call.control.no_transfer_because) is not None:
-        under_way = call.control.transfer_request
-        raise ApiError(409, why, request_id=None if under_way is None else under_way.request_id)
-    return TransferTicket(request_id=_Attempts(call, order, _log(request)).begin())
+        raise ApiError(409, why, request_id=call.control.request_under_way)
+    ticket = TransferTicket(request_id=secrets.token_hex(8))
+    Attempts(call, order, transfer_log(request), ticket.request_id).begin()
+    return ticket
 
 
-class _Attempts:
+class Attempts:
     """The attempts of one order, one destination after the other.
 
     Only an agent gets a result itself as a message: clients of the API get it as an event, one for each attempt.
+
+    Args:
+        call: The caller's call.
+        order: Whom to transfer to.
+        log: Keeps what becomes of it.
+        ticket: The order's request id.
     """
 
-    def __init__(self, call: GatewayCall, order: TransferOrder, log: TransferLog) -> None:
+    def __init__(self, call: GatewayCall, order: TransferOrder, log: TransferLog, ticket: str) -> None:
         self._call = call
         self._order = order
         self._log = log
         self._waiting = [order.to, *order.or_to]
         self._made = 0
-        self._ticket = secrets.token_hex(8)
+        self._ticket = ticket
         self._holds = order.hold and not call.media_path.held
 
-    def begin(self) -> str:
-        """Hold the caller, if the order says so, and try the first destination. Returns the order's request id."""
+    def begin(self) -> None:
+        """Hold the caller, if the order says so, and try the first destination."""
         if self._holds:
             self._call.control.switch("hold", True)
         self._try_next()
-        return self._ticket
 
     def _try_next(self) -> None:
         self._made += 1
@@ -176,7 +182,8 @@ class _Attempts:
         )
 
 
-def _log(request: Request) -> TransferLog:
+def transfer_log(request: Request) -> TransferLog:
+    """Return the log of the gateway that was asked."""
     log = request.app.state.transfers
     assert isinstance(log, TransferLog)
     return log
@@ -193,7 +200,7 @@ async def get_transfer(deps: Deps, request: Request, call_id: CallId, request_id
     """How a transfer stands, whoever asked for it: `outcome` is null while it rings. It is known for a quarter of an
     hour after that, and with records as long as the call's record is kept.
     """
-    log = _log(request)
+    log = transfer_log(request)
     latest = log.latest(call_id, request_id)
     found = log.find(call_id, latest) or _under_way(deps, call_id, latest)
     found = found or await _recorded(deps, call_id, latest)

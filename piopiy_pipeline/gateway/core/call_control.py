@@ -1,4 +1,4 @@
-"""Controls a call in progress: hold, mute, recording, and the transfer to somebody else. No I/O.
+"""Controls a call in progress: hold, mute, recording, prompts, and the transfer to somebody else. No I/O.
 
 Agents ask for it over signaling and operators over HTTP, in the same words (`signaling.messages.Control` and
 `Transfer`), and with the same answers.
@@ -16,7 +16,9 @@ from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
 from piopiy_pipeline.gateway.core.early_requests import EarlyRequest
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.media_path import HoldSound
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.prompts import PromptPlayer
 from piopiy_pipeline.signaling.messages import (
     Control,
     DataMessage,
@@ -30,7 +32,8 @@ __all__ = ["GatewayCallControl"]
 
 
 class GatewayCallControl:
-    """Carries out what agents and operators ask of one call. There is one transfer at a time.
+    """Carries out what agents and operators ask of one call. There is one transfer at a time, and none while
+    prompts are played.
 
     Every `now` is in seconds, of one clock.
 
@@ -43,10 +46,9 @@ class GatewayCallControl:
         self._call = call
         self._agent = agent
         self._transfer: CallTransfer | None = None
-        self._hold_asked = (
-            False  # as the agent or an operator wants it; a transfer holds the caller beside that
-        )
-        self._transfer_holds = False
+        self._prompts: PromptPlayer | None = None
+        self._hold_asked = False  # as the agent or an operator wants it
+        self._held_beside = False  # by a transfer or by prompts
 
     # ------------------------------------------------------------------ what is asked
 
@@ -100,7 +102,7 @@ class GatewayCallControl:
             self._call.clean("both" if on else "off")
         else:
             self._hold_asked = on
-            if not self._transfer_holds:  # else it counts when the transfer has come to nothing
+            if not self._held_beside:  # else it counts when what holds the caller is over
                 self._hold_as_asked()
         return True
 
@@ -114,15 +116,15 @@ class GatewayCallControl:
             media_path.resume()
             self._agent.send_hold()
 
-    def _hold_for_transfer(self, tone: ToneName) -> None:
-        """Put the caller on hold, who hears `tone`, while a transfer rings. The agent is told."""
-        self._transfer_holds = True
-        self._call.media_path.hold(tone)
+    def _hold_beside(self, sound: ToneName | HoldSound) -> None:
+        """Put the caller on hold, who hears `sound`: a transfer rings, or prompts are played. The agent is told."""
+        self._held_beside = True
+        self._call.media_path.hold(sound)
         self._agent.send_hold()
 
-    def _transfer_failed(self) -> None:
+    def _give_back(self) -> None:
         """Give the caller back to the bot, or to the hold that was asked for."""
-        self._transfer_holds = False
+        self._held_beside = False
         if self._hold_asked:
             self._call.media_path.hold()  # its own tone again
         else:
@@ -161,8 +163,8 @@ class GatewayCallControl:
         self._transfer = CallTransfer(
             request,
             call=self._call,
-            hold=self._hold_for_transfer,
-            resume=self._transfer_failed,
+            hold=self._hold_beside,
+            resume=self._give_back,
             on_result=on_result,
             on_far_hangup=self._on_far_hangup,
             from_number=from_number,
@@ -170,6 +172,24 @@ class GatewayCallControl:
         )
         self._transfer.begin(now)
         self._call.changed()
+
+    def play(self, prompts: PromptPlayer) -> None:
+        """Play prompts to the caller while the bot is on hold, until `played`. Their keys go to them.
+
+        Only while `no_transfer_because` is None.
+        """
+        self._prompts = prompts
+        self._hold_beside(prompts)
+
+    def played(self) -> None:
+        """Give the caller back to the bot, because the prompts are over."""
+        self._prompts = None
+        self._give_back()
+
+    @property
+    def prompts(self) -> PromptPlayer | None:
+        """The prompts that the caller hears."""
+        return self._prompts
 
     @property
     def transferring(self) -> bool:
@@ -182,12 +202,21 @@ class GatewayCallControl:
         return self._transfer.request if self._transfer is not None else None
 
     @property
+    def request_under_way(self) -> str | None:
+        """The id of the request because of which the caller is transferred, or hears prompts; None without one."""
+        if self._prompts is not None:
+            return self._prompts.request_id
+        return self._transfer.request.request_id if self._transfer is not None else None
+
+    @property
     def no_transfer_because(self) -> str | None:
-        """Why the caller cannot be transferred just now; None if that can be tried."""
+        """Why the caller can neither be transferred nor hear prompts just now; None if that can be tried."""
         if self._call.phase is Phase.BRIDGED:
             return "the caller was transferred already"
         if self._call.phase is not Phase.LIVE:
             return "the call is not in progress"
+        if self._prompts is not None:
+            return "the caller hears prompts"
         return "another transfer is under way" if self._transfer is not None else None
 
     # ------------------------------------------------------------------ the call's side
@@ -203,7 +232,10 @@ class GatewayCallControl:
             self._transfer.tick(now)
 
     def abandon(self, reason: EndReason, now: float) -> None:
-        """Give up a transfer in progress and end the leg that it dialled, because the call is over."""
+        """Give up prompts, and a transfer in progress, and end the leg that it dialled, because the call is over."""
+        if self._prompts is not None:
+            self._prompts.stop()
+            self._prompts = None
         transfer = self._transfer
         if transfer is None:
             return

@@ -38,6 +38,8 @@ class CallOptions:
     clean_sound: CleanSound | None = None
     checkpoint: dict[str, Any] | None = None
     """The state of an earlier call, which was lost, with whose conversation this one goes on."""
+    on_answer: Callable[[], None] = lambda: None
+    """Called when the bot and the caller hear each other for the first time, before the bot's own wishes count."""
 
 
 class GatewayCall:
@@ -221,7 +223,9 @@ class GatewayCall:
             self.media_path.caller_audio(pcm, None)  # which waits for the next instance
 
     def caller_dtmf(self, digits: str) -> None:
-        if self.media_path.bridge is not None:
+        if self.control.prompts is not None:
+            self.control.prompts.press(digits)
+        elif self.media_path.bridge is not None:
             self.media_path.bridge.far.dtmf(digits)
         elif self.phase is Phase.LIVE and self.agent.media is not None:
             self.media_path.caller_keys(digits, self.agent.media)
@@ -265,6 +269,7 @@ class GatewayCall:
             state.leg.answer()
             state.record(on=state.resources.record if self.options.record is None else self.options.record)
             state.clean(self.options.clean_sound)
+            self.options.on_answer()
         state.changed()
         self.control.catch_up(now)
 

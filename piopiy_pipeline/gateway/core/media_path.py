@@ -19,11 +19,18 @@ from piopiy_pipeline.gateway.core.caller_backlog import CallerBacklog
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 
-__all__ = ["MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
+__all__ = ["HoldSound", "MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
 
 
 ALONE_S = 2.0
 """A caller who is without an agent for so many seconds hears the tone of a call on hold, so that they stay."""
+
+
+class HoldSound(Protocol):
+    """What a caller on hold hears."""
+
+    def frame(self) -> bytes:
+        """Return the next 20 ms: PCM16 little-endian mono at the leg's rate."""
 
 
 class RecordingTap(Protocol):
@@ -82,7 +89,7 @@ class MediaPath:
         self._leg = leg
         self.backlog = CallerBacklog(leg)
         """What the next instance of the agent has to hear."""
-        self._hold_tone: Tone | None = None
+        self._hold_sound: HoldSound | None = None
         self._alone_since: float | None = None
         self._waiting_tone: Tone | None = None  # of a caller who has been without an agent for long
         self._cleaner: SoundCleaner | None = None
@@ -90,15 +97,15 @@ class MediaPath:
 
     @property
     def held(self) -> bool:
-        return self._hold_tone is not None
+        return self._hold_sound is not None
 
-    def hold(self, tone: ToneName = "hold") -> None:
-        """Stop the audio between both sides, and play `tone` to the caller."""
-        self._hold_tone = Tone(tone, self._leg.rate)
+    def hold(self, sound: ToneName | HoldSound = "hold") -> None:
+        """Stop the audio between both sides, and play `sound` to the caller."""
+        self._hold_sound = Tone(sound, self._leg.rate) if isinstance(sound, str) else sound
 
     def resume(self) -> None:
         """Let both sides hear each other again."""
-        self._hold_tone = None
+        self._hold_sound = None
 
     def record(self, recordings: Recordings, info: CallInfo) -> None:
         """Record both sides from now on. If the call is recorded already, nothing changes."""
@@ -136,7 +143,7 @@ class MediaPath:
 
     def join(self, bridge: Bridge) -> None:
         """Let the caller talk to the bridge's other leg from now on. A hold and a mute end."""
-        self.bridge, self._hold_tone, self.muted = bridge, None, False
+        self.bridge, self._hold_sound, self.muted = bridge, None, False
 
     def caller_audio(self, pcm: bytes, media: MediaPort | None) -> None:
         """Pass on what the caller said, to the agent or to the bridge.
@@ -176,10 +183,10 @@ class MediaPath:
             frame = self.bridge.on_frame_tick()
             if frame is not None:
                 self._send(frame)
-        elif self._hold_tone is not None:
+        elif self._hold_sound is not None:
             if media is not None:
                 media.pause()
-            self._send(self._hold_tone.frame())
+            self._send(self._hold_sound.frame())
         elif media is not None:
             due = media.due_audio(now)
             for frame in due.frames:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["WebhookConfig", "WebhookEvent"]
 
-WebhookEvent = Literal["call.placed", "call.answered", "call.ended", "call.transfer", "call.turn"]
+WebhookEvent = Literal[
+    "call.placed", "call.answered", "call.ended", "call.transfer", "call.turn", "call.collection"
+]
 """The events that a webhook may ask for: see docs/api.md."""
 
 _PREFIX = "whsec_"

@@ -26,6 +26,7 @@ _OF_EVENTS: dict[str, WebhookEvent] = {
     "user_turn": "call.turn",
     "bot_turn": "call.turn",
     "transfer": "call.transfer",
+    "collection": "call.collection",
 }
 
 
@@ -119,7 +120,7 @@ class WebhookMessages:
         if "call.ended" in self._wanted:
             call.keep(text)
         name = _OF_EVENTS.get(event.event)
-        if name is None:
+        if name is None or event.data.get("outcome") == "begun":
             return []
         return self._message(name, event, f'{{"call_id":"{event.call_id}","event":{text}}}')
 

@@ -14,7 +14,17 @@ from loguru import logger
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api import app as app_module
-from piopiy_pipeline.gateway.api import calls, carriers, chats, cluster, control, metrics, phones, transfers
+from piopiy_pipeline.gateway.api import (
+    calls,
+    carriers,
+    chats,
+    cluster,
+    control,
+    metrics,
+    phones,
+    prompts,
+    transfers,
+)
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
 from piopiy_pipeline.signaling.messages import Heartbeat, Load, Status
@@ -152,6 +162,7 @@ def test_openapi_names_every_route_and_the_messages_of_events() -> None:
             chats.router,
             carriers.router,
             transfers.router,
+            prompts.router,
             phones.router,
             cluster.router,
             metrics.router,

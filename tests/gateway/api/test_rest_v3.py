@@ -158,7 +158,7 @@ def test_what_is_not_as_described_is_named(path: str, body: dict[str, Any], wher
         (
             "/voice/pcmo/call",
             {**PCMO, "pipeline": [{"action": "play", "file_name": "a.wav"}]},
-            "pipeline[0]: 'play'",
+            "pipeline: a call of this gateway has an agent",
         ),
         (
             "/voice/pcmo/transfer",
@@ -271,6 +271,16 @@ PIPELINES: list[Any] = [
     [{"action": "param", "data": {"a": "b"}}],
     [{"action": "record"}, {"action": "hangup"}],
     [{"action": "play"}],
+    [{"action": "play", "file_name": "http://[/a.wav"}],
+    [{"action": "input", "dtmf": {"min_digits": 3, "max_digits": 2}, "on_result": {"type": "url"}}],
+    [
+        {
+            "action": "play_get_input",
+            "prompt": {"type": "file"},
+            "input": ["dtmf"],
+            "on_result": {"type": "pcmo"},
+        }
+    ],
     [connect(PHONE), connect(PHONE)],
 ]
 FIELDS = (

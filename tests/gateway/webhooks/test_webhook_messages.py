@@ -95,6 +95,19 @@ def test_turns_and_transfers_are_told_as_they_happen() -> None:
     assert bodies[3]["data"]["event"]["data"] == outcome
 
 
+def test_what_was_collected_is_told_when_it_is_known() -> None:
+    call = CallEvents()
+    asked = {"name": "pin", "kind": "digits", "attempts": 0}
+    bodies = bodies_of(
+        call.placed(),
+        call.event("collection", 2.0, **asked, outcome="begun"),
+        call.event("collection", 4.0, **asked, outcome="collected", how="keys", value="1234"),
+        wanted=("call.collection",),
+    )
+    [body] = bodies
+    assert (body["type"], body["data"]["event"]["data"]["value"]) == ("call.collection", "1234")
+
+
 def test_nothing_is_told_that_nobody_wants() -> None:
     call = CallEvents()
     events: list[BusEvent] = [call.placed(), call.event("user_turn"), call.answered(101.0), call.ended(102.0)]

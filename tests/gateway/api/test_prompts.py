@@ -1,0 +1,226 @@
+"""Prompts over HTTP: files of the operator's are played, keys are an event, and what is ordered follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from piopiy_pipeline.gateway.api.models import PromptStep
+from piopiy_pipeline.gateway.api.prompts import LONGEST_S, PromptFiles
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from tests.support.api_place import Place, place, problem
+from tests.support.gateway_peers import AGENT_ID, Peer, caller, until
+
+PIN = {"least": 4, "most": 4, "first_s": 0.1, "next_s": 0.1}
+
+
+def put(folder: Path, name: str, seconds: float = 0.1, rate: int = 8000) -> None:
+    soundfile.write(folder / name, np.full(int(seconds * rate), 8000, dtype=np.int16), rate)
+
+
+@asynccontextmanager
+async def playing(folder: Path, **settings: Any) -> AsyncIterator[tuple[Place, Peer, str, Peer]]:
+    """A gateway with files, and a call: its caller, its id, and the agent's media stream."""
+    put(folder, "menu.wav")
+    put(folder, "again.wav", 0.04)
+    async with (
+        place(prompts_folder=folder, data_folder=folder, records=True, **settings) as here,
+        caller(here.gateway) as line,
+    ):
+        call_id, media = await here.answered(line)
+        yield here, line, call_id, media
+
+
+async def collected(here: Place, line: Peer, call_id: str) -> list[dict[str, Any]]:
+    """What was collected in a call, when it is over."""
+    await line.say(event="hangup")
+    await line.hear("ended")
+    return [one["data"] for one in await here.events(call_id) if one["event"] == "collection"]
+
+
+def test_a_file_is_played_and_the_keys_are_an_event_and_the_bot_has_the_caller_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as (here, line, call_id, media):
+            steps = [{"file": "menu.wav", "keys": {"most": 1}, "name": "choice"}, {"file": "again.wav"}]
+            answer = await here.ask(call_id, "prompts", steps=steps)
+            ticket = answer.json()["request_id"]
+            assert answer.status_code == 202
+            assert (await here.agent.hear("control"))["on"] is True
+            second = await here.ask(call_id, "prompts", steps=steps)
+            assert (second.status_code, second.json()["request_id"]) == (409, ticket)
+            transfer = await here.ask(call_id, "transfer", to="200")
+            assert (transfer.status_code, transfer.json()["request_id"]) == (409, ticket)
+            await line.hear_audio(1)
+            await line.say(event="dtmf", digits="7")
+            assert (await here.agent.hear("control"))["on"] is False
+            await line.say(event="dtmf", digits="8")
+            assert (await media.hear("dtmf"))["digits"] == "8"
+            assert await collected(here, line, call_id) == [
+                {
+                    "request_id": ticket,
+                    "name": "choice",
+                    "kind": "digits",
+                    "outcome": "collected",
+                    "attempts": 0,
+                    "how": "keys",
+                    "value": "7",
+                }
+            ]
+
+    asyncio.run(story())
+
+
+def test_who_presses_nothing_is_asked_again_and_then_handed_over(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as (here, line, call_id, _):
+            step = {"file": "menu.wav", "keys": PIN, "retries": 1, "silence_file": "again.wav"}
+            order = {"steps": [step], "transfer": {"to": "200", "warm": False}}
+            ticket = (await here.ask(call_id, "prompts", **order)).json()["request_id"]
+            where = f"/api/calls/{call_id}/transfers/{ticket}"
+            assert (await here.web.get(where)).json()["outcome"] is None
+            await until(lambda: here.has_tried(1))
+            assert (await here.web.get(where)).json()["outcome"] is None
+            here.far.dialled.callee_answered(here.now)
+            assert here.call(call_id).phase is Phase.BRIDGED
+            assert (await here.web.get(where)).json()["outcome"] == "bridged"
+            [found] = await collected(here, line, call_id)
+            assert (found["outcome"], found["attempts"], "value" in found) == ("silence", 2, False)
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_hangs_up_meanwhile_is_not_transferred(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as (here, line, call_id, _):
+            order = {"steps": [{"file": "menu.wav", "keys": {}}], "transfer": {"to": "200"}}
+            ticket = (await here.ask(call_id, "prompts", **order)).json()["request_id"]
+            [found] = await collected(here, line, call_id)
+            assert found["outcome"] == "hangup"
+            ended = (await here.web.get(f"/api/calls/{call_id}/transfers/{ticket}")).json()
+            assert (ended["outcome"], ended["detail"]) == ("failed", "the call was over before")
+            assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+def test_the_call_may_end_behind_prompts(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as (here, line, call_id, _):
+            assert (
+                await here.ask(call_id, "prompts", steps=[{"file": "menu.wav"}], hangup=True)
+            ).status_code == 202
+            ended = await line.hear("ended")
+            assert ended["reason"] == "agent_hangup"
+
+    asyncio.run(story())
+
+
+def test_who_is_called_hears_prompts_before_the_bot(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as (here, _, __, ___):
+            bad = await here.order(prompts={"steps": [{"file": "other.wav"}]})
+            assert problem(bad) == (422, "file: prompts_folder has no 'other.wav'")
+            assert here.dialler.legs == []
+            placed = await here.order(prompts={"steps": [{"file": "menu.wav", "keys": {}}]})
+            call = here.call(placed.json()["call_id"])
+            here.far.dialled.callee_answered(here.now)
+            await here.agent.take()
+            await until(lambda: call.phase is Phase.LIVE)
+            assert call.control.prompts is not None
+            assert (await here.agent.hear("control"))["on"] is True
+            call.caller_dtmf("1")
+            assert (await here.agent.hear("control"))["on"] is False
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        ({}, "steps"),
+        ({"steps": [{}]}, "file, keys"),
+        ({"steps": [{"file": "../menu.wav"}]}, "body.steps.0.file"),
+        ({"steps": [{"file": ".menu.wav"}]}, "body.steps.0.file"),
+        ({"steps": [{"file": "gateway.toml"}]}, "body.steps.0.file"),
+        ({"steps": [{"file": "none.wav"}]}, "prompts_folder has no 'none.wav'"),
+        ({"steps": [{"file": "broken.wav"}]}, "'broken.wav': not a WAV file"),
+        ({"steps": [{"file": "folder.wav"}]}, "'folder.wav': not a WAV file"),
+        ({"steps": [{"file": "long.wav"}]}, f"'long.wav': longer than {LONGEST_S:g} s"),
+        ({"steps": [{"keys": {"least": 3, "most": 2}}]}, "least"),
+        ({"steps": [{"keys": {}, "retries": 11}]}, "retries"),
+        ({"steps": [{"keys": {"first_s": 61}}]}, "first_s"),
+        ({"steps": [{"file": "menu.wav"}] * 17}, "body.steps"),
+        ({"steps": [{"file": "menu.wav"}], "hangup": True, "transfer": {"to": "200"}}, "transfer, hangup"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_before_the_caller_is_on_hold(
+    tmp_path: Path, order: dict[str, Any], text: str
+) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"RIFF, or is it?")
+    (tmp_path / "folder.wav").mkdir()
+    put(tmp_path, "long.wav", LONGEST_S + 1)
+
+    async def story() -> None:
+        async with playing(tmp_path) as (here, _, call_id, __):
+            status, error = problem(await here.ask(call_id, "prompts", **order))
+            assert (status, text in error) == (422, True), error
+            assert str(tmp_path) not in error
+            assert not here.call(call_id).media_path.held
+
+    asyncio.run(story())
+
+
+def test_a_gateway_without_a_folder_plays_nothing_and_still_collects_keys() -> None:
+    async def story() -> None:
+        async with place() as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            nothing = await here.ask(call_id, "prompts", steps=[{"file": "menu.wav"}])
+            assert problem(nothing) == (
+                422,
+                "file: 'menu.wav': this gateway plays nothing: set prompts_folder",
+            )
+            assert (await here.ask(call_id, "prompts", steps=[{"keys": {}}])).status_code == 202
+            assert problem(await here.ask("none", "prompts", steps=[{"keys": {}}]))[0] == 404
+
+    asyncio.run(story())
+
+
+def test_a_file_is_read_again_when_it_has_changed_and_what_is_kept_has_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piopiy_pipeline.gateway.api.prompts.KEPT_BYTES", 2 * 16_000)  # a second
+
+    async def story() -> None:
+        put(tmp_path, "a.wav", 0.6)
+        put(tmp_path, "b.wav", 0.6)
+        files = PromptFiles(tmp_path)
+        [first] = await files.load([PromptStep(file="a.wav")])
+        [again] = await files.load([PromptStep(file="a.wav")])
+        assert again.sound is first.sound
+        await files.load([PromptStep(file="b.wav")])
+        [anew] = await files.load([PromptStep(file="a.wav")])
+        assert anew.sound is not first.sound
+        put(tmp_path, "a.wav", 0.3)
+        [changed] = await files.load([PromptStep(file="a.wav")])
+        assert len(changed.sound) == 2 * 16_000 * 3 // 10
+
+    asyncio.run(story())
+
+
+def test_a_text_chat_has_no_sound(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as (here, _, __, ___):
+            begun = await here.web.post("/api/chats", json={"agent_id": AGENT_ID})
+            call_id = begun.json().get("call_id", "")
+            await here.agent.take()
+            await until(lambda: here.call(call_id).phase is Phase.LIVE)
+            assert problem(await here.ask(call_id, "prompts", steps=[{"keys": {}}]))[0] == 409
+
+    asyncio.run(story())
