@@ -84,10 +84,12 @@ class LineCaller(ABC):
         """
         loop, size = asyncio.get_running_loop(), int(self.rate * FRAME_S)
         noise = self._seed.normal(0, 4, size).astype(np.int16)
-        # Speech begins neither with a packet nor at one place among the VAD's windows.
+        # Speech begins neither with a packet nor at one place among the VAD's windows, and packets come at any moment
+        # between two frame ticks of the gateway, whose clock was started by this call.
         offset = int(self._seed.integers(size))
         before_s = BEFORE_S + int(self._seed.integers(8)) * FRAME_S
         speech = np.concatenate([np.zeros(offset, np.int16), sound])
+        await asyncio.sleep(self._seed.random() * FRAME_S)
         start, tick, begun, began_at = loop.time(), 0, 0, None
         while loop.time() - start < before_s + LIMIT_S + sound.size / self.rate:
             ready = self.first_loud_at is not None and time.time() - self.first_loud_at > before_s

@@ -128,7 +128,7 @@ class Gateway:
         """
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
-        self._frame_clock = FrameClock(self._on_frame_tick)
+        self._frame_clock = FrameClock(self.switchboard.on_frame_tick, self._on_half_tick)
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
         if self.config.carriers is not None:
@@ -400,11 +400,10 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._timer = None if wake_at is None else loop.call_at(wake_at, self._on_timer)
 
-    def _on_frame_tick(self, now: float) -> None:
-        self.switchboard.on_frame_tick(now)
+    def _on_half_tick(self, now: float) -> None:
         if self._phones is not None:
-            self._phones.on_frame_tick(now)  # after the bots' frames of this frame tick
-        self._outgoing.on_frame_tick()  # after what callers said in it
+            self._phones.on_half_tick(now)
+        self._outgoing.on_half_tick()  # after what phones have said
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None

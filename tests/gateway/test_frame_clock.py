@@ -25,6 +25,9 @@ class HandLoop(asyncio.SelectorEventLoop):
             await asyncio.sleep(0)
 
 
+def nothing(now: float) -> None: ...
+
+
 def on_hand_loop(story: Callable[[HandLoop], Coroutine[Any, Any, None]]) -> None:
     loop = HandLoop()
     try:
@@ -37,7 +40,7 @@ def test_ticks_lie_on_a_grid_however_late_each_was() -> None:
     ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
-        clock = FrameClock(ticks.append)
+        clock = FrameClock(ticks.append, nothing)
         clock.start()
         for lateness in (0.005, -0.003, 0.009, -0.008):
             await loop.advance(0.02 + lateness)
@@ -51,7 +54,7 @@ def test_after_a_stall_there_is_one_beat_with_the_latest_time() -> None:
     ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
-        clock = FrameClock(ticks.append)
+        clock = FrameClock(ticks.append, nothing)
         clock.start()
         await loop.advance(0.02)
         await loop.advance(2.013)
@@ -66,7 +69,7 @@ def test_starting_twice_ticks_once_and_after_stop_there_is_silence() -> None:
     ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
-        clock = FrameClock(ticks.append)
+        clock = FrameClock(ticks.append, nothing)
         clock.start()
         clock.start()
         await loop.advance(0.02)
@@ -86,10 +89,47 @@ def test_the_beat_may_stop_the_clock() -> None:
             ticks.append(now)
             clock.stop()
 
-        clock = FrameClock(once)
+        clock = FrameClock(once, nothing)
         clock.start()
         await loop.advance(0.02)
         await loop.advance(0.1)
 
     on_hand_loop(story)
     assert len(ticks) == 1
+
+
+def test_half_ticks_lie_half_way_and_a_stall_leaves_none_out_and_makes_none_twice() -> None:
+    told: list[tuple[str, float]] = []
+
+    async def story(loop: HandLoop) -> None:
+        clock = FrameClock(
+            lambda now: told.append(("tick", round(now - 1000, 3))),
+            lambda now: told.append(("half", round(now - 1000, 3))),
+        )
+        clock.start()
+        for _ in range(4):
+            await loop.advance(0.01)
+        await loop.advance(0.113)
+        await loop.advance(0.008)
+        clock.stop()
+        await loop.advance(1.0)
+
+    on_hand_loop(story)
+    assert told == [
+        *[("tick", 0.02), ("half", 0.03), ("tick", 0.04), ("half", 0.05)],
+        *[("tick", 0.14), ("half", 0.15), ("tick", 0.16)],
+    ]
+
+
+def test_a_half_tick_after_a_stall_may_stop_the_clock() -> None:
+    ticks: list[float] = []
+
+    async def story(loop: HandLoop) -> None:
+        clock = FrameClock(ticks.append, lambda now: clock.stop())
+        clock.start()
+        await loop.advance(0.02)
+        await loop.advance(0.04)
+        await loop.advance(1.0)
+
+    on_hand_loop(story)
+    assert ticks == pytest.approx([1000.02])

@@ -89,7 +89,7 @@ class AgentMedia:
         listener: The agent's side of the call.
         call_id: The call's id, for logs.
         leg_rate: The sample rate of the caller's leg in Hz.
-        outgoing: Sends the caller's audio at each frame tick, together with that of all calls.
+        outgoing: Sends the caller's audio at each half tick, together with that of all calls.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class AgentMedia:
         self._playout: Playout | None = None
         self._to_leg: Resampler | None = None
         self._to_agent: Resampler | None = None
-        self._waiting = bytearray()  # for the frame tick
+        self._waiting = bytearray()  # for the half tick
         self._taken_bytes = 0  # of what the agent hears
         self._piece_bytes = 0  # of which it wants whole ones; 0: it takes what comes
         self._padded = (
@@ -184,7 +184,7 @@ class AgentMedia:
             self._outgoing.add(self)
 
     def send_waiting(self) -> None:
-        """Send what the caller has said since the last frame tick, in whole pieces if the agent wants such."""
+        """Send what the caller has said since the last half tick, in whole pieces if the agent wants such."""
         size = len(self._waiting)
         piece = self._piece_bytes
         if piece:

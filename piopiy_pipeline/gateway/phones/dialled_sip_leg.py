@@ -56,7 +56,7 @@ class DialledSipLeg(SipLeg, DialledLeg):
     Args:
         transport: The RTP sockets; they are closed with the leg.
         negotiation: Our side of offers and answers.
-        host: Knows where phones are reached, and calls `on_frame_tick`.
+        host: Knows where phones are reached, and calls `on_half_tick`.
         find: Finds the phone first, within a bounded time; it may raise `DialRefused`.
         ways: The ways to the phone where nobody has to find it.
         on_outcome: Told once what became of it: ``answered``, or a `DialFailure`.

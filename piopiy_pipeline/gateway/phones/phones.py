@@ -122,7 +122,7 @@ class Phones:
 
     @property
     def active(self) -> bool:
-        """Whether there are legs with audio, for which `on_frame_tick` must be called."""
+        """Whether there are legs with audio, for which `on_half_tick` must be called."""
         return bool(self._legs)
 
     def drain(self, on: bool) -> None:
@@ -130,7 +130,7 @@ class Phones:
         if self._endpoint is not None:
             self._endpoint.drain(on=on)
 
-    def on_frame_tick(self, now: float) -> None:
+    def on_half_tick(self, now: float) -> None:
         """20 ms have passed, and the bots' frames for them were sent. A failure ends the call of one phone only.
 
         Args:
@@ -138,7 +138,7 @@ class Phones:
         """
         for leg in tuple(self._legs):
             try:
-                leg.on_frame_tick(now)
+                leg.on_half_tick(now)
             except Exception:
                 leg.log.exception("the audio of a phone failed")
                 leg.lose(now, "internal error of the gateway")

@@ -21,7 +21,7 @@ class RestoredSipLeg(SipLeg):
         call: The SIP call, which reports to this leg from now on.
         transport: The RTP sockets, on the port from before; they are closed with the leg.
         negotiation: Our side of offers and answers.
-        host: Knows where phones are reached, and calls `on_frame_tick`.
+        host: Knows where phones are reached, and calls `on_half_tick`.
 
     Raises:
         SdpRefused: What was agreed on cannot be met here.

@@ -1,8 +1,8 @@
 """A phone as a leg of the gateway: it joins a SIP call to its audio over RTP.
 
 The leg stands between a `SipCall`, which knows nothing of audio, and an `RtpTransport`, which knows nothing of
-calls. It has no timer of its own: `on_frame_tick` is called every 20 ms while audio flows, after the bot's frame
-for these 20 ms was sent.
+calls. It has no timer of its own: `on_half_tick` is called every 20 ms while audio flows, 10 ms after the
+bot's frame for these 20 ms was sent.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LegHost(Protocol):
         """Return the URI by which the phone of this call can call `to`; None where it cannot."""
 
     def leg_opened(self, leg: SipLeg) -> None:
-        """Call `leg.on_frame_tick` from now on, because audio flows."""
+        """Call `leg.on_half_tick` from now on, because audio flows."""
 
     def leg_closed(self, leg: SipLeg) -> None:
         """Handle that a leg has ended."""
@@ -71,7 +71,7 @@ class SipLeg(Leg):
     Args:
         transport: The RTP sockets; they are closed with the leg.
         negotiation: Our side of offers and answers.
-        host: Knows where phones are reached, and calls `on_frame_tick`.
+        host: Knows where phones are reached, and calls `on_half_tick`.
     """
 
     kind: CallKind = "phone"
@@ -159,7 +159,7 @@ class SipLeg(Leg):
 
     # ------------------------------------------------------------------ used by `Phones`
 
-    def on_frame_tick(self, now: float) -> None:
+    def on_half_tick(self, now: float) -> None:
         """20 ms have passed: read what came, report it, and send. `now` is the event loop's time in seconds."""
         session = self._transport.session
         if session is None or self._over:
@@ -273,7 +273,7 @@ class IncomingSipLeg(SipLeg):
         call: The SIP call, which reports to this leg from now on.
         transport: The RTP sockets; they are closed with the leg.
         negotiation: Our side of offers and answers.
-        host: Knows where phones are reached, and calls `on_frame_tick`.
+        host: Knows where phones are reached, and calls `on_half_tick`.
 
     Raises:
         SdpRefused: The offer cannot be met.

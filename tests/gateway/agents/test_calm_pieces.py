@@ -72,7 +72,7 @@ class Line:
 
     def tick(self) -> None:
         self.socket.tick += 1
-        self.outgoing.on_frame_tick()
+        self.outgoing.on_half_tick()
 
     def take(self) -> list[tuple[int, bytes]]:
         taken, self.socket.sent = self.socket.sent, []
@@ -118,7 +118,7 @@ def test_quiet_lines_send_in_the_same_ticks() -> None:
             for line in lines:
                 line.media.caller_audio(SOFT)
                 line.socket.tick = n
-            outgoing.on_frame_tick()
+            outgoing.on_half_tick()
         ticks = [{tick for tick, _ in line.take() if tick > 110} for line in lines]
         assert ticks[0]
         assert all(each == ticks[0] for each in ticks)

@@ -31,14 +31,14 @@ def test_each_stream_with_something_to_send_is_asked_once_a_tick() -> None:
     b.say()
     a.say()
     b.say()
-    outgoing.on_frame_tick()
+    outgoing.on_half_tick()
     assert order == ["b", "a"]
-    outgoing.on_frame_tick()
+    outgoing.on_half_tick()
     assert order == ["b", "a"], "nothing is new"
     c.say()
     a.say()
     outgoing.discard(c)
-    outgoing.on_frame_tick()
+    outgoing.on_half_tick()
     assert order == ["b", "a", "a"]
 
 
@@ -109,7 +109,7 @@ def test_pieces_of_all_streams_are_whole_in_the_same_ticks() -> None:
         whole: list[set[int]] = []
         for first in range(1, 12):
             while outgoing._ticks < first:
-                outgoing.on_frame_tick()
+                outgoing.on_half_tick()
             padding = outgoing.padding_bytes(frame_bytes, frame_bytes=frame_bytes, piece_bytes=piece_bytes)
             assert 0 <= padding < piece_bytes
             have = [padding + (n + 1) * frame_bytes for n in range(16)]

@@ -48,7 +48,7 @@ def test_a_dialled_phone_rings_answers_and_speaks() -> None:
         leg.call_answered(answer, stage.now)
         assert leg.rate == 16000
         stage.speaks(3)
-        leg.on_frame_tick(stage.now)
+        leg.on_half_tick(stage.now)
         assert stage.listener.told == ["rings", "answered"]
         assert len(stage.listener.sound) == 640
         leg.call_ended(Ending.PEER_HUNG_UP, 200, "", stage.now)

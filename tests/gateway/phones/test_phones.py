@@ -184,14 +184,14 @@ def test_what_goes_wrong_with_one_phone_ends_its_call_and_no_other(monkeypatch: 
             await here.answered(broken)
             [leg] = here.phones._legs
             await here.answered(sound)
-            tick = SipLeg.on_frame_tick
+            tick = SipLeg.on_half_tick
 
             def fails(self: SipLeg, now: float) -> None:
                 if self is leg:
                     raise ZeroDivisionError
                 tick(self, now)
 
-            monkeypatch.setattr(SipLeg, "on_frame_tick", fails)
+            monkeypatch.setattr(SipLeg, "on_half_tick", fails)
             assert (await broken.until_ended())[0] is Ending.PEER_HUNG_UP
             [record] = here.gateway.switchboard.snapshot().ended
             assert record.detail == "internal error of the gateway"

@@ -32,7 +32,7 @@ def test_a_call_rings_is_answered_with_our_address_and_then_sound_flows_both_way
         leg.send_audio(b"\x00\x20" * 160)
         now = stage.now
         for tick in range(4):
-            leg.on_frame_tick(now + tick * 0.02)
+            leg.on_half_tick(now + tick * 0.02)
         assert len(stage.listener.sound) == 4 * 320
         assert any(stage.listener.sound)
         assert [payload == b"\xff" * 160 for payload in stage.hears()] == [False, True, True, True]
@@ -47,10 +47,10 @@ def test_who_may_have_a_false_sender_is_sent_no_voice_before_the_answer_was_ackn
     def of(stage: Stage) -> None:
         stage.call.present = False
         stage.leg.answer()
-        stage.leg.on_frame_tick(stage.now)
+        stage.leg.on_half_tick(stage.now)
         assert stage.hears() == []
         stage.leg.call_answered(None, stage.now)
-        stage.leg.on_frame_tick(stage.now + 0.02)
+        stage.leg.on_half_tick(stage.now + 0.02)
         assert len(stage.hears()) == 1
 
     story(of)
@@ -126,7 +126,7 @@ def test_after_the_answer_it_ends_with_a_bye_and_everything_is_safe_to_call() ->
         leg.answer()
         leg.send_audio(bytes(320))
         leg.dtmf("1")
-        leg.on_frame_tick(stage.now)
+        leg.on_half_tick(stage.now)
         leg.call_dtmf("1", stage.now)
         leg.call_ended(Ending.PEER_HUNG_UP, 200, "", stage.now)
         assert not leg.refer("12", lambda accepted, detail, now: None)
@@ -159,9 +159,9 @@ def test_a_phone_that_is_not_heard_for_too_long_is_given_up() -> None:
     def of(stage: Stage) -> None:
         stage.leg.answer()
         start = stage.now
-        stage.leg.on_frame_tick(start + 29.9)
+        stage.leg.on_half_tick(start + 29.9)
         assert stage.listener.told == []
-        stage.leg.on_frame_tick(start + 30.1)
+        stage.leg.on_half_tick(start + 30.1)
         assert stage.listener.told == ["hangup media lost: nothing was heard of the phone for 30 s"]
         assert stage.call.noted[-1] == "hangup"
 
@@ -180,7 +180,7 @@ def test_on_hold_the_bot_hears_silence_the_phone_nothing_and_nobody_is_given_up(
         leg.send_audio(b"\x00\x20" * 160)
         later = stage.now + 60
         for tick in range(5):
-            leg.on_frame_tick(later + tick * 0.02)
+            leg.on_half_tick(later + tick * 0.02)
         assert stage.hears() == []
         assert stage.listener.sound == bytes(5 * 320)
         assert stage.listener.told == []
@@ -237,7 +237,7 @@ def test_a_key_that_comes_by_info_and_by_rtp_counts_once() -> None:
         stage.leg.answer()
         pressed = b"\x05\x0a\x00\xa0"
         stage.phone.rtp.sendto(build_rtp(101, 1, 160, 7, pressed), ("127.0.0.1", stage.line.port))
-        stage.leg.on_frame_tick(stage.now)
+        stage.leg.on_half_tick(stage.now)
         stage.leg.call_dtmf("5", stage.now)
         stage.leg.call_dtmf("6", stage.now)
         assert stage.listener.told == ["keys 5", "keys 6"]
@@ -250,7 +250,7 @@ def test_keys_of_the_bot_go_out() -> None:
         stage.leg.answer()
         stage.leg.dtmf("5")
         for tick in range(3):
-            stage.leg.on_frame_tick(stage.now + tick * 0.02)
+            stage.leg.on_half_tick(stage.now + tick * 0.02)
         assert [payload[0] for payload in stage.hears()] == [5, 5, 5]
 
     story(of)
