@@ -7,7 +7,6 @@ expected is no caller. The samples cannot be compared here: only the gateway has
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -68,31 +67,68 @@ class EchoGauge:
         """Look for an echo in the last seconds. Called where there is a sound over the bot's speech: not always, for
         it costs more than the rest.
         """
-        best: tuple[float, int, float] | None = None
         came, went = _decibels(self._in), _decibels(self._out)
-        for lag in range(min(LAGS, len(went) - LEAST_WINDOWS)):
-            found = _match(came[lag:], went[: len(went) - lag])
-            if found is not None and (best is None or found[0] > best[0]):
-                best = found[0], lag, found[1]
-        if best is None:
+        correlations = _correlations(came, went)
+        if not np.isfinite(correlations).any():
             return
-        if best[0] >= CORRELATED:
-            _, self._lag, self._gain_db = best
-        elif best[0] < UNRELATED:
+        lag = int(np.nanargmax(correlations))
+        if correlations[lag] >= CORRELATED:
+            self._lag, self._gain_db = lag, _gain_db(came[lag:], went[: len(went) - lag])
+        elif correlations[lag] < UNRELATED:
             self._lag = None  # the caller has taken up the receiver
 
 
-def _match(came: NDArray[np.float64], went: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return the correlation of two stretches of loudness, and how much louder the first is, in dB."""
-    loud = went > max(went.max(initial=_FLOOR_DB) - _LOUD_DB, _FLOOR_DB + 5)
-    if np.count_nonzero(loud) < LEAST_WINDOWS:
-        return None
-    about_came, about_went = came - came.mean(), went - went.mean()
-    came_varies, went_varies = float(np.dot(about_came, about_came)), float(np.dot(about_went, about_went))
-    if min(came_varies, went_varies) < len(came):  # by less than 1 dB
-        return None
-    correlation = float(np.dot(about_came, about_went)) / math.sqrt(came_varies * went_varies)
-    return correlation, float(np.median((came - went)[loud]))
+def _correlations(came: NDArray[np.float64], went: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each lag the correlation of what came with what had gone out so many windows before.
+
+    Args:
+        came: The loudness of what came in, in dB, a window each.
+        went: The loudness of what went out meanwhile, as many windows.
+
+    Returns:
+        One number a lag; not a number where they do not tell, because the bot was hardly loud or one of them varies by
+        less than 1 dB.
+    """
+    lags = np.arange(max(0, min(LAGS, len(went) - LEAST_WINDOWS)))
+    sizes = len(went) - lags
+    tells = _loud_windows(went, sizes) >= LEAST_WINDOWS
+    came, went = came - came.mean(), went - went.mean()  # so that no digits are lost in the sums
+    came_sums, went_sums = _sums_from(came)[lags], _sums_to(went)[sizes]
+    came_varies = _sums_from(came**2)[lags] - came_sums**2 / sizes
+    went_varies = _sums_to(went**2)[sizes] - went_sums**2 / sizes
+    together = np.correlate(came, went, "full")[len(went) - 1 + lags] - came_sums * went_sums / sizes
+    tells &= np.minimum(came_varies, went_varies) >= sizes
+    found = np.full(len(lags), np.nan)
+    np.divide(
+        together, np.sqrt(came_varies * went_varies, where=tells, out=np.ones(len(lags))), found, where=tells
+    )
+    return found
+
+
+def _sums_to(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of the first 0, 1, 2 ... values."""
+    return np.concatenate(([0.0], np.cumsum(values)))
+
+
+def _sums_from(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of all values from the first, the second ... on."""
+    return np.cumsum(values[::-1])[::-1]
+
+
+def _loud_windows(went: NDArray[np.float64], sizes: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Return how many of the first so many windows are loud, among these."""
+    if not len(sizes):
+        return sizes
+    floors = np.maximum(np.maximum.accumulate(went)[sizes - 1] - _LOUD_DB, _FLOOR_DB + 5)
+    within = np.arange(len(went)) < sizes[:, None]
+    loud: NDArray[np.int_] = np.count_nonzero((went > floors[:, None]) & within, axis=1)
+    return loud
+
+
+def _gain_db(came: NDArray[np.float64], went: NDArray[np.float64]) -> float:
+    """Return how much louder the first stretch is where the second is loud, in dB."""
+    loud = went > max(float(went.max(initial=_FLOOR_DB)) - _LOUD_DB, _FLOOR_DB + 5)
+    return float(np.median((came - went)[loud]))
 
 
 def _decibels(powers: Sequence[float]) -> NDArray[np.float64]:
