@@ -108,8 +108,9 @@ class ModelAgent:
         self.pending: dict[str, asyncio.TimerHandle] = {}
         self.media: dict[str, NotedMedia] = {}
         self.refused_full = 0
-        self.full_at = 0.0
-        """When it last had a call in every place, and lost one."""
+        self.rooms: list[tuple[float, float]] = []
+        """From when until when it had a free place, each time that it had one and has none any more."""
+        self._room_since: float | None = None
         self.alive = True
         self.busy: float | None = None
         """How busy it says that it is, beside its calls; None: it is of an older version, and does not say it."""
@@ -119,6 +120,7 @@ class ModelAgent:
         self.report()
 
     def report(self) -> None:
+        self._note_room(asyncio.get_running_loop().time())
         active = len(self.calls)
         load = None
         if self.busy is not None:
@@ -234,13 +236,21 @@ class ModelAgent:
         if self.home is not None and self.home.open:
             self.home.say(RoamResult(call_id=call_id, taken=taken, detail=detail))
 
-    def was_full(self, since: float) -> bool:
-        return len(self.calls) >= self.capacity or self.full_at >= since
+    def longest_room_s(self, since: float, until: float) -> float:
+        """Return for how long it had a free place without a pause between these two moments, in seconds."""
+        now = [] if self._room_since is None else [(self._room_since, until)]
+        return max(0.0, *(min(end, until) - max(begin, since) for begin, end in [*self.rooms, *now]), 0.0)
+
+    def _note_room(self, now: float) -> None:
+        if len(self.calls) >= self.capacity:
+            if self._room_since is not None:
+                self.rooms.append((self._room_since, now))
+            self._room_since = None
+        elif self._room_since is None:
+            self._room_since = now
 
     def _done(self, offer_id: str) -> None:
         self.media.pop(offer_id, None)
-        if offer_id in self.calls and len(self.calls) >= self.capacity:
-            self.full_at = asyncio.get_running_loop().time()
         if self.calls.pop(offer_id, None) is not None:
             self.report()
 
@@ -308,6 +318,8 @@ class ModelCluster:
     confirmed: dict[str, ModelLink] = field(default_factory=dict)
     """Who has each call, as its gateway said."""
     served: set[str] = field(default_factory=set)
+    results: list[RoamResult] = field(default_factory=list)
+    """What became of the agents that were sent to other gateways, as they said at home."""
     wrong: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -354,7 +366,9 @@ class ModelCluster:
             del self.confirmed[message.call_id]
 
     def note_heard(self, link: ModelLink, message: AgentMessage) -> None:
-        if isinstance(message, Hangup) and self.confirmed.get(message.call_id) is link:
+        if isinstance(message, RoamResult):
+            self.results.append(message)
+        elif isinstance(message, Hangup) and self.confirmed.get(message.call_id) is link:
             del self.confirmed[message.call_id]
 
     def note_lost(self, link: ModelLink) -> None:

@@ -265,7 +265,7 @@ class Cluster:
                 most_busy=most_busy,
             )
             answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
-            if answer is None or answer.instance_id is not None:
+            if answer is None or answer.instance_id is not None or not self.expects(summons.call_id):
                 break
         now = self._loop.time()
         instance_id = None if answer is None else answer.instance_id
@@ -278,7 +278,7 @@ class Cluster:
 
     def _arrived(self, instance: Instance, message: Roaming, now: float) -> None:
         call = self._switchboard.call(message.call_id)
-        if call is None or not self._summonses.arrive(instance, message.call_id, message.ticket, now):
+        if not self._summonses.arrive(instance, message.call_id, message.ticket, now) or call is None:
             detail = "the call is over, or did not wait so long"
             instance.link.send(RoamRefused(call_id=message.call_id, detail=detail))
             return

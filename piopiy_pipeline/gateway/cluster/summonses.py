@@ -4,7 +4,9 @@
       | nobody has a place, no answer  | it does not come in time              | the call does not want it any more
       |________________________________|_______________________________________|--> over
 
-Every `now` is in seconds of one clock. A call has one summons at a time, and its ticket is good for that one.
+Every `now` is in seconds of one clock. A call has one summons at a time, and its ticket is good for that one. The
+ticket of a call that needs nobody any more opens a connection still, so that whoever is on its way is told so, and is
+not taken for somebody with a wrong key.
 """
 
 from __future__ import annotations
@@ -68,17 +70,18 @@ class Summonses:
 
     def __init__(self) -> None:
         self._by_call: dict[str, Summons] = {}
+        self._unneeded: dict[str, Summons] = {}  # by ticket, with which an instance may be on its way
         self.outcomes: Counter[SummonsOutcome] = Counter()
         """How many were over, and how."""
 
     def __len__(self) -> int:
-        return len(self._by_call)
+        return len(self._by_call) + len(self._unneeded)
 
     @property
     def wake_at(self) -> float | None:
         """When `tick` must be called next, in seconds; None: not at all."""
-        waiting = (one.until for one in self._by_call.values() if one.state is not SummonsState.OVER)
-        return min(waiting, default=None)
+        waiting = [one for one in self._by_call.values() if one.state is not SummonsState.OVER]
+        return min((one.until for one in [*waiting, *self._unneeded.values()]), default=None)
 
     def begin(self, call_id: str, agent_id: str, without: Collection[str], now: float) -> Summons | None:
         """Begin a summons for a call. Returns it; None if there is one, or nobody was there a moment ago."""
@@ -125,7 +128,8 @@ class Summonses:
     def agent_of(self, ticket: str, now: float) -> str | None:
         """Return whose instance may connect with this ticket; None: nobody's."""
         found = None
-        for summons in self._by_call.values():  # each is compared, in constant time
+        # Each is compared, in constant time.
+        for summons in [*self._by_call.values(), *self._unneeded.values()]:
             good = _same(summons.ticket, ticket) and now < summons.until
             if good and summons.state in (SummonsState.ASKING, SummonsState.COMING):
                 found = summons.agent_id
@@ -133,6 +137,7 @@ class Summonses:
 
     def arrive(self, instance: Instance, call_id: str, ticket: str, now: float) -> bool:
         """Take an instance that says that it is here for a call. Returns whether it is expected."""
+        self._unneeded.pop(ticket, None)
         summons = self._by_call.get(call_id)
         if (
             summons is None
@@ -158,7 +163,11 @@ class Summonses:
         return "" if summons is None else summons.why
 
     def forget(self, call_id: str) -> Summons | None:
-        """Forget a call. Returns its summons if an instance is here that was not offered it."""
+        """Forget a call. Returns its summons if an instance is here that was not offered it. One that is on its way is
+        not expected when it comes.
+        """
+        if self.expects(call_id):
+            self._unneeded[self._by_call[call_id].ticket] = self._by_call[call_id]
         summons = self._by_call.pop(call_id, None)
         return summons if summons is not None and self._unused(summons) else None
 
@@ -169,6 +178,7 @@ class Summonses:
             Those for which nobody has come in time, and those whose instance is here and was not offered the call.
         """
         missed, unused = [], []
+        self._unneeded = {key: one for key, one in self._unneeded.items() if now < one.until}
         for summons in [one for one in self._by_call.values() if one.until <= now]:
             if summons.state is SummonsState.OVER:
                 continue  # who did not come is known until the call is forgotten

@@ -299,8 +299,9 @@ class AgentAssignment:
         return min(now + ASK_AGAIN_S, until if changes_at is None else min(until, changes_at))
 
     def found(self) -> None:
-        """Note that the instance that was offered the call has taken it."""
+        """Note that the instance that was offered the call has taken it: whoever was summoned as well is let go."""
         self._looking_since = None
+        self._summoner.forget(self._info.call_id)
         if self.offer is not None:
             self.last_instance_id = self.offer.instance.instance_id
 

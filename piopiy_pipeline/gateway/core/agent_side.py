@@ -409,7 +409,7 @@ class AgentSide:
         self._handover.take()
         self._release()
         self.assignment.succeed(offer)
-        self.assignment.last_instance_id = offer.instance.instance_id
+        self.assignment.found()
         if self._call.media_path.held:
             self.send_hold()
         self._call.media_path.backlog.change(offer.media)
