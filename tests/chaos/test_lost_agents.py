@@ -53,7 +53,7 @@ def test_the_calls_of_a_lost_agent_are_heard_elsewhere(
     async def story() -> None:
         loop = asyncio.get_running_loop()
         async with chaos(agents=0) as place, stalling_proxy(int(place.url.rpartition(":")[2])) as network:
-            environment = {"PIOPIY_ISOLATION": isolation, "CAPACITY": "40"}
+            environment = {"PIOPIY_ISOLATION": isolation, "CAPACITY": "40", "REPLY_S": "10"}
             if isolation == "process":
                 environment["PIOPIY_WORKERS"] = "2"
             for url in (network.url, None):
