@@ -50,7 +50,8 @@ MAX_WRITTEN = 8000
 ASKED = 600
 """So many characters of what is asked for are told in any case, before what it is about."""
 WRITES = "You write what you are asked for, and nothing else."
-LOST = ("Error processing responses", "Initialization error")
+NOT_OPENED = "Initialization error"
+LOST = ("Error processing responses", NOT_OPENED)
 """How the service's errors begin that say that there is no session. It is opened again."""
 _USED = (
     "_assistant_is_responding", "_audio_config", "_audio_input_started", "_client", "_completed_tool_calls",
@@ -79,7 +80,7 @@ def prepare(
     interrupted: Callable[[], Awaitable[None]],
     answers: Callable[[], Awaitable[None]],
     keep: Callable[[bytes], bool],
-    lost: Callable[[], None],
+    lost: Callable[[Exception | None], None],
     returned: Callable[[], None],
     late: Callable[[str], Awaitable[None]],
     said: Callable[[str], None],
@@ -91,7 +92,7 @@ def prepare(
         interrupted: Called when the provider has cut its answer off, in the place of an interruption.
         answers: Called when an answer, or the use of a tool, begins.
         keep: Takes the caller's audio, and returns whether it is kept and not sent.
-        lost: Called when there is no session any more.
+        lost: Called when there is no session any more; with the error, if one could not be opened.
         returned: Called when the provider has the result of a tool, which it answers.
         late: Takes the result of a tool that another session has used.
         said: Takes the words of an answer, as they come.
@@ -128,7 +129,7 @@ def prepare(
 
     async def push(error_msg: str, *args: Any, **options: Any) -> None:
         if error_msg.startswith(LOST):
-            lost()
+            lost(options.get("exception") if error_msg.startswith(NOT_OPENED) else None)
         else:
             await push_error(error_msg, *args, **options)
 

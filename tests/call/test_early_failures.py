@@ -97,7 +97,8 @@ def test_a_first_session_that_cannot_be_opened_ends_the_call_with_an_apology(sta
         call = case.call(Caller().say(PEOPLE).pause(60), action={} if voice is None else {"tts": voice()})
     call.assert_ended(EndReason.ERROR)
     assert call.end_detail.startswith("llm: ")
-    assert call.end_detail.endswith(f"HTTP {status}")
+    key = ": check the key that OpenAIRealtimeLLMService was given" if status == 401 else ""
+    assert call.end_detail.endswith(f"HTTP {status}{key}")
     assert call.events[-1].at < 20
     assert spoken_s(call) > GREETING_S if voice is not None else recorded_apology_heard(call)
     assert not [line for _, line in lines if "Assertion" in line or "uncaught" in line]
@@ -116,7 +117,9 @@ def test_a_server_that_nobody_has_named_rightly_is_named_at_the_end() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
-@pytest.mark.parametrize("provider", ["gemini", "ultravox"])
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # pipecat's ready.wav
+@pytest.mark.filterwarnings("ignore:`LLMContext:DeprecationWarning")  # by pipecat's adapter for Nova Sonic
+@pytest.mark.parametrize("provider", ["gemini", "ultravox", "nova"])
 @pytest.mark.parametrize("status", [503, 401])
 def test_the_end_says_why_a_session_was_refused_and_a_refused_key_is_not_tried_again(
     status: int, provider: str
@@ -130,5 +133,7 @@ def test_the_end_says_why_a_session_was_refused_and_a_refused_key_is_not_tried_a
     assert call.end_detail.startswith("llm: the session was not opened, and could not be opened later: ")
     assert str(status) in call.end_detail
     assert (call.of("error")[0].at < 1) == (status == 401), call.timeline()
+    assert (case.server.asked == 1) == (status == 401), "a refused key is not tried again"
+    assert ("check the key that" in call.end_detail) == (status == 401)
     assert recorded_apology_heard(call)
     assert not [line for _, line in lines if "unexpected exception" in line]

@@ -253,3 +253,16 @@ def test_nonsense_in_the_middle_of_an_answer_is_a_lost_session(kind: type[Case])
     assert texts(call, "bot")[-1] == THANKS
     (error,) = call.of("error")
     assert "opened again" in error.data["message"]
+
+
+@only(
+    "openai", "grok", "inworld", "voice_live", "nova", "ultravox"
+)  # Gemini's bot opens two sessions to begin with
+def test_a_key_that_is_refused_in_the_middle_of_a_call_is_not_tried_again(kind: type[Case]) -> None:
+    dropped, refused = {2: Disconnects(0.5)}, {number: Refused(401) for number in range(2, 20)}
+    case = kind("For how many?", LONG, texts=TWO, reply_faults=dropped, faults=refused)
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(20))
+    call.assert_ended(EndReason.ERROR)
+    assert case.server.asked == 2
+    assert "check the key that" in call.end_detail
+    assert recorded_apology_heard(call)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from piopiy_pipeline.session.realtime.session_losses import STOOD_S, SessionLosses
+from piopiy_pipeline.testing.scripted.faults import ProviderFailure
 
 
 def lose(losses: SessionLosses, times: int, *, each_s: float = 0.1, owed: bool = True) -> SessionLosses:
@@ -18,6 +21,19 @@ def test_a_session_that_is_lost_in_each_answer_is_opened_again_three_times_and_l
     assert losses.too_many
     assert not losses.waits
     assert losses.given_up == "the session was lost 4 times in a row, and gave no answer"
+
+
+@pytest.mark.parametrize(("status", "final"), [(401, True), (403, True), (503, False), (429, False)])
+def test_a_refusal_that_cannot_change_is_the_last_word(status: int, final: bool) -> None:
+    losses = lose(SessionLosses(), 1)
+    losses.not_opened(ProviderFailure(f"HTTP {status}", status))
+    losses.not_opened(None)
+    assert losses.why == f"HTTP {status}"
+    assert (not losses.waits) is final
+    losses.opened(1)
+    losses.lost(2, owed=True)
+    assert losses.waits
+    assert losses.why == ""
 
 
 def test_an_answer_ends_the_row() -> None:

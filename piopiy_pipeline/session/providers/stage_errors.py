@@ -40,6 +40,13 @@ def services_of(pipeline: CallPipeline) -> list[FrameProcessor]:
     return services
 
 
+_ADVICE = {
+    ErrorCategory.AUTHENTICATION: "check the key that {} was given",
+    ErrorCategory.AUTHORIZATION: "check what the key of {} may be used for",
+}
+"""What to do about a provider that refuses, with the name of its service."""
+
+
 class StageErrors:
     """Names the stages of one pipeline, and logs what goes wrong in them.
 
@@ -64,6 +71,8 @@ class StageErrors:
             return
         frame.metadata[LOGGED] = True
         service = frame.processor or stage
+        if frame.category in _ADVICE and "check " not in frame.error:
+            frame.error = f"{frame.error}: {_ADVICE[frame.category].format(type(service).__name__)}"
         if (kind := kind_of(service)) is not None and not frame.metadata.get(OF_TOOL):
             COUNTS.provider_failed(kind, provider_name(service))
         culprit = frame.metadata.get(OF_TOOL) or self.title_of(frame.processor or stage)

@@ -77,7 +77,6 @@ class GeminiProvider(RealtimeProvider):
         )
         instruct_by_setting(service)
         gemini_session.keep_tools_quietly(service)
-        self._failure: Exception | None = None  # of the latest connection
         gemini_connection.on_failure(service, self._failed)
         gemini_connection.close_in_time(service, CLOSE_S)
         gemini_connection.bound_sends(service, SEND_S)
@@ -111,7 +110,7 @@ class GeminiProvider(RealtimeProvider):
             await gemini_session.seed(self._service, context)
         while not gemini_session.is_ready(self._service) and self.connected:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(POLL_S)
-        self._raise_failure()
+        self.raise_failure()
         await self._goes_on()
 
     async def _begin_anew(self, context: LLMContext) -> None:
@@ -193,15 +192,10 @@ class GeminiProvider(RealtimeProvider):
             await gemini_session.open_again(self._service)
         while self.session_key is None and self.connected:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(POLL_S)
-        self._raise_failure()
+        self.raise_failure()
 
     def _failed(self, error: Exception) -> None:
-        self._failure = error
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None and not self.connected:
-            raise failure
+        self.failure = error
 
     # ------------------------------------------------------------------ what the service does
 

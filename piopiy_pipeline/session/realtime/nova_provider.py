@@ -51,6 +51,7 @@ class NovaProvider(RealtimeProvider):
     def __init__(self, service: Any, *, asked: Callable[[], None], lost: Callable[[], None]) -> None:
         self._service = service
         self._asked = asked
+        self._lost = lost
         self._awaited = AwaitedAnswer(service, asked)
         self._begun = False
         self._kept: deque[bytes] = deque(maxlen=KEPT)
@@ -72,7 +73,7 @@ class NovaProvider(RealtimeProvider):
             interrupted=self._turns.begin,
             answers=self._answers,
             keep=self._keep,
-            lost=lost,
+            lost=self._has_lost,
             returned=self._awaited.begin,
             late=self._returned_late,
             said=self._says,
@@ -147,8 +148,13 @@ class NovaProvider(RealtimeProvider):
         self._begun = False
         self._awaited.end()
         await nova_session.open_again(self._service)
+        self.raise_failure()
 
     # ------------------------------------------------------------------ what the service does
+
+    def _has_lost(self, error: Exception | None) -> None:
+        self.failure = error
+        self._lost()
 
     async def _answers(self) -> None:
         """Take note that the provider answers: the caller's turn is over, unless the answer was asked for."""

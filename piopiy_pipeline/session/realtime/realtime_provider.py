@@ -55,6 +55,9 @@ class RealtimeProvider:
     cuts_by_itself: bool = True
     """Whether an interruption that its service tells of is the provider's own; otherwise it confirms one of ours."""
 
+    failure: Exception | None = None
+    """Why the latest connection has failed. None: it has not, or its service tells that itself."""
+
     @property
     def answers(self) -> bool:
         """Whether the provider is asked for an answer that is not over."""
@@ -145,6 +148,12 @@ class RealtimeProvider:
             context: The conversation.
             voice: The provider's name of a voice. None: the one that the service was made with.
         """
+
+    def raise_failure(self) -> None:
+        """Raise why the latest connection has failed, if it has, and none stands."""
+        failure, self.failure = self.failure, None
+        if failure is not None and not self.connected:
+            raise failure
 
     async def reopen(self, context: LLMContext) -> None:
         """Open the session again, or for the first time, for this conversation. Whether that has

@@ -23,7 +23,6 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
-from pipecat.utils.errors import ErrorCategory, classify_http_exception
 
 from piopiy_pipeline.compat.frame_taps import filter_queued, watch_processed, watch_taken
 from piopiy_pipeline.error_text import error_text
@@ -46,7 +45,6 @@ from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 
 __all__ = ["RealtimeRun"]
 
-LONGEST_WHY = 300  # of why a session was refused, in characters
 OPEN_S = 5.0  # how long one attempt may take, in seconds
 OVER_S = 0.5  # a service knows that its answer is over so long behind its end at most, in seconds
 UNHEARD_S = 8.0  # a new session waits so long at most for what is being said, in seconds: the lead is 5
@@ -154,6 +152,7 @@ class RealtimeRun:
                 await self._provider.begin(self._user.context)
         except Exception as error:  # noqa: BLE001  whatever a provider's client raises, there is no session
             logger.warning("{}: {}", self._service, error_text(error))
+            self._losses.not_opened(error)
             return False
         if not self._provider.connected:
             return False
@@ -207,12 +206,14 @@ class RealtimeRun:
         """Open the session again, with the conversation as the caller has heard it."""
         owed = self._answer.aside is None and (self._provider.owes or self._answer.open)
         self._losses.lost(self._state.now(), owed=owed)
+        self._losses.not_opened(self._provider.failure)
         logger.warning("{}: {}", self._service, self._losses.fault)
         self._set_up, self._answer.hides_errors, opened = False, True, False
         was_told = await self._end_lost()
         for wait_s in self._losses.waits:
             await asyncio.sleep(wait_s)
-            if (opened := await self._opened_again()) or not self._service.is_usable:
+            opened = await self._opened_again()
+            if opened or not self._service.is_usable or not self._losses.waits:
                 break
         if not opened:
             await self._given_up()
@@ -236,9 +237,9 @@ class RealtimeRun:
 
     async def _given_up(self) -> None:
         self._answer.hides_errors = self.opens = False
-        why = f": {self._answer.hidden}" if self._answer.hidden else ""
+        why = f": {found}" if (found := self._losses.why or self._answer.hidden) else ""
         await self._service.set_usable(False)
-        await self._service.push_error(self._losses.given_up + why, category=ErrorCategory.UNKNOWN)
+        await self._service.push_error(self._losses.given_up + why, category=self._losses.category)
 
     @property
     def stands(self) -> bool:
@@ -266,9 +267,7 @@ class RealtimeRun:
                 await self._provider.reopen(self._user.context)
         except Exception as error:  # noqa: BLE001  whatever a provider's client raises, the next may do
             logger.warning("{}: {}", self._service, error_text(error))
-            self._answer.hidden = str(error)[:LONGEST_WHY] or type(error).__name__
-            if classify_http_exception(error).is_permanent:
-                await self._service.set_usable(False)
+            self._losses.not_opened(error)
             return False
         return self._provider.connected and await self._ready()
 

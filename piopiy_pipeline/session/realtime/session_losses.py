@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipecat.utils.errors import ErrorCategory, classify_http_exception
+
 __all__ = ["SessionLosses"]
 
 WAITS_S = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -14,6 +16,10 @@ STOOD_S = 30.0
 """A session that owes no answer and has stood for so many seconds was a good one: providers end those that are old."""
 
 
+LONGEST_WHY = 300
+"""So many characters are kept of why a session was not opened."""
+
+
 class SessionLosses:
     """Those of one call."""
 
@@ -21,10 +27,25 @@ class SessionLosses:
         self._opened_at: float | None = None
         self._stood = False  # there was a session when the last one was lost
         self._in_a_row = 0
+        self.why = ""
+        """What the provider's client has said of the last session that was not opened, if it has said anything."""
+        self.category = ErrorCategory.UNKNOWN
+        """Of what kind that is."""
 
     def opened(self, now: float) -> None:
         """A session was told the conversation, at this time in seconds."""
         self._opened_at = now
+        self.why, self.category = "", ErrorCategory.UNKNOWN
+
+    def not_opened(self, error: Exception | None) -> None:
+        """A session could not be opened. A refusal that cannot change, such as one of the key, is the last word.
+
+        Args:
+            error: What the provider's client has raised; None: nothing that is not known already.
+        """
+        if error is not None:
+            self.why = str(error)[:LONGEST_WHY] or type(error).__name__
+            self.category = classify_http_exception(error)
 
     def lost(self, now: float, *, owed: bool) -> None:
         """The session is lost, or could not be told the conversation.
@@ -49,7 +70,7 @@ class SessionLosses:
     @property
     def waits(self) -> Sequence[float]:
         """So long before each attempt to open the session, in seconds: longer from loss to loss, and at last none."""
-        return () if self.too_many else WAITS_S[max(0, self._in_a_row - 1) :]
+        return () if self.too_many or self.category.is_permanent else WAITS_S[max(0, self._in_a_row - 1) :]
 
     @property
     def fault(self) -> str:

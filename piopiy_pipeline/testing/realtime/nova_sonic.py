@@ -293,7 +293,8 @@ class NovaSonicServer:
         """All streams so far, the last one at the end."""
         self.address = "bedrock"
         self._faults = dict(faults or {})
-        self._asked = 0
+        self.asked = 0
+        """How many connections were asked for."""
 
     @property
     def session(self) -> NovaSonicSession:
@@ -316,10 +317,10 @@ class NovaSonicServer:
     async def invoke_model_with_bidirectional_stream(self, _request: Any) -> Any:
         """Open a stream, as AWS's client does."""
         models = import_module("aws_sdk_bedrock_runtime.models")  # AWS's own, or what stands for it
-        self._asked += 1
-        fault = self._faults.get(self._asked)
+        self.asked += 1
+        fault = self._faults.get(self.asked)
         if fault is not None:
-            raise ConnectionError(f"scripted fault: {fault.error}")
+            raise fault.error or ConnectionError("scripted fault")
         stream = _NovaStream(
             lambda text: models.InvokeModelWithBidirectionalStreamOutputChunk(
                 value=models.BidirectionalOutputPayloadPart(bytes_=text)

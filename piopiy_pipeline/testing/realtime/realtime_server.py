@@ -216,7 +216,8 @@ class RealtimeServer(Generic[S]):
         """Host and port."""
         self._faults = dict(faults or {})
         self._tls = tls
-        self._asked = 0
+        self.asked = 0
+        """How many connections were asked for."""
         self._serving: asyncio.Task[Server] | None = None
 
     @property
@@ -275,12 +276,12 @@ class RealtimeServer(Generic[S]):
 
     def refuse(self, number: int, status: int = 503) -> None:
         """Answer the next `number` connections with an HTTP status."""
-        for n in range(self._asked + 1, self._asked + 1 + number):
+        for n in range(self.asked + 1, self.asked + 1 + number):
             self._faults[n] = Refused(status)
 
     def _refuse(self, connection: ServerConnection, request: Request) -> Response | None:
-        self._asked += 1
-        fault = self._faults.get(self._asked)
+        self.asked += 1
+        fault = self._faults.get(self.asked)
         if not isinstance(fault, Refused):
             return None
         return connection.respond(HTTPStatus(fault.status), f"scripted fault: {fault.status}\n")

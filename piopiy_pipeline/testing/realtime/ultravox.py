@@ -302,8 +302,8 @@ class UltravoxServer(RealtimeServer[UltravoxSession]):
             await self._http.shutdown(1.0)
 
     async def _create(self, request: web.BaseRequest) -> web.Response:
-        self._asked += 1
-        fault = self._faults.get(self._asked)
+        self.asked += 1
+        fault = self._faults.get(self.asked)
         if isinstance(fault, Refused):
             return web.Response(status=fault.status, text=f"scripted fault: {fault.status}")
         if not request.headers.get("X-Api-Key"):
@@ -314,7 +314,7 @@ class UltravoxServer(RealtimeServer[UltravoxSession]):
             return web.Response(status=400, text=f"unknown field {min(unknown)!r}")
         if "inputSampleRate" not in ((body.get("medium") or {}).get("serverWebSocket") or {}):
             return web.Response(status=400, text="medium.serverWebSocket.inputSampleRate is required")
-        call = f"call-{self._asked}"
+        call = f"call-{self.asked}"
         self.created[call] = body
         return web.json_response({"callId": call, "joinUrl": f"{self.url}/calls/{call}"}, status=201)
 
