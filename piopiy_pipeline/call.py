@@ -200,7 +200,7 @@ class Turn:
         text: What was said. In a turn of the bot, what the caller heard: after an interruption that is less
             than what the model wrote.
         at_s: When the turn was over, in seconds since the call was answered.
-        interrupted: Whether the caller cut the bot off.
+        interrupted: Whether the bot has said a part of it only: the caller cut it off, or its model broke off.
         backchannel: Whether the caller said it while the bot spoke on, to show that they listen ("mhm"). It is in
             the transcript, and no part of the conversation that the model sees.
         turn_wait_s: Of a turn of the caller: the silence after which it was taken for over, in seconds. None where a

@@ -39,7 +39,11 @@ def conversation_families(prefix: str) -> tuple[MetricFamily, ...]:
             _PARTS,
         ),
         MetricFamily(f"{prefix}turns_total", "counter", "Turns, by who spoke", ("role",)),
-        MetricFamily(f"{prefix}turns_cut_total", "counter", "Turns of the bot that the caller has cut off"),
+        MetricFamily(
+            f"{prefix}turns_cut_total",
+            "counter",
+            "Turns of the bot that were said in part: the caller has cut them off, or the model broke off",
+        ),
         MetricFamily(
             f"{prefix}barge_ins_total",
             "counter",

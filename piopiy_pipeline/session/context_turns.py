@@ -106,7 +106,8 @@ class ContextTurns:
             # In a chat the end of an answer, which a model also tells of one that is cut off, waits for no sound.
             cut_off = message.interrupted or self._state.own_interruption is not None
             cut_off = cut_off and not self._monitor.says  # a greeting is shown whole
-            self._state.add_turn(Turn("bot", message.content, at_s, interrupted=cut_off))
+            in_part = self._state.recovery.take_broken_off() or cut_off
+            self._state.add_turn(Turn("bot", message.content, at_s, interrupted=in_part))
             self._state.checkpoints.bot_turn()
 
 

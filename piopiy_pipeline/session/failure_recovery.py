@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from enum import Enum
 
+from pipecat.frames.frames import (
+    ErrorFrame,
+    Frame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+)
+from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.utils import obj_id
+
+from piopiy_pipeline.text import has_words
 
 __all__ = ["FailureRecovery", "RecoveryAction"]
 
@@ -23,6 +33,10 @@ class RecoveryAction(Enum):
     """Say that the bot does not work, and end the call."""
     NOTHING = "nothing"
     """An earlier failure is being dealt with: do nothing."""
+
+
+BEHIND_S = 0.1
+"""An error that comes so long behind the end of an answer, in seconds, says why it has ended: pipecat ends it first."""
 
 
 class FailureRecovery:
@@ -42,6 +56,8 @@ class FailureRecovery:
         self._written = False
         self.partly_said = False
         """Whether words of the latest answer are on their way to the voice."""
+        self._written_at: float | None = None  # when the latest answer has ended, as its model tells
+        self._broke_off = False
         self._tools: dict[str, str] = {}
         self._progress_at = 0.0
         self._retried = False
@@ -113,6 +129,28 @@ class FailureRecovery:
         self._open = self._open or not self._recovering
         self._announced = False
         self._progress_at = now
+
+    def model_wrote(self, frame: Frame, now: float) -> None:
+        """Note what a model writes, in order: where an answer begins and ends, its words, and an error."""
+        match frame:
+            case LLMFullResponseStartFrame():
+                self.partly_said = self._broke_off = False
+                self._written_at = None
+            case LLMTextFrame() if has_words(frame.text):
+                self.partly_said = True
+            case LLMFullResponseEndFrame():
+                self._written_at = now
+            case ErrorFrame() if frame.category is not ErrorCategory.APPLICATION:
+                self.broke_off(open=self._written_at is None or now - self._written_at <= BEHIND_S)
+
+    def broke_off(self, *, open: bool) -> None:
+        """Note that no more comes of the answer under way, if one is open: it is not whole."""
+        self._broke_off = self._broke_off or (open and self.partly_said)
+
+    def take_broken_off(self) -> bool:
+        """Return whether the turn of the bot that is over now is an answer that has broken off."""
+        broken_off, self._broke_off = self._broke_off, False
+        return broken_off
 
     def answer_written(self) -> None:
         """Note that the model has written all of its answer: what does not come now, the TTS keeps back."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import CancelFrame, Frame, LLMFullResponseStartFrame, LLMTextFrame
+from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
@@ -58,7 +58,6 @@ from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.signaling.messages import Answer
-from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
 
@@ -372,8 +371,9 @@ class PipelineRun:
             stage = self._pipeline[name]
             if isinstance(stage, ModelSwitch):
                 stage.add_event_handler("on_answered", self._failures.on_answered)
-            if isinstance(stage, (LLMService, ModelSwitch)) and not self._answers_ahead(stage):
-                watch_pushes(stage, self._model_wrote, *MODEL_WRITES)  # of a switch, what leaves it
+            if isinstance(stage, (LLMService, ModelSwitch)):  # of a switch, what leaves it
+                wrote = () if self._answers_ahead(stage) else MODEL_WRITES
+                watch_pushes(stage, self._model_wrote, *wrote, ErrorFrame)
 
     def _answers_ahead(self, stage: FrameProcessor) -> bool:
         """Let this stage begin answers ahead, if it is the one that does."""
@@ -439,10 +439,7 @@ class PipelineRun:
 
     def _model_wrote(self, stage: FrameProcessor, frame: Frame) -> None:
         self._monitor.live.on_model_output(stage, frame)
-        if isinstance(frame, LLMFullResponseStartFrame):
-            self._state.recovery.partly_said = False
-        elif isinstance(frame, LLMTextFrame) and has_words(frame.text):
-            self._state.recovery.partly_said = True
+        self._state.recovery.model_wrote(frame, self._state.now())
 
 
 def _failure_of(task: asyncio.Task[None]) -> str:

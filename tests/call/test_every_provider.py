@@ -189,6 +189,7 @@ def test_a_session_that_is_lost_is_opened_again_with_the_conversation(kind: type
     half, whole = texts(call, "bot")[2:]
     assert LONG.startswith(half)
     assert whole == LONG, "the answer that was lost is asked for once more"
+    assert [turn.data["interrupted"] for turn in call.of("bot_turn")] == [False, False, True, False]
     (error,) = call.of("error")
     assert "opened again" in error.data["message"]
     assert case.said[-2:] == [half, LONG]

@@ -125,6 +125,19 @@ def test_an_llm_that_fails_once_is_apologised_for_and_asked_again(fault: Fault, 
     assert longest_silence_s(call) < PATIENCE_S + NOTICED_S
 
 
+@pytest.mark.parametrize("fault", [Disconnects(after=0.5), Garbage(after=0.5), Stalls(after=0.5)], ids=named)
+@pytest.mark.three_services("sessions of models that speak are lost in test_every_provider.py")
+def test_what_was_said_of_an_answer_that_broke_off_is_marked_as_a_part(fault: Fault) -> None:
+    whole = "There is a table by the window for you. And there is another one out on the terrace. Which one?"
+    call = waits(
+        Answers(hang_up_after="Which"),
+        providers=Providers(llm=Replies(whole, faults={1: fault}, words_per_s=6.0)),
+    )
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert [turn.data["interrupted"] for turn in call.of("bot_turn")] == [True, False], call.timeline()
+    assert whole.startswith(texts(call, "bot")[0])
+
+
 @pytest.mark.parametrize("fault", LLM_FAULTS, ids=named)
 def test_an_llm_that_fails_always_ends_the_call_with_an_apology_and_the_reason(
     fault: Fault, either_bot: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pipecat.frames.frames import ErrorFrame, LLMFullResponseEndFrame, LLMFullResponseStartFrame, LLMTextFrame
+from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.utils import obj_id
 
 from piopiy_pipeline.session.failure_recovery import FailureRecovery, RecoveryAction
@@ -111,3 +113,26 @@ def test_an_answer_that_was_begun_ahead_of_its_turn_ends_as_any_other(care: Fail
     care.response_started(5.1, began)
     care.response_ended(5.2, ended)
     assert not care.answer_open
+
+
+@pytest.mark.parametrize("ended", [None, 1.0, 1.95], ids=["in the middle", "long before", "just before"])
+@pytest.mark.parametrize("words", ["", "A table"])
+@pytest.mark.parametrize("category", [ErrorCategory.CONNECTIVITY, ErrorCategory.APPLICATION])
+def test_a_model_that_fails_in_an_answer_with_words_has_broken_off(
+    care: FailureRecovery, ended: float | None, words: str, category: ErrorCategory
+) -> None:
+    care.model_wrote(LLMFullResponseStartFrame(), 0.0)
+    care.model_wrote(LLMTextFrame(words), 0.5)
+    if ended is not None:
+        care.model_wrote(LLMFullResponseEndFrame(), ended)
+    care.model_wrote(ErrorFrame("it fails", category=category), 2.0)
+    broken_off = words != "" and ended != 1.0 and category is not ErrorCategory.APPLICATION
+    assert care.take_broken_off() is broken_off
+    assert not care.take_broken_off()
+
+
+def test_an_answer_that_has_begun_since_is_another_one(care: FailureRecovery) -> None:
+    care.model_wrote(LLMTextFrame("A table"), 0.0)
+    care.broke_off(open=True)
+    care.model_wrote(LLMFullResponseStartFrame(), 1.0)
+    assert not care.take_broken_off()

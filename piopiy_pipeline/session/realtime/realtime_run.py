@@ -231,8 +231,9 @@ class RealtimeRun:
 
     async def _end_lost(self) -> bool:
         """End the answer that was lost. Returns whether it is what the model was told to say: the rest waits."""
-        was_told = self._answer.mark is not None
-        await self._answer.lost(goes_on=self._wanted.say_rest(self._answer))
+        was_told, goes_on = self._answer.mark is not None, self._wanted.say_rest(self._answer)
+        self._state.recovery.broke_off(open=self._answer.open and not goes_on)
+        await self._answer.lost(goes_on=goes_on)
         return was_told
 
     async def _given_up(self) -> None:

@@ -55,7 +55,7 @@ class TurnResult:
         user: What was understood of the caller.
         bot: What was heard of the bot.
         tools: The tools that the bot used in this turn.
-        interrupted: Whether the caller cut the answer off.
+        interrupted: Whether the answer was said in part: the caller cut it off, or the model broke off.
         spoke_at: When the caller's speech began, by the recording.
         spoke_until: When it ended.
         answered_at: When the first sample of the answer left the playout; None without an answer.

@@ -305,7 +305,7 @@ def _turn(turn: TurnResult, scale_s: float) -> str:
         f'<span class="tool-use">{escape(_shown_tool(tool.name, tool.arguments))}</span>'
         for tool in turn.tools
     ]
-    cut = ' <span class="cut">(cut off by the caller)</span>' if turn.interrupted else ""
+    cut = ' <span class="cut">(cut off)</span>' if turn.interrupted else ""
     words.append(f'<p><span class="bot-word">Bot</span> {escape(turn.bot) or _nothing("not heard")}{cut}</p>')
     took = parts_bar(turn, scale_s)
     if not took and turn.number:

@@ -67,7 +67,7 @@ def test_one_page_tells_of_each_call_what_was_said_done_and_how_it_ended() -> No
         "I would like to book a table for four people.",
         "Your table is booked.",
         "book_table(people=4, day='Friday', time='19:00')",
-        "(cut off by the caller)",
+        "(cut off)",
         "barge-in",
         "ended by agent hangup (the bot hung up)",
         "silence 220 stt 30 turn 20 llm 240 tts 90 playout 20",
