@@ -206,7 +206,10 @@ def _quiet(record: Record) -> bool:
 
 
 def _is_told_by_the_call(record: Record) -> bool:
-    """Whether it is pipecat's line of an `ErrorFrame`: a call logs it itself (`StageErrors`), once."""
+    """Whether it is pipecat's line of an `ErrorFrame`, or of what has failed for good by it: a call logs it itself
+    (`StageErrors`), once.
+    """
     return (
-        record["function"] == "push_error_frame" or ": Something went wrong: ErrorFrame" in record["message"]
+        record["function"] in ("push_error_frame", "_handle_unusable_processor")
+        or ": Something went wrong: ErrorFrame" in record["message"]
     )

@@ -13,15 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services import openai
 from pipecat.services.openai import _constants
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
+from piopiy_pipeline.error_text import own_text
 
 __all__ = [
     "answer_asked",
@@ -32,6 +35,7 @@ __all__ = [
     "check",
     "close_in_time",
     "connect_by",
+    "end_when_closed",
     "is_connected",
     "is_ready",
     "keep_results",
@@ -245,6 +249,21 @@ def wrap_connections(service: Any, wrap: Callable[[Any], Any]) -> None:
 def close_in_time(service: Any, wait_s: float) -> None:
     """Have a service drop a connection whose provider has not taken leave within so many seconds."""
     leave_in_time(service, wait_s, lambda: service._websocket)
+
+
+def end_when_closed(service: Any) -> None:
+    """Have a connection that was closed be the end of what is read, and no failure of a task, with a traceback in the
+    log: the call notices the loss, and tells it.
+    """
+    read = service._receive_task_handler
+
+    async def read_to_the_end() -> None:
+        try:
+            await read()
+        except ConnectionClosed as error:
+            logger.info("{}: the connection was closed: {}", service, own_text(error))
+
+    service._receive_task_handler = read_to_the_end
 
 
 def connect_by(service: Any, make: Callable[[], Any]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from loguru import logger
 
-from piopiy_pipeline.testing import Caller, Refused
+from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.testing import Caller, Disconnects, Refused
 from tests.support.realtime_calls import Case
 from tests.support.realtime_providers import GrokCase, InworldCase, UltravoxCase, VoiceLiveCase
 from tests.support.virtual import PEOPLE
@@ -23,6 +24,26 @@ def test_a_good_call_does_not_warn_of_turns_that_are_ours(case_of: type[Case], t
     finally:
         logger.remove(sink)
     assert not [line for line in lines if "turn frames" in line]
+
+
+@pytest.mark.parametrize("case_of", [Case, GrokCase, InworldCase, VoiceLiveCase])
+def test_a_session_that_is_lost_is_one_warning_and_one_that_is_refused_one_sentence_more(
+    case_of: type[Case], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr()
+    refused = {number: Refused(401) for number in range(2, 9)}
+    case = case_of("For how many?", texts=["a table"], reply_faults={1: Disconnects(0.5)}, faults=refused)
+    case.call(Caller().say(PEOPLE).pause(9))
+    shown = [line.split(maxsplit=3)[1:] for line in capsys.readouterr().err.splitlines()]
+    name = case.make_service().name.partition("#")[0]
+    key = f"HTTP 401: check the key that {name} was given"
+    found = [(level, text.partition(": ")[2]) for level, _, text in shown if level != "INFO"]
+    assert found[0] == ("WARNING", "the session was lost")
+    assert len(found) == 4
+    assert [text.endswith(key) for _, text in found] == [False, True, True, False]
+    assert {len(call_id) for _, call_id, _ in shown} == {36}, (
+        "each line has the call's id, and none is a traceback"
+    )
 
 
 @pytest.mark.parametrize("case_of", [Case, GrokCase, InworldCase, VoiceLiveCase])

@@ -100,6 +100,7 @@ class OpenAIProvider(RealtimeProvider):
         realtime.keep_results(service, lambda: self._says_text)
         realtime.answer_all_results_at_once(service, lambda: self._asks or self.opens_only)
         realtime.close_in_time(service, CLOSE_S)
+        realtime.end_when_closed(service)
         instruct_by_setting(service)
         realtime.spare(service, lambda: self.spares)
         even_out(service, self.tell)
