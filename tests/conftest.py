@@ -24,6 +24,12 @@ from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
     pytest_runtest_logreport,
     pytest_sessionfinish,
 )
+from tests.support.forked_workers import (  # noqa: F401  hooks of pytest
+    pytest_configure,
+    pytest_configure_node,
+    pytest_unconfigure,
+    pytest_xdist_setupnodes,
+)
 from tests.support.handout import Handout, is_together, step_back
 
 # Many tests start processes, and each would compile pipecat again: two seconds of a core, and as much for

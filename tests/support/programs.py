@@ -1,9 +1,10 @@
 """Python programs as processes of their own that are there at once.
 
-Tests start up to seven agents and gateways, and each would import pipecat anew: more than a second of a core. So each
-process of pytest has a server, `tests.support.program_server`, which has imported it, and forks what is wanted. What it
-forks has its own process id, environment and streams, and can be killed or stopped like any other. Tests of how a
-program starts (its command line, what it imports) start it with `subprocess`.
+Tests start up to seven agents and gateways, and each would import pipecat anew: more than a second of a core. So there
+is a server, `tests.support.program_server`, which has imported it, and forks what is wanted: one for all workers of a
+run (`tests.support.forked_workers`), or the own one of this process. What it forks has its own process id, environment
+and streams, and can be killed or stopped like any other. Tests of how a program starts (its command line, what it
+imports) start it with `subprocess`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,10 +26,13 @@ from typing import Self
 
 from tests.support.program_server import LENGTH_BYTES, Order
 
-__all__ = ["ROOT", "Program", "send_order"]
+__all__ = ["ROOT", "Program", "ServerProcess", "have_programs_of", "send_order"]
 
 ROOT = Path(__file__).parent.parent.parent
-_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+_address: str | None = None
+"""Where the server is that somebody else has started, if there is one."""
+_orders: socket.socket | None = None
+_own: ServerProcess | None = None
 
 
 class Program:
@@ -131,27 +136,59 @@ class Program:
         await asyncio.sleep(0)  # transports close in the next turn of the loop
 
 
-def send_order(order: Order, descriptors: Sequence[int]) -> None:
-    """Have a program started with these descriptors: stdin, stdout, stderr, and the socket on which it tells."""
-    _, orders = _server_of_this_process()
+class ServerProcess:
+    """A `tests.support.program_server`, which ends with this process or when it is closed.
+
+    Args:
+        arguments: What it is to collect, for pytest; none: it loads what programs need.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.address = f"{self._folder.name}/orders"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen()
+            fd = listener.fileno()
+            command = [sys.executable, "-m", "tests.support.program_server", str(fd), *arguments]
+            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stdin=subprocess.PIPE)
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End it, and all programs that are left."""
+        atexit.unregister(self.close)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(20)
+        self._folder.cleanup()
+
+
+def have_programs_of(address: str) -> None:
+    """Have this process's programs forked by a server that is there already, at this path of a socket."""
+    global _address
+    _address = address
+
+
+def send_order(order: Order, descriptors: Sequence[int], orders: socket.socket | None = None) -> None:
+    """Have a program started with these descriptors: stdin, stdout, stderr, and the socket on which it tells.
+
+    `orders` is a connection to the server, if it is not the one that this process has for its programs.
+    """
+    orders = orders or _orders_of_this_process()
     text = json.dumps(asdict(order)).encode()
     passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
     orders.sendmsg([len(text).to_bytes(LENGTH_BYTES, "big")], [passed])
     orders.sendall(text)
 
 
-def _server_of_this_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    global _server
-    if _server is None or _server[0].poll() is not None:
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "tests.support.program_server", str(theirs.fileno())]
-        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        theirs.close()
-        _server = process, ours
-        atexit.register(_stop, process, ours)
-    return _server
-
-
-def _stop(process: subprocess.Popen[bytes], orders: socket.socket) -> None:
-    orders.close()
-    process.wait(20)
+def _orders_of_this_process() -> socket.socket:
+    global _orders, _own
+    if _own is not None and _own.process.poll() is not None:
+        _orders = None
+    if _orders is None:
+        if _address is None:
+            _own = ServerProcess()
+        address = _own.address if _own is not None else str(_address)
+        _orders = socket.socket(socket.AF_UNIX)
+        _orders.connect(address)
+    return _orders
