@@ -21,7 +21,7 @@ from pipecat.services.llm_service import LLMService
 
 from examples.mask_digits import MaskDigits
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, text_chat
 from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, Replies, ScriptedLLM, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedSTT, ToneTTS
@@ -177,13 +177,16 @@ def test_an_agent_that_is_lost_is_followed_by_one_that_knows_the_chat() -> None:
     ]
 
 
-def test_nobody_is_asked_whether_they_are_still_there_for_half_an_hour() -> None:
+def test_nobody_is_asked_whether_they_are_still_there_for_half_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert text_chat.IDLE_S == 1800
+    monkeypatch.setattr(text_chat, "IDLE_S", 400.0)  # pipecat itself would end it after 300
     call = simulate(
         bot(scripted("Fine."), greeting="Hello!", idle_timeout_secs=5),
-        Caller().say("Hm").pause(1700).say("Well"),
+        Caller().say("Hm").pause(380).say("Well"),
         by="text",
-        limit_s=4000,
-        wall_limit_s=120,
+        limit_s=1000,
     )
     assert [turn.user for turn in call.turns] == ["", "Hm", "Well"]
 
