@@ -23,7 +23,7 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
     assert_its_nodes_speak,
     book,
     find_booking,
-    moments,
+    moments_in_turn,
     opening_hours,
     set_people,
     set_time,
@@ -115,7 +115,7 @@ def test_a_function_that_is_used_again_while_its_node_is_entered_leads_there_onc
     assert flow_calls.walked(lost) == flow_calls.walked(call), "it does not begin anew"
 
 
-MOMENTS = moments(("flow", 0.0), ("flow", 1.0), ("tool_result", 0.0))
+MOMENTS = moments_in_turn(("flow", 0.0), ("flow", 1.0), ("tool_result", 0.0))
 
 
 @pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)

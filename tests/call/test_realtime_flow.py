@@ -22,7 +22,7 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
     assert_its_nodes_speak,
     book,
     find_booking,
-    moments,
+    moments_in_turn,
     opening_hours,
     set_people,
     set_time,
@@ -78,7 +78,7 @@ def test_what_a_node_says_before_is_heard_before_its_task() -> None:
     )
 
 
-MOMENTS = moments(("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_result", 0.0))
+MOMENTS = moments_in_turn(("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_result", 0.0))
 
 
 @pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)

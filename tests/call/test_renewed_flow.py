@@ -27,7 +27,7 @@ from tests.support.flow_calls import (  # the flow finds its functions in this m
     assert_its_nodes_speak,
     book,
     find_booking,
-    moments,
+    moments_in_turn,
     opening_hours,
     set_people,
     set_time,
@@ -97,7 +97,7 @@ def test_what_a_node_says_before_is_heard_before_its_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "event", "number", "after_s"), moments(("flow", 0.0), ("flow", 1.0), ("tool_result", 0.0))
+    ("way", "event", "number", "after_s"), moments_in_turn(("flow", 0.0), ("flow", 1.0), ("tool_result", 0.0))
 )
 def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_s: float) -> None:
     assert_it_goes_on_where_it_was(walk, way, AgentLoss(event, after_s, number))

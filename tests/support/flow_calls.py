@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,7 @@ __all__ = [
     "find_booking",
     "model",
     "moments",
+    "moments_in_turn",
     "set_people",
     "set_time",
     "tools_of",
@@ -192,6 +194,20 @@ def moments(*events: tuple[str, float]) -> list[Any]:
         for way in WAYS
         for event, after_s in events
         for number in range(1, len(WAYS[way]) + 1)
+    ]
+
+
+def moments_in_turn(*events: tuple[str, float]) -> list[Any]:
+    """The same with one event for each turn, in turn: for a model whose calls go the ways of another one, of which all
+    `moments` are tried (tests/session/flow/test_flow_over_losses.py). ``FLOW_MOMENTS=all`` tries all of them here, too.
+    """
+    every = moments(*events)
+    if os.environ.get("FLOW_MOMENTS") == "all":
+        return every
+    turns = list(dict.fromkeys((way, number) for way, _, number, _ in (each.values for each in every)))
+    wanted = {(*turn, *events[place % len(events)]) for place, turn in enumerate(turns)}
+    return [
+        each for each in every if (each.values[0], each.values[2], each.values[1], each.values[3]) in wanted
     ]
 
 
