@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from pipecat.frames.frames import LLMFullResponseEndFrame
 from pipecat.processors.aggregators import async_tool_messages
 from websockets.exceptions import ConnectionClosed
 
@@ -93,6 +94,19 @@ def _put_items_in(service: Any, _tell: Tell) -> None:
     service._track_item = track_theirs
 
 
+def _end_cut_answers(service: Any, _tell: Tell) -> None:
+    """Azure Voice Live: tell when an answer that was cut off is over for the provider, too: what follows is another."""
+    handle = service._handle_evt_response_done
+
+    async def handle_done(evt: Any) -> None:
+        was_cut = service._is_from_interrupted_response(evt.response.get("id"))
+        await handle(evt)
+        if was_cut:
+            await service.push_frame(LLMFullResponseEndFrame())
+
+    service._handle_evt_response_done = handle_done
+
+
 def _answer_open_calls(service: Any, tell: Tell) -> None:
     """Azure Voice Live: give a tool's result to the call of this session. One that another session has made is told in
     words, because this session knows no such call.
@@ -166,6 +180,11 @@ _MENDS: tuple[tuple[str, tuple[str, ...], Callable[[Any, Tell], None]], ...] = (
         _take_messages,
     ),
     ("_track_item", ("_track_item",), _put_items_in),
+    (
+        "_interrupted_response_id",
+        ("_handle_evt_response_done", "_is_from_interrupted_response"),
+        _end_cut_answers,
+    ),
     (
         "_track_item",
         ("_handle_evt_function_call_arguments_done", "_completed_tool_calls", "_response_in_flight"),

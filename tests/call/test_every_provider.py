@@ -13,7 +13,7 @@ import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Garbage, Refused, Tool, Voice
+from piopiy_pipeline.testing import AgentLoss, Caller, Disconnects, Garbage, Refused, Stalls, Tool, Voice
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
@@ -267,3 +267,15 @@ def test_a_key_that_is_refused_in_the_middle_of_a_call_is_not_tried_again(kind: 
     assert case.server.asked == 2
     assert "check the key that" in call.end_detail
     assert recorded_apology_heard(call)
+
+
+@only("voice_live")
+def test_an_answer_that_stalls_half_way_is_given_again(kind: type[Case]) -> None:
+    case = kind("For how many?", LONG, texts=TWO, reply_faults={2: Stalls(0.5)})
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(25), agent={"idle": False})
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot")[-1] == LONG, call.timeline()
+    (error,) = call.of("error")
+    assert error.data == {"stage": "llm", "message": "no progress for 10 s"}
+    assert recorded_apology_heard(call)
+    assert {"a table please", "For how many?", "yes"} <= set(known(case))
