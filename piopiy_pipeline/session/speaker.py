@@ -180,7 +180,7 @@ class Speaker:
     def tell(self, message: Any) -> None:
         """Tell a model that keeps the conversation itself of a message that was put into the context."""
         if self.realtime is not None:
-            self._state.spawn(self.realtime.tell(message), "realtime_note")
+            self._state.spawn(self.realtime.entries.tell(message), "realtime_note")
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far.

@@ -8,8 +8,10 @@ of its own: `test_speech_to_speech.py` (OpenAI), `test_realtime_dialects.py` (Gr
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from pipecat.frames.frames import LLMMessagesAppendFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
@@ -150,6 +152,32 @@ def test_the_author_has_the_model_answer_with_a_note(kind: type[Case]) -> None:
     call = case.call(Caller().pause(5), agent={"greeting": None}, run=note)
     assert texts(call, "bot") == ["Welcome back."]
     assert any("The caller is a regular." in one for one in known(case))
+
+
+@only("openai", "voice_live", "gemini", "ultravox")
+def test_messages_that_come_while_the_session_is_being_opened_are_known_in_their_order(
+    kind: type[Case],
+) -> None:
+    notes = ["The caller is a regular.", "Their table is by the window.", "Greet them by name."]
+
+    async def push(agent: VoiceAgent) -> None:
+        async def tell(_: object) -> None:
+            for note in notes:
+                messages: list[Any] = [{"role": "developer", "content": note}]
+                frame = LLMMessagesAppendFrame(messages=messages, run_llm=note == notes[-1])
+                await agent.pipeline["user_context"].queue_frame(frame)
+                await asyncio.sleep(0.03)
+
+        agent.on("answered", tell)
+        await agent.start()
+
+    refused = {1: Refused(503), 2: Refused(503)}
+    case = kind("Welcome back, Mister Smith.", faults=refused)
+    call = case.call(Caller().pause(9), agent={"greeting": None, "idle": False}, run=push)
+    assert texts(call, "bot") == ["Welcome back, Mister Smith."], call.timeline()
+    told = [note for one in known(case) for note in notes if note in one]
+    assert told == notes
+    assert call.of("bot_turn")[0].at < 6.0, "and not by a retry"
 
 
 def test_keys_as_text_are_a_turn(kind: type[Case]) -> None:

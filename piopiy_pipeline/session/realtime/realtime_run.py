@@ -16,7 +16,6 @@ from pipecat.frames.frames import (
     Frame,
     InterruptionFrame,
     LLMContextFrame,
-    LLMMessagesAppendFrame,
     LLMRunFrame,
     UserStoppedSpeakingFrame,
 )
@@ -30,6 +29,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.aside import written_aside
 from piopiy_pipeline.session.realtime.bounded_wait import holds_within
 from piopiy_pipeline.session.realtime.caller_items import CallerItems
+from piopiy_pipeline.session.realtime.entries import Entries
 from piopiy_pipeline.session.realtime.held_answers import HeldAnswers
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.session_changes import SessionChanges
@@ -37,7 +37,7 @@ from piopiy_pipeline.session.realtime.session_losses import SessionLosses
 from piopiy_pipeline.session.realtime.spoken_answer import SayingMark, SpokenAnswer
 from piopiy_pipeline.session.realtime.truncations import Truncations
 from piopiy_pipeline.session.realtime.wanted_answers import WantedAnswers
-from piopiy_pipeline.session.realtime.words_of_caller import BEHIND_CUT_S, WordsOfCaller
+from piopiy_pipeline.session.realtime.words_of_caller import WordsOfCaller
 from piopiy_pipeline.session.realtime.written_answer import WrittenAnswer
 from piopiy_pipeline.session.utterances import Utterance
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -46,6 +46,7 @@ from piopiy_pipeline.turns.realtime_turns import RealtimeTurns
 __all__ = ["RealtimeRun"]
 
 OPEN_S = 5.0  # how long one attempt may take, in seconds
+STANDS_S = 45.0  # all attempts to open a session, with the waits between them, take no longer, in seconds
 OVER_S = 0.5  # a service knows that its answer is over so long behind its end at most, in seconds
 UNHEARD_S = 8.0  # a new session waits so long at most for what is being said, in seconds: the lead is 5
 
@@ -98,7 +99,6 @@ class RealtimeRun:
         """Whether the session is being opened, which what the bot is to say waits for."""
         self._asks = False
         self._writes_down = not has_ears  # the provider does, and the conversation has no words otherwise
-        self._entries = 0  # so many of what the caller has typed are not in the conversation yet
         self._asked_with = -1  # so many messages were in the conversation that is being answered
         self._provider = make_provider(asked=asked, lost=self._lost)
         self.changes: SessionChanges | None = None
@@ -124,8 +124,19 @@ class RealtimeRun:
         """Keeps the model from answering while code has the caller's turns."""
         self._provider.session = self._in_session
         items = CallerItems(service, output, turns, has_ears=has_ears)
+        self.entries = Entries(
+            state,
+            service,
+            user,
+            output,
+            self._provider,
+            answers=lambda: self._answer.open,
+            until_stands=self.until_stands,
+            answer=self._answer_entry,
+        )
+        """What is put into the conversation in writing."""
         self.words = WordsOfCaller(
-            state, user, output, self._provider, items, decides=turns is not None, typed=self._typed
+            state, user, output, self._provider, items, decides=turns is not None, typed=self.entries.typed
         )
         """What the caller has said, on its way into the conversation."""
         filter_queued(service, self._accepts)
@@ -312,24 +323,16 @@ class RealtimeRun:
     @property
     def is_about_to_ask(self) -> bool:
         """Whether the model is about to be asked for something, which it knows nothing of yet."""
-        return self._asks or bool(self._wanted or self._entries)
+        return self._asks or bool(self._wanted) or self.entries.wait
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far, with a note in it."""
-        if note is None:
-            if not self.held.may_ask():
-                return
+        if note is not None:
+            self.entries.note(note)
+        elif self.held.may_ask():
             if not self._is_asked:
                 self._wanted.answer()
             await self._ask()
-            return
-        append = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
-        append.interruptible = False
-        self._state.spawn(self._append(append), "realtime_messages")
-
-    async def _append(self, append: LLMMessagesAppendFrame) -> None:
-        await self.until_stands()  # while it is opened, the service would ask for nothing
-        await self._service.queue_frame(append)
 
     @property
     def _is_asked(self) -> bool:
@@ -401,10 +404,7 @@ class RealtimeRun:
             self._state.spawn(self._ask(), "realtime_turn")
 
     def _user_accepts(self, frame: Frame, direction: FrameDirection) -> bool:
-        """Lead messages for the conversation by way of the service, which tells the provider of them."""
-        if isinstance(frame, LLMMessagesAppendFrame) and direction is FrameDirection.DOWNSTREAM:
-            self._state.spawn(self._service.queue_frame(frame), "realtime_messages")
-            return False
+        """Have the model asked by this side, which knows whether it is asked already."""
         if isinstance(frame, LLMRunFrame):
             self._state.spawn(self.respond(), "realtime_ask")
             return False
@@ -412,33 +412,11 @@ class RealtimeRun:
 
     async def until_stands(self) -> None:
         """Wait until the provider has been told the conversation: what is new would come before it."""
-        await holds_within(lambda: self._set_up, OPEN_S)  # it may be lost and opened again meanwhile
+        await holds_within(lambda: self._set_up and self._provider.connected, STANDS_S)
 
-    async def tell(self, message: Any) -> None:
-        """Tell the provider of a message that was put into the conversation here."""
-        await self.until_stands()
-        await self._provider.tell([message])
-
-    def _typed(self, text: str) -> None:
-        """Have the model answer what the caller has typed, and the provider has not heard."""
-        self._entries += 1
-        self._state.spawn(self._answer_typed(text), "realtime_typed").add_done_callback(self._entered)
-
-    def _entered(self, _: object) -> None:
-        self._entries -= 1
-
-    async def _answer_typed(self, text: str) -> None:
-        user = self._user
-        if self._output.has_unheard or self._answer.open:
-            await user.broadcast_interruption()
-        await asyncio.sleep(BEHIND_CUT_S)  # the first key has interrupted, too, and that goes on its own way
-        await self.until_stands()
-        is_ours = self._state.held_turns is None
-        await user.push_aggregation()
-        await self._provider.write(text)
-        if is_ours:
-            self._wanted.answer()
-            await self._ask()
+    async def _answer_entry(self) -> None:
+        self._wanted.answer()
+        await self._ask()
 
     # ------------------------------------------------------------------ what was heard
 
