@@ -182,6 +182,11 @@ class Speaker:
         if self.realtime is not None:
             self._state.spawn(self.realtime.entries.tell(message), "realtime_note")
 
+    def answer_stalled(self) -> None:
+        """Take note that nothing more comes of an answer, which was cut off and will be asked for once more."""
+        if self.realtime is not None:
+            self.realtime.answer_stalled()
+
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far.
 

@@ -297,7 +297,7 @@ def test_a_key_that_is_refused_in_the_middle_of_a_call_is_not_tried_again(kind: 
     assert recorded_apology_heard(call)
 
 
-@only("voice_live")
+@only("voice_live", "gemini", "nova", "ultravox")
 def test_an_answer_that_stalls_half_way_is_given_again(kind: type[Case]) -> None:
     case = kind("For how many?", LONG, texts=TWO, reply_faults={2: Stalls(0.5)})
     call = case.call(Caller().say(PEOPLE).say(YES).pause(25), agent={"idle": False})

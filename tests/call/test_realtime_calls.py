@@ -34,6 +34,7 @@ from piopiy_pipeline.testing import (
     Voice,
     simulate,
 )
+from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeSession
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.scripted_bot import PROVIDERS, booking_caller
 from tests.support.virtual import PEOPLE, YES, longest_silence_s, texts
@@ -101,6 +102,20 @@ def test_a_provider_that_fails_once_is_heard_and_answers(fault: Any) -> None:
     assert texts(call, "bot")[-1].endswith("under the trees."), call.timeline()
     assert longest_silence_s(call) < 13, call.timeline()
     assert {error.data["stage"] for error in call.of("error")} == {"llm"}, "there is no TTS that could fail"
+
+
+def test_an_answer_that_stalls_and_is_not_given_up_is_given_by_another_session(
+    servers: list[OpenAIRealtimeServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ignore(session: OpenAIRealtimeSession, reason: str) -> None:
+        """Take no notice of a request to cancel an answer."""
+
+    monkeypatch.setattr(OpenAIRealtimeSession, "cancel", ignore)
+    faults = {1: Stalls(after=0.5)}
+    call = simulate(create_session, Caller().say(PEOPLE).pause(25), providers=providers(LONG, faults=faults))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot")[-1].endswith("under the trees."), call.timeline()
+    assert len(servers[0].sessions) == 2
 
 
 def test_a_call_whose_agent_is_lost_goes_on_at_another_one() -> None:

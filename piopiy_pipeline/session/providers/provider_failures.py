@@ -149,7 +149,7 @@ class ProviderFailures:
         if (culprit is not None and not self._monitor.speaking) or hangs:
             self._voice.reset(now)
             failing = self._recover(
-                culprit or "tts", f"no progress for {recovery.patience_s:g} s", stuck=True
+                culprit or "tts", f"no progress for {recovery.patience_s:g} s", stuck=True, stalled=True
             )
             self._state.spawn(failing, "overdue")
 
@@ -234,6 +234,7 @@ class ProviderFailures:
         *,
         service: FrameProcessor | None = None,
         stuck: bool = False,
+        stalled: bool = False,
         hopeless: bool = False,
         logged: bool = False,
     ) -> None:
@@ -260,6 +261,8 @@ class ProviderFailures:
             self._state.utterances.tts_failed()
         if stuck or is_voice:  # nothing but an interruption cancels a stage that hangs
             await self._worker.interrupt_and_settle()  # the model is to know of tools that have begun
+        if stalled and action is RecoveryAction.RETRY:
+            self._speaker.answer_stalled()
         replaced = action is RecoveryAction.RETRY and self._fail_over(culprit, service)
         if self._error_line is not None and not (replaced and is_voice):
             try:

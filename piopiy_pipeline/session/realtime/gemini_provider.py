@@ -91,6 +91,11 @@ class GeminiProvider(RealtimeProvider):
         return gemini_session.answers(self._service) or self._awaited.is_due
 
     @property
+    def stalls(self) -> bool:
+        """True: nothing tells whether it has given an answer up, and what it still knows of it was not heard."""
+        return True
+
+    @property
     def connected(self) -> bool:
         return gemini_session.is_connected(self._service)
 
@@ -180,10 +185,13 @@ class GeminiProvider(RealtimeProvider):
         await gemini_session.tell_words(self._service)
         await asyncio.sleep(POLL_S)  # until they have gone up the pipeline
 
+    def forget(self) -> None:
+        self._is_stale = True
+
     def renew(self, context: LLMContext, voice: str | None) -> None:
         instructed = system_message(context) is not None
         gemini_session.set_up_with(self._service, voice or self._first_voice, instructed=instructed)
-        self._is_stale = True
+        self.forget()
 
     async def reopen(self, context: LLMContext) -> None:
         if self._is_stale or not gemini_session.can_resume(self._service):

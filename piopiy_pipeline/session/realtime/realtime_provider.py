@@ -69,6 +69,11 @@ class RealtimeProvider:
         return self.answers
 
     @property
+    def stalls(self) -> bool:
+        """Whether an answer that has come to a stand, and was cut off, is under way all the same."""
+        return self.answers
+
+    @property
     def connected(self) -> bool:
         """Whether the connection stands."""
         raise NotImplementedError
@@ -140,6 +145,9 @@ class RealtimeProvider:
 
     async def caller_words(self) -> None:
         """Have it told, in bounded time, what the caller has said to the session that is about to be closed."""
+
+    def forget(self) -> None:
+        """Have the next session know the conversation as it is on this side, and nothing that the provider has kept."""
 
     def renew(self, context: LLMContext, voice: str | None) -> None:
         """Have the next session begin with the conversation as it is on this side, with its instructions and tools.

@@ -266,12 +266,34 @@ class RealtimeRun:
                 self._provider.answer_lost()
                 await self._end_lost()
             await self.words.settle()
+            await self._truncations.wait()  # it would be the next one that is told
             opened = await self._opened_again()
             self._answer.session_is_new()
         finally:
             self.opens = self._answer.hides_errors = False
         if not (opened and await self._open()):
             self._lost()
+
+    def answer_stalled(self) -> None:
+        """Take note that an answer has come to a stand and was cut off, and will be asked for once more."""
+        self._asked_with = -1
+        if self._set_up and not (self.opens or self._asks):
+            self._state.spawn(self._renew_stalled(), "realtime_stalled")
+
+    async def _renew_stalled(self) -> None:
+        """Open another session if this one does not give the answer up."""
+        self._asks = True  # nobody else does meanwhile
+        try:
+            stalls = not await holds_within(lambda: not self._provider.stalls, OVER_S)
+        finally:
+            self._asks = False
+        if stalls and self._set_up and not self.opens:
+            self._provider.forget()
+            self._provider.answer_lost()
+            await self._answer.lost()  # who has had the model say it has it said once more
+            await self.open_anew()
+        else:
+            await self._ask()
 
     async def _opened_again(self) -> bool:
         try:
