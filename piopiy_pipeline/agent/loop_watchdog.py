@@ -140,7 +140,7 @@ class LoopWatchdog:
                 turned = True  # nothing turns a loop that has nothing to do
             before_s, waited_s = waited_s, processor_wait_s(self._kernel_thread)
             before, now = now, time.monotonic()
-            new_wait_s = min(waited_s - before_s, now - before)
+            new_wait_s = waited_s - before_s
             step = turns.look(now, turned=turned, waited_s=new_wait_s)
             try:
                 work = self._work.look(now - before - new_wait_s)

@@ -16,17 +16,57 @@ import time
 from collections import deque
 from contextlib import suppress
 
-__all__ = ["LoopWork"]
+__all__ = ["BusyTime", "LoopWork"]
 
 BUSY = 0.7
 """A loop has no rest if its thread computes for this part of the time in which it need not wait for a processor."""
-BUSY_LOOKS = 5
-"""At so many looks in a row, half a second: less is an ordinary moment, such as the beginning of a call."""
+BUSY_S = 0.5
+"""Of so many seconds that it had in a row: less is an ordinary moment, such as the beginning of a call."""
+MOST_LOOKS = 200
+"""So many looks are added up at most, ten seconds or more, where a loop hardly gets a processor."""
 REST_S = 0.005
 """A turn that computes for less ends the measurement, which begins again at the next look: it must not keep a loop
 turning that has nothing to do."""
 MOST_TURNS = 1000
 """So many turns are kept until the next look takes them. A loop that makes more of them makes short ones."""
+
+
+class BusyTime:
+    """For how long a loop has had no rest. No I/O.
+
+    Looks are added up: while the thread waits for a processor, nobody knows for how long, so that a look takes that
+    time for a rest, and the next one, when it is known, is told of more waiting than there was since.
+    """
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, float]] = deque()
+        self._used_s = self._had_s = 0.0
+        self.busy = False
+        """Whether the loop has had no rest for half a second."""
+        self.busy_s = 0.0
+        """For how long it has had hardly any rest, without the time in which it waited for a processor, in seconds.
+        """
+
+    def look(self, used_s: float, had_s: float) -> None:
+        """Take a look.
+
+        Args:
+            used_s: For how long the loop's thread has computed since the last look, in seconds.
+            had_s: For how long it has not waited for a processor, in seconds. Below 0 if it is known only now that it
+                has waited before.
+        """
+        self._looks.append((used_s, had_s))
+        self._used_s += used_s
+        self._had_s += had_s
+        while len(self._looks) > 1 and (
+            self._had_s - self._looks[0][1] >= BUSY_S or len(self._looks) > MOST_LOOKS
+        ):
+            first_used_s, first_had_s = self._looks.popleft()
+            self._used_s -= first_used_s
+            self._had_s -= first_had_s
+        works = self._used_s >= BUSY * self._had_s
+        self.busy = works and self._had_s >= 0.9 * BUSY_S  # looks are not even
+        self.busy_s = max(0.0, self.busy_s + (had_s if works else -2 * had_s))
 
 
 class LoopWork:
@@ -41,10 +81,7 @@ class LoopWork:
         find_clock = getattr(time, "pthread_getcpuclockid", None)  # neither macOS nor Windows has it
         self._clock: int | None = None if find_clock is None else find_clock(threading.get_ident())
         self._used_s = 0.0
-        self._busy_looks = 0
-        self.busy_s = 0.0
-        """For how long it has had hardly any rest, without the time in which it waited for a processor, in seconds.
-        """
+        self._busy_time = BusyTime()
         self._measures = False
         self._turns: deque[float] = deque(maxlen=MOST_TURNS)
         self._turn_began = 0.0
@@ -52,13 +89,19 @@ class LoopWork:
     @property
     def busy(self) -> bool:
         """Whether the loop has had no rest for half a second."""
-        return self._busy_looks >= BUSY_LOOKS
+        return self._busy_time.busy
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has had hardly any rest, without the time in which it waited for a processor, in seconds."""
+        return self._busy_time.busy_s
 
     def look(self, had_s: float) -> list[float]:
         """Take a look, and measure if the loop has no rest.
 
         Args:
-            had_s: How long the loop's thread has not waited for a processor since the last look, in seconds.
+            had_s: How long the loop's thread has not waited for a processor since the last look, in seconds, as
+                `BusyTime.look` takes it.
 
         Returns:
             The CPU times of those turns that have ended since the last look and were measured, in seconds.
@@ -70,9 +113,7 @@ class LoopWork:
         except OSError:  # the thread has ended
             return []
         used_s, self._used_s = now_s - self._used_s, now_s
-        works = used_s >= BUSY * had_s
-        self._busy_looks = self._busy_looks + 1 if works else 0
-        self.busy_s = max(0.0, self.busy_s + (had_s if works else -2 * had_s))  # one look in ten says little
+        self._busy_time.look(used_s, had_s)
         if self.busy and not self._measures:
             self._measures = True
             with suppress(RuntimeError):  # it was closed just now
