@@ -149,6 +149,8 @@ class LoopWatchdog:
                     self._carry_out(step, turns.blocked_s)
             except Exception:  # whatever fails here, it goes on watching
                 logger.exception("the watchdog of the event loop failed")
+            if turned and self._slow_code is None:
+                self._report.withdraw()
             close_looks = close_looks - 1 if turned and not self._work.busy else CLOSE_LOOKS
             look_s = CLOSE_LOOK_S if close_looks > 0 else LOOK_S
             if not turned and not self._asked:
@@ -186,6 +188,8 @@ class LoopWatchdog:
             return
         if step.examine:
             self._examine(blocked_s, tell=step.tell)
+        elif step.tell:
+            self._suspect(blocked_s)
         code = self._code
         if code is None:
             return
@@ -269,8 +273,13 @@ class LoopWatchdog:
     def _slow_over(self) -> None:
         code, self._slow_code = self._slow_code, None
         if code is not None:
-            self._report.close()
             self._call_in_loop(self._on_turned, code, time.monotonic() - self._slow_since)
+
+    def _suspect(self, blocked_s: float) -> None:
+        """Tell the gateway whose code the loop is in. It may only wait for a processor, so nobody else is told."""
+        code = find_blocked_code(self._loop, self._loop_thread)
+        if code is not None and code.call_id is not None and self._gateway_listens():
+            self._tell(code, blocked_s)
 
     def _examine(self, blocked_s: float, *, tell: bool) -> None:
         """Look at what blocks the loop, and tell the gateway. It is logged when it is found, not each time."""
@@ -283,7 +292,8 @@ class LoopWatchdog:
             return
         if (more_mb := memory_mb - self._memory_mb) >= MUCH_MB:
             self._code = code = replace(code, place=f"{code.place} ({more_mb:,.0f} MB more of memory since)")
-        if tell and self._gateway_listens():
+        sure = blocked_s >= LoopTurns.TELL_S
+        if tell and (sure or code.call_id is not None) and self._gateway_listens():
             self._tell(code, blocked_s)
         if first:
             log = logger if code.call_id is None else logger.bind(call_id=code.call_id)
@@ -313,7 +323,6 @@ class LoopWatchdog:
 
     def _over(self, blocked_s: float) -> None:
         code, self._code = self._code, None
-        self._report.close()
         if code is not None:
             self._call_in_loop(self._on_turned, code, blocked_s)
 

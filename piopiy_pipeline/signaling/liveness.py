@@ -105,8 +105,10 @@ class Blocked(Message):
     """Says that the event loop of an agent has not turned for `blocked_s`. Its watchdog, a thread, sends it.
 
     It comes over a connection of its own, on which nothing else is said, and again every half second until the loop
-    turns. `call_id` is the call whose code blocks the loop, None if that is not known; `place` is file, line and
-    function. After `limit_s` the gateway ends that call; it counts from the beginning, as `blocked_s` does.
+    turns. Time in which the loop's thread waited for a processor is not in `blocked_s`: less than 0.4 s is a suspicion,
+    and comes so early that the gateway knows whom not to move when it finds the instance silent. `call_id` is the call
+    whose code blocks the loop, None if that is not known; `place` is file, line and function. After `limit_s` the
+    gateway ends that call; it counts from the beginning, as `blocked_s` does.
 
     With `slow` the loop does turn, but so slowly that its calls are of no use: heartbeats do not show that it is over.
     """

@@ -16,13 +16,15 @@ from tests.support.calls import eventually
 from tests.support.chaos import chaos
 
 pytestmark = [pytest.mark.realtime, pytest.mark.chaos]
+PATIENT_S = 120.0
+"""What takes seconds of a processor takes many more by the clock on a full machine."""
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin"])
 def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
     how: str, record_property: Callable[[str, object], None], full: bool
 ) -> None:
-    seconds, limit_s = (18, 10) if full else (8, 4)
+    seconds, limit_s = (18, 10) if full else (6, 3)
 
     async def story() -> None:
         async with chaos(agents=2, environment={"BLOCKED_CALL_S": str(limit_s)}) as place:
@@ -38,17 +40,21 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
                 f"{how} for {seconds} s in one call's handler, limit {limit_s} s", "", without=culprit
             )
             row["noticed_s"] = harm.noticed_s(" is blocked by call ")
-            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            await eventually(lambda: culprit.ended is not None, PATIENT_S)
             assert culprit.ended == ("error", "")
             await eventually(lambda: "its code has blocked" in place.gateway_log, GENEROUS_S)
             detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
             assert detail is not None
             assert re.search(rf"for {limit_s} s at tests/support/chaos_agent.py:\d+ in block", detail[1])
-            assert not culprit.first_heard(other.pitch, harm.at), "nobody else was offered it"
+            assert not other.told("blocks"), "it does not block the next one"
+            # On a full machine it may be named when it has left, and is taken from the next one before it speaks there.
+            left = "which it has left" in place.gateway_log
+            assert left or not culprit.first_heard(other.pitch, harm.at), "nobody else was offered it"
             assert "the event loop has not turned for" in blocked.log
-            await eventually(lambda: " is back" in place.gateway_log, GENEROUS_S)
+            await eventually(lambda: " is back" in place.gateway_log, PATIENT_S)
             await eventually(lambda: len(blocked.told("end")) == 3, GENEROUS_S)
-            assert sorted(line["reason"] for line in blocked.told("end")) == ["error", "moved", "moved"]
+            reasons = sorted(line["reason"] for line in blocked.told("end"))
+            assert reasons == ["moved" if left else "error", "moved", "moved"]
             assert all(caller.ended is None for caller in callers if caller is not culprit)
             row["what became of it"] = f"the others moved; it ended: {detail[1]}"
             record_property("chaos", row)
