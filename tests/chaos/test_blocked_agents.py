@@ -24,7 +24,7 @@ PATIENT_S = 120.0
 def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
     how: str, record_property: Callable[[str, object], None], full: bool
 ) -> None:
-    seconds, limit_s = (18, 10) if full else (6, 3)
+    seconds, limit_s = (18, 10) if full else (4, 2)
 
     async def story() -> None:
         async with chaos(agents=2, environment={"BLOCKED_CALL_S": str(limit_s)}) as place:
@@ -39,9 +39,9 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
             row = harm.row(
                 f"{how} for {seconds} s in one call's handler, limit {limit_s} s", "", without=culprit
             )
-            row["noticed_s"] = harm.noticed_s(" is blocked by call ")
             await eventually(lambda: culprit.ended is not None, PATIENT_S)
             assert culprit.ended == ("error", "")
+            row["noticed_s"] = harm.noticed_s(" is blocked by call ")
             await eventually(lambda: "its code has blocked" in place.gateway_log, GENEROUS_S)
             detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
             assert detail is not None

@@ -387,10 +387,10 @@ class AgentSide:
         log = self._call.log.info if reason is EndReason.SHUTDOWN else self._call.log.warning
         instance_id = self.assignment.last_instance_id
         log("call {}: {} on instance {}", self._call.call_id, detail or reason.value, instance_id)
-        self._call.deadlines.off("phase", "media", "blocked")
         accepted, next_offer = self._handover.accepted, self._handover.take()
         self._call.media_path.backlog.change(None)
         self.assignment.begin_again(reason, detail, now)
+        self._release()
         if next_offer is None:
             self.ask_next(now)
             return

@@ -1,10 +1,11 @@
-"""`BlockingCode`: what is known of a call whose code blocks the event loop of its instance. No I/O.
+"""`BlockingCode`: what is known of a call whose code blocks the event loop of its instance, or may. No I/O.
 
 Tested in `tests/gateway/core/test_blocked_instances.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from piopiy_pipeline.call import EndReason
@@ -14,16 +15,40 @@ __all__ = ["BlockingCode"]
 
 
 class BlockingCode:
-    """The code of one call that blocks, as its instance's watchdog says.
+    """The code of one call that blocks, as its instance's watchdog says. Every `now` is in seconds of one clock.
 
     Args:
         call: The call's state.
     """
 
+    SUSPECTED_S = 2.0
+    """For how long a watchdog's word holds that the code may block, in seconds. It says so twice a second; on a busy
+    machine it is late."""
+
     def __init__(self, call: GatewayCallState) -> None:
         self.place = ""
         """File, line and function; empty while the call blocks nothing."""
+        self.suspected = False
+        """Whether it may block: its instance's loop runs it, or waits for a processor in it."""
         self._call = call
+
+    def may_block(self, now: float, *, otherwise: Callable[[float], None]) -> None:
+        """Note that it may block.
+
+        Args:
+            now: The time.
+            otherwise: Called with the time when nothing more was said of it for `SUSPECTED_S`.
+        """
+        if self.place:
+            return
+
+        def forget(now: float) -> None:
+            self.suspected = False
+            otherwise(now)
+
+        self.suspected = True
+        self._call.deadlines.set("blocked", now + self.SUSPECTED_S, forget)
+        self._call.changed()
 
     def blocks(self, place: str, *, began_at: float, limit_s: float) -> None:
         """Note that it blocks. The call ends `limit_s` seconds after `began_at`, the loop's time."""
@@ -35,5 +60,5 @@ class BlockingCode:
 
     def over(self) -> None:
         """Note that it blocks no more."""
-        self.place = ""
+        self.place, self.suspected = "", False
         self._call.deadlines.off("blocked")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from piopiy_pipeline.signaling.instance_messages import Load, WorkerKind
 from piopiy_pipeline.signaling.messages import GatewayMessage, InstanceDied, Register, Status
@@ -68,10 +68,10 @@ class Instance:
     """Whether it sends heartbeats. An older agent sends none."""
     silent: str = ""
     """Why nothing is offered to it: nothing is heard of it, or its event loop is blocked. Empty while all is well."""
-    blocked: bool = False
-    """Whether its watchdog says that its event loop does not turn."""
+    blocked: Literal["", "perhaps", "surely"] = ""
+    """Whether its watchdog says that its event loop does not turn: perhaps it only waits for a processor."""
     blocker: str | None = None
-    """The call whose code blocks it, as the watchdog says; None if that is not known."""
+    """The call whose code blocks it, or may, as the watchdog says; None if that is not known."""
     slow_until: float = 0.0
     """Until then its heartbeats say nothing, because its watchdog says that it turns, but too slowly."""
     returned: int = 0

@@ -3,7 +3,10 @@
     silent   nothing was heard of it for about a second (`FailureDetector`), or its watchdog says so (`Blocked`).
              It is offered nothing, and its calls go to other instances by their checkpoints. Its connection stays.
     blocked  the watchdog names the call whose code blocks the loop. That call stays where it is, and nobody else is
-             offered it, because it would block the next one, too. It ends at its limit.
+             offered it, because it would block the next one, too. It ends at its limit. If it has left already, because
+             the watchdog's word came late, it is taken from the next instance, and waits for this one to turn.
+             Before it is sure, the watchdog names the call whose code may block: that one does not leave with the
+             others.
     back     its heartbeats come again: it is offered calls, and those that nobody could take go on there.
 
 A call that no other instance can take stays as well, because nothing is gained by ending it. It is asked again
@@ -34,6 +37,8 @@ class SilentInstances:
 
     MOVE_S = 1.0
     """When the event loop has been blocked for so long, the other calls move, whatever the heartbeats said."""
+    SURE_S = 0.4
+    """When it has run something for so long, that blocks it. Before, it may have waited for a processor instead."""
     SLOW_S = 1.2
     """For how long a watchdog's word holds that the loop turns too slowly, in seconds. It says so twice a second."""
     TOGETHER_S = 0.75
@@ -87,39 +92,44 @@ class SilentInstances:
             self._blocked(instance, message, now)
 
     def _blocked(self, instance: Instance, message: Blocked, now: float) -> None:
+        if other := instance.blocker not in (None, message.call_id):
+            self._turns(instance, now)  # as far as the call is concerned that was named before
         instance.blocker = message.call_id
+        sure = message.slow or message.blocked_s >= self.SURE_S
         if message.slow:
             instance.slow_until = now + self.SLOW_S
             instance.returned = 0
-        if not instance.blocked:
-            instance.blocked = True
-            logger.warning(
-                "agent {}: instance {} is blocked by {} at {}",
+        if not instance.blocked or (sure and instance.blocked == "perhaps"):
+            logger.log(
+                "WARNING" if sure else "DEBUG",
+                "agent {}: instance {} {} blocked by {} at {}",
                 instance.agent_id,
                 instance.instance_id,
-                self._owner(message.call_id),
+                "is" if sure else "may be",
+                self._owner(instance, message.call_id),
                 message.place,
             )
-        for call in self._calls(instance):
-            if call.call_id == message.call_id:
-                began_at = now - message.blocked_s
-                call.agent.stranded.blocks(
-                    instance, message.place, began_at=began_at, limit_s=message.limit_s
-                )
-            else:
-                call.agent.stranded.turns(instance)
+        instance.blocked = "surely" if sure else instance.blocked or "perhaps"
+        blocker = self._blocker(instance)
+        if blocker is not None and sure:
+            began_at = now - message.blocked_s
+            blocker.agent.stranded.blocks(
+                instance, message.place, now, began_at=began_at, limit_s=message.limit_s
+            )
+        elif blocker is not None:
+            blocker.agent.stranded.may_block(instance, now)
         if message.blocked_s >= self.MOVE_S:
             how = "too slow" if message.slow else "blocked"
             self.silent(instance, f"its event loop is {how} at {message.place}", now)
+        elif other and instance.silent and not instance.returned:
+            self._move(instance, now)
 
     def heartbeat(self, instance: Instance, message: Heartbeat, now: float) -> None:
         """Handle a heartbeat: the instance turns, and says how far the media of its calls has come."""
         instance.heartbeats = True
         slow = now < instance.slow_until
         if instance.blocked and not slow:
-            instance.blocked = False
-            for call in self._calls(instance):
-                call.agent.stranded.turns(instance)
+            self._turns(instance, now)
         if instance.silent and not slow:
             instance.returned += 1
             if instance.returned >= self.RETURNS:
@@ -135,9 +145,22 @@ class SilentInstances:
             if not instance.returned:
                 self._move(instance, now)
 
-    def forget(self, instance: Instance) -> None:
+    def replaced(self, instance: Instance, now: float) -> None:
+        """Forget a connection, because the instance has another one: so it turns."""
+        self._silent.discard(instance)
+        self._turns(instance, now)
+
+    def lost(self, instance: Instance, now: float) -> None:
         """Forget an instance whose connection is lost."""
         self._silent.discard(instance)
+        if (blocker := self._blocker(instance)) is not None:
+            blocker.agent.stranded.lost(instance, now)
+
+    def _turns(self, instance: Instance, now: float) -> None:
+        instance.blocked = ""
+        blocker, instance.blocker = self._blocker(instance), None
+        if blocker is not None:
+            blocker.agent.stranded.turns(instance, now)
 
     def _back(self, instance: Instance, now: float) -> None:
         logger.info("agent {}: instance {} is back", instance.agent_id, instance.instance_id)
@@ -147,18 +170,24 @@ class SilentInstances:
 
     def _move(self, instance: Instance, now: float) -> None:
         # Who blocks its loop is known, if it is: then its death says nothing of the others.
-        known = instance.blocked and instance.blocker in instance.calls
+        known = bool(instance.blocked) and instance.blocker is not None
         alone = None if known else instance.has_one_call
         for call in self._calls(instance):
             call.agent.stranded.leave(instance, instance.silent, now, alone=alone)
 
-    def _owner(self, call_id: str | None) -> str:
+    def _owner(self, instance: Instance, call_id: str | None) -> str:
         if call_id is None:
             return "code of no call"
         call = self._find_call(call_id)
+        if call is None and instance.away:
+            return f"call {call_id}, which is not here,"
         if call is None or call.phase is Phase.ENDED:
             return f"what call {call_id} has left, which is over,"
         return f"call {call_id}"
+
+    def _blocker(self, instance: Instance) -> GatewayCall | None:
+        """Return the call that blocks an instance, or may, wherever it is."""
+        return None if instance.blocker is None else self._find_call(instance.blocker)
 
     def _calls(self, instance: Instance) -> Iterator[GatewayCall]:
         for call_id in sorted(instance.calls):

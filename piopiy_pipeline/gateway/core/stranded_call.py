@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
 from piopiy_pipeline.gateway.core.blocking_code import BlockingCode
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
@@ -47,6 +48,7 @@ class StrandedCall:
         self._ask = ask
         self._move = move
         self._code = BlockingCode(call)
+        self._left: tuple[Instance, float] | None = None  # the silent instance that it has left, and when
 
     @property
     def place(self) -> str:
@@ -54,8 +56,8 @@ class StrandedCall:
         return self._code.place
 
     def leave(self, instance: Instance, why: str, now: float, *, alone: bool | None = None) -> None:
-        """Go to another instance, because this one is silent. The call stays while no other can take it, and for good
-        if it is what blocks the instance. An offer that is not accepted yet is withdrawn, whoever is there.
+        """Go to another instance, because this one is silent. The call stays while no other can take it, and while it
+        is what blocks the instance, or may be. An offer that is not accepted yet is withdrawn, whoever is there.
 
         Args:
             instance: The instance.
@@ -69,31 +71,86 @@ class StrandedCall:
             self._assignment.note_full()  # it may be back
             self._withdraw(why)
             self._ask(now)
-        elif not self._has(instance) or self.place:
+        elif not self._has(instance) or self.place or self._code.suspected:
             return
         elif not (self._handover.under_way or self._assignment.has_alternative(now)):
             self._assignment.summon(now)  # whoever comes from another gateway has this asked again
         elif self._assignment.may_recover(now, alone=alone):
             if alone is not None:
                 self._assignment.suspicion.left(instance, alone=alone)
+            self._left = instance, now
             self._move(now, why)
 
-    def blocks(self, instance: Instance, place: str, *, began_at: float, limit_s: float) -> None:
-        """Handle that this call's code blocks the event loop of its instance.
+    def may_block(self, instance: Instance, now: float) -> None:
+        """Handle that the event loop of the instance does not turn, and is in this call's code. It stays if the
+        instance falls silent, until nothing more was said of it for a while.
+        """
+
+        def leave(now: float) -> None:
+            if instance.silent:
+                self.leave(instance, instance.silent, now)
+
+        if self._has(instance):
+            self._code.may_block(now, otherwise=leave)
+
+    def blocks(self, instance: Instance, place: str, now: float, *, began_at: float, limit_s: float) -> None:
+        """Handle that this call's code blocks the event loop of its instance; or of the one that it has left because
+        that was silent. Then it is taken from the next one as well, before it blocks that, and waits.
 
         Args:
             instance: The instance.
             place: File, line and function.
+            now: The time.
             began_at: Since when, in seconds.
             limit_s: For how long it may, in seconds; then the call ends.
         """
-        if self._has(instance):
-            self._code.blocks(place, began_at=began_at, limit_s=limit_s)
+        has = self._has(instance)
+        if not (has or self._has_left(instance)):
+            return
+        self._handover.give_up(f"its code blocks the agent at {place}")
+        if not has:
+            self._take_back(instance, place, now)
+        self._code.blocks(place, began_at=began_at, limit_s=limit_s)
 
-    def turns(self, instance: Instance) -> None:
+    def _has_left(self, instance: Instance) -> bool:
+        """Return whether the call has left this instance, which has not turned since, and is to have another one."""
+        return (
+            self._left is not None
+            and self._left[0] is instance
+            and instance.heard_at <= self._left[1]
+            and self._call.phase in (Phase.OFFERING, Phase.SETUP, Phase.LIVE)
+        )
+
+    def _take_back(self, instance: Instance, place: str, now: float) -> None:
+        """Take the call from the next instance, if one has it: it waits until the one that it has left turns."""
+        self._assignment.suspicion.blocks_former = True
+        why = f"its code blocks instance {instance.instance_id}, which it has left, at {place}"
+        if self._assignment.offer is None:
+            return
+        if self._call.phase is Phase.OFFERING:
+            self._withdraw(why)
+            self._ask(now)
+        else:
+            self._move(now, why)
+
+    def turns(self, instance: Instance, now: float) -> None:
         """Handle that the event loop of the instance turns again."""
         if self._assignment.offered_to(instance):
             self.unblocked()
+        elif self._waits_for(instance):
+            self.unblocked()
+            self._assignment.suspicion.blocks_former = False
+            self._ask(now)
+
+    def lost(self, instance: Instance, now: float) -> None:
+        """Handle that an instance is lost. The call ends if it waits for that one to turn."""
+        if self._waits_for(instance):
+            detail = f"its code blocked the agent at {self.place}, and the connection to the agent was lost"
+            self._call.end(now, EndReason.ERROR, detail)
+
+    def _waits_for(self, instance: Instance) -> bool:
+        waits = self._call.phase is Phase.OFFERING and self._assignment.suspicion.blocks_former
+        return waits and self._left is not None and self._left[0] is instance
 
     def unblocked(self) -> None:
         """Forget that its code blocks an instance: it does not any more, or the call is not there any more."""

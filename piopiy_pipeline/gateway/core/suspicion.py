@@ -8,6 +8,9 @@ A connection that closes is no proof: a network may do that to all of them. Nor 
 before it died, its calls had moved, and are suspects where they are: they move on to workers apart. Who kills a worker
 for its memory names its calls, and the culprit if it takes one call alone.
 
+Code that blocks an instance is known, if the instance's watchdog can say it. If that comes when the call has left the
+silent instance already, the call is offered to nobody until the instance turns: it would block the next one, too.
+
 What keeps Python's lock in native code hangs its worker, and would hang one after the other: the agent says so as of a
 death, and as much is proven by it.
 """
@@ -53,6 +56,8 @@ class Suspicion:
         self._call_id = call_id
         self.culprit = ""
         """Why this call is the culprit, a sentence. Empty while that is not certain."""
+        self.blocks_former = False
+        """Whether its code blocks an instance that it has left: it is offered to nobody meanwhile."""
         self._losses: dict[str, _Loss] = {}  # by instance; `SuspectLosses` bounds them
         self._asks: Literal["nobody", "apart"] = "nobody"
         self._until = 0.0
@@ -115,6 +120,8 @@ class Suspicion:
 
     def whom_to_ask(self, now: float) -> Literal["nobody", "apart", "others"]:
         """Return who may be offered the call now: nobody yet, only workers apart, or all but these."""
+        if self.blocks_former:
+            return "nobody"
         return self._asks if now < self._until else "others"
 
     def changes_at(self, now: float) -> float | None:

@@ -218,7 +218,7 @@ class Switchboard:
         if replaced is not None:
             replaced.link.replace()
             self.resources.summoner.lost(replaced)
-            self.silences.forget(replaced)
+            self.silences.replaced(replaced, now)
             self._lose_calls(replaced, now)
         self._look_again(instance, now)
         self._on_change()
@@ -289,7 +289,7 @@ class Switchboard:
     def lose(self, instance: Instance, now: float, why: str) -> None:
         """Handle the loss of the connection to an instance, because of `why`."""
         self.instances.remove(instance)
-        self.silences.forget(instance)
+        self.silences.lost(instance, now)
         self.resources.summoner.lost(instance)
         self.resources.summoner.changed(instance.agent_id)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)

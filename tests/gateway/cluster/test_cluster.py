@@ -18,7 +18,7 @@ from piopiy_pipeline.gateway.cluster.summonses import COME_S
 from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import InstanceDied, Move, Roam
+from piopiy_pipeline.signaling.messages import Blocked, InstanceDied, Move, Roam
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.cluster import ModelAgent, ModelCluster, ModelGateway
 
@@ -308,6 +308,40 @@ def test_what_is_known_of_a_death_at_home_is_known_where_the_call_is() -> None:
             "it is not offered to the next one, which it would kill"
         )
         assert call.phase is Phase.ENDED
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_call_that_has_left_is_taken_back_when_a_watchdog_names_it_at_home() -> None:
+    async def scenario() -> None:
+        house, home, other = await two(agents=2)
+        call, leg = other.place("call-1")
+        await asyncio.sleep(0.5)
+        victim, witness = sorted(house.agents, key=lambda agent: not agent.calls)
+        victim.hear = lambda link, message: None  # type: ignore[method-assign]  # its loop does not turn
+        [roaming] = other.board.instances.find("desk", victim.name)
+        other.board.silences.silent(roaming, "nothing was heard of it for 1.0 s", other.now)
+        await asyncio.sleep(0.5)
+        assert house.confirmed["call-1"].agent is witness
+        word = Blocked(
+            agent_id="desk",
+            instance_id=victim.name,
+            call_id="call-1",
+            place="bot.py:12 in look_up",
+            blocked_s=0.5,
+            limit_s=4.0,
+        )
+        home.board.silences.blocked(word, home.now)
+        home.board.resources.summoner.pass_on("desk", word)
+        await asyncio.sleep(1)
+        assert call.phase is Phase.OFFERING
+        assert not witness.calls
+        await asyncio.sleep(4)
+        assert leg.ended == (
+            EndReason.ERROR,
+            "its code has blocked the agent for 4 s at bot.py:12 in look_up",
+        )
         await house.close()
 
     run(scenario())

@@ -157,7 +157,7 @@ def test_calls_that_had_left_a_silent_worker_go_on_apart_when_it_has_died(room: 
 
 def test_but_not_if_it_was_known_who_blocked_it(room: Room) -> None:
     one, two, _ = three_calls(room)
-    one.instance.blocked, one.instance.blocker = True, "call-1"
+    one.instance.blocked, one.instance.blocker = "surely", "call-1"
     room.board.silences.silent(one.instance, "it is blocked", room.now)
     for offer in list(two.offers):
         take(room, two, offer)
