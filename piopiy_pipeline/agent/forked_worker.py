@@ -71,8 +71,10 @@ class SupervisorLink(Protocol):
     def on_look(self) -> None:
         """Note that the threads of this process run. It is called in the watchdog's thread, at each look."""
 
-    def on_kill(self, why: str) -> None:
-        """Note why this process is killed now, as a sentence. It may be called in any thread."""
+    def on_kill(self, why: str, call_id: str | None) -> None:
+        """Note why this process is killed now, as a sentence, and the call that is the cause, if one is. It may be
+        called in any thread.
+        """
 
 
 class ServingAgent(Protocol):
@@ -252,9 +254,9 @@ class ForkedWorker:
             with suppress(OSError):
                 send(self._control, WorkerRuns())
 
-    def on_kill(self, why: str) -> None:
+    def on_kill(self, why: str, call_id: str | None) -> None:
         with suppress(OSError):
-            send(self._control, WorkerFailure(why[:2000], killed=True))
+            send(self._control, WorkerFailure(why[:2000], killed=True, culprit=call_id))
 
     def _tell_failure(self, error: str, *, refused: bool = False, call_id: str | None = None) -> None:
         with suppress(OSError):

@@ -216,7 +216,7 @@ class LoopWatchdog:
         if self._supervisor is not None:
             whose = "code of no call" if code.call_id is None else f"call {code.call_id}"
             blocked = f"{whose} has blocked its event loop for {blocked_s:.1f} s at {code.place}"
-            self._supervisor.on_kill(f"its watchdog killed it, because {blocked}")
+            self._supervisor.on_kill(f"its watchdog killed it, because {blocked}", code.call_id)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _look_for_slow_turns(

@@ -233,9 +233,11 @@ class Supervisor:
             self._members[member.number] = member
 
     def _fork_apart(self, dead: WorkerMember) -> bool:
-        """Have a call worker forked for each call that died with one, or hangs. Returns whether that is done."""
+        """Have a call worker forked for each call that died with one, or hangs, unless it is known which one did it.
+        Returns whether that is done.
+        """
         assert self._link is not None
-        if dead.one_call or self._draining or self._over.is_set():
+        if dead.one_call or dead.culprit is not None or self._draining or self._over.is_set():
             return False
         others = list(self._members.values())
         # What hung has lost its calls to others, and one of these is the cause.

@@ -21,6 +21,7 @@ import pytest
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core import agent_assignment
 from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.signaling.messages import InstanceDied
 from tests.support.agents import Apart, apart, longest_hole_s
 from tests.support.bots import LONG
 from tests.support.calls import AGENT_ID, CallLog, eventually
@@ -246,9 +247,20 @@ def test_a_call_that_takes_too_much_memory_and_hangs_is_the_culprit_although_it_
     asyncio.run(story())
 
 
-def test_the_log_says_that_a_worker_s_own_watchdog_killed_it_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_said_that_a_worker_s_own_watchdog_killed_it_and_because_of_whom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         async with isolated(monkeypatch, "call") as place:
+            deaths: list[InstanceDied] = []
+            switchboard = place.gateway.switchboard
+            take = switchboard.instance_died
+
+            def note(agent_id: str, death: InstanceDied, now: float) -> None:
+                deaths.append(death)
+                take(agent_id, death, now)
+
+            monkeypatch.setattr(switchboard, "instance_died", note)
             _, calling = await called(place, "harms", harm="spin")
             await calling  # the caller gives up before that
             whose = f"call {place.ended()[0].call_id} has blocked its event loop for 10."
@@ -257,6 +269,8 @@ def test_the_log_says_that_a_worker_s_own_watchdog_killed_it_and_why(monkeypatch
             )  # ten seconds of a processor's, and not of the wall's
             assert "somebody killed it" not in place.process.log
             assert "its last lines" not in place.process.log
+            await eventually(lambda: deaths, 20)
+            assert deaths[0].culprit == place.ended()[0].call_id
 
     asyncio.run(story())
 

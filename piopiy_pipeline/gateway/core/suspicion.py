@@ -95,7 +95,14 @@ class Suspicion:
         self._asks, self._until = "apart", now + APART_S
 
     def died(self, death: InstanceDied, now: float) -> bool:
-        """Take the agent's word on a dead instance. Returns whether the call was lost there."""
+        """Take the agent's word on a dead instance, which acquits this call if it names another one. Returns whether
+        the call was lost there.
+        """
+        if death.culprit not in (None, self._call_id):
+            if self._losses.pop(death.instance_id, None) is None:
+                return False
+            self._until = now
+            return True
         loss = self._losses.get(death.instance_id)
         if loss is None and self._call_id in death.calls and len(self._losses) < MAX_LOSSES:
             # It had moved away, for another reason than the silence of its worker.

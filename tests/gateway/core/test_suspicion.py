@@ -296,6 +296,28 @@ def test_a_call_that_left_two_dying_workers_because_its_media_stood_still_is_the
     assert agents[3].offers == []
 
 
+def test_the_others_are_no_suspects_when_the_culprit_is_known(room: Room) -> None:
+    one, two, calls = three_calls(room)
+    one.lose()
+    room.wait(0.01)
+    assert not two.offers
+    word = InstanceDied(
+        instance_id="w1",
+        detail="its watchdog killed it",
+        calls=["call-1", "call-2", "call-3"],
+        culprit="call-1",
+    )
+    two.say(word)
+    two.say(word)  # another one says it, too
+    assert offered(two) == ["call-2", "call-3"], "they need no worker apart"
+    assert (calls[0].reason, calls[0].detail) == (EndReason.ERROR, "its watchdog killed it")
+    two.take()
+    two.lose()
+    apart = room.agent("w3", capacity=1, worker="call")
+    apart.say(InstanceDied(instance_id="w2", calls=["call-3"]))
+    assert calls[2].reason is None, "it is the first process that has ended under it"
+
+
 def test_the_calls_of_another_agent_s_worker_are_not_touched(room: Room) -> None:
     one = room.agent("w1", capacity=1, worker="call")
     call, _ = room.call()
