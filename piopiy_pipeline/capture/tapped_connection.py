@@ -10,6 +10,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
+from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
 __all__ = ["ConnectionTap", "TappedConnection"]
 
@@ -54,8 +55,8 @@ class ConnectionTap:
         self._log.exchange("realtime", self._name, number, kind, data)
 
 
-class TappedConnection:
-    """A connection whose messages are noted. Everything else is its own.
+class TappedConnection(WrappedConnection):
+    """A connection whose messages are noted.
 
     Args:
         connection: The connection, which is iterated or read message by message.
@@ -64,12 +65,9 @@ class TappedConnection:
     """
 
     def __init__(self, connection: Any, tap: ConnectionTap, number: int) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._tap = tap
         self._number = number
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
 
     async def send(self, message: str | bytes) -> None:
         self._tap.sent(self._number, message)
@@ -81,13 +79,16 @@ class TappedConnection:
         except ConnectionClosed:
             self._tap.note(self._number, "closed", {})
             raise
-        self._tap.received_raw(self._number, message)
+        await self.take(message)
         return message
+
+    async def take(self, message: str | bytes) -> bool:
+        self._tap.received_raw(self._number, message)
+        return True
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         try:
-            async for message in self._connection:
-                self._tap.received_raw(self._number, message)
+            async for message in super().__aiter__():
                 yield message
         except ConnectionClosed:
             self._tap.note(self._number, "closed", {})

@@ -9,12 +9,13 @@ Only the agent's side may import this module: the gateway does without pipecat.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 from piopiy_pipeline.compat.realtime import wrap_connections
+from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
 __all__ = ["on_failed_transcript"]
 
@@ -50,21 +51,17 @@ def on_failed_transcript(service: Any, failed: Failed) -> None:
     setattr(service, _OWN_HANDLER, handle_failed)
 
 
-class _ReadConnection:
-    """A connection whose messages are looked through. Everything else is the connection's own."""
+class _ReadConnection(WrappedConnection):
+    """A connection whose messages are looked through."""
 
     def __init__(self, connection: Any, failed: Failed) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._failed = failed
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        async for message in self._connection:
-            if isinstance(message, str) and EVENT in message:
-                await self._read(message)
-            yield message
+    async def take(self, message: str | bytes) -> bool:
+        if isinstance(message, str) and EVENT in message:
+            await self._read(message)
+        return True
 
     async def _read(self, text: str) -> None:
         try:

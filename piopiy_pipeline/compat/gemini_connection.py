@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from piopiy_pipeline.compat import CompatError, check_attributes
 from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
+from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
 __all__ = ["bound_sends", "check", "close_in_time", "connect_by", "lead_to", "on_failure", "wrap_connections"]
 
@@ -94,15 +95,12 @@ def bound_sends(service: Any, within_s: float) -> None:
     service._handle_send_error = quietly
 
 
-class _BoundedSocket:
-    """A WebSocket that waits for nobody for long. Everything else is its own."""
+class _BoundedSocket(WrappedConnection):
+    """A WebSocket that waits for nobody for long."""
 
     def __init__(self, connection: Any, within_s: float) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._within_s = within_s
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
 
     async def send(self, message: str | bytes) -> None:
         try:

@@ -8,12 +8,12 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from loguru import logger
 
 from piopiy_pipeline.compat.realtime import wrap_connections
+from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
 __all__ = ["end_at_nonsense"]
 
@@ -26,19 +26,12 @@ def end_at_nonsense(service: Any) -> None:
     wrap_connections(service, _SenseOnly)
 
 
-class _SenseOnly:
-    """A connection that ends before the first such message. Everything else is the connection's own."""
+class _SenseOnly(WrappedConnection):
+    """A connection that ends before the first such message."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        async for message in self._connection:
-            text = message if isinstance(message, str) else message.decode(errors="replace")
-            if not (text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}"):
-                logger.warning("the provider has sent what is no event: {}", text[:SHOWN])
-                return
-            yield message
+    async def take(self, message: str | bytes) -> bool:
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        if text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}":
+            return True
+        logger.warning("the provider has sent what is no event: {}", text[:SHOWN])
+        return False

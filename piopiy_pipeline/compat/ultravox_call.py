@@ -35,6 +35,7 @@ from websockets.protocol import State
 from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 from piopiy_pipeline.compat.spoken_lines import lines_of, returned_call
+from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
 __all__ = [
     "check",
@@ -270,20 +271,17 @@ async def leave(service: Any) -> None:
     service._disconnecting = False
 
 
-class _ReadSocket:
-    """A connection whose messages are seen first by a function. Everything else is the connection's own."""
+class _ReadSocket(WrappedConnection):
+    """A connection whose messages are seen first by a function."""
 
     def __init__(self, socket: Any, read: Read, early: deque[str]) -> None:
-        self._socket = socket
+        super().__init__(socket)
         self._read = read
         self._early = early
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
-
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         try:
-            async for message in self._socket:
+            async for message in self._connection:
                 if isinstance(message, bytes):
                     yield message
                     while self._early:
