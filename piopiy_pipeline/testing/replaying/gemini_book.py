@@ -8,37 +8,15 @@ until it is complete or cut off; what is written down of the caller belongs to t
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from piopiy_pipeline.capture.content import jsonable
 from piopiy_pipeline.capture.format import ExchangeLine
 from piopiy_pipeline.session.realtime.realtime_provider import HEARD_NO_MORE
-from piopiy_pipeline.testing.replaying.answers import (
-    AnswerBook,
-    Part,
-    RecordedAnswer,
-    difference_from,
-    same_up_to_a_cut,
-)
+from piopiy_pipeline.testing.replaying.answers import RecordedAnswer, same_up_to_a_cut
+from piopiy_pipeline.testing.replaying.model_book import OTHER_PROTOCOL, AskedAnswer, ModelBook, of_gemini
 
-__all__ = ["OTHER_PROTOCOL", "GeminiBook", "gemini_request", "is_of_model", "of_gemini"]
-
-
-OTHER_PROTOCOL = "the recording is of a model with another protocol"
-
-
-def of_gemini(exchanges: Iterable[ExchangeLine]) -> set[int]:
-    """Return the numbers of the connections that were to Gemini Live."""
-    return {
-        line.id
-        for line in exchanges
-        if line.stage == "realtime" and line.kind == "sent" and isinstance(line.data.get("setup"), dict)
-    }
+__all__ = ["GeminiBook", "gemini_request", "is_of_model"]
 
 
 def gemini_request(message: dict[str, Any]) -> dict[str, Any] | None:
@@ -66,32 +44,8 @@ def is_of_model(message: dict[str, Any]) -> bool:
     return "toolCall" in message or (isinstance(content, dict) and any(name in content for name in names))
 
 
-class GeminiBook:
-    """What Google has said in one captured call.
-
-    Args:
-        exchanges: The lines of the capture's exchanges.
-        speech: Returns all captured audio of a sample rate in Hz, int16 of shape ``[samples]``.
-        book: Takes what differs, and normalizes what is compared.
-    """
-
-    def __init__(
-        self,
-        exchanges: Iterable[ExchangeLine],
-        speech: Callable[[int], NDArray[np.int16]],
-        book: AnswerBook,
-    ) -> None:
-        self.of_caller: list[ExchangeLine] = []
-        """What came without a request."""
-        self._speech = speech
-        self._book = book
-        self._answers: list[RecordedAnswer] = []
-        lines = list(exchanges)
-        self._of_another = not of_gemini(lines) and any(line.stage == "realtime" for line in lines)
-        readings = {number: _Requests(self._add, self.of_caller) for number in of_gemini(lines)}
-        for line in lines:
-            if line.stage == "realtime" and line.id in readings:
-                readings[line.id].read(line)
+class GeminiBook(ModelBook):
+    """What Google has said in one captured call."""
 
     def answer(self, given: list[Any], request: dict[str, Any]) -> RecordedAnswer | None:
         """Return the answer to a request, or None if there is none like it.
@@ -100,22 +54,7 @@ class GeminiBook:
             given: What the conversation has more since the last request.
             request: What is asked for, by `gemini_request`.
         """
-        content = self._book.normalized(jsonable({"given": given, **request}))
-        unused = [each for each in self._answers if not each.used and _kind(each.content) == _kind(content)]
-        found = next((each for each in unused if _same(each.content, content)), None)
-        if found is None:
-            found = next(iter(unused), None)
-            if found is not None:
-                what = difference_from(found.content, content)
-            elif self._of_another:
-                what = f"{_WANTED[_kind(content)]}; {OTHER_PROTOCOL}"
-            else:
-                what = f"{_WANTED[_kind(content)]}, once more than in the recording"
-            is_changed = found is not None and _kind(content) == "session"
-            self._book.note("the model", f"its {what}" if is_changed else what)
-        if found is not None:
-            found.used += 1
-        return found
+        return self._find({"given": given, **request})
 
     def message(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a message as Google sent it, with its audio."""
@@ -131,28 +70,43 @@ class GeminiBook:
         place = blob.get("audio") if isinstance(blob, dict) else None
         if not isinstance(blob, dict) or not isinstance(place, dict):
             return part
-        start = int(place["position"])
-        pcm = self._speech(int(place["rate"]))[start : start + int(place["samples"])]
-        sound = base64.b64encode(pcm.astype("<i2").tobytes()).decode()
-        return {**part, "inlineData": {"mimeType": blob.get("mimeType"), "data": sound}}
+        return {**part, "inlineData": {"mimeType": blob.get("mimeType"), "data": self._audio(place)}}
 
-    def _add(self, content: dict[str, Any]) -> RecordedAnswer:
-        self._answers.append(RecordedAnswer(len(self._answers) + 1, content))
-        return self._answers[-1]
+    def _read(self, lines: list[ExchangeLine]) -> None:
+        readings = {number: _Requests(self.add_answer, self.add_part) for number in of_gemini(lines)}
+        self._of_another = bool(lines) and not readings
+        for line in lines:
+            if line.id in readings:
+                readings[line.id].read(line)
+
+    def _same(self, recorded: dict[str, Any], content: dict[str, Any]) -> bool:
+        return _same(recorded, content)
+
+    def _alike(self, recorded: dict[str, Any], content: dict[str, Any]) -> bool:
+        return _kind(recorded) == _kind(content)
+
+    def _wanted(self, content: dict[str, Any]) -> str:
+        why = OTHER_PROTOCOL if self._of_another else "once more than in the recording"
+        return f"{_WANTED[_kind(content)]}{';' if self._of_another else ','} {why}"
+
+    def _changed(self, content: dict[str, Any], difference: str) -> str:
+        return f"its {difference}" if _kind(content) == "session" else difference
 
 
 class _Requests:
     """Reads the messages of one connection in their order: which of them belong to which request."""
 
     def __init__(
-        self, add: Callable[[dict[str, Any]], RecordedAnswer], of_caller: list[ExchangeLine]
+        self,
+        add: Callable[[dict[str, Any]], RecordedAnswer],
+        put: Callable[[AskedAnswer | None, ExchangeLine], None],
     ) -> None:
         self._add = add
-        self._of_caller = of_caller
+        self._put = put
         self._given: list[Any] = []
-        self._last: tuple[RecordedAnswer, float] | None = None
-        self._answered: tuple[RecordedAnswer, float] | None = None  # what the model speaks to
-        self._next: tuple[RecordedAnswer, float] | None = None  # what it will speak to then
+        self._last: AskedAnswer | None = None
+        self._answered: AskedAnswer | None = None  # what the model speaks to
+        self._next: AskedAnswer | None = None  # what it will speak to then
         self._skips = False  # the rest of an answer that was cut off
 
     def read(self, line: ExchangeLine) -> None:
@@ -204,13 +158,6 @@ class _Requests:
 
     def _over(self) -> None:
         self._answered, self._next = self._next, None
-
-    def _put(self, request: tuple[RecordedAnswer, float] | None, line: ExchangeLine) -> None:
-        if request is None:
-            self._of_caller.append(line)
-            return
-        answer, asked_at = request
-        answer.parts.append(Part(max(0.0, line.at - asked_at), line.kind, line.data))
 
 
 _WANTED = {
