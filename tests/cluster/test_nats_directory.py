@@ -189,7 +189,7 @@ def test_without_jetstream_the_problem_has_nothing_of_the_clients_own_words() ->
             await eventually(lambda: here.store_problems, 10)
             [problem] = here.store_problems
             assert problem.endswith("start the servers with -js and a folder (-sd)")
-            store = here._directory.checkpoints  # type: ignore[attr-defined]
+            store = here._directory.stores.checkpoints  # type: ignore[attr-defined]
             with logged() as lines:
                 store.save("call", {})
                 await eventually(lambda: store.problem, 10)

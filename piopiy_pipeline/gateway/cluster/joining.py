@@ -61,18 +61,19 @@ async def join_cluster(
     health = OwnHealth(name, url, switchboard, all_problems, records)
     cluster = Cluster(name, url, switchboard, directory, health, digests(settings, config.subject))
     await cluster.open()
-    if directory.checkpoints is not None:
-        share(directory.checkpoints)
-    if phones is not None and directory.phones is not None:
+    stores = directory.stores
+    assert stores is not None, "it is open"
+    share(stores.checkpoints)
+    if phones is not None:
         secret = None
         if settings.token_secret is not None:  # of this gateway alone, and the same when it is started again
             secret = hashlib.sha256(f"flows of {name} {settings.token_secret}".encode()).digest()
         host = urlsplit(url).hostname or "127.0.0.1"
-        phones.share(ClusterPhones(name, cluster.others, directory.phones), host, secret)
-    if phones is not None and directory.phone_calls is not None and place is not None:
+        phones.share(ClusterPhones(name, cluster.others, stores.phones), host, secret)
+    if phones is not None and place is not None:
         from piopiy_pipeline.gateway.cluster.kept_phone_calls import KeptPhoneCalls  # with the codecs
 
-        kept = KeptPhoneCalls(name, switchboard, phones, directory.phone_calls, place)
+        kept = KeptPhoneCalls(name, switchboard, phones, stores.phone_calls, place)
         cluster.at_close.append(kept.close)
         await kept.take_over()
     return cluster

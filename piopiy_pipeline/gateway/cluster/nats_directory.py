@@ -20,14 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Callable
 
 from loguru import logger
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, SlowConsumerError, UnexpectedEOF
-from nats.js.errors import ServiceUnavailableError
 
 from piopiy_pipeline.compat.nats import NatsClient, NotEncryptedError
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
@@ -46,9 +44,9 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
     OtherVersion,
 )
-from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_outbox import NatsOutbox
-from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
+from piopiy_pipeline.gateway.cluster.nats_requests import NatsRequests, failure
+from piopiy_pipeline.gateway.cluster.nats_stores import NatsStores
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.unreached_servers import UnreachedServers, is_refusal
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
@@ -63,16 +61,8 @@ RECONNECT_S = 1
 PING_S = 2
 """Seconds between two pings to the server. Of two that are not answered, it is gone."""
 CLOSE_S = 1.0
-STORE_S = 2.0
-NO_STORE = (
-    "the NATS servers have no JetStream: browsers' conversations cannot go on at other gateways, and phones cannot be"
-    " called from there: start the servers with -js and a folder (-sd)"
-)
-NOT_SAID = "whether browsers' conversations and phones are kept for other gateways is not known: JetStream"
 FORBIDDEN = "the NATS servers do not let this gateway do what it needs: {}: allow its user all of {}.>"
 TOO_SLOW = "this gateway does not take in all that others say: it, or its machine, has too much to do"
-MOST_REQUESTS = 64
-"""So many requests of operators at other gateways are carried out at a time."""
 
 _parse_search: Callable[[bytes], DirectorySearch] = parser(DirectorySearch)
 _parse_answer: Callable[[bytes], DirectoryAnswer] = parser(DirectoryAnswer)
@@ -81,7 +71,6 @@ _parse_presence: Callable[[bytes], GatewayPresence] = parser(GatewayPresence)
 _parse_other_version: Callable[[bytes], OtherVersion] = parser(OtherVersion)
 _parse_changes: Callable[[bytes], CallChanges] = parser(CallChanges)
 _parse_question: Callable[[bytes], CallQuestion] = parser(CallQuestion)
-_parse_request: Callable[[bytes], RelayedRequest] = parser(RelayedRequest)
 _parse_relayed_answer: Callable[[bytes], RelayedAnswer] = parser(RelayedAnswer)
 
 
@@ -106,18 +95,12 @@ class NatsDirectory:
         self._work = asyncio.Event()
         self._unsent = UnsentMessages()
         self._outbox = NatsOutbox(self._client, self._unsent)
-        self._requests: set[asyncio.Task[None]] = set()  # of operators at other gateways
+        self._requests = NatsRequests(self._respond, lambda: self._outbox.most_bytes)
         self._wanted: set[str] = set()  # the subjects of agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
-        self._no_store = ""
-        self._store_known = False
-        self.checkpoints: NatsCheckpoints | None = None
-        """Where checkpoints are kept for other gateways, once it is open."""
-        self.phone_calls: NatsCheckpoints | None = None
-        """Where calls of phones are kept for who takes this gateway's place, once it is open."""
-        self.phones: NatsPhones | None = None
-        """Where it is written which phones are registered, once it is open."""
+        self.stores: NatsStores | None = None
+        """What is kept for other gateways, once it is open."""
 
     @property
     def problem(self) -> str:
@@ -131,17 +114,12 @@ class NatsDirectory:
 
     @property
     def store_problems(self) -> list[str]:
-        if self.problem:
-            return []
-        stores = (self.checkpoints, self.phone_calls, self.phones)
-        found = [self._no_store] if self._no_store else [one.problem for one in stores if one is not None]
-        return [problem for problem in found if problem]
+        return [] if self.problem or self.stores is None else self.stores.problems
 
     @property
     def unsent(self) -> list[str]:
-        stores = (self.checkpoints, self.phone_calls, self.phones)
-        parts = (self._unsent, *(one.unsent for one in stores if one is not None))
-        return [problem for part in parts for problem in part.problems(self._now)]
+        kept = [] if self.stores is None else self.stores.unsent(self._now)
+        return [*self._unsent.problems(self._now), *kept]
 
     @property
     def _now(self) -> float:
@@ -164,30 +142,20 @@ class NatsDirectory:
                 f"cluster: this gateway cannot join by its NATS servers: {nats_trouble(error)}: look at servers and"
                 " credentials in [cluster]"
             ) from error
-        self._working = asyncio.create_task(self._run(), name="tell the directory")
-        self.checkpoints = NatsCheckpoints(self._client, self._config.subject)
-        self.phones = NatsPhones(self._client, self._config.subject)
-        self.phone_calls = NatsCheckpoints(
-            self._client,
-            self._config.subject,
-            "phone-calls",
-            "telephone calls cannot go on when this gateway is started again",
-        )
+        self.stores = NatsStores(self._client, self._config.subject)
+        self._working = asyncio.create_task(self._run(self.stores), name="tell the directory")
 
     async def close(self) -> None:
         self._closing = True
         if self._client.is_connected:
             await self._outbox.send_all()
-        if self.checkpoints is not None:
-            await self.checkpoints.close()
-        if self.phones is not None:
-            await self.phones.close()
-        if self.phone_calls is not None:
-            await self.phone_calls.close()
-        for task in (self._connecting, self._working, *self._requests):
+        if self.stores is not None:
+            await self.stores.close()
+        for task in (self._connecting, self._working):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await self._requests.close()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._client.close()
@@ -212,7 +180,7 @@ class NatsDirectory:
 
     async def request(self, request: RelayedRequest, timeout_s: float) -> RelayedAnswer | None:
         if len(dump(request).encode()) > self._outbox.most_bytes:
-            return _failure(413, "the request is too long to be sent from gateway to gateway: send it there")
+            return failure(413, "the request is too long to be sent from gateway to gateway: send it there")
         data = await self._ask(self._subject("request", request.gateway), request, timeout_s)
         try:
             return None if data is None else _parse_relayed_answer(data)
@@ -319,7 +287,8 @@ class NatsDirectory:
         if self._client.is_connected:
             self._unreached.clear()
         if not self._closing and self._member is not None:
-            self._store_known = False  # it may be another server now, or the same with other settings
+            if self.stores is not None:
+                self.stores.look_again()
             self._member.on_connection()
             self._work.set()
 
@@ -330,7 +299,7 @@ class NatsDirectory:
             self._outbox.put(subject, message)
             self._work.set()
 
-    async def _run(self) -> None:
+    async def _run(self, stores: NatsStores) -> None:
         """Tell the servers what has changed, one after another."""
         while True:
             await self._work.wait()
@@ -340,25 +309,11 @@ class NatsDirectory:
             try:
                 await self._outbox.send_all()
                 await self._update_subscriptions()
-                if not self._store_known:
-                    await self._look_for_store()
+                await stores.look()
             except (Error, OSError) as error:
                 logger.debug("NATS: {}", nats_trouble(error))
                 await asyncio.sleep(RECONNECT_S)
                 self._work.set()
-
-    async def _look_for_store(self) -> None:
-        """Ask whether there is a JetStream, so that operators know it before it is needed."""
-        self._store_known, before = True, self._no_store
-        try:
-            await self._client.jetstream(timeout=STORE_S).account_info()
-        except (Error, TimeoutError, OSError) as error:
-            none = isinstance(error, ServiceUnavailableError | NoRespondersError)
-            self._no_store = NO_STORE if none else f"{NOT_SAID}: {nats_trouble(error)}"
-            if not before:
-                logger.warning("{}", self._no_store)
-        else:
-            self._no_store = ""
 
     async def _update_subscriptions(self) -> None:
         for subject in self._subscriptions.keys() - self._wanted:
@@ -394,27 +349,8 @@ class NatsDirectory:
             await self._respond(message, self._name.encode())
 
     async def _on_request(self, message: Msg) -> None:
-        """Carry out a request beside the others: one that takes its time holds none up."""
-        if self._member is None or self._closing:
-            return
-        if len(self._requests) >= MOST_REQUESTS:
-            busy = _failure(503, "too many requests of other gateways: ask again")
-            await self._respond(message, dump(busy).encode())
-            return
-        task = asyncio.create_task(self._carry_out(self._member, message), name="relayed request")
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
-
-    async def _carry_out(self, member: DirectoryMember, message: Msg) -> None:
-        try:
-            answer = dump(await member.on_request(_parse_request(message.data))).encode()
-        except ProtocolError as error:
-            logger.warning("another gateway's request cannot be read: {}", error)
-            return
-        if len(answer) > self._outbox.most_bytes:
-            text = "the answer is too long to be sent from gateway to gateway: ask the gateway that has it"
-            answer = dump(_failure(502, text)).encode()
-        await self._respond(message, answer)
+        if self._member is not None and not self._closing:
+            await self._requests.take(self._member, message)
 
     async def _respond(self, message: Msg, data: bytes) -> None:
         try:
@@ -442,9 +378,3 @@ class NatsDirectory:
         if name is not None:
             parts.append(hashlib.sha256(name.encode()).hexdigest()[:32])
         return ".".join(parts)
-
-
-def _failure(status: int, text: str) -> RelayedAnswer:
-    return RelayedAnswer(
-        status=status, headers={"content-type": "application/json"}, body=json.dumps({"error": text})
-    )
