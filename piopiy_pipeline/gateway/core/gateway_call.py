@@ -122,7 +122,9 @@ class GatewayCall:
 
     @property
     def wake_at(self) -> float | None:
-        """When `tick` must be called next, in seconds; None: not at all."""
+        """When `wake` must be called next, in seconds; None: not at all."""
+        if self.phase is Phase.ENDED:
+            return None
         deadlines = (self.state.deadlines.next_at, self.control.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -142,7 +144,7 @@ class GatewayCall:
         self.state.changed()
         leg.call(self)
 
-    def tick(self, now: float) -> None:
+    def wake(self, now: float) -> None:
         """Act on the deadlines that have passed."""
         if self.phase is Phase.ENDED:
             return

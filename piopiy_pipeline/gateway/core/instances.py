@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot
 from piopiy_pipeline.signaling.instance_messages import Load, WorkerKind
 from piopiy_pipeline.signaling.messages import GatewayMessage, InstanceDied, Register, Status
 
@@ -138,6 +139,20 @@ class Instance:
     def late(self, now: float) -> bool:
         """Return whether heartbeats of it are missing."""
         return self.heartbeats and now - self.heard_at >= LATE_S
+
+    def snapshot(self) -> InstanceSnapshot:
+        """Return it as a console shows it."""
+        return InstanceSnapshot(
+            agent_id=self.agent_id,
+            instance_id=self.instance_id,
+            version=self.version,
+            capacity=self.capacity,
+            active=self.active,
+            draining=self.draining or self.held_back,
+            silent=self.silent,
+            has_its_call=self.worker in ("call", "apart") and self.active > 0,
+            load=self.load,
+        )
 
     def update(self, status: Status) -> None:
         """Take over the status that the agent reports."""

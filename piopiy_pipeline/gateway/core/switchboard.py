@@ -6,11 +6,9 @@ Time is an argument, `now`, in seconds; `wake_at` says when `tick` must be calle
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import count
 
 from loguru import logger
 
@@ -25,9 +23,10 @@ from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
-from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Snapshot
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Snapshot
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.gateway.core.summons import NobodyElse
+from piopiy_pipeline.gateway.core.timer_queue import TimerQueue
 from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import (
     Accept,
@@ -53,7 +52,6 @@ from piopiy_pipeline.text import counted
 __all__ = ["Switchboard"]
 
 ENDED_KEPT = 100
-SPARE_DEADLINES = 100
 
 
 class Switchboard:
@@ -99,8 +97,8 @@ class Switchboard:
         self._calls: dict[str, GatewayCall] = {}
         self._live: dict[str, GatewayCall] = {}
         self._ended: deque[CallSnapshot] = deque(maxlen=ENDED_KEPT)
-        self._deadlines: list[tuple[float, int, str]] = []
-        self._order = count()
+        self.timers = TimerQueue()
+        """Wakes its calls."""
         self._closed = False
         self.silences = SilentInstances(self.instances, self.call)
         """Moves the calls of instances that have gone silent."""
@@ -303,7 +301,7 @@ class Switchboard:
     @property
     def wake_at(self) -> float | None:
         """When `tick` must be called next, in seconds; None: not at all."""
-        return self._deadlines[0][0] if self._deadlines else None
+        return self.timers.next_at
 
     @property
     def call_count(self) -> int:
@@ -327,10 +325,7 @@ class Switchboard:
 
     def tick(self, now: float) -> None:
         """Act on the deadlines that have passed."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            call = self._calls.get(heapq.heappop(self._deadlines)[2])
-            if call is not None:  # what it once waited for may be over: a tick then does nothing
-                call.tick(now)
+        self.timers.run_due(now)
 
     def on_frame_tick(self, now: float) -> None:
         """Send every caller what is due. Called every 20 ms. An error in one call ends that call only."""
@@ -353,17 +348,7 @@ class Switchboard:
         """Return the instances, the calls under way, and the last calls that ended."""
         return Snapshot(
             instances=tuple(
-                InstanceSnapshot(
-                    agent_id=one.agent_id,
-                    instance_id=one.instance_id,
-                    version=one.version,
-                    capacity=one.capacity,
-                    active=one.active,
-                    draining=one.draining or one.held_back,
-                    silent=one.silent,
-                    has_its_call=one.worker in ("call", "apart") and one.active > 0,
-                    load=one.load,
-                )
+                one.snapshot()
                 for one in self.instances.all()
                 if not one.roaming  # it is counted at home
             ),
@@ -381,13 +366,7 @@ class Switchboard:
             self._live[call.call_id] = call
         else:
             self._live.pop(call.call_id, None)
-        wake_at = call.wake_at
-        if wake_at is not None:
-            heapq.heappush(self._deadlines, (wake_at, next(self._order), call.call_id))
-        elif len(self._deadlines) > SPARE_DEADLINES + 4 * len(self._calls):
-            # Those of calls that have ended would stay until the longest call could have lasted.
-            self._deadlines = [one for one in self._deadlines if one[2] in self._calls]
-            heapq.heapify(self._deadlines)
+        self.timers.set(call)
         self._on_change()
 
     def _on_call_event(self, call_id: str, number: int, event: ConversationEvent) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from piopiy_pipeline.gateway.access.networks import client_network
+from piopiy_pipeline.gateway.core.timer_queue import TimerOwner, TimerQueue
 from piopiy_pipeline.gateway.sip.stats import SipStats
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, SipResponse
@@ -30,7 +31,6 @@ from piopiy_pipeline.gateway.sip.transaction.state_machines import (
     ServerRequest,
     TransactionStep,
 )
-from piopiy_pipeline.gateway.sip.transaction.timers import TimerOwner, TimerQueue
 
 __all__ = ["OnLost", "OnResponse", "OutgoingMessage", "ServerTransaction", "TransactionLayer"]
 

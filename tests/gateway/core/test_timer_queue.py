@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from piopiy_pipeline.gateway.sip.transaction.timers import TimerQueue
+from piopiy_pipeline.gateway.core.timer_queue import TimerQueue
 
 
 class Someone:
