@@ -169,7 +169,7 @@ class SignalingConnection:
         timer = ProtocolTimer(
             loop,
             wake_at=lambda: protocol.wake_at,
-            tick=lambda: self._carry_out(protocol.tick(loop.time()), gone),
+            tick=lambda now: self._carry_out(protocol.tick(now), gone),
         )
 
         def on_text(text: bytes) -> None:

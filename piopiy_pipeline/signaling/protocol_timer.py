@@ -1,4 +1,4 @@
-"""`ProtocolTimer`: wakes a protocol without I/O at the time that it asks for, on a running event loop."""
+"""`ProtocolTimer`: wakes a state machine without I/O at the time that it asks for, on a running event loop."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ __all__ = ["ProtocolTimer"]
 
 
 class ProtocolTimer:
-    """One timer for one protocol. Call `arm` whenever the protocol may want to be woken at another time.
+    """One timer for one state machine. Call `arm` whenever it may want to be woken at another time.
 
     Args:
         loop: The event loop.
-        wake_at: Returns when the protocol wants to be woken, by the loop's clock; None: not at all.
-        tick: Called at that time. The timer is armed again afterwards.
+        wake_at: Returns when the state machine wants to be woken, by the loop's clock; None: not at all.
+        tick: Called at that time, with the time: never one before that which was asked for, although some loops fire
+            timers by the resolution of their clock too early. The timer is armed again afterwards.
     """
 
     def __init__(
@@ -22,31 +23,33 @@ class ProtocolTimer:
         loop: asyncio.AbstractEventLoop,
         *,
         wake_at: Callable[[], float | None],
-        tick: Callable[[], None],
+        tick: Callable[[float], object],
     ) -> None:
         self._loop = loop
         self._wake_at = wake_at
         self._tick = tick
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at: float | None = (
+            None  # uvloop's handles do not tell: one that is due at once has no time
+        )
         self._closed = False
 
     def arm(self) -> None:
-        """Set the timer for the time that the protocol asks for now."""
+        """Set the timer for the time that the state machine asks for now."""
         wake_at = None if self._closed else self._wake_at()
         if wake_at == self._timer_at:
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = wake_at
-        self._timer = None if wake_at is None else self._loop.call_at(wake_at, self._fire)
+        self._timer = None if wake_at is None else self._loop.call_at(wake_at, self._fire, wake_at)
 
     def close(self) -> None:
-        """Wake the protocol no more."""
+        """Wake the state machine no more."""
         self._closed = True
         self.arm()
 
-    def _fire(self) -> None:
+    def _fire(self, due: float) -> None:
         self._timer = self._timer_at = None
-        self._tick()
+        self._tick(max(self._loop.time(), due))
         self.arm()

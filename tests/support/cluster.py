@@ -286,8 +286,7 @@ class ModelGateway:
         self.directory.leave()
         if self._timer is not None:
             self._timer.cancel()
-        for task in self.cluster._searches:
-            task.cancel()
+        self.cluster.searches.cancel()
         self.house.note_gateway_lost(self)
         for agent in self.house.agents:
             if agent.alive:

@@ -97,8 +97,8 @@ class AgentConnection:
         self._protocol.lost()
         self._lose()
 
-    def _on_timer(self) -> None:
-        self._carry_out(self._protocol.tick(self._loop.time()))
+    def _on_timer(self, now: float) -> None:
+        self._carry_out(self._protocol.tick(now))
 
     def _carry_out(self, step: GatewayStep, *, orderly: bool = False) -> None:
         for message in step.send:

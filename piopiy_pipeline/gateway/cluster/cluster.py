@@ -1,7 +1,7 @@
 """`Cluster`: a gateway's part in a cluster: it is the core's `Summoner`, and the directory's member.
 
 A thin shell around `Summonses` (calls here that want an instance of another gateway) and `Reservations` (places here
-for calls of others), with their timer, and the questions that are under way.
+for calls of others), with their timer. The questions that are under way are in `InstanceSearches`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     PlacesWanted,
 )
 from piopiy_pipeline.gateway.cluster.gone_records import GoneRecords
+from piopiy_pipeline.gateway.cluster.instance_searches import InstanceSearches
 from piopiy_pipeline.gateway.cluster.other_gateways import OtherGateways
 from piopiy_pipeline.gateway.cluster.others_watch import OthersWatch
 from piopiy_pipeline.gateway.cluster.outages import Outages
@@ -46,17 +47,9 @@ from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.messages import Blocked, InstanceDied, Roam, Roaming, RoamRefused, RoamResult
+from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 
 __all__ = ["Cluster"]
-
-SEARCH_S = 0.4
-"""How long a gateway may take to answer, in seconds. One that was killed just now is asked for a moment still."""
-MOST_ASKED = 3
-"""So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
-IN_VAIN_S = 1.0
-"""When nobody was found who is less busy, none is looked for by calls of that agent for so many seconds."""
-MOST_SEARCHES = 1000
-"""So many questions are under way at a time, at most. A call beyond asks again a little later."""
 
 
 class Cluster:
@@ -106,11 +99,10 @@ class Cluster:
         self._loop = asyncio.get_running_loop()
         self.gone_records = GoneRecords(self.health.records, self.others, self._loop.time())
         """Whose calls were lost with their gateway."""
-        self._searches: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self.searches = InstanceSearches(name, url, directory, self.expects, self._answered)
+        """The questions for instances of other gateways."""
+        self._timer = ProtocolTimer(self._loop, wake_at=self._wake_at, tick=self._on_timer)
         self._dirty: set[str] = set()
-        self._in_vain: dict[str, float] = {}  # until when nobody less busy is looked for, by agent
         self._watch = OthersWatch(self.others, lambda: not self._problem)
         self._problem = ""
         self._outages = Outages()
@@ -138,11 +130,8 @@ class Cluster:
         for act in self.at_close:
             act()
         self._watch.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in self._searches:
-            task.cancel()
-        await asyncio.gather(*self._searches, return_exceptions=True)
+        self._timer.close()
+        await self.searches.close()
         await self.calls.close()
         self._announcements.close()
         await self._directory.close()
@@ -185,20 +174,16 @@ class Cluster:
         apart: bool,
         most_busy: float | None = None,
     ) -> None:
-        if self._closed or self._problem or len(self._searches) >= MOST_SEARCHES:
+        if self._closed or self._problem or self.searches.full:
             return
         summons = self._summonses.begin(call_id, agent_id, without, now)
         if summons is None:
             return
-        search = self._search(summons, takeover=takeover, apart=apart, most_busy=most_busy)
-        task = self._loop.create_task(search, name=f"{call_id}::search")
-        self._searches.add(task)
-        task.add_done_callback(self._searches.discard)
-        self._arm()
+        self.searches.begin(summons, takeover=takeover, apart=apart, most_busy=most_busy)
+        self._timer.arm()
 
     def detour(self, agent_id: str, here: float) -> float | None:
-        now = self._loop.time()
-        if self._closed or self._problem or now < self._in_vain.get(agent_id, now):
+        if self._closed or self._problem or self.searches.in_vain(agent_id):
             return None
         return detour_limit(here)
 
@@ -246,35 +231,14 @@ class Cluster:
         """Return whose instance may connect with this ticket; None: nobody's."""
         return self._summonses.agent_of(ticket, self._loop.time())
 
-    async def _search(
-        self, summons: Summons, *, takeover: bool, apart: bool, most_busy: float | None
-    ) -> None:
-        answer: DirectoryAnswer | None = None
-        for _ in range(MOST_ASKED):
-            left_s = summons.until - self._loop.time()
-            search = DirectorySearch(
-                call_id=summons.call_id,
-                agent_id=summons.agent_id,
-                gateway=self.name,
-                url=self.url,
-                ticket=summons.ticket,
-                deadline_ms=max(1, round(left_s * 1000)),
-                without=summons.failed,
-                takeover=takeover,
-                apart=apart,
-                most_busy=most_busy,
-            )
-            answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
-            if answer is None or answer.instance_id is not None or not self.expects(summons.call_id):
-                break
+    def _answered(self, summons: Summons, instance_id: str | None, for_less_busy: bool) -> None:
         now = self._loop.time()
-        instance_id = None if answer is None else answer.instance_id
         if self._summonses.answered(summons, instance_id, now):
-            if most_busy is not None:  # the call has a place here, and may want any instance a little later
+            if for_less_busy:  # the call has a place here, and may want any instance a little later
                 self._summonses.forget(summons.call_id)
-                self._in_vain[summons.agent_id] = now + IN_VAIN_S
+                self.searches.note_in_vain(summons.agent_id)
             self._ask(summons.call_id, now)
-        self._arm()
+        self._timer.arm()
 
     def _arrived(self, instance: Instance, message: Roaming, now: float) -> None:
         call = self._switchboard.call(message.call_id)
@@ -282,7 +246,7 @@ class Cluster:
             detail = "the call is over, or did not wait so long"
             instance.link.send(RoamRefused(call_id=message.call_id, detail=detail))
             return
-        self._arm()
+        self._timer.arm()
         self._ask(message.call_id, now)
         if call.phase in (Phase.SETUP, Phase.LIVE):
             self._switchboard.silences.look_again(now)
@@ -313,7 +277,7 @@ class Cluster:
         )
         instance.link.send(order)
         self.changed(search.agent_id)
-        self._arm()
+        self._timer.arm()
         return DirectoryAnswer(gateway=self.name, instance_id=instance.instance_id)
 
     def _settled(self, instance: Instance, result: RoamResult, now: float) -> None:
@@ -421,19 +385,11 @@ class Cluster:
 
     # ------------------------------------------------------------------ time
 
-    def _arm(self) -> None:
-        times = [at for at in (self._summonses.wake_at, self._reservations.wake_at) if at is not None]
-        at = min(times, default=None)
-        if at == self._timer_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = None if at is None else self._loop.call_at(at, self._on_timer)
+    def _wake_at(self) -> float | None:
+        times = (self._summonses.wake_at, self._reservations.wake_at)
+        return min((at for at in times if at is not None), default=None)
 
-    def _on_timer(self) -> None:
-        self._timer = self._timer_at = None
-        now = self._loop.time() + 0.001  # some loops fire timers by the resolution of their clock too early
+    def _on_timer(self, now: float) -> None:
         missed, unused = self._summonses.tick(now)
         for summons in unused:
             self._send_back(summons)
@@ -447,4 +403,3 @@ class Cluster:
             self._ask(summons.call_id, now)
         for one in self._reservations.tick(now):
             self._place_free(one.instance.agent_id, now)
-        self._arm()

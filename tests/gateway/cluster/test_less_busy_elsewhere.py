@@ -90,7 +90,7 @@ def test_what_was_said_last_is_checked_when_it_is_asked() -> None:
         assert house.confirmed["call-1"].agent.name == "here"
         assert call.answered_at is not None
         assert call.answered_at - began < COMPARE_S
-        assert near.cluster._in_vain, "and the next calls do not ask for a while"
+        assert near.cluster.searches.in_vain("desk"), "and the next calls do not ask for a while"
         await house.close()
 
     run(scenario())

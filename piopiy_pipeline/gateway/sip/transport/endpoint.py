@@ -29,6 +29,7 @@ from piopiy_pipeline.gateway.sip.syntax.flow import Flow, Transport
 from piopiy_pipeline.gateway.sip.transport.addresses import SipAddresses
 from piopiy_pipeline.gateway.sip.transport.delivery import MessageDelivery
 from piopiy_pipeline.gateway.sip.transport.streams import ConnectionTable, SipConnection, SipDatagrams
+from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 
 __all__ = ["CannotCall", "SipEndpoint"]
 
@@ -69,8 +70,7 @@ class SipEndpoint:
             self._connections, self._addresses, on_undelivered=self._undelivered, on_done=self._flush
         )
         self._trusting: asyncio.Task[None] | None = None
-        self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0  # uvloop's handles do not tell: one that is due at once is no TimerHandle
+        self._timer = ProtocolTimer(self._loop, wake_at=lambda: self._agent.wake_at, tick=self._wake)
         self._sweeper: asyncio.TimerHandle | None = None
         self._flushing = False
         self._closed = False
@@ -211,9 +211,9 @@ class SipEndpoint:
         self._flush()
         await self._goodbye()
         self._closed = True
-        for timer in (self._timer, self._sweeper):
-            if timer is not None:
-                timer.cancel()
+        self._timer.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         for server in self._servers:
             server.close()
         if self._trusting is not None:
@@ -312,24 +312,11 @@ class SipEndpoint:
                 self._delivery.send(message)
         if self._quiet is not None and not self._agent.unanswered:
             self._quiet.set()
-        self._arm()
+        self._timer.arm()
 
-    def _arm(self) -> None:
-        at = self._agent.wake_at
-        if self._timer is not None:
-            if at is not None and self._timer_at == at:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer, self._timer_at = self._loop.call_at(at, self._wake), at
-
-    def _wake(self) -> None:
-        self._timer = None
-        at = self._agent.wake_at
-        # A timer may fire by the resolution of the loop's clock too early.
+    def _wake(self, now: float) -> None:
         try:
-            self._agent.wake(max(self._loop.time(), at or 0.0))
+            self._agent.wake(now)
         finally:
             self._flush()
 
