@@ -1,8 +1,8 @@
 """The gateway's port: agents, their media streams, callers, the API and the console connect here.
 
 This is a shell. `port.first_request` tells WebSockets from plain HTTP, `port.router` decides who may connect to
-what, each kind of connection has its own class, and the `Switchboard` knows who is in which call. Here are the
-socket, the two timers, and the order in which all of it closes.
+what, `port.routed_connections` gives each connection to its own class, and the `Switchboard` knows who is in which
+call. Here are the socket, the two timers, and the order in which all of it closes.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from loguru import logger
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.frozen_heap import FrozenHeap
-from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimiter
-from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
-from piopiy_pipeline.gateway.agents.connection import AgentConnection
+from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.agents.outgoing_audio import OutgoingAudio
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
@@ -34,26 +30,17 @@ from piopiy_pipeline.gateway.errors import CannotListenError, GatewayError
 from piopiy_pipeline.gateway.frame_clock import FrameClock
 from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.port.listening import (
-    AcceptedWebSocket,
     bind_error,
     first_request_factory,
     name_features,
     raise_open_file_limit,
     tls_context,
 )
-from piopiy_pipeline.gateway.port.router import (
-    AgentRoute,
-    CallerRoute,
-    CarrierRoute,
-    ChatRoute,
-    MediaRoute,
-    RequestRefused,
-    Router,
-    WatcherRoute,
-)
-from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
+from piopiy_pipeline.gateway.port.routed_connections import RoutedConnections
+from piopiy_pipeline.gateway.port.router import Router
 from piopiy_pipeline.gateway.startup import GatewayServices, make_carriers
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
+from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import CLOSE_S
 
 if TYPE_CHECKING:
@@ -104,9 +91,8 @@ class Gateway:
         self._server: Server | None = None
         self._frame_clock: FrameClock | None = None
         self._outgoing = OutgoingAudio()
-        self._timer: asyncio.Handle | None = None
+        self._timer: ProtocolTimer | None = None
         self._heap: FrozenHeap | None = None
-        self._timer_at: float | None = None  # uvloop's handles cannot always be asked
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
         self._phones: Phones | None = None
@@ -129,6 +115,9 @@ class Gateway:
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
         self._frame_clock = FrameClock(self.switchboard.on_frame_tick, self._on_half_tick)
+        self._timer = ProtocolTimer(
+            asyncio.get_running_loop(), wake_at=lambda: self.switchboard.wake_at, tick=self._on_timer
+        )
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
         if self.config.carriers is not None:
@@ -145,17 +134,28 @@ class Gateway:
             failures=self._failures,
             carriers=self._carriers,
         )
+        routed = RoutedConnections(
+            self.config,
+            self.switchboard,
+            self._router,
+            self._failures,
+            place=self._place_leg,
+            outgoing=self._outgoing,
+            events=services.events,
+            chats=services.chats,
+            carriers=self._carriers,
+        )
         host, port = self.config.host, self.config.port
         try:
             self._server = await serve(
-                self._serve_connection,
+                routed.serve,
                 host,
                 port,
                 # Called for its result, which is what asyncio is given to talk to.
                 create_connection=cast(
                     type[ServerConnection], first_request_factory(connections, services.http.connect, tls)
                 ),
-                process_request=self._process_request,
+                process_request=routed.admit,
                 process_response=name_features,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
                 server_header=None,
@@ -305,83 +305,13 @@ class Gateway:
                     await self._changed.wait()
         return is_so()
 
-    # ------------------------------------------------------------------ connections
-
-    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, AcceptedWebSocket)
-        host, now = connection.host, asyncio.get_running_loop().time()
-        if self._failures.blocks(host, now) and not request.path.startswith("/media/"):
-            return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{TOO_MANY}\n")
-        route = self._router.admit(request.path, request.headers)
-        match route:
-            case RequestRefused(status=status, text=text, wrong_key=wrong_key):
-                if wrong_key:
-                    self._failures.failed(host, now)
-                response = connection.respond(status, text)
-                if status is HTTPStatus.UNAUTHORIZED:
-                    response.headers["WWW-Authenticate"] = "Bearer"
-                return response
-            case MediaRoute(call=call):
-                # The agent may accept on its other connection before this one's handler has run:
-                # the stream counts as open from here on.
-                connection.ping_interval = None
-                media = AgentMedia(
-                    connection,
-                    call.agent,
-                    call_id=call.info.call_id,
-                    leg_rate=call.leg.rate,
-                    outgoing=self._outgoing,
-                )
-                call.agent.media_opened(media)
-            case AgentRoute():
-                connection.ping_interval = None
-            case WatcherRoute() if self._services is None or self._services.events.full:
-                return connection.respond(
-                    HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already: close another page\n"
-                )
-        if not isinstance(route, WatcherRoute | ChatRoute):  # its key is still to come
-            connection.connections.admit(connection.transport)
-        connection.route = route
-        return None
-
-    async def _serve_connection(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, AcceptedWebSocket)
-        match connection.route:
-            case AgentRoute(agent_ids=agent_ids, roaming=roaming):
-                AgentConnection(
-                    connection,
-                    self.switchboard,
-                    agent_ids=agent_ids,
-                    heartbeat_s=self.config.heartbeat_s,
-                    roaming=roaming,
-                )
-            case CallerRoute(agent_id=agent_id):
-                StreamLeg(
-                    connection,
-                    place=lambda leg, start: self._place_leg(leg.call_info(agent_id, start), leg),
-                    may_watch=self.config.callers_may_watch,
-                )
-            case ChatRoute(agent_id=agent_id) if self._services is not None:
-                self._services.chats.open(connection, agent_id)
-            case CarrierRoute(opening=opening) if self._carriers is not None:
-                self._carriers.open(connection, opening)
-            case WatcherRoute(header=header) if self._services is not None:
-                self._services.events.admit(
-                    connection,
-                    header,
-                    on_wrong_key=lambda: self._failures.failed(
-                        connection.host, asyncio.get_running_loop().time()
-                    ),
-                )
-        await connection.wait_closed()
-
     def _place_leg(self, info: CallInfo, leg: Leg, options: CallOptions | None = None) -> GatewayCall:
         return self.switchboard.place(info, leg, asyncio.get_running_loop().time(), options)
 
     # ------------------------------------------------------------------ time
 
     def _on_change(self) -> None:
-        if self._changed is None or self._frame_clock is None:
+        if self._changed is None or self._frame_clock is None or self._timer is None:
             return
         self._changed.set()
         self.switchboard.drain.look_again()
@@ -391,24 +321,15 @@ class Gateway:
             self._frame_clock.start()
         else:
             self._frame_clock.stop()
-        wake_at = self.switchboard.wake_at
-        if wake_at == self._timer_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = wake_at
-        loop = asyncio.get_running_loop()
-        self._timer = None if wake_at is None else loop.call_at(wake_at, self._on_timer)
+        self._timer.arm()
 
     def _on_half_tick(self, now: float) -> None:
         if self._phones is not None:
             self._phones.on_half_tick(now)
         self._outgoing.on_half_tick()  # after what phones have said
 
-    def _on_timer(self) -> None:
-        self._timer = self._timer_at = None
-        # Some loops fire timers by the resolution of their clock too early.
-        self.switchboard.tick(asyncio.get_running_loop().time() + 0.001)
+    def _on_timer(self, now: float) -> None:
+        self.switchboard.tick(now)
         self._on_change()
 
     # ------------------------------------------------------------------ the end
@@ -440,8 +361,7 @@ class Gateway:
         if self._frame_clock is not None:
             self._frame_clock.stop()
         if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self._timer.close()
         if self._heap is not None:
             self._heap.close()
         logger.info("gateway on {} closed", self.url)
