@@ -6,19 +6,12 @@ virtual time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pipecat.services.azure.voice_live.llm import AzureVoiceLiveLLMService
-from pipecat.services.inworld.realtime.llm import InworldRealtimeLLMService
-from pipecat.services.llm_service import LLMService
-from pipecat.services.xai.realtime.llm import GrokRealtimeLLMService
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CapturedCall
-from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
     Caller,
     Voice,
@@ -26,25 +19,11 @@ from piopiy_pipeline.testing import (
 )
 from piopiy_pipeline.testing.replaying.differences import truncations_in
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.call.test_realtime_flow import walk
 from tests.support.difficult_callers import NO_WAIT
-from tests.support.flow_calls import (  # the flow finds its functions in this module
-    FLOW,
-    WAYS,
-    book,
-    find_booking,
-    opening_hours,
-    set_people,
-    set_time,
-    walked,
-)
-from tests.support.hand_off_desk import BACK, INTRODUCTION, SUMMARY, TO_BILLING, Desk
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.realtime_providers import GrokCase, InworldCase, VoiceLiveCase
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, texts
-
-__all__ = ["book", "find_booking", "set_people", "set_time"]
 
 TWO = ["a table please", "yes"]
 
@@ -112,61 +91,6 @@ def test_what_must_not_be_interrupted_is_heard_to_its_end(kind: type[Case], spee
     assert heard == [True]
     assert texts(call, "bot")[0] == LONG
     assert case.server.session.truncations == []
-
-
-# ---------------------------------------------------------------------- what code changes
-
-
-@every
-@pytest.mark.parametrize("voice", [None, "cedar"])
-def test_another_persona_takes_the_call_over_and_gives_it_back(kind: type[Case], voice: str | None) -> None:
-    desk = Desk(TO_BILLING, "use look_up", BACK, "hello", voice=voice, kind=kind)
-    call = desk.call()
-    call.assert_no_error()
-    assert [event.data["agent"] for event in call.of("hand_off")] == ["billing", ""]
-    assert texts(call, "bot")[-1] == "Desk here."
-    assert " ".join(texts(call, "bot")).count(INTRODUCTION) == 1
-    assert desk.used == ["look_up"]
-    for who, spoken_by, tools, _ in desk.answers:
-        assert tools == {"look_up" if who == "Billing" else "open_hours", "hand_off_call"}
-        assert ("cedar" in spoken_by) == (voice is not None and who == "Billing")
-    assert len(desk.case.server.sessions) == (1 if voice is None else 3)
-
-
-@every
-def test_a_summary_is_written_by_those_who_write_beside_the_conversation(kind: type[Case]) -> None:
-    desk = Desk(TO_BILLING, "hello", context="summary", kind=kind)
-    call = desk.call()
-    told = desk.answers[-1][3]
-    written = any(f"What was said before: {SUMMARY}" in message for message in told)
-    assert written == (kind is VoiceLiveCase)
-    assert any(TO_BILLING in message for message in told) != written
-    assert SUMMARY not in call.said
-    assert texts(call, "bot")[-1] == "Billing here."
-
-
-SERVICES: dict[str, Callable[[], LLMService[Any]]] = {
-    "grok": lambda: GrokRealtimeLLMService(api_key="none"),
-    "inworld": lambda: InworldRealtimeLLMService(api_key="none"),
-    "voice live": lambda: AzureVoiceLiveLLMService(
-        api_key="none", endpoint="https://one.services.ai.azure.com"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", list(SERVICES))
-def test_a_flow_is_walked_at_the_server_that_the_service_is_led_to(name: str) -> None:
-    async def bot(call: Call) -> None:
-        agent = VoiceAgent(
-            instructions="Be brief.", greeting="Good day.", flow=FLOW, call=call, tools=[opening_hours]
-        )
-        await agent.Action(llm=SERVICES[name]())
-        await agent.start()
-
-    call = walk(WAYS["knows a number"], bot=bot)
-    call.assert_no_error()
-    call.assert_ended("agent_hangup")
-    assert walked(call)[-1][2] == walked(walk(WAYS["knows a number"]))[-1][2]
 
 
 @every

@@ -1,8 +1,10 @@
-"""A flow leads a call whose model speaks itself: the flow of the examples, on OpenAI's protocol. In virtual time."""
+"""A flow leads a call whose model speaks itself, on OpenAI's protocol: every edge, and what is OpenAI's own.
+
+`test_every_providers_flow.py` has what is so with all providers. In virtual time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,71 +13,23 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import AgentLoss, Providers, Replies, SimulatedCall, Tool, Transcripts, Voice
+from piopiy_pipeline.testing import AgentLoss, Tool
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support import flow_calls
-from tests.support.flow_calls import (  # the flow finds its functions in this module
-    FLOW,
-    WAYS,
+from tests.support.flow_calls import (
     assert_every_edge_is_walked,
     assert_it_goes_on_where_it_was,
-    assert_its_nodes_speak,
-    book,
-    find_booking,
     moments_in_turn,
-    opening_hours,
-    set_people,
-    set_time,
     tools_of,
     walked,
 )
+from tests.support.spoken_flows import spoken_providers, walk_of
 
-__all__ = ["book", "find_booking", "set_people", "set_time"]
-
-OURS = ("Ask ", "The table is", "Repeat the booking", "Thank the caller", "The line was")
-
-
-def spoken_model(context: LLMContext) -> str | Tool:
-    """Answer as the model of text does. Tasks are the system's in a session, and the caller's in a new one."""
-    first, *rest = [dict(message) for message in context.get_messages() if isinstance(message, dict)]
-    for message in rest:
-        if message["role"] == "system" or str(message.get("content")).startswith(OURS):
-            message["role"] = "developer"
-    return flow_calls.model(LLMContext([first, *rest], tools=context.tools))  # type: ignore[list-item]
-
-
-SPOKEN = Providers(
-    stt=Transcripts(latency=0.2), llm=Replies(otherwise=spoken_model, latency=0.3), tts=Voice(latency=0.1)
-)
-
-
-async def spoken_bot(call: Call) -> None:
-    agent = VoiceAgent(
-        instructions="Be brief.", greeting="Good day.", flow=FLOW, call=call, tools=[opening_hours]
-    )
-    await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none"))
-    await agent.start()
-
-
-def walk(words: Sequence[str], losses: Sequence[AgentLoss] = (), **more: Any) -> SimulatedCall:
-    return flow_calls.walk(words, losses, bot=more.pop("bot", spoken_bot), providers=SPOKEN, **more)
+WALK = walk_of("openai")
 
 
 def test_every_edge_of_six_nodes_is_walked() -> None:
-    assert_every_edge_is_walked(walk)
-
-
-def test_a_flow_speaks_in_its_nodes_and_ends_when_the_goodbye_was_heard() -> None:
-    assert_its_nodes_speak(walk)
-
-
-def test_what_a_node_says_before_is_heard_before_its_task() -> None:
-    call = walk(WAYS["comes with many"])
-    heard = call.said
-    assert heard.index("my colleagues call you back") < heard.index("Ask whether there is anything else")
-    assert (
-        heard.count("my colleagues call you back") == heard.count("Ask whether there is anything else") == 1
-    )
+    assert_every_edge_is_walked(WALK)
 
 
 MOMENTS = moments_in_turn(("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_result", 0.0))
@@ -83,7 +37,7 @@ MOMENTS = moments_in_turn(("flow", 0.0), ("flow", 0.25), ("flow", 1.0), ("tool_r
 
 @pytest.mark.parametrize(("way", "event", "number", "after_s"), MOMENTS)
 def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_s: float) -> None:
-    assert_it_goes_on_where_it_was(walk, way, AgentLoss(event, after_s, number))
+    assert_it_goes_on_where_it_was(WALK, way, AgentLoss(event, after_s, number))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +48,7 @@ def test_the_flow_goes_on_where_it_was(way: str, event: str, number: int, after_
     ],
 )
 def test_a_function_that_ran_when_the_agent_was_lost(words: list[str], number: int) -> None:
-    call = walk(words, [AgentLoss("tool", 0.0, number)])
+    call = WALK(words, [AgentLoss("tool", 0.0, number)])
     assert len(call.of("agent_lost")) == 1
     call.assert_ended("agent_hangup")
     call.assert_no_error()
@@ -145,8 +99,7 @@ def test_a_role_and_a_conversation_that_begins_anew_reach_the_session(losses: li
         await agent.Action(llm=OpenAIRealtimeLLMService(api_key="none"))
         await agent.start()
 
-    providers = Providers(stt=SPOKEN.stt, llm=Replies(otherwise=answer, latency=0.3), tts=SPOKEN.tts)
-    call = flow_calls.walk(["go on", "go on", "hello"], losses, bot=bot, providers=providers)
+    call = flow_calls.walk(["go on", "go on", "hello"], losses, bot=bot, providers=spoken_providers(answer))
     call.assert_no_error()
     assert [step[2] for step in walked(call)] == ["first", "second", "third"]
     assert [(role, tools) for role, tools, _ in seen][:1] == [("You are Ann.", {"go_on"})]

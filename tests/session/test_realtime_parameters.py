@@ -28,7 +28,7 @@ S2S, CALLS, OWN = (
     "call/test_realtime_calls.py",
     "session/test_realtime_parameters.py",
 )
-HAND_OFF, COLLECT = "call/test_realtime_hand_off.py", "collect/test_realtime_collecting.py"
+HAND_OFF, COLLECT = "call/test_every_providers_hand_off.py", "collect/test_realtime_collecting.py"
 EVERY = "call/test_every_provider.py"
 VOICE = "call/test_voice_agent.py"  # with both kinds of bots
 
@@ -53,7 +53,7 @@ AGENT: dict[str, Any] = {
     "filler": "session/test_realtime_sayings.py test_the_model_says_the_filler_while_a_tool_runs",
     "idle": f"{EVERY} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
     "limits": "call/test_endless_models.py test_",
-    "flow": "call/test_realtime_flow.py test_",
+    "flow": "call/test_every_providers_flow.py test_",
     "flow_state": ({"agent": {"flow_state": {"a": 1}}}, "flow_state is for a flow, and there is none"),
     "languages": f"{OWN} test_the_model_is_told_of_another_language_of_the_caller",
     "summarise_after": (

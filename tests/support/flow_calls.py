@@ -176,15 +176,17 @@ def assert_every_edge_is_walked(walk: Walk) -> None:
     assert seen == set(graph.edges)
 
 
-def assert_its_nodes_speak(walk: Walk) -> None:
-    """Each node is heard, and the call ends when the goodbye was."""
+def assert_its_nodes_speak(walk: Walk, *, within_s: float = 1.0) -> None:
+    """Each node is heard, and the call ends when the goodbye was, `within_s` seconds."""
     call = walk(WAYS["knows a number"])
+    call.assert_no_error()
+    call.assert_ended("agent_hangup")
     call.assert_said("Good day")
     call.assert_said("Ask whether the caller wants to book")
     call.assert_said("Repeat the booking for 2 on Friday at seven")
     assert call.turns[-1].bot.endswith("say goodbye.")
     assert not call.turns[-1].interrupted
-    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1
+    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < within_s
 
 
 def moments(*events: tuple[str, float]) -> list[Any]:

@@ -32,6 +32,8 @@ class GeminiCase(Case):
 
     make_server = GeminiLiveServer
     heard_at_least_s = 4.0  # it hears the caller's turns only
+    keeps_session = False
+    other_voice = "Kore"
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         return gemini_service(self.server.url, options.get("model", MODELS[0]))
@@ -39,6 +41,10 @@ class GeminiCase(Case):
     @property
     def known_tools(self) -> list[str]:
         return [tool["name"] for tool in self.server.session.tools()]
+
+    @property
+    def voice(self) -> str:
+        return str(self.server.session.voice)
 
     def assert_told(self, heard: str) -> None:
         told = [one["content"] for one in self.server.session.conversation() if one["role"] == "user"]

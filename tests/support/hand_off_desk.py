@@ -21,10 +21,10 @@ from piopiy_pipeline.tools import Persona, hand_off_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.flow_calls import tools_of
 from tests.support.realtime_calls import Case
-from tests.support.realtime_providers import gemini_case
+from tests.support.told_notes import without_notes
 from tests.support.virtual import YES
 
-__all__ = ["BACK", "INTRODUCTION", "SUMMARY", "TO_BILLING", "Desk", "GeminiDesk"]
+__all__ = ["BACK", "INTRODUCTION", "SUMMARY", "TO_BILLING", "Desk"]
 
 TO_BILLING = "use hand_off_call billing"
 BACK = "use hand_off_call desk"
@@ -34,9 +34,6 @@ SUMMARY = "Ada wants her bill."
 
 class Desk:
     """A bot that hands over to billing, and what its model was told whenever it answered."""
-
-    voices = ("None", "cedar")
-    """The provider's names of the first voice, and of another one."""
 
     def __init__(
         self, *words: str, context: HandOffContext = "keep", kind: type[Case] = Case, **billing: Any
@@ -55,7 +52,7 @@ class Desk:
         self.summarise: Callable[[], str] = lambda: self.summary
 
     def _answer(self, context: LLMContext) -> str | Tool:
-        messages: list[Any] = context.get_messages()
+        messages: list[Any] = without_notes(context).get_messages()
         if any(str(one.get("content")).startswith("Below is the beginning") for one in messages):
             return self.summarise()
         told = [f"{one['role']}: {one.get('content')}" for one in messages]
@@ -63,15 +60,11 @@ class Desk:
             str(messages[0]["content"]),
             [str(one.get("content")) for one in messages if one["role"] == "user"],
         )
-        self.answers.append((who, self.voice(), tools_of(context), told))
+        self.answers.append((who, self.case.voice, tools_of(context), told))
         if messages[-1]["role"] == "user" and said[-1].startswith("use "):
             _, tool, *to = said[-1].split()
             return Tool(tool, to=" ".join(to)) if to else Tool(tool)
         return f"{who} here."
-
-    def voice(self) -> str:
-        """The voice of the session that answers now."""
-        return str(self.case.server.session.config.voice)
 
     def agent(self) -> dict[str, Any]:
         async def look_up(params: FunctionCallParams) -> str:
@@ -108,24 +101,3 @@ class Desk:
             for _ in self.words:
                 caller = caller.say(YES)
         return self.case.call(caller, agent=self.agent(), losses=losses, watch=watch, **more)
-
-
-class GeminiDesk(Desk):
-    """The same with Google's model. What tools return, a new session is told as words of the caller."""
-
-    voices = ("Charon", "Kore")
-
-    def __init__(self, *words: str, **options: Any) -> None:
-        super().__init__(*words, kind=gemini_case(), **options)
-
-    def _answer(self, context: LLMContext) -> str | Tool:
-        messages = [dict(one) for one in context.get_messages() if isinstance(one, dict)]
-        for one in messages:
-            if str(one.get("content")).startswith(
-                ("[Function ", "(Your last answer", "The caller has inter")
-            ):
-                one["role"] = "developer"
-        return super()._answer(LLMContext(messages, tools=context.tools))  # type: ignore[arg-type]
-
-    def voice(self) -> str:
-        return str(self.case.server.session.voice)

@@ -35,6 +35,10 @@ class Case:
     """So much audio reaches the model in a call of two turns, in seconds."""
     tells_usage = True
     """Whether the provider tells what an answer has cost."""
+    keeps_session = True
+    """Whether a session takes other instructions and tools. If not, another one is opened for them."""
+    other_voice = "cedar"
+    """The provider's name of another voice than the first one."""
 
     def __init__(
         self,
@@ -91,6 +95,11 @@ class Case:
     def known_tools(self) -> list[str]:
         """The names of the tools that the last session was told."""
         return [str(tool["name"]) for tool in self.server.session.config.body.get("tools") or ()]
+
+    @property
+    def voice(self) -> str:
+        """The voice of the session that answers now."""
+        return str(self.server.session.config.voice)
 
     def assert_told(self, heard: str) -> None:
         """Check that the model was told in words that no more than this was heard, and was asked for nothing."""

@@ -22,7 +22,16 @@ from piopiy_pipeline.testing import (
 from tests.support.aws_sdk import provide_aws_sdk
 from tests.support.realtime_calls import Case
 
-__all__ = ["PROVIDERS", "GrokCase", "InworldCase", "NovaCase", "UltravoxCase", "VoiceLiveCase", "gemini_case"]
+__all__ = [
+    "PROVIDERS",
+    "GrokCase",
+    "InworldCase",
+    "Kind",
+    "NovaCase",
+    "UltravoxCase",
+    "VoiceLiveCase",
+    "gemini_case",
+]
 
 
 class GrokCase(Case):
@@ -57,6 +66,8 @@ class UltravoxCase(Case):
 
     make_server = UltravoxServer
     tells_usage = False
+    keeps_session = False
+    other_voice = "54ebeae1-88df-4d66-af13-6c41283b4332"
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         service: Any = UltravoxRealtimeLLMService(params=OneShotInputParams(api_key="none", **options))
@@ -69,6 +80,10 @@ class UltravoxCase(Case):
             one["temporaryTool"]["modelToolName"] for one in self.server.session.body.get("selectedTools", ())
         ]
 
+    @property
+    def voice(self) -> str:
+        return str(self.server.session.voice)
+
     def assert_told(self, heard: str) -> None:
         told = [one["content"] for one in self.server.session.conversation() if one["role"] == "system"]
         assert any(text.endswith(f"no more than this: {heard}</instruction>") for text in told)
@@ -80,6 +95,8 @@ class NovaCase(Case):
     """A bot whose model is Amazon's."""
 
     make_server: Any = NovaSonicServer
+    keeps_session = False
+    other_voice = "tiffany"
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         provide_aws_sdk()
@@ -94,6 +111,10 @@ class NovaCase(Case):
     def known_tools(self) -> list[str]:
         tools = self.server.session.prompt.get("toolConfiguration", {}).get("tools", ())
         return [one["toolSpec"]["name"] for one in tools]
+
+    @property
+    def voice(self) -> str:
+        return str(self.server.session.voice)
 
     def assert_told(self, heard: str) -> None:
         session = self.server.session
@@ -114,7 +135,9 @@ def gemini_case() -> type[Case]:
     return GeminiCase
 
 
-PROVIDERS: dict[str, Callable[[], type[Case]]] = {
+Kind = Callable[[], type[Case]]
+
+PROVIDERS: dict[str, Kind] = {
     "openai": lambda: Case,
     "grok": lambda: GrokCase,
     "inworld": lambda: InworldCase,

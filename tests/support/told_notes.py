@@ -1,4 +1,4 @@
-"""What a model of a test makes of notes: what Ultravox and Nova Sonic are told beside the conversation, as text."""
+"""What a model of a test makes of notes: what providers are told beside the conversation, as text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ ABOUT = (
     "Async tool result",
     "Function ",
 )
+ABOUT_GOOGLES = ("(Your last answer", "The caller has interr")
+"""Gemini Live is told these without brackets."""
 
 
 def without_notes(context: LLMContext) -> LLMContext:
@@ -28,7 +30,8 @@ def without_notes(context: LLMContext) -> LLMContext:
             .removeprefix("[")
             .removesuffix("]")
         )
-        if note != text:
-            message["role"], message["content"] = "developer", "{}" if note.startswith(ABOUT) else note
+        if note != text or text.startswith(ABOUT_GOOGLES):
+            about = note.startswith((*ABOUT, *ABOUT_GOOGLES))
+            message["role"], message["content"] = "developer", "{}" if about else note
     messages: list[Any] = [first, *rest]
     return LLMContext(messages, tools=context.tools)
