@@ -21,15 +21,6 @@ from websockets.asyncio.server import ServerConnection, serve
 from examples import front_desk
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.cli import main
-from piopiy_pipeline.cli.chatting.chat_progress import (
-    ASKED_S,
-    ERROR_S,
-    GREETING_S,
-    KEYS_S,
-    QUIET_S,
-    UNANSWERED_S,
-    ChatProgress,
-)
 from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople
 from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
 from tests.support.calls import AGENT_ID, KEY, house
@@ -328,68 +319,6 @@ def test_the_history_is_there_the_next_time(tmp_path: Path) -> None:
         terminal.type("\x04")
         terminal.until("ended")
         assert terminal.status() == 0
-
-
-# ---------------------------------------------------------------------- whose turn it is
-
-
-def test_it_is_the_persons_turn_when_the_bot_has_been_quiet() -> None:
-    progress = ChatProgress(0.0)
-    assert progress.due() == GREETING_S
-    progress.message("bot-llm-started", 0.1)
-    assert progress.due() == float("inf")
-    progress.words(5.0)
-    progress.message("bot-llm-stopped", 6.0)
-    assert progress.due() == 6.0 + QUIET_S
-
-
-def test_it_is_not_while_a_tool_runs_or_a_message_waits_for_its_answer() -> None:
-    progress = ChatProgress(0.0)
-    progress.sent(1.0)
-    assert progress.due() == 1.0 + UNANSWERED_S
-    progress.event("tool", {"number": 1}, 2.0)
-    assert progress.busy
-    progress.event("tool_result", {"number": 1}, 9.0)
-    assert progress.due() == 9.0 + QUIET_S
-    progress.pressed(20.0)
-    assert progress.due() == 20.0 + KEYS_S
-
-
-def test_an_answer_may_take_its_time_once_the_bot_has_taken_the_message() -> None:
-    progress = ChatProgress(0.0)
-    progress.sent(1.0)
-    progress.message("bot-interrupted", 1.1)  # of what was before
-    assert progress.due() == 1.0 + UNANSWERED_S
-    progress.event("user_turn", {}, 1.2)
-    progress.message("bot-llm-stopped", 1.3)
-    assert progress.due() == 1.2 + ASKED_S
-    progress.event("error", {}, 12.0)
-    assert progress.due() == 12.0 + ERROR_S
-    progress.words(14.0)
-    progress.event("user_turn", {}, 14.1)  # it is told late, and answered already
-    assert progress.due() < 16.0
-
-
-def test_a_message_is_waited_for_longer_while_a_provider_fails() -> None:
-    progress = ChatProgress(0.0)
-    progress.event("error", {"stage": "llm"}, 0.0)
-    progress.began(0.1)
-    assert progress.due() == 0.1 + GREETING_S
-    progress.words(0.1)  # a greeting that no model writes
-    progress.sent(4.0)
-    assert progress.due() == 4.0 + ASKED_S
-    progress.message("bot-llm-started", 6.0)
-    progress.message("bot-llm-stopped", 6.5)
-    progress.sent(8.0)
-    assert progress.due() == 8.0 + UNANSWERED_S
-
-
-def test_after_a_failure_the_bot_gets_time_for_its_second_try() -> None:
-    progress = ChatProgress(0.0)
-    progress.message("bot-llm-started", 1.0)
-    progress.event("error", {}, 2.0)
-    progress.event("bot_turn", {}, 2.5)
-    assert progress.due() == 2.0 + ERROR_S
 
 
 # ---------------------------------------------------------------------- over a gateway
