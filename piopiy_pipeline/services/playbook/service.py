@@ -10,11 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from loguru import logger
-from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
@@ -29,6 +27,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
 from piopiy_pipeline.compat.pipecat import push_llm_text
+from piopiy_pipeline.services.plain_adapter import PlainAdapter
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
 from piopiy_pipeline.services.playbook.model import Playbook
@@ -36,21 +35,8 @@ from piopiy_pipeline.services.playbook.model import Playbook
 __all__ = ["PlaybookLLMService"]
 
 
-class _PlaybookAdapter(BaseLLMAdapter[dict[str, Any]]):
-    """The adapter that `LLMService` requires. The default one would import the OpenAI SDK, which takes 0.3 s."""
-
-    @property
-    def id_for_llm_specific_messages(self) -> str:
-        return "playbook"
-
-    async def get_llm_invocation_params(self, context: LLMContext, **kwargs: Any) -> dict[str, Any]:
-        return {"messages": context.get_messages()}
-
-    def to_provider_tools_format(self, tools_schema: ToolsSchema) -> list[Any]:
-        return [schema.to_default_dict() for schema in tools_schema.standard_tools]
-
-    def get_messages_for_logging(self, context: LLMContext) -> list[dict[str, Any]]:
-        return [dict(message) for message in context.get_messages() if isinstance(message, Mapping)]
+class _PlaybookAdapter(PlainAdapter):
+    messages_for = "playbook"
 
 
 class PlaybookLLMService(LLMService[_PlaybookAdapter]):

@@ -9,8 +9,6 @@ from copy import copy
 from random import Random
 from typing import Any
 
-from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
     FunctionCallFromLLM,
@@ -25,6 +23,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
 from piopiy_pipeline.compat.pipecat import constructor_options, push_llm_text, share_tools
+from piopiy_pipeline.services.plain_adapter import PlainAdapter
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Stalls, TimesOut
 from piopiy_pipeline.testing.scripted.latency_profiles import Latency, as_profile
 from piopiy_pipeline.testing.scripted.reply_script import Reply, ReplyScript, ScriptedResponse, ScriptOver
@@ -84,21 +83,8 @@ class Replies:
         self.beside = beside
 
 
-class _Adapter(BaseLLMAdapter[dict[str, Any]]):
-    """The adapter that `LLMService` requires. pipecat's default would import the OpenAI SDK."""
-
-    @property
-    def id_for_llm_specific_messages(self) -> str:
-        return "scripted"
-
-    async def get_llm_invocation_params(self, context: LLMContext, **kwargs: Any) -> dict[str, Any]:
-        return {"messages": context.get_messages()}
-
-    def to_provider_tools_format(self, tools_schema: ToolsSchema) -> list[Any]:
-        return [schema.to_default_dict() for schema in tools_schema.standard_tools]
-
-    def get_messages_for_logging(self, context: LLMContext) -> list[dict[str, Any]]:
-        return [dict(message) for message in context.get_messages() if isinstance(message, Mapping)]
+class _Adapter(PlainAdapter):
+    messages_for = "scripted"
 
 
 class ScriptedLLM(StandIn, LLMService[Any]):
