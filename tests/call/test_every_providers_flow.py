@@ -24,7 +24,7 @@ EACH_WAY = ("openai", "gemini", "nova", "ultravox")
 
 
 LEAVE_S = {"nova": 3.0}
-"""So long a call may take to end behind the goodbye, in seconds: pipecat's service of Nova Sonic waits when it leaves."""
+"""So long may a call take to end behind the goodbye, in seconds: pipecat's service of Nova Sonic waits as it leaves."""
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from loguru import logger
 from nats.aio.client import Client
 from nats.errors import Error
 from nats.js.errors import BadRequestError, KeyNotFoundError
-from nats.js.kv import KeyValue
 
-from piopiy_pipeline.gateway.cluster.nats_bucket import WAIT_S, open_bucket
+from piopiy_pipeline.gateway.cluster.nats_bucket import WAIT_S, NatsBucket
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
 
@@ -55,15 +54,17 @@ class NatsCheckpoints:
     ) -> None:
         self._client = client
         self._whose = whose
-        self._bucket_name = f"{subject}-{kind}"
-        self._bucket: KeyValue | None = None
+        self._bucket = NatsBucket(client, f"{subject}-{kind}", whose, kept_s=KEPT_S, most_bytes=BUCKET_BYTES)
         self._waiting: dict[str, bytes | None] = {}  # by call; None: it has ended
         self._work = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write checkpoints")
         self.unsent = UnsentMessages()
         """What was not kept lately although the servers could be reached."""
-        self.problem = ""
+
+    @property
+    def problem(self) -> str:
         """Why no checkpoint is kept for other gateways, a sentence; empty if they are."""
+        return self._bucket.problem
 
     async def close(self) -> None:
         """Write no more."""
@@ -100,15 +101,14 @@ class NatsCheckpoints:
         """
         if not self._client.is_connected:
             return []
-        begin = f"$KV.{self._bucket_name}."
+        begin = f"$KV.{self._bucket.name}."
         try:
-            await self._open()  # `KeyValue.keys` would wait for ever now and then, while others write
+            await self._bucket.open()  # `KeyValue.keys` would wait for ever now and then, while others write
             info = await self._client.jetstream(timeout=WAIT_S).stream_info(
-                f"KV_{self._bucket_name}", subjects_filter=f"{begin}{prefix}>"
+                f"KV_{self._bucket.name}", subjects_filter=f"{begin}{prefix}>"
             )
         except (Error, TimeoutError, OSError) as error:
-            self._bucket = None
-            self._failed(error)
+            self._bucket.failed(error)
             return []
         return [subject.removeprefix(begin) for subject in info.state.subjects or {}]
 
@@ -120,7 +120,7 @@ class NatsCheckpoints:
             fits: Says whether whoever asks may have it.
         """
         try:
-            bucket = await self._open()
+            bucket = await self._bucket.open()
             entry = await bucket.get(call_id)
             data = json.loads(entry.value or b"null")
             if not isinstance(data, dict) or not fits(data):
@@ -129,18 +129,10 @@ class NatsCheckpoints:
         except (KeyNotFoundError, BadRequestError, ValueError):
             return None
         except (Error, TimeoutError, OSError) as error:
-            self._bucket = None
+            self._bucket.lost()
             logger.bind(call_id=call_id).error("a conversation is not resumed: {}", nats_trouble(error))
             return None
         return data
-
-    async def _open(self) -> KeyValue:
-        if self._bucket is None:
-            self._bucket = await open_bucket(
-                self._client, self._bucket_name, kept_s=KEPT_S, most_bytes=BUCKET_BYTES
-            )
-            self.problem = ""
-        return self._bucket
 
     async def _write(self) -> None:
         while True:
@@ -149,14 +141,13 @@ class NatsCheckpoints:
             while self._waiting:
                 call_id, text = next(iter(self._waiting.items()))
                 try:
-                    bucket = await self._open()
+                    bucket = await self._bucket.open()
                     if text is None:
                         await self._remove(call_id)
                     else:
                         await bucket.put(call_id, text)
                 except (Error, TimeoutError, OSError) as error:
-                    self._bucket = None  # the server may have been started again without its store
-                    self._failed(error)
+                    self._bucket.failed(error)
                     self._waiting[call_id] = self._waiting.pop(call_id)  # behind the others, which may fit
                     await asyncio.sleep(AGAIN_S)
                     continue
@@ -165,12 +156,6 @@ class NatsCheckpoints:
 
     async def _remove(self, call_id: str) -> None:
         """Leave nothing of a call: `KeyValue.purge` would leave a mark, for as long as what is kept."""
-        subject = f"$KV.{self._bucket_name}.{call_id}"
+        subject = f"$KV.{self._bucket.name}.{call_id}"
         stream = self._client.jetstream(timeout=WAIT_S)
-        await stream.purge_stream(f"KV_{self._bucket_name}", subject=subject)
-
-    def _failed(self, error: Exception) -> None:
-        if not self.problem:
-            self.problem = f"{self._whose}: {nats_trouble(error)}"
-            if self._client.is_connected:  # else that is said already
-                logger.error("{}", self.problem)
+        await stream.purge_stream(f"KV_{self._bucket.name}", subject=subject)

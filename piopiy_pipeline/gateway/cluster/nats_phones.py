@@ -18,7 +18,7 @@ from nats.errors import Error
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-from piopiy_pipeline.gateway.cluster.nats_bucket import open_bucket
+from piopiy_pipeline.gateway.cluster.nats_bucket import NatsBucket
 from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
 from piopiy_pipeline.gateway.cluster.phone_records import FIND_S, PhoneRecord, rewritten
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
@@ -49,15 +49,18 @@ class NatsPhones:
 
     def __init__(self, client: Client, subject: str) -> None:
         self._client = client
-        self._bucket_name = f"{subject}-phones"
-        self._bucket: KeyValue | None = None
+        whose = "phones cannot be called from other gateways"
+        self._bucket = NatsBucket(client, f"{subject}-phones", whose, kept_s=KEPT_S, most_bytes=BUCKET_BYTES)
         self._waiting: dict[str, tuple[str, tuple[RegisteredPhone, ...]]] = {}  # by user
         self._work = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write phones")
         self.unsent = UnsentMessages()
         """What was not kept lately although the servers could be reached."""
-        self.problem = ""
+
+    @property
+    def problem(self) -> str:
         """Why other gateways cannot find the phones of this one, a sentence; empty if they can."""
+        return self._bucket.problem
 
     async def close(self) -> None:
         """Write no more."""
@@ -77,7 +80,7 @@ class NatsPhones:
             return None
         try:
             async with asyncio.timeout(FIND_S):
-                found = await self._read(await self._open(), user)
+                found = await self._read(await self._bucket.open(), user)
         except (Error, TimeoutError, OSError, ProtocolError) as error:
             logger.warning("the cluster's phones cannot be asked: {}", nats_trouble(error))
             return None
@@ -93,14 +96,6 @@ class NatsPhones:
         record = _parse(entry.value or b"")
         return (record if record.user == user else None), entry.revision or 0
 
-    async def _open(self) -> KeyValue:
-        if self._bucket is None:
-            self._bucket = await open_bucket(
-                self._client, self._bucket_name, kept_s=KEPT_S, most_bytes=BUCKET_BYTES
-            )
-            self.problem = ""
-        return self._bucket
-
     async def _write(self) -> None:
         conflicts = 0
         while True:
@@ -109,7 +104,7 @@ class NatsPhones:
             while self._waiting:
                 user, written = next(iter(self._waiting.items()))
                 try:
-                    await self._rewrite(await self._open(), user, *written)
+                    await self._rewrite(await self._bucket.open(), user, *written)
                 except KeyWrongLastSequenceError:  # another gateway was faster: it is read anew
                     self._waiting[user] = self._waiting.pop(user)
                     conflicts += 1
@@ -117,8 +112,7 @@ class NatsPhones:
                         await asyncio.sleep(AGAIN_S)
                     continue
                 except (Error, TimeoutError, OSError) as error:
-                    self._bucket = None  # the server may have been started again without its store
-                    self._failed(error)
+                    self._bucket.failed(error)
                     self._waiting[user] = self._waiting.pop(user)
                     await asyncio.sleep(AGAIN_S)
                     continue
@@ -139,12 +133,6 @@ class NatsPhones:
             await bucket.update(_key(user), dump(record).encode(), last=revision)
         elif record.phones:
             await bucket.create(_key(user), dump(record).encode())
-
-    def _failed(self, error: Exception) -> None:
-        if not self.problem:
-            self.problem = f"phones cannot be called from other gateways: {nats_trouble(error)}"
-            if self._client.is_connected:  # else that is said already
-                logger.error("{}", self.problem)
 
 
 def _key(user: str) -> str:
