@@ -65,6 +65,7 @@ class Collector(Generic[T]):
         self._keys = ""
         self._timer: asyncio.TimerHandle | None = None
         self._no_hash_until = 0.0
+        self._ahead = False  # keys of the entry were pressed before the question
         self._aside = ""  # what the caller said while the bot spoke on
         self._stopping: asyncio.Task[None] | None = None
         self._failed: Exception | None = None  # what reading an answer has raised: a checksum of the author's
@@ -113,9 +114,11 @@ class Collector(Generic[T]):
                 except TimeoutError:
                     why = NoValueReason.TIMEOUT
             finally:
+                turns.keys_ahead.no_hash_until = self._no_hash_until
                 self._close()
                 self._finish(why)
         if why is not None:
+            turns.keys_ahead.take()
             raise NotCollected(self._name, why, collection.attempts)
         reader = collection.reader
         return Collected(reader.value, collection.how, collection.attempts, reader.spoken())
@@ -136,8 +139,13 @@ class Collector(Generic[T]):
     async def _begin(self) -> NextStep:
         """Ask, or wait for the answer if another instance has asked and given the call away: return what comes next."""
         act = self._collection.go_on() if self._call.collected.moved else self._collection.begin()
+        self._no_hash_until = self._turns.keys_ahead.no_hash_until
+        for key in self._turns.keys_ahead.take():
+            if not self._is_late(key):
+                self._ahead = True
+                self._press(key)
         if act is not None:
-            return act
+            return self._next() or act
         self._expect()
         return await self._answer()
 
@@ -242,12 +250,20 @@ class Collector(Generic[T]):
             self._aside = text if says_yes(text, self._turns.language) is not None else self._aside
 
     def _on_keys(self, keys: str) -> None:
-        if keys == "#" and self._call_now() < self._no_hash_until:
-            return  # it ends keys that have ended by themselves
-        if not self._entry.begun:
+        if keys == "#" and self._is_late(keys):
+            return
+        if self._ahead or not self._entry.begun:
+            self._ahead = False
             self._stopping = asyncio.ensure_future(self._turns.stop_speaking())
-        for key in keys:
+        for place, key in enumerate(keys):
+            if self._acts and self._acts[-1].doing is Doing.FINISH:
+                self._turns.keys_ahead.keep(keys[place:])
+                return
             self._press(key)
+
+    def _is_late(self, key: str) -> bool:
+        """Whether a key ends keys that have ended by themselves, of this value or of the one before."""
+        return key == "#" and not self._entry.begun and self._call_now() < self._no_hash_until
 
     def _press(self, key: str) -> None:
         now = self._call_now()

@@ -146,7 +146,8 @@ async def collect_digits(
 ) -> Collected[str]:
     """Ask for a number that is said or pressed digit by digit: a PIN, a customer number, a card.
 
-    Keys end with ``#``, with the last digit if that is known, or after three seconds; ``*`` begins anew.
+    Keys end with ``#``, with the last digit if that is known, or after three seconds; ``*`` begins anew. Further keys,
+    behind the last digit, answer the question that comes next.
 
     Args:
         call: The call.

@@ -38,7 +38,7 @@ from piopiy_pipeline.session.checkpoints import Checkpoints
 from piopiy_pipeline.session.collected_values import CollectedValues
 from piopiy_pipeline.session.events import CallError, CollectionEvent, Emitter
 from piopiy_pipeline.session.failure_recovery import FailureRecovery
-from piopiy_pipeline.session.held_turns import HeldTurns
+from piopiy_pipeline.session.held_turns import HeldTurns, KeysAhead
 from piopiy_pipeline.session.promised_sentence import PART as SENTENCE
 from piopiy_pipeline.session.promised_sentence import PromisedSentence
 from piopiy_pipeline.session.resumable_state import ResumableState
@@ -114,6 +114,7 @@ class CallState:
         self.clean_sound: bool | None = None
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.held_turns: HeldTurns | None = None
+        self.keys_ahead = KeysAhead()
         """Set while the caller's turns are given to code in the place of the model."""
         self.voice_change: VoiceChange | None = None
         """Changes voice and language, for the persona that has the call and for the caller's language."""

@@ -21,7 +21,7 @@ from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.default_lines import language_of
 from piopiy_pipeline.session.events import CollectionEvent
-from piopiy_pipeline.session.held_turns import REDACTED, HeldTurns, TurnListener
+from piopiy_pipeline.session.held_turns import REDACTED, HeldTurns, KeysAhead, TurnListener
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.realtime.bounded_wait import holds_within
@@ -37,7 +37,7 @@ ANSWER_S = 30.0
 TURN_S = 3.0
 """How long the end of a turn is waited for whose words are there, in seconds."""
 KEYS_S = 1.0
-"""So long after the turns were held, keys are no turns yet, in seconds."""
+"""So long after the turns were held, keys are no turns yet, in seconds: they are kept for the next question."""
 READ_S = 4.0
 """How long the model may take to read an answer, in seconds."""
 MAX_READ_TOKENS = 100
@@ -147,6 +147,7 @@ class CallerTurns:
     ) -> None:
         for off in self._off:
             off()
+        self._off = [self._state.events.on("dtmf", self._keep_keys)]
         # The stage sees a key later than the listener, and behind the last one a "#" may come.
         asyncio.get_running_loop().call_later(KEYS_S, self._resume_keys)
         if self._state.held_turns is self._held:
@@ -157,8 +158,15 @@ class CallerTurns:
         if self._realtime is not None and not self._state.ended:
             self._state.spawn(self._realtime.held.follow(), "held_answers")
 
-    def _resume_keys(self) -> None:
+    def _keep_keys(self, keys: str) -> None:
         if self._state.held_turns is None:
+            self._state.keys_ahead.keep(keys)
+
+    def _resume_keys(self) -> None:
+        for off in self._off:
+            off()
+        if self._state.held_turns is None:
+            self._state.keys_ahead.take()
             self._keys_to_text(suspended=False)
 
     def _keys_to_text(self, *, suspended: bool) -> None:
@@ -184,6 +192,11 @@ class CallerTurns:
     def _bot_turn(self, turn: Turn) -> None:
         self._bot_turns += 1
         self.cut_off = turn.text if turn.interrupted else ""
+
+    @property
+    def keys_ahead(self) -> KeysAhead:
+        """The keys that were pressed before there was a question for them."""
+        return self._state.keys_ahead
 
     # ------------------------------------------------------------------ acting
 

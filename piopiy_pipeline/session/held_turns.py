@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["REDACTED", "HeldTurns", "TurnListener"]
+__all__ = ["MAX_KEYS_AHEAD", "REDACTED", "HeldTurns", "KeysAhead", "TurnListener"]
 
 REDACTED = "[redacted]"
 """What stands in the record and in the conversation for words that may hold a secret."""
+MAX_KEYS_AHEAD = 64
+"""So many keys wait for the next question; of more, the last are left out."""
 _TEXTS = frozenset({"user_turn", "user_partial", "user_backchannel", "bot_turn", "bot_partial"})
 
 
@@ -32,6 +34,26 @@ class TurnListener:
     on_backchannel: Callable[[str], None]
     on_keys: Callable[[str], None]
     is_typing: Callable[[], bool] = lambda: False
+
+
+class KeysAhead:
+    """Keys that the caller presses right behind an answer that was whole: they are the beginning of the next one, as in
+    VoiceXML 2.0, 4.1.8.
+    """
+
+    def __init__(self) -> None:
+        self._keys = ""
+        self.no_hash_until = 0.0
+        """Until then a ``#`` ends keys that have ended by themselves, in seconds of the loop's clock."""
+
+    def keep(self, keys: str) -> None:
+        """Keep keys."""
+        self._keys = (self._keys + keys)[:MAX_KEYS_AHEAD]
+
+    def take(self) -> str:
+        """Return the keys, and forget them."""
+        keys, self._keys = self._keys, ""
+        return keys
 
 
 class HeldTurns:

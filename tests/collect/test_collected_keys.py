@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from piopiy_pipeline.collect import collect_digits
+from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, CallerLine
 from tests.support.collected_kinds import KINDS
-from tests.support.collecting import collected_in, says, value_of
+from tests.support.collecting import Form, collected_in, says, value_of
 
 pytestmark = pytest.mark.usefixtures("either_bot")
 
@@ -68,3 +71,49 @@ def test_keys_that_are_turns_elsewhere_are_no_turns_here() -> None:
     )
     assert value_of(outcomes) == "4157"
     assert not call.of("user_turn")
+
+
+# ---------------------------------------------------------------------- more keys than the value has
+
+
+def two_codes(pause_s: float) -> Form:
+    async def form(call: Call) -> tuple[str, str]:
+        number = await collect_digits(call, prompt="Your customer number?", length=4)
+        await asyncio.sleep(pause_s)
+        pin = await collect_digits(call, prompt="And your PIN?", length=4)
+        return number.value, pin.value
+
+    return form
+
+
+@pytest.mark.parametrize("keys", ["41579876", "4157#9876#"])
+@pytest.mark.parametrize("pause_s", [0.0, 0.5])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_keys_behind_a_whole_value_answer_the_next_question(keys: str, pause_s: float, at_once: bool) -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.until("number")
+        await line.pause(0.5)
+        if at_once:  # as a client's application sends them
+            vars(line)["_end"].press(keys)
+        else:
+            await line.press(keys)
+        await line.pause(5)
+
+    outcomes, call = collected_in(two_codes(pause_s), caller)
+    assert outcomes == [("4157", "9876")]
+    assert "PIN" not in call.said, "who has answered it need not hear it"
+    assert "sorry" not in call.said
+
+
+def test_keys_that_are_a_part_of_the_next_value_are_its_beginning() -> None:
+    caller = Caller().until("number").pause(0.5).press("415798").until("PIN").pause(0.5).press("76").pause(5)
+    outcomes, _ = collected_in(two_codes(0.5), caller)
+    assert outcomes == [("4157", "9876")]
+
+
+def test_keys_that_nobody_asks_for_within_a_second_are_forgotten() -> None:
+    caller = (
+        Caller().until("number").pause(0.5).press("41579876").until("PIN").pause(0.5).press("1234").pause(5)
+    )
+    outcomes, _ = collected_in(two_codes(3), caller)
+    assert outcomes == [("4157", "1234")]
