@@ -52,7 +52,8 @@ class Playout:
 
     Args:
         rate: Sample rate in Hz.
-        played_every_ms: How often progress is reported while something plays.
+        played_every_ms: How often progress is reported while something plays: where `now` passes a whole multiple of
+            it, so that the playouts of all calls report at once, and an agent wakes once for all.
         limit_s: How many seconds of speech the agent may send ahead.
         catch_up_ms: How much may leave at once when the clock's owner was late. The rest is put off, and
             that is counted as a gap, because the caller heard it as one.
@@ -84,7 +85,7 @@ class Playout:
         self._frame_bytes = frame_bytes(rate)
         self._limit_bytes = int(limit_s * rate) * 2
         self._kept_bytes = int(self.KEPT_S * rate) * 2
-        self._report_samples = rate * played_every_ms // 1000
+        self._report_s = played_every_ms / 1000
         self._catch_up = max(1, catch_up_ms // FRAME_MS)
         self._buffer = bytearray()
         self._played = bytearray()  # the last that was, KEPT_S at most
@@ -94,7 +95,7 @@ class Playout:
         self._faded = b""  # what was played, fading out, of the frame at `position`
         self._start: float | None = None  # of the stretch that plays; None while nothing does
         self._ticks = 0  # frames due since then
-        self._reported = 0
+        self._reports = 0  # multiples of the time between two reports, at the last one
         self._dry_at: float | None = None
 
     @property
@@ -141,7 +142,7 @@ class Playout:
         self._buffer.clear()
         self._played.clear()
         self.epoch = epoch
-        self.position = self._reached = self._reported = 0
+        self.position = self._reached = 0
         self._start = self._dry_at = self._held_until = None
         self._fade_due, self._faded = False, b""
         return reached
@@ -203,7 +204,6 @@ class Playout:
         self._buffer[:0] = self._played[-size:]
         del self._played[-size:]
         self.position -= size // 2
-        self._reported = self.position
         self._faded = fade_out(bytes(self._buffer[: self._frame_bytes]))
 
     def pause(self) -> None:
@@ -229,7 +229,6 @@ class Playout:
         while self._start is not None and (due := self._start + self._ticks * FRAME_S) <= now + _EARLY_S:
             if not self._buffer:
                 self._start, self._dry_at = None, due
-                self._reported = self.position
                 progress.append(Progress(self.epoch, self.position, dry=True))
             elif len(frames) == self._catch_up:
                 self._count_gap(now - due)
@@ -237,8 +236,9 @@ class Playout:
             else:
                 frames.append(self._take())
                 self._ticks += 1
-                if self._ticks == 1 or self.position - self._reported >= self._report_samples:
-                    self._reported = self.position
+                reports = int((due + _EARLY_S) / self._report_s)
+                if self._ticks == 1 or reports != self._reports:
+                    self._reports = reports
                     progress.append(Progress(self.epoch, self.position))
         return Tick(tuple(frames), tuple(progress)) if frames or progress else _NOTHING
 
@@ -248,7 +248,7 @@ class Playout:
             return _NOTHING
         self._start = self._dry_at = None
         if not self._buffer:
-            self._fade_due, self._reported = False, self.position
+            self._fade_due = False
             return Tick(progress=(Progress(self.epoch, self.position, dry=True),))
         if not self._fade_due:
             return _NOTHING

@@ -92,12 +92,17 @@ class _PartialTurn:
         self._parts.append(TextPartForConcatenation(text, spaced))
         self.update("")
 
-    def update(self, uncertain: str) -> None:
-        """Set the turn to the words that are certain so far, followed by `uncertain` ones."""
+    def update(self, uncertain: str, *, goes_on: bool = False) -> None:
+        """Set the turn to the words that are certain so far, followed by `uncertain` ones.
+
+        Args:
+            uncertain: The words.
+            goes_on: Whether this is called again soon in any case, so that what comes too soon needs no timer.
+        """
         parts = [*self._parts, TextPartForConcatenation(uncertain, False)]
         self._partial.update(concatenate_aggregated_text(parts).strip())
         if self._timer is None:
-            self._report_if_due()
+            self._report_if_due(goes_on=goes_on)
 
     def over(self) -> None:
         """Forget the turn, because the whole turn was reported."""
@@ -109,14 +114,14 @@ class _PartialTurn:
             self._timer.cancel()
             self._timer = None
 
-    def _report_if_due(self) -> None:
+    def _report_if_due(self, *, goes_on: bool = False) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
         text = self._partial.take(now)
         if text is not None:
             self._report(self._event, {"text": text})
-        elif (due := self._partial.due()) is not None:
+        elif not goes_on and (due := self._partial.due()) is not None:
             self._timer = loop.call_at(due, self._report_if_due)
 
 
@@ -240,9 +245,9 @@ class LiveEvents:
 
     def on_partly_heard(self, text: str) -> None:
         """Take note of the part, by an estimate, that the caller has heard of a sentence whose words have no
-        times.
+        times. The playout reports five times a second as long as it plays.
         """
-        self._bot.update(text)
+        self._bot.update(text, goes_on=True)
 
     def turn_over(self, role: str) -> None:
         """Note that a whole turn of ``user`` or ``bot`` was reported."""

@@ -72,6 +72,15 @@ def test_progress_is_told_with_the_first_sample_every_so_often_and_when_dry() ->
     ]
 
 
+def test_progress_of_all_calls_is_told_at_the_same_moments() -> None:
+    told: list[list[int]] = []
+    for began in (3, 8, 11):
+        playout = Playout(rate=RATE, played_every_ms=200)
+        playout.write(pcm(40 * FRAME))
+        told.append([n for n in range(began, 42) if playout.tick(1000 + n * FRAME_S).progress])
+    assert told == [[3, 10, 20, 30, 40], [8, 10, 20, 30, 40], [11, 20, 30, 40]]
+
+
 def test_clear_empties_the_clock_at_once_and_tells_the_exact_position() -> None:
     playout = Playout(rate=RATE)
     playout.write(pcm(50 * FRAME))

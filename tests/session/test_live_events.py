@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from piopiy_pipeline.session.live_events import MAX_PARTIAL_CHARACTERS, Partial, bounded
+import asyncio
+from typing import Any
+
+from piopiy_pipeline.session.live_events import MAX_PARTIAL_CHARACTERS, LiveEvents, Partial, bounded
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
 
 def test_the_first_words_are_told_at_once_and_the_next_when_it_is_their_time() -> None:
@@ -26,6 +30,25 @@ def test_nothing_is_told_twice_nor_behind_the_whole() -> None:
     partial.clear()
     assert partial.due() is None
     assert partial.take(9.0) is None
+
+
+def test_an_estimate_that_came_too_soon_is_told_with_the_next_report_of_the_playout_and_by_no_timer() -> None:
+    told: list[tuple[float, str]] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def report(event: str, data: dict[str, Any]) -> None:
+            told.append((round(loop.time() - began, 3), data["text"]))
+
+        live = LiveEvents(report, loop.time, lambda mark: None)
+        for n, text in enumerate(("A", "A table", "A table for", "A table for two")):
+            live.on_partly_heard(text)
+            await asyncio.sleep(0.2 if n < 3 else 5.0)
+
+    run_virtual(story)
+    assert told == [(0.0, "A"), (0.4, "A table for")]
 
 
 def test_of_an_endless_turn_the_end_is_told() -> None:

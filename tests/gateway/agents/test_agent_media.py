@@ -28,6 +28,7 @@ def test_played_cleared_and_played_again_to_the_sample() -> None:
                 "position": 320,
                 "dry": False,
             }
+            assert 320 < (await media.hear("played"))["position"] <= 320 + 1600
             assert (await media.hear("played"))["position"] >= 320 + 1600
             await media.say(event="clear", epoch=1)
             cleared = await media.hear("cleared")
