@@ -182,15 +182,17 @@ def encode_model(
     inputs: Mapping[str, Sequence[int | None]],
     outputs: Sequence[str],
     opset: int,
+    integers: Collection[str] = (),
 ) -> bytes:
     """Make a model of nodes in the order in which they are computed.
 
     Args:
         nodes: Made by `encode_node`.
         weights: Constant tensors by name, of float32 or int64.
-        inputs: The shapes of tensors of floats by name; None for a length that is not known before.
+        inputs: The shapes of tensors by name; None for a length that is not known before.
         outputs: The names of the tensors that it computes.
         opset: The version of ONNX' operators.
+        integers: The inputs that are of int64 and not of float32.
     """
     graph = [node.encoded for node in nodes]
     graph.append(_message(_NAME, b"model"))
@@ -202,7 +204,7 @@ def encode_model(
         )
     for name, lengths in inputs.items():
         each = [_message(1, b"" if length is None else _number(1, length)) for length in lengths]
-        tensor = _message(1, _number(1, _FLOAT) + _message(2, b"".join(each)))
+        tensor = _message(1, _number(1, _INT64 if name in integers else _FLOAT) + _message(2, b"".join(each)))
         graph.append(_message(_INPUTS, _message(1, name.encode()) + _message(2, tensor)))
     graph += [_message(_OUTPUTS, _message(1, name.encode())) for name in outputs]
     return _number(_IR_VERSION, 8) + _message(_OPSET, _number(2, opset)) + _message(_GRAPH, b"".join(graph))

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,12 +191,33 @@ class SileroModel:
                 silence.learn(states[:, i : i + 1], (scores[i], after[:, i : i + 1]))
         return scores, powers, after
 
+    def hear(self, shape: WindowShape, audio: Sequence[bytes], state: FloatArray) -> FloatArray:
+        """Let the model hear windows of one stream one after the other, without their scores.
+
+        Args:
+            shape: The shape of the windows.
+            audio: For each window its context, then itself: PCM16 little-endian mono.
+            state: The state before them, of shape ``[2, 1, 128]``.
+
+        Returns:
+            The state after the last of them.
+        """
+        silent = set(self._silence[shape.sample_rate].among(audio))
+        began, count = 0, len(audio) // 2
+        while began in silent:
+            _, _, state = self.score(shape, audio[2 * began : 2 * began + 2], state)
+            began += 1
+        for left in range(-(-(count - began) // _ROW), 0, -1):
+            ended = began + -(-(count - began) // left)
+            _, state = self._runs[shape.sample_rate](_signal(shape, audio[2 * began : 2 * ended]), state)
+            began = ended
+        return state
+
     def _score(
         self, shape: WindowShape, audio: Sequence[bytes], states: FloatArray
     ) -> tuple[list[float], list[float], FloatArray]:
         """Score a batch with the model, without the memory of silence."""
-        samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(-1, shape.context + shape.samples)
-        signal = np.multiply(samples, _FULL_SCALE, dtype=np.float32)
+        signal = _signal(shape, audio)
         scores, after = self._runs[shape.sample_rate](signal, states)
         window = signal[:, shape.context :]
         powers = np.vecdot(window, window) / shape.samples
@@ -203,11 +225,28 @@ class SileroModel:
 
 
 _Run = Callable[[FloatArray, FloatArray], Sequence[FloatArray]]
-"""Takes n windows with their contexts, and the states before them. Returns n scores, and the states after them."""
+"""Takes windows with their contexts, and the states of n streams before them: a window of each, or several of each, the
+next of all before the one after it (`_ROW` at most). Returns the scores of the n last, and the states after them.
+"""
 
 
-def _session(model: bytes) -> onnxruntime.InferenceSession:
+def _signal(shape: WindowShape, audio: Sequence[bytes]) -> FloatArray:
+    """Return the samples of windows and their contexts, a row each, at full scale 1.0."""
+    samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(-1, shape.context + shape.samples)
+    signal: FloatArray = np.multiply(samples, _FULL_SCALE, dtype=np.float32)
+    return signal
+
+
+_ROW = 8
+"""So many windows are one product of matrices. Of more, sums are made in two parts, and differ in the last bit."""
+
+
+def _session(
+    model: bytes,
+    level: onnxruntime.GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
@@ -220,17 +259,40 @@ def _run_of(model: bytes, whole: onnxruntime.InferenceSession, shape: WindowShap
     rate = np.array(shape.sample_rate, dtype=np.int64)
 
     def run_whole(signal: FloatArray, states: FloatArray) -> Sequence[FloatArray]:
-        return whole.run(None, {"input": signal, "state": states, "sr": rate})  # type: ignore[no-any-return]
+        streams = states.shape[1]
+        scores = states
+        for at in range(0, len(signal), streams):
+            inputs = {"input": signal[at : at + streams], "state": states, "sr": rate}
+            scores, states = whole.run(None, inputs)
+        return scores, states
 
     try:
-        chain = _session(chain_of(model, samples=shape.samples, context=shape.context))
+        # Not with all: convolutions in blocks of channels have other last bits.
+        level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        chain = _session(chain_of(model, samples=shape.samples, context=shape.context), level)
 
-        def run_chain(signal: FloatArray, states: FloatArray) -> Sequence[FloatArray]:
-            return chain.run(None, {"input": signal, "state": states})  # type: ignore[no-any-return]
+        def run_chain(signal: FloatArray, states: FloatArray, *, row: int) -> Sequence[FloatArray]:
+            count, streams = len(signal), states.shape[1]
+            rows = -(-count // row)
+            length = -(-count // rows)
+            missing = rows * length - count
+            if missing:  # of a batch with one window of each stream
+                signal = np.concatenate([signal, np.zeros((missing, signal.shape[1]), np.float32)])
+                states = np.concatenate([states, np.zeros((2, missing, HIDDEN), np.float32)], axis=1)
+            steps = np.array((count // streams, states.shape[1], HIDDEN), np.int64)
+            inputs = {"input": signal.reshape(rows, length, -1), "state": states, "steps": steps}
+            scores, after = chain.run(None, inputs)
+            return (scores[:streams], after[:, :streams]) if missing else (scores, after)
 
-        if _agree(run_whole, run_chain, shape):
-            return run_chain
-        logger.debug("the VAD's model has other answers at {} Hz than its short form", shape.sample_rate)
+        for row in (_ROW, 1):
+            run = partial(run_chain, row=row)
+            if _agree(run_whole, run, shape):
+                return run
+            logger.debug(
+                "the VAD's model has other answers at {} Hz than its short form of rows of {}",
+                shape.sample_rate,
+                row,
+            )
     except Exception as error:  # noqa: BLE001  another model than the one that is known: it is used as it is
         logger.debug("the VAD's model has no short form at {} Hz: {}", shape.sample_rate, error)
     return run_whole
@@ -239,10 +301,10 @@ def _run_of(model: bytes, whole: onnxruntime.InferenceSession, shape: WindowShap
 def _agree(one: _Run, other: _Run, shape: WindowShape) -> bool:
     """Return whether both have the same answers to some noise, soft and loud, to the bit."""
     noise = np.random.default_rng(0)
-    for count in (1, 3):
+    for count, steps in ((1, 1), (3, 1), (_ROW, 1), (2 * _ROW + 3, 1), (1, _ROW), (2, 3)):
         states = np.zeros((2, count, HIDDEN), np.float32)
         for scale in (1e-3, 0.03, 0.3):
-            signal = noise.normal(0, scale, (count, shape.context + shape.samples)).astype(np.float32)
+            signal = noise.normal(0, scale, (count * steps, shape.context + shape.samples)).astype(np.float32)
             answers, others = one(signal, states), other(signal, states)
             if not all(np.array_equal(a, b) for a, b in zip(answers, others, strict=True)):
                 return False

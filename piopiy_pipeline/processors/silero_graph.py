@@ -5,6 +5,11 @@ has and always get the same answer. They and what they need are two thirds of th
 in a call, a run comes when the caches are cold, and there it took a third of its time. So the chain is made anew of
 the file's weights. `SileroModel` compares the two before it uses this one.
 
+The file makes a product of matrices for each window, in which three of four lanes of the processor multiply nothing,
+since a window has only four columns. Here the windows of a row are one image, as high as the row is long, so that one
+product serves all of them. Each number is summed up in the same order as in the file: its windows are scored to
+the bit as if each was alone.
+
 The operations are those of the file, as `silero_vad.onnx` of silero-vad 5 and 6 has them (https://github.com/snakers4/silero-vad).
 Tested in `tests/processors/test_silero.py`.
 """
@@ -24,6 +29,8 @@ HIDDEN = 128
 """The length of the recurrent state, of which there are two."""
 _OPSET = 16
 _ENCODER_STRIDES = (1, 2, 2, 1)
+_ROWS_UNTIL = 2
+"""From this one on a window is a single column, which the file multiplies in another order than several."""
 _STFT, _RNN = "stft.forward_basis_buffer", "decoder.rnn."
 
 Array = npt.NDArray[np.float32]
@@ -46,11 +53,18 @@ class _Operations:
         outputs = [outputs] if isinstance(outputs, str) else outputs
         self.nodes.append(encode_node(operation, inputs, outputs, **attributes))
 
-    def convolve(self, before: str, name: str, weights: Sequence[Array], *, stride: int, pad: int) -> None:
-        for i, each in enumerate(weights):
+    def convolve(
+        self, before: str, name: str, weights: Sequence[Array], *, stride: int, pad: int, rows: bool = False
+    ) -> None:
+        """Add a convolution over time; with `rows` of a whole row of windows at once."""
+        kernel, *bias = weights
+        strides, pads = [stride], [pad, pad]
+        if rows:
+            kernel, strides, pads = kernel[:, :, np.newaxis], [1, stride], [0, pad, 0, pad]
+        for i, each in enumerate((kernel, *bias)):
             self.weights[f"{name}.{i}"] = each
         inputs = [before, *(f"{name}.{i}" for i in range(len(weights)))]
-        self.add("Conv", inputs, name, kernel_shape=weights[0].shape[2:], strides=[stride], pads=[pad, pad])
+        self.add("Conv", inputs, name, kernel_shape=kernel.shape[2:], strides=strides, pads=pads)
 
     def axis(self, name: str, *values: int) -> str:
         self.weights[name] = np.array(values, np.int64)
@@ -58,7 +72,12 @@ class _Operations:
 
 
 def chain_of(model: bytes, *, samples: int, context: int) -> bytes:
-    """Return the model of one sample rate, with the inputs `input` and `state`, and the outputs `output` and `stateN`.
+    """Return the model of one sample rate, with the inputs `input`, `state` and `steps`, and the outputs `output` and
+    `stateN`.
+
+    `input` has the shape ``[rows, windows of a row, context + samples]``. Taken one after the other, these windows are
+    the next one of each stream, then the one after it of each, and so on. `steps` is ``[windows of a stream, streams,
+    128]``. The outputs are those of each stream's last window.
 
     Args:
         model: The bytes of the file.
@@ -72,9 +91,9 @@ def chain_of(model: bytes, *, samples: int, context: int) -> bytes:
     chain = _Operations()
     basis = weights[_STFT]
     last, first = chain.axis("last", 2), chain.axis("first", 0)
-    chain.add("Pad", ["input", chain.axis("pads", 0, 0, 0, context)], "padded", mode="reflect")
+    chain.add("Pad", ["input", chain.axis("pads", 0, 0, 0, 0, 0, context)], "padded", mode="reflect")
     chain.add("Unsqueeze", ["padded", chain.axis("channel", 1)], "sound")
-    chain.convolve("sound", "stft", [basis], stride=samples // 4, pad=0)
+    chain.convolve("sound", "stft", [basis], stride=samples // 4, pad=0, rows=True)
     half = basis.shape[0] // 2
     chain.add("Split", ["stft", chain.axis("halves", half, half)], ["real", "imaginary"], axis=1)
     chain.weights["two"] = np.array(2, np.float32)
@@ -85,10 +104,15 @@ def chain_of(model: bytes, *, samples: int, context: int) -> bytes:
     before = "encoded"
     for i, stride in enumerate(_ENCODER_STRIDES):
         kernel, bias = (weights[f"encoder.{i}.reparam_conv.{each}"] for each in ("weight", "bias"))
-        chain.convolve(before, f"encoder{i}", [kernel, bias], stride=stride, pad=1)
+        if i == _ROWS_UNTIL:
+            chain.add("Transpose", [before], "windows", perm=[0, 2, 1, 3])
+            chain.add(
+                "Reshape", ["windows", chain.axis("each", -1, kernel.shape[1], 2)], before := "each_window"
+            )
+        chain.convolve(before, f"encoder{i}", [kernel, bias], stride=stride, pad=1, rows=i < _ROWS_UNTIL)
         chain.add("Relu", [f"encoder{i}"], before := f"encoded{i}")
     chain.add("Squeeze", [before, last], "features")
-    chain.add("Unsqueeze", ["features", first], "step")
+    chain.add("Reshape", ["features", "steps"], "step")
     chain.add("Split", ["state", chain.axis("states", 1, 1)], ["hidden", "cell"], axis=0)
     chain.weights["rnn.w"] = _gates(weights[_RNN + "weight_ih"])
     chain.weights["rnn.r"] = _gates(weights[_RNN + "weight_hh"])
@@ -108,7 +132,8 @@ def chain_of(model: bytes, *, samples: int, context: int) -> bytes:
     return encode_model(
         chain.nodes,
         weights=chain.weights,
-        inputs={"input": [None, context + samples], "state": [2, None, HIDDEN]},
+        inputs={"input": [None, None, context + samples], "state": [2, None, HIDDEN], "steps": [3]},
+        integers=["steps"],
         outputs=["output", "stateN"],
         opset=_OPSET,
     )

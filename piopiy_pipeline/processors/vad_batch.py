@@ -22,38 +22,27 @@ Scores = tuple[list[float], list[float], list[ModelState], list[float | None]]
 class WindowBatch:
     """One window of each of several streams, with what the model has to hear before it, copied for the worker."""
 
-    __slots__ = ("audio", "loop", "meters", "shape", "states", "steps", "streams")
+    __slots__ = ("audio", "loop", "meters", "shape", "states", "streams")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, shape: WindowShape, streams: list[VadStream]) -> None:
         self.loop = loop
         self.shape = shape
         self.streams = streams
         self.audio = [stream.take() for stream in streams]
-        self.steps = max(map(len, self.audio)) // 2
         self.states = [stream.state for stream in streams]
         self.meters = [stream.meter for stream in streams]
 
     def cost_s(self, model: SileroModel) -> float:
         """Return how long scoring will take, in seconds."""
-        if self.steps == 1:
-            return model.cost_s(len(self.streams))
-        return sum(model.cost_s(len(self._asked(step))) for step in range(self.steps))
+        before = (len(heard) // 2 - 1 for heard in self.audio)
+        return model.cost_s(len(self.streams)) + sum(map(model.cost_s, filter(None, before)))
 
     def score(self, model: SileroModel) -> Scores:
         """Return what the model says to the window of each stream."""
-        if self.steps > 1:
-            for step in range(self.steps - 1):
-                asked = self._asked(step)
-                _, _, after = model.score(
-                    self.shape,
-                    [part for i in asked for part in self._heard(i, step)],
-                    _joined([self.states[i] for i in asked]),
-                )
-                for j, i in enumerate(asked):
-                    self.states[i] = after, j
-            audio = [part for heard in self.audio for part in heard[-2:]]
-        else:
-            audio = list(chain.from_iterable(self.audio))
+        for i, heard in enumerate(self.audio):
+            if len(heard) > 2:
+                self.states[i] = model.hear(self.shape, heard[:-2], _joined([self.states[i]])), 0
+        audio = list(chain.from_iterable(heard[-2:] for heard in self.audio))
         probabilities, powers, states = model.score(self.shape, audio, _joined(self.states))
         volumes: list[float | None] = [None] * len(self.streams)
         if any(self.meters):
@@ -62,14 +51,6 @@ class WindowBatch:
                 for meter, window in zip(self.meters, audio[1::2], strict=True)
             ]
         return probabilities, powers, [(states, i) for i in range(len(self.streams))], volumes
-
-    def _asked(self, step: int) -> list[int]:
-        """Return the streams of which a window is heard in this step. All of them end in the last one."""
-        return [i for i, heard in enumerate(self.audio) if len(heard) // 2 >= self.steps - step]
-
-    def _heard(self, i: int, step: int) -> list[bytes]:
-        at = len(self.audio[i]) - 2 * (self.steps - step)
-        return self.audio[i][at : at + 2]
 
 
 def _joined(states: list[ModelState]) -> FloatArray:

@@ -109,10 +109,28 @@ def in_turn(shape: WindowShape, count: int) -> tuple[list[float], list[float]]:
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
-@pytest.mark.parametrize("count", [1, 2, 7, 20, 64])
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 20, 64])
 def test_the_short_form_of_the_model_says_what_the_file_says_to_the_bit(rate: int, count: int) -> None:
     ours, files = in_turn(window_shape(rate), count)
     assert ours == files
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize(("silent", "count"), [(0, 1), (0, 12), (0, 17), (3, 12), (5, 5)])
+def test_windows_of_a_stream_that_are_heard_together_leave_the_state_of_one_after_the_other(
+    rate: int, silent: int, count: int
+) -> None:
+    shape = window_shape(rate)
+    model = SileroModel(find_model())
+    noise = np.random.default_rng(count).normal(0, 900, (count, shape.samples)).astype("<i2")
+    noise[:silent] = 0
+    tail, audio = bytes(shape.context_bytes), []
+    one = fresh = SileroModel.fresh_state()
+    for window in (each.tobytes() for each in noise):
+        audio += [tail, window]
+        _, _, one = model.score(shape, [tail, window], one)
+        tail = window[-shape.context_bytes :]
+    assert np.array_equal(model.hear(shape, audio, fresh), one)
 
 
 def test_the_short_form_of_the_model_has_no_branch() -> None:
