@@ -143,9 +143,7 @@ def test_the_rest_client_raises_its_own_errors_with_our_sentences(packages: Path
             assert absent.value.status == 403
             with pytest.raises(Refused, match="not_supported") as direct:
                 await here.rest.calls("voice.call", **wanted, app_id="app")
-            assert direct.value.body["message"].startswith(
-                "pipeline[0].endpoints[0]: a call of this gateway has an agent"
-            )
+            assert direct.value.body["message"].startswith("pipeline: to_number is called already")
             with pytest.raises(Refused, match="not_supported"):
                 await here.rest.calls(
                     "flow.call", **wanted, app_id="app", flow_id=AGENT, org_id=AGENT, options={"record": True}

@@ -13,6 +13,7 @@ from piopiy_pipeline.gateway import Gateway
 from tests.piopiy.clients import Refused, clients_folder, running
 from tests.support.gateway_peers import agent, caller, config, until
 from tests.support.phone_calls import tone_file
+from tests.support.switchboard import NotedDialler
 from tests.support.web import API_KEY
 from tests.support.webhook_receiver import receiving
 
@@ -75,6 +76,28 @@ def test_a_caller_hears_a_menu_and_the_keys_are_told_and_the_bot_goes_on(
                 assert (told["event"]["data"]["value"], told["event"]["data"]["attempts"]) == ("42", 1)
                 await line.say(event="dtmf", digits="9")
                 assert (await media.hear("dtmf"))["digits"] == "9"
+
+    asyncio.run(story())
+
+
+def test_somebody_is_called_to_hear_a_notice_without_an_agent(packages: Path, tmp_path: Path) -> None:
+    tone_file(tmp_path, 500, seconds=0.4).rename(tmp_path / "welcome.wav")
+
+    async def story() -> None:
+        async with Gateway(config(api_keys=[API_KEY], prompts_folder=tmp_path)) as gateway:
+            gateway.switchboard.resources.dialler = dialler = NotedDialler()
+            url = gateway.url.replace("ws", "http", 1)
+            async with running("rest", packages, url, API_KEY) as rest:
+                whom = {"caller_id": "919999999999", "to_number": "918888888888", "app_id": "app"}
+                pipeline = [{"action": "play", "file_name": "welcome.wav"}, {"action": "hangup"}]
+                call_id = (await rest.calls("pcmo.call", **whom, pipeline=pipeline))["call_id"]
+                [leg] = dialler.legs
+                assert leg.request.to == "+918888888888"
+                leg.dialled.callee_answered(asyncio.get_running_loop().time())
+                assert gateway.switchboard.call(call_id) is not None
+                await until(lambda: gateway.switchboard.call(call_id) is None)
+                heard = np.frombuffer(b"".join(leg.frames), dtype=np.int16)
+                assert np.count_nonzero(np.abs(heard) > 3000) > 0.2 * leg.rate
 
     asyncio.run(story())
 

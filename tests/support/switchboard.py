@@ -8,7 +8,7 @@ from typing import Any, Literal
 from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialledListener, DialRefused, DialRequest
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
@@ -258,11 +258,13 @@ class Room:
         info = CallInfo(agent_id="desk", call_id=f"call-{self.numbers}")
         return self.board.place(info, leg, self.now), leg
 
-    def dial(self, to: str, *, ring_timeout_s: float = 20) -> tuple[GatewayCall, NotedFarLeg]:
+    def dial(
+        self, to: str, *, ring_timeout_s: float = 20, options: CallOptions | None = None
+    ) -> tuple[GatewayCall, NotedFarLeg]:
         self.numbers += 1
         info = CallInfo(agent_id="desk", call_id=f"call-{self.numbers}", to_number=to, kind="phone")
         request = DialRequest(to, "100")
-        call = self.board.dial(info, request, ring_timeout_s=ring_timeout_s, now=self.now)
+        call = self.board.dial(info, request, ring_timeout_s=ring_timeout_s, now=self.now, options=options)
         return call, self.dialler.legs[-1]
 
     def frame_tick(self, times: int = 1) -> None:

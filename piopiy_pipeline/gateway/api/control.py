@@ -82,7 +82,7 @@ def _dial(
     deps: ApiDependencies, order: CallOrder, call_id: str, on_answer: Callable[[str], None]
 ) -> CallRecord:
     info = CallInfo(
-        agent_id=order.agent_id,
+        agent_id=order.agent_id or "",
         call_id=call_id,
         from_number=order.from_number,
         to_number=order.to,
@@ -99,6 +99,7 @@ def _dial(
                 max_duration_s=order.max_duration_s,
                 record=order.record,
                 clean_sound=order.clean_sound,
+                with_agent=order.agent_id is not None,
                 on_answer=lambda: on_answer(call_id),
             ),
         )

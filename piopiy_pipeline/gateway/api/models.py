@@ -231,7 +231,8 @@ class PromptOrder(Model):
 class CallOrder(Model):
     """A request to place a call: whom to call, and which agent talks to them."""
 
-    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    agent_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    """None: no agent does. That is for `prompts` that end with `transfer` or `hangup`."""
     to: Destination
     """The bot's `to_number`."""
     from_number: Annotated[Destination | None, Field(alias="from")] = None
@@ -248,6 +249,13 @@ class CallOrder(Model):
     """What is taken out of the caller's audio. None: as the gateway's configuration says."""
     prompts: PromptOrder | None = None
     """What whoever picks up hears and is asked for before the bot, which is on hold meanwhile."""
+
+    @model_validator(mode="after")
+    def _somebody_is_there(self) -> Self:
+        prompts = self.prompts
+        if self.agent_id is None and (prompts is None or not (prompts.transfer or prompts.hangup)):
+            raise ValueError("agent_id: a call without an agent has prompts that end with transfer or hangup")
+        return self
 
 
 class PromptTicket(Model):

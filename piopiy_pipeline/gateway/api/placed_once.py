@@ -55,7 +55,7 @@ async def placed_once(
     now = asyncio.get_running_loop().time()
     if key is None:
         with _counted(deps, idempotency, operator, order):
-            await wait_for_place(deps.switchboard, order.agent_id)
+            await _wait_for_place(deps, order)
             return place(str(uuid.uuid4()))
     try:
         with idempotency.claim(operator, key):
@@ -65,7 +65,7 @@ async def placed_once(
                 response.headers["Idempotent-Replayed"] = "true"
                 return known
             with _counted(deps, idempotency, operator, order):
-                await wait_for_place(deps.switchboard, order.agent_id)
+                await _wait_for_place(deps, order)
                 call_id = str(uuid.uuid4())
                 async with idempotency.saved(operator, key, order, call_id):
                     record = place(call_id)
@@ -77,6 +77,11 @@ async def placed_once(
         raise ApiError(409, f"Idempotency-Key: {error}") from None
 
 
+async def _wait_for_place(deps: ApiDependencies, order: CallOrder | ChatOrder) -> None:
+    if order.agent_id is not None:
+        await wait_for_place(deps.switchboard, order.agent_id)
+
+
 @contextmanager
 def _counted(
     deps: ApiDependencies, idempotency: IdempotencyStore, operator: str, order: CallOrder | ChatOrder
@@ -86,7 +91,7 @@ def _counted(
     Raises:
         ApiError: There is no such agent, or this operator has placed too much.
     """
-    if order.agent_id not in deps.config.agents:
+    if order.agent_id is not None and order.agent_id not in deps.config.agents:
         raise ApiError(404, f"this gateway has no agent {order.agent_id!r}")
     now = asyncio.get_running_loop().time()
     if wait_s := idempotency.wait_s(operator, now):

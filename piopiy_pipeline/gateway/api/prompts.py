@@ -134,9 +134,13 @@ def start_prompts(
             return
         call.control.played()
         if order.transfer is not None:
-            Attempts(call, order.transfer, log, ticket.request_id).begin()
+            Attempts(call, order.transfer, log, ticket.request_id, on_failed).begin()
         elif order.hangup:
             call.end(clock(), EndReason.AGENT_HANGUP, "hung up behind prompts, as ordered over the API")
+
+    def on_failed() -> None:
+        if not call.options.with_agent:
+            call.end(clock(), EndReason.AGENT_HANGUP, "nobody took the caller, and the call has no agent")
 
     def keep(outcome: TransferOutcomeName | None, detail: str) -> None:
         if (wanted := order.transfer) is not None:

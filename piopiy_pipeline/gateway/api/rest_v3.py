@@ -178,7 +178,7 @@ async def _call(deps: ApiDependencies, request: Request, calls: AgentCalls) -> d
     answer: OwnAnswer | None = None
     agent_id = ""
     for order in calls.tries:
-        agent_id = order.agent_id
+        agent_id = order.agent_id or ""
         answer = None
         try:
             async with asyncio.timeout(
@@ -195,7 +195,7 @@ async def _call(deps: ApiDependencies, request: Request, calls: AgentCalls) -> d
             {"message": "queued", "call_id": call_id, "request_id": call_id}, calls.warnings
         )
     if answer is None or answer.status == 503:
-        if not deps.switchboard.instances.of(agent_id):
+        if agent_id and not deps.switchboard.instances.of(agent_id):
             text = answer.text if answer is not None else f"no instance of agent {agent_id!r} is connected"
             raise Refusal(403, "ai_agent_not_running", text)
         raise Refusal(503, "at_capacity", answer.text if answer is not None else "no instance has a place")

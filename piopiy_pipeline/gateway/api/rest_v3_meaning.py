@@ -1,8 +1,8 @@
 """Orders of Piopiy's REST API as orders of our own: what a pipeline means here, and what it cannot mean. No I/O.
 
-A call of this gateway has an agent from its first word on. So a pipeline that calls somebody must connect with agents
-(the first one that has a place gets the call) or come with one, and one that transfers must connect with telephones,
-which ring one after the other.
+An agent has a call of this gateway from its first word on. So a pipeline that calls somebody connects with agents (the
+first one that has a place gets the call), or has none: then it plays, collects keys, connects with telephones, and the
+call is over behind it. One that transfers connects with telephones, which ring one after the other.
 What would be another conversation than was asked for is refused (`NotHere`); what only sounds otherwise is done
 without, and the answer's `warnings` name it.
 """
@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.api.rest_v3_models import (
     AiCallBody,
     Connect,
     Endpoint,
+    HangUp,
     Input,
     Param,
     PcmoCallBody,
@@ -95,21 +96,36 @@ def call_of(body: AiCallBody, known: Known) -> AgentCalls:
 def calls_of(body: PcmoCallBody, known: Known, receivers: Collection[str]) -> AgentCalls:
     """Read ``/voice/pcmo/call``. `receivers` is as in `step_of`. Raises `NotHere` and `BadOrder`."""
     connect, at = _only_connect(body.pipeline)
-    if connect is None or any(one.type == "agent" for one in connect.endpoints) or body.agent_id is None:
+    if connect is not None and any(one.type == "agent" for one in connect.endpoints):
         return _with_agents(body, connect, at, known, receivers)
-    wanted = transfers_of(body.pipeline, known, receivers)
-    prompts = PromptOrder(steps=wanted.prompts, transfer=wanted.order)
-    variables = _variables(body)
-    warnings = [*wanted.warnings, "agent_id: its bot is on hold until the call is connected"]
+    ends = connect is not None or body.pipeline[-1].action == "hangup"
+    if body.agent_id is not None and not ends:
+        return _with_agents(body, connect, at, known, receivers)
+    return _without_agent(body, known, receivers)
+
+
+def _without_agent(body: PcmoCallBody, known: Known, receivers: Collection[str]) -> AgentCalls:
+    """Read a pipeline that plays something, and connects with telephones or hangs up: behind it the call is over."""
+    ends = body.pipeline[-1].action == "hangup"
+    pipeline = body.pipeline if ends else [*body.pipeline, HangUp(action="hangup")]
+    wanted = transfers_of(pipeline, known, receivers)
+    transfer = wanted.order
+    if transfer is None and not wanted.prompts:
+        raise NotHere("pipeline: nobody would talk: play something, or connect with a number or an agent")
+    if transfer is not None and number_of(body.to_number, known) in (transfer.to, *transfer.or_to):
+        raise NotHere(
+            "pipeline: to_number is called already: connect with somebody else, or with an endpoint of type agent"
+        )
+    prompts = PromptOrder(steps=wanted.prompts, transfer=transfer, hangup=transfer is None)
     record = wanted.record or body.options.record
-    order = _call_order(body, body.agent_id, variables, known, record=record, prompts=prompts)
-    return AgentCalls([order], warnings)
+    order = _call_order(body, None, _variables(body), known, record=record, prompts=prompts)
+    return AgentCalls([order], wanted.warnings)
 
 
 def _with_agents(
     body: PcmoCallBody, connect: Connect | None, at: str, known: Known, receivers: Collection[str]
 ) -> AgentCalls:
-    """Read a pipeline that connects with agents, or with nobody: then with that of `agent_id`."""
+    """Read a pipeline that connects with agents, or with nobody: then it is that of `agent_id`."""
     warnings: list[str] = []
     variables = _variables(body)
     record = body.options.record
@@ -132,10 +148,7 @@ def _with_agents(
         if connect.params.strategy == "simultaneous" and len(agents) > 1:
             warnings.append(f"{at}.params.strategy: agents are asked one after the other")
         _warn_of_options(connect, at, warnings)
-    if not agents:
-        raise NotHere("pipeline: a call of this gateway has an agent: connect with an endpoint of type agent")
-    hangup = connect is None and body.pipeline[-1].action == "hangup"
-    prompts = PromptOrder(steps=steps, hangup=hangup) if steps or hangup else None
+    prompts = PromptOrder(steps=steps) if steps else None
     tries = [
         _call_order(body, one, variables, known, record=record, ring_s=ring_s, prompts=prompts)
         for one in agents
@@ -155,7 +168,7 @@ def _variables(body: PcmoCallBody) -> dict[str, Any] | None:
 
 def _call_order(
     body: AiCallBody | PcmoCallBody,
-    agent_id: str,
+    agent_id: str | None,
     variables: dict[str, Any] | None,
     known: Known,
     *,
@@ -273,8 +286,8 @@ def _only_connect(pipeline: Sequence[Action]) -> tuple[Connect | None, str]:
 def _agent_of(endpoint: Endpoint, where: str) -> str:
     if endpoint.type != "agent":
         raise NotHere(
-            f"{where}: a call of this gateway has an agent from its beginning: connect with type "
-            "agent, and let the bot or a transfer bring in others"
+            f"{where}: an agent has a call from its beginning: connect with agents alone,"
+            " and let the bot or a transfer bring in others"
         )
     if endpoint.id is None:
         raise BadOrder(f"{where}.id: is missing")

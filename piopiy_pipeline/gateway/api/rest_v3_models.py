@@ -20,6 +20,7 @@ __all__ = [
     "Connect",
     "Endpoint",
     "FlowCallBody",
+    "HangUp",
     "HangupBody",
     "Input",
     "LegHangupBody",

@@ -119,15 +119,24 @@ class Attempts:
         order: Whom to transfer to.
         log: Keeps what becomes of it.
         ticket: The order's request id.
+        on_failed: Called when nobody has taken the caller.
     """
 
-    def __init__(self, call: GatewayCall, order: TransferOrder, log: TransferLog, ticket: str) -> None:
+    def __init__(
+        self,
+        call: GatewayCall,
+        order: TransferOrder,
+        log: TransferLog,
+        ticket: str,
+        on_failed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._call = call
         self._order = order
         self._log = log
         self._waiting = [order.to, *order.or_to]
         self._made = 0
         self._ticket = ticket
+        self._on_failed = on_failed
         self._holds = order.hold and not call.media_path.held
 
     def begin(self) -> None:
@@ -166,8 +175,10 @@ class Attempts:
             following = self._state(f"{self._ticket}.{self._made + 1}", self._waiting[0], None, "")
             self._log.keep(following, instead_of=self._ticket)
             asyncio.get_running_loop().call_soon(self._try_next)  # when this one is over in every respect
-        elif self._holds:
+            return
+        if self._holds:
             self._call.control.switch("hold", False)
+        asyncio.get_running_loop().call_soon(self._on_failed)  # as above
 
     def _state(
         self, request_id: str, to: str, outcome: TransferOutcomeName | None, detail: str

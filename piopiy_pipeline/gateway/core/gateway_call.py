@@ -38,6 +38,8 @@ class CallOptions:
     clean_sound: CleanSound | None = None
     checkpoint: dict[str, Any] | None = None
     """The state of an earlier call, which was lost, with whose conversation this one goes on."""
+    with_agent: bool = True
+    """Whether an agent serves the call. A call that is dialled may have none: then `on_answer` sees to its end."""
     on_answer: Callable[[], None] = lambda: None
     """Called when the bot and the caller hear each other for the first time, before the bot's own wishes count."""
 
@@ -182,7 +184,7 @@ class GatewayCall:
         self.leg.end(reason, detail)
         self.state.log.bind(reason=reason.value, instance_id=self.agent.assignment.last_instance_id).info(
             "gateway: call of agent {} ended: {} after {:.1f} s{}",
-            self.info.agent_id,
+            self.info.agent_id or "(none)",
             reason.value,
             0.0 if self.answered_at is None else now - self.answered_at,
             f" ({detail})" if detail else "",
@@ -250,9 +252,13 @@ class GatewayCall:
         """Do nothing, because nothing depends on the ringing of a person whom the gateway called."""
 
     def callee_answered(self, now: float) -> None:
-        """Ask an agent, because somebody picked up."""
-        if self.phase is Phase.DIALLING:
+        """Ask an agent, because somebody picked up; a call without one begins."""
+        if self.phase is not Phase.DIALLING:
+            return
+        if self.options.with_agent:
             self.agent.ask_next(now)
+        else:
+            self._go_live(now)
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
         """End the call, because nobody picked up."""
@@ -261,7 +267,7 @@ class GatewayCall:
     # ------------------------------------------------------------------ the agent's side
 
     def _go_live(self, now: float) -> None:
-        """Let audio flow, because the bot can hear and speak."""
+        """Let audio flow, because the bot can hear and speak, or there is none."""
         state = self.state
         state.enter(Phase.LIVE)
         state.deadlines.off("phase")

@@ -6,7 +6,8 @@
         ^  |reject, expiry   |callback failed, agent lost     |agent lost
         |__|_________________|________________________________|
 
-A call that comes in begins with OFFERING, one that goes out with DIALLING. ENDED may follow on anything, and
+A call that comes in begins with OFFERING, one that goes out with DIALLING. One that is placed without an agent, to hear
+prompts, is LIVE when it is picked up. ENDED may follow on anything, and
 nothing follows on ENDED. A cold transfer dials while the caller hears ringing; if the agent is lost
 meanwhile,
 the call may be OFFERING or SETUP again when the dialled person picks up: so BRIDGED may follow on these too.
@@ -30,14 +31,14 @@ class Phase(StrEnum):
     SETUP = "setup"
     """An instance has accepted the call, and its callback prepares for it."""
     LIVE = "live"
-    """The caller and the bot hear each other."""
+    """The caller and the bot hear each other; in a call without an agent, the caller hears prompts."""
     BRIDGED = "bridged"
     """The caller was transferred, and talks to somebody through this gateway."""
     ENDED = "ended"
 
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
-    Phase.DIALLING: frozenset({Phase.OFFERING, Phase.ENDED}),
+    Phase.DIALLING: frozenset({Phase.OFFERING, Phase.LIVE, Phase.ENDED}),
     Phase.OFFERING: frozenset({Phase.OFFERING, Phase.SETUP, Phase.BRIDGED, Phase.ENDED}),
     Phase.SETUP: frozenset({Phase.OFFERING, Phase.LIVE, Phase.BRIDGED, Phase.ENDED}),
     Phase.LIVE: frozenset({Phase.OFFERING, Phase.BRIDGED, Phase.ENDED}),

@@ -152,7 +152,10 @@ class Switchboard:
             raise DialRefused(
                 f"not more than {counted(self.max_calls, 'call')} at a time: try again later", "room"
             )
-        if not (self.instances.any_free(info.agent_id) or self.resources.summoner.has_place(info.agent_id)):
+        with_agent = options is None or options.with_agent
+        if with_agent and not (
+            self.instances.any_free(info.agent_id) or self.resources.summoner.has_place(info.agent_id)
+        ):
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
         leg = self.resources.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
         call = self._make_call(info, leg, now, Phase.DIALLING, options)

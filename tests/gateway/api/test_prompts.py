@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.api.models import PromptStep
 from piopiy_pipeline.gateway.api.prompts import LONGEST_S, PromptFiles
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.api_place import Place, place, problem
 from tests.support.gateway_peers import AGENT_ID, Peer, caller, until
@@ -137,6 +139,80 @@ def test_who_is_called_hears_prompts_before_the_bot(tmp_path: Path) -> None:
             assert (await here.agent.hear("control"))["on"] is True
             call.caller_dtmf("1")
             assert (await here.agent.hear("control"))["on"] is False
+
+    asyncio.run(story())
+
+
+@asynccontextmanager
+async def picked_up(folder: Path, **then: Any) -> AsyncIterator[tuple[Place, GatewayCall]]:
+    """A call without an agent: who picked up hears a file, and is asked for keys. Then comes what the order says."""
+    put(folder, "menu.wav")
+    async with place(prompts_folder=folder, data_folder=folder, records=True) as here:
+        await here.agent.say(type="status", active=10, capacity=10)  # nobody is free, which does not matter
+        steps = [{"file": "menu.wav", "keys": {"most": 2}}]
+        placed = await here.web.post(
+            "/api/calls", json={"to": "+15550123", "prompts": {"steps": steps, **then}}
+        )
+        assert (placed.status_code, placed.json()["agent_id"]) == (201, "")
+        call = here.call(placed.json()["call_id"])
+        here.far.dialled.callee_answered(here.now)
+        assert (call.phase, call.control.prompts is not None) == (Phase.LIVE, True)
+        yield here, call
+
+
+def test_a_call_needs_no_agent_to_play_something_and_hang_up(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with picked_up(tmp_path, hangup=True) as (here, call):
+            leg = here.far
+            await until(lambda: bool(leg.frames))
+            call.caller_dtmf("12")
+            assert (call.phase, call.detail) == (
+                Phase.ENDED,
+                "hung up behind prompts, as ordered over the API",
+            )
+            record = (await here.web.get(f"/api/calls/{call.call_id}")).json()
+            assert record["call"]["answered_at"] is not None
+            assert [one["data"]["value"] for one in record["events"]] == ["12"]
+
+    asyncio.run(story())
+
+
+def test_a_call_without_an_agent_is_over_when_nobody_takes_the_caller(tmp_path: Path) -> None:
+    async def story() -> None:
+        order = {"to": "200", "or_to": ["300"], "warm": False}
+        async with picked_up(tmp_path, transfer=order) as (here, call):
+            call.caller_dtmf("12")
+            await until(lambda: here.has_tried(2))
+            here.far.dialled.callee_failed(here.now, "busy", "")
+            await until(lambda: here.has_tried(3))
+            assert call.phase is Phase.LIVE
+            here.far.dialled.callee_failed(here.now, "busy", "")
+            await until(lambda: call.phase is Phase.ENDED)
+            assert call.detail == "nobody took the caller, and the call has no agent"
+
+    asyncio.run(story())
+
+
+def test_a_call_without_an_agent_joins_two_people(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with picked_up(tmp_path, transfer={"to": "200"}) as (here, call):
+            call.caller_dtmf("12")
+            await until(lambda: here.has_tried(2))
+            here.far.dialled.callee_answered(here.now)
+            assert call.phase is Phase.BRIDGED
+            call.caller_hangup(here.now)
+            assert call.reason is EndReason.TRANSFERRED
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("prompts", [None, {"steps": [{"keys": {}}]}])
+def test_a_call_without_an_agent_and_without_an_end_is_refused(prompts: dict[str, Any] | None) -> None:
+    async def story() -> None:
+        async with place() as here:
+            status, error = problem(await here.web.post("/api/calls", json={"to": "200", "prompts": prompts}))
+            assert (status, "agent_id: a call without an agent" in error) == (422, True)
+            assert here.dialler.legs == []
 
     asyncio.run(story())
 

@@ -147,18 +147,18 @@ def test_what_is_not_as_described_is_named(path: str, body: dict[str, Any], wher
     [
         (
             "/voice/pcmo/call",
-            {**PCMO, "pipeline": [connect(PHONE)]},
-            "pipeline[0].endpoints[0]: a call of this gateway",
+            {**PCMO, "pipeline": [connect({**PHONE, "number": PCMO["to_number"]})]},
+            "pipeline: to_number is called already",
         ),
         (
             "/voice/pcmo/call",
             {**PCMO, "pipeline": [{"action": "record"}]},
-            "pipeline: a call of this gateway has an agent",
+            "pipeline: nobody would talk",
         ),
         (
             "/voice/pcmo/call",
-            {**PCMO, "pipeline": [{"action": "play", "file_name": "a.wav"}]},
-            "pipeline: a call of this gateway has an agent",
+            {**PCMO, "pipeline": [connect({"type": "agent", "id": AGENT_ID}, PHONE)]},
+            "pipeline[0].endpoints[1]: an agent has a call from its beginning",
         ),
         (
             "/voice/pcmo/transfer",

@@ -117,38 +117,60 @@ def test_an_address_is_a_name_in_the_folder_and_the_call_may_end_behind_it(tmp_p
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(
-    ("pipeline", "ends"),
-    [
-        ([PLAY, connect({"type": "agent", "id": AGENT_ID})], "with the bot"),
-        ([PLAY, ASK], "with the bot"),
-        ([PLAY, HANG_UP], "ended"),
-        ([PLAY, connect(PHONE, metadata={"tier": 2})], "bridged"),
-        ([connect(PHONE)], "bridged"),
-    ],
-)
-def test_who_is_called_hears_the_pipeline_before_the_bot_or_instead(
-    tmp_path: Path, pipeline: list[dict[str, Any]], ends: str
-) -> None:
+@pytest.mark.parametrize("last", [[], [connect({"type": "agent", "id": AGENT_ID})]])
+def test_who_is_called_hears_the_pipeline_before_the_bot(tmp_path: Path, last: list[dict[str, Any]]) -> None:
     async def story() -> None:
         async with playing(tmp_path) as here:
+            pipeline = [PLAY, ASK, *last]
             placed = await post(here, "/voice/pcmo/call", **PCMO, agent_id=AGENT_ID, pipeline=pipeline)
             assert placed.status_code == 200, placed.text
             call = here.call(placed.json()["call_id"])
+            assert call.info.agent_id == AGENT_ID
             here.far.dialled.callee_answered(here.now)
             await here.agent.take()
-            if ends == "bridged":
-                assert "agent_id: its bot is on hold" in placed.json()["warnings"][-1]
-                await until(lambda: here.has_tried(2))
-                assert here.far.request.to == "+917777777777"
-                here.far.dialled.callee_answered(here.now)
-                assert call.phase is Phase.BRIDGED
-            elif ends == "ended":
-                assert (await here.agent.hear("ended"))["reason"] == "agent_hangup"
-            else:
-                assert (await here.agent.hear("control"))["on"] is True
-                call.caller_dtmf("1")
-                assert (await here.agent.hear("control"))["on"] is False
+            assert (await here.agent.hear("control"))["on"] is True
+            call.caller_dtmf("1")
+            assert (await here.agent.hear("control"))["on"] is False
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("agent", [{}, {"agent_id": AGENT_ID}])
+@pytest.mark.parametrize(
+    "pipeline", [[PLAY, HANG_UP], [PLAY, ASK, connect(PHONE)], [connect(PHONE), HANG_UP]]
+)
+def test_a_pipeline_that_connects_with_no_agent_needs_none(
+    tmp_path: Path, pipeline: list[dict[str, Any]], agent: dict[str, str]
+) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as here:
+            placed = await post(
+                here, "/voice/pcmo/call", **PCMO, **agent, pipeline=pipeline, variables={"a": 1}
+            )
+            assert placed.status_code == 200, placed.text
+            call = here.call(placed.json()["call_id"])
+            assert (call.info.agent_id, call.info.metadata) == ("", {"a": 1})
+            here.far.dialled.callee_answered(here.now)
+            if connect(PHONE) not in pipeline:
+                await until(lambda: call.phase is Phase.ENDED)
+                return
+            call.caller_dtmf("1")
+            await until(lambda: here.has_tried(2))
+            assert here.far.request.to == "+917777777777"
+            here.far.dialled.callee_answered(here.now)
+            assert call.phase is Phase.BRIDGED
+
+    asyncio.run(story())
+
+
+def test_a_pipeline_is_over_behind_its_last_action_where_there_is_no_agent(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as here:
+            placed = await post(here, "/voice/pcmo/call", **PCMO, pipeline=[PLAY])
+            assert "warnings" not in placed.json()
+            call = here.call(placed.json()["call_id"])
+            here.far.dialled.callee_answered(here.now)
+            await until(lambda: call.phase is Phase.ENDED)
 
     asyncio.run(story())
 

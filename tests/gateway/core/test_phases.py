@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.phases import TRANSITIONS, Phase, next_phase
 from piopiy_pipeline.signaling.messages import Transfer
@@ -19,6 +19,10 @@ Step = Callable[[Room], GatewayCall]
 def dialling(room: Room) -> GatewayCall:
     room.agent("one")
     return room.dial("+15550100")[0]
+
+
+def dialling_without_agent(room: Room) -> GatewayCall:
+    return room.dial("+15550100", options=CallOptions(with_agent=False))[0]
 
 
 def offering(room: Room) -> GatewayCall:
@@ -103,6 +107,10 @@ def hang_up(room: Room, call: GatewayCall) -> None:
 
 WALKS: dict[tuple[Phase, Phase], tuple[Step, Callable[[Room, GatewayCall], None]]] = {
     (Phase.DIALLING, Phase.OFFERING): (dialling, lambda room, call: call.callee_answered(room.now)),
+    (Phase.DIALLING, Phase.LIVE): (
+        dialling_without_agent,
+        lambda room, call: call.callee_answered(room.now),
+    ),
     (Phase.DIALLING, Phase.ENDED): (dialling, lambda room, call: room.wait(20)),
     (Phase.OFFERING, Phase.OFFERING): (offering, lambda room, call: room.wait(0.5)),
     (Phase.OFFERING, Phase.SETUP): (offering, accept),
