@@ -8,13 +8,14 @@ from datetime import date
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import LLMServiceMetadataFrame
+from pipecat.frames.frames import LLMContextFrame, LLMServiceMetadataFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams, LLMService
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 
 from piopiy_pipeline.collect import Collected, NotCollected, as_tool, collect_date, collect_digits
+from piopiy_pipeline.compat.frame_taps import watch_taken
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
@@ -69,7 +70,10 @@ class SpokenCase(CollectingCase):
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         self.action = {"tts": ToneTTS(words=True)}
-        return super().make_service(**options)
+        service = super().make_service(**options)
+        self.requests: list[LLMContextFrame] = []
+        watch_taken(service, lambda _service, frame: self.requests.append(frame), LLMContextFrame)
+        return service
 
 
 class CollectingGeminiCase(CollectingCase):
@@ -284,6 +288,7 @@ def test_nobody_waits_for_an_answer_behind_the_value_when_the_agent_was_killed_i
     assert value_of(case.outcomes) == "4157"
     assert texts(call, "bot")[-1] == "Thank you, that is noted.", call.timeline()
     assert not call.of("error")
+    assert case.requests == [], "nothing has waited for the end of the collection"
 
 
 def test_a_model_that_answers_by_itself_is_refused_in_a_sentence() -> None:
