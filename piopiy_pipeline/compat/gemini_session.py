@@ -27,9 +27,11 @@ __all__ = [
     "answer_given_up",
     "answers",
     "ask",
+    "before_another",
     "begin_anew",
     "can_resume",
     "check",
+    "forget_words",
     "hears",
     "is_connected",
     "is_ready",
@@ -216,6 +218,17 @@ def when_ready(service: Any, done: Callable[[], Awaitable[None]]) -> None:
     service._handle_session_ready = handled
 
 
+def before_another(service: Any, follows: Callable[[], Awaitable[None]]) -> None:
+    """Have a function called before the service itself opens another session in the place of one that was lost."""
+    reconnect = service._reconnect
+
+    async def reconnected() -> None:
+        await follows()
+        await reconnect()
+
+    service._reconnect = reconnected
+
+
 def when_asked(service: Any, asks: Callable[[], None]) -> None:
     """Have a function called before the provider is asked to answer the conversation, whoever asks."""
     complete = service._complete_turn
@@ -304,6 +317,11 @@ def lead_tools(
 def words_so_far(service: Any) -> int:
     """Return how many characters of the caller's words have come that were not told yet."""
     return len(service._user_transcription_buffer)
+
+
+def forget_words(service: Any) -> None:
+    """Forget what was written down of the turn under way: another session writes it down from its beginning."""
+    service._user_transcription_buffer = ""
 
 
 async def tell_words(service: Any) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from piopiy_pipeline.testing import Caller, Voice
+from piopiy_pipeline.testing import Caller, Disconnects, Voice
+from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG
 from tests.support.virtual import PEOPLE, YES, texts
@@ -34,3 +37,24 @@ def test_of_an_answer_that_still_comes_nothing_is_heard_behind_the_interruption(
     assert said[2:] == ["Bye."]
     assert LONG.startswith(said[1])
     assert any(message.kind == "interrupted" for message in case.server.session.sent)
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["Google keeps the conversation", "it does not"])
+def test_words_of_two_turns_between_which_the_session_was_lost_stay_apart(
+    keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def begin(session: GeminiLiveSession, setup: dict[str, Any]) -> None:
+        session.setup = setup
+        await session.send("setupComplete", {"setupComplete": {}})
+
+    if not keeps:
+        monkeypatch.setattr(GeminiLiveSession, "_begin_session", begin)
+    heard, dropped = ["a table please", "yes"], {1: Disconnects(0.0)}
+    case = GeminiCase("For how many?", THANKS, texts=heard, reply_faults=dropped)
+    call = case.call(Caller().say(PEOPLE).pause(5).say(YES).pause(4))
+    first, second = texts(call, "user")
+    assert heard[0].startswith(first), call.timeline()
+    assert second == "yes"
+    assert "For how many?" in texts(call, "bot")
+    if not keeps:
+        assert first in [one["content"] for one in case.server.session.conversation()]

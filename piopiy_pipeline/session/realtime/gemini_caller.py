@@ -48,6 +48,11 @@ class GeminiCaller:
         """Whether the provider hears the turn under way."""
         gemini_session.lead_caller(service, self._take)
 
+    @property
+    def speaks(self) -> bool:
+        """Whether a turn is under way that another session would be told from its beginning."""
+        return bool(self._turn)
+
     def _is_withheld(self, frame: Frame) -> bool:
         if isinstance(frame, UserStartedSpeakingFrame):
             self.is_heard = not self._withholds()

@@ -68,6 +68,7 @@ class GeminiProvider(RealtimeProvider):
         self._knows_heard = False  # the model was told what was heard of the last answer
         self._words_due = False  # the provider has not written down all of the caller's last turn
         self._notes: list[str] = []  # what the model is to know, as soon as it says nothing
+        self._writes = True  # the session that stands, what the caller has said
         self._is_stale = False  # a session knows another conversation, or has another voice
         self.withholds: Callable[[], bool] = lambda: False
         """Whether the provider does not hear what the caller says in turns that begin now."""
@@ -80,6 +81,7 @@ class GeminiProvider(RealtimeProvider):
         gemini_connection.on_failure(service, self._failed)
         gemini_connection.close_in_time(service, CLOSE_S)
         gemini_connection.bound_sends(service, SEND_S)
+        gemini_session.before_another(service, self._is_over)
         gemini_session.when_ready(service, self._goes_on)
         gemini_session.when_asked(service, self._awaited.begin)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
@@ -119,6 +121,7 @@ class GeminiProvider(RealtimeProvider):
         await self._goes_on()
 
     async def _begin_anew(self, context: LLMContext) -> None:
+        await self._is_over()
         self._is_stale = False
         self._notes = []
         self._tools.forget()
@@ -171,11 +174,22 @@ class GeminiProvider(RealtimeProvider):
         self._awaited.end()
         gemini_session.answer_given_up(self._service)
 
+    async def _is_over(self) -> None:
+        """Have it told what the session that is over has written down: the next one would go on with it in mid-word."""
+        if self._caller.speaks:
+            gemini_session.forget_words(self._service)  # the next one hears that turn from its beginning
+        self._writes = False
+        try:
+            if self.settle is not None:
+                await self.settle()
+        finally:
+            self._writes = True
+
     async def caller_words(self) -> None:
         if not self._words_due:
             return
         self._words_due = False
-        until, length = self._now() + WORDS_S, 0
+        until, length = self._now() + (WORDS_S if self._writes else 0.0), 0
         while self._now() < until:
             await asyncio.sleep(WORDS_APART_S)
             now = gemini_session.words_so_far(self._service)

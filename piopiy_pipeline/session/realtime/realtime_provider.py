@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -44,6 +44,8 @@ class RealtimeProvider:
     """Changes the settings of the session on their way, where they can be."""
     change: Callable[[dict[str, Any]], None] | None = None
     """The same, for what code has changed since the session was begun."""
+    settle: Callable[[], Awaitable[None]] | None = None
+    """Has in the conversation what was written down of the caller's words, because no more of them come."""
     takes_changes: bool = False
     """Whether a conversation can have other instructions and tools while it lasts."""
     tells_changes: bool = True

@@ -57,6 +57,7 @@ class WordsOfCaller:
         self._decides = decides
         self._typed = typed
         self._timer: asyncio.TimerHandle | None = None
+        provider.settle = self.settle
         watch_processed(user, self._words, TranscriptionFrame)
 
     async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
