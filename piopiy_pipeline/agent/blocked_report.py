@@ -19,7 +19,7 @@ __all__ = ["BlockedReport"]
 
 OPEN_S = 1.0
 CLOSE_S = 0.2
-KEEP_S = 3.0
+KEEP_S = 1.0
 """So long a connection is kept when nothing more is said: a loop that is blocked again and again needs one only. The
 gateway closes it after five seconds."""
 

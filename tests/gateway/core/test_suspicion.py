@@ -304,6 +304,7 @@ def test_the_others_are_no_suspects_when_the_culprit_is_known(room: Room) -> Non
     word = InstanceDied(
         instance_id="w1",
         detail="its watchdog killed it",
+        apart=True,
         calls=["call-1", "call-2", "call-3"],
         culprit="call-1",
     )
@@ -312,6 +313,7 @@ def test_the_others_are_no_suspects_when_the_culprit_is_known(room: Room) -> Non
     assert offered(two) == ["call-2", "call-3"], "they need no worker apart"
     assert (calls[0].reason, calls[0].detail) == (EndReason.ERROR, "its watchdog killed it")
     two.take()
+    calls[1].end(room.now, EndReason.CALLER_HANGUP)
     two.lose()
     apart = room.agent("w3", capacity=1, worker="call")
     apart.say(InstanceDied(instance_id="w2", calls=["call-3"]))
