@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
@@ -108,9 +109,9 @@ class ModelAgent:
         self.pending: dict[str, asyncio.TimerHandle] = {}
         self.media: dict[str, NotedMedia] = {}
         self.refused_full = 0
-        self.rooms: list[tuple[float, float]] = []
-        """From when until when it had a free place, each time that it had one and has none any more."""
-        self._room_since: float | None = None
+        self._changes: list[
+            tuple[float, bool]
+        ] = []  # when calls came or went, and whether it had a free place then
         self.alive = True
         self.busy: float | None = None
         """How busy it says that it is, beside its calls; None: it is of an older version, and does not say it."""
@@ -120,8 +121,8 @@ class ModelAgent:
         self.report()
 
     def report(self) -> None:
-        self._note_room(asyncio.get_running_loop().time())
         active = len(self.calls)
+        self._changes.append((asyncio.get_running_loop().time(), active < self.capacity))
         load = None
         if self.busy is not None:
             busy = min(1.0, self.busy + 0.01 * active)
@@ -236,18 +237,10 @@ class ModelAgent:
         if self.home is not None and self.home.open:
             self.home.say(RoamResult(call_id=call_id, taken=taken, detail=detail))
 
-    def longest_room_s(self, since: float, until: float) -> float:
-        """Return for how long it had a free place without a pause between these two moments, in seconds."""
-        now = [] if self._room_since is None else [(self._room_since, until)]
-        return max(0.0, *(min(end, until) - max(begin, since) for begin, end in [*self.rooms, *now]), 0.0)
-
-    def _note_room(self, now: float) -> None:
-        if len(self.calls) >= self.capacity:
-            if self._room_since is not None:
-                self.rooms.append((self._room_since, now))
-            self._room_since = None
-        elif self._room_since is None:
-            self._room_since = now
+    def longest_unused_s(self, since: float, until: float) -> float:
+        """Return for how long it had a free place between these two moments, while no call came or went, in seconds."""
+        stretches = pairwise([*self._changes, (until, False)])
+        return max(min(end, until) - max(begin, since) for (begin, room), (end, _) in stretches if room)
 
     def _done(self, offer_id: str) -> None:
         self.media.pop(offer_id, None)

@@ -25,8 +25,10 @@ from tests.support.cluster import ModelAgent, ModelCluster, ModelGateway
 TURNED_AWAY = (EndReason.BUSY, EndReason.NO_AGENT)
 UNUSED_S = 0.45
 """So long, beside the way, a place may stay unused while callers wait: until they ask again."""
-WAYS = 10
-"""So many messages one after another take an instance to a call at another gateway."""
+WAYS = 6
+"""And so many times as long as the slowest message: an instance's way to a call at another gateway has nine of them,
+which take half of that on average.
+"""
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -412,7 +414,7 @@ def test_no_call_has_two_agents_and_no_agent_more_calls_than_places(faults: bool
         if not faults:
             turned_away = [since for _, leg, since in legs if leg.ended and leg.ended[0] in TURNED_AWAY]
             unused_s = [
-                agent.longest_room_s(since, since + PLACE_S)
+                agent.longest_unused_s(since, since + PLACE_S)
                 for since in turned_away
                 for agent in house.agents
             ]
