@@ -2,6 +2,7 @@
 
     python -m benchmarks.soak                            15 minutes, 20 callers at any time
     python -m benchmarks.soak --minutes 2 --seed 7       the same draws again: not the same moments, processes are real
+    python -m benchmarks.soak --speech-to-speech         good calls are with a model that hears and speaks
     python -m benchmarks.soak --json                     one JSON object as the last line
 
 A gateway and three agents are processes of their own, two with `isolation="task"`, one with "process"; the network to
@@ -36,6 +37,7 @@ from websockets.exceptions import WebSocketException
 from benchmarks.soak_ends import ALONE_S, ENDS, FDS_LEFT, STOOD_S, UNBOUNDED, SoakedCall, left_at
 from benchmarks.soak_instances import LoggedInstances
 from benchmarks.soak_processes import call_workers, open_fds, signal_all, threads
+from piopiy_pipeline.testing import OpenAIRealtimeServer
 from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos, pss_mb
 from tests.support.openai_server import Answer, endpoint
 from tests.support.stalling_proxy import StallingProxy, stalling_proxy
@@ -161,12 +163,13 @@ async def leave(caller: ChaosCaller) -> None:
 class Agents:
     """The agents. One that has ended is started again."""
 
-    def __init__(self, place: ChaosPlace, network: StallingProxy, soak: Soak) -> None:
+    def __init__(self, place: ChaosPlace, network: StallingProxy, soak: Soak, own: dict[str, str]) -> None:
         self.instances = LoggedInstances(lambda: place.gateway_log)
         self.running: list[ChaosAgent | None] = [None] * len(ISOLATIONS)
         self.restarts = 0
         self._silent: set[int] = set()  # those that are stopped or cut off
         self._place, self._network, self._soak = place, network, soak
+        self._own = own  # what else is in their environment
 
     async def start(self, number: int) -> None:
         """Start one, and note what it holds without a call."""
@@ -177,6 +180,7 @@ class Agents:
             "BLOCKED_CALL_S": "3",
             "CAPACITY": str(CAPACITY),
             "REPLY_S": "10",  # as it is by default: a busy machine is no fault of a voice
+            **self._own,
         }
         agent = await self._place.add_agent(
             url=self._network.url if number == FAR else None,
@@ -287,7 +291,10 @@ async def run(options: argparse.Namespace) -> tuple[Soak, dict[str, Any]]:
         port, gateway = int(place.url.rpartition(":")[2]), place.gateway.process.pid
         network = await stack.enter_async_context(stalling_proxy(port))
         soak = Soak(options.seed, loop.time())
-        agents = Agents(place, network, soak)
+        own: dict[str, str] = {}
+        if options.speech_to_speech:
+            own["REALTIME_URL"] = (await stack.enter_async_context(OpenAIRealtimeServer())).url
+        agents = Agents(place, network, soak, own)
         new: dict[str, Any] = {}
         for number, isolation in enumerate(ISOLATIONS):
             await agents.start(number)
@@ -373,6 +380,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20, help="callers at any time")
     parser.add_argument("--seed", type=int, default=None, help="by default the time")
     parser.add_argument("--unbounded", action="store_true", help="with voices and stages that never end, too")
+    parser.add_argument("--speech-to-speech", action="store_true", help="good calls are with such a model")
     parser.add_argument("--log", metavar="FILE", help="write the gateway's log there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

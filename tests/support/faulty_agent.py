@@ -2,8 +2,9 @@
 
 As a program (``python -m tests.support.faulty_agent``) it is an agent in a process of its own. ``{"fault": name}`` in
 a caller's metadata, or a number that ends with ``-name``, chooses one of `FAULTS`. A call that was resumed speaks,
-unless ``again`` is in its metadata: what has happened once need not happen twice. What the agent tells goes to stdout,
-one JSON object a line, and ``census`` on its stdin is answered.
+unless ``again`` is in its metadata: what has happened once need not happen twice. With REALTIME_URL in the
+environment, the calls that speak are with a model that hears and speaks, at a server of the test's. What the agent
+tells goes to stdout, one JSON object a line, and ``census`` on its stdin is answered.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, serve_census, voice
 from tests.support.chaos_agent import LONG, OwnToneTTS, tell
+from tests.support.realtime_agent import model as realtime_model
 from tests.support.services import Reply, ScriptedSTT
 
 __all__ = ["FAULTS", "create_session"]
@@ -133,6 +135,12 @@ async def _bot(call: Call, tts: type[OwnToneTTS] = OwnToneTTS, **options: Any) -
     )
 
 
+async def _speech_to_speech(call: Call) -> VoiceAgent:
+    agent = VoiceAgent(instructions="Be brief.", reply_timeout_secs=REPLY_S, call=call)
+    await agent.Action(llm=realtime_model())
+    return agent
+
+
 async def _asks(call: Call, tool: Callable[..., Awaitable[None]]) -> VoiceAgent:
     tool.__name__ = "look_up"
     replies: list[Reply] = [("look_up", {}), LONG]
@@ -186,7 +194,7 @@ async def _raises_in_the_callback(call: Call, options: dict[str, Any]) -> VoiceA
 
 async def _speaks(call: Call, options: dict[str, Any]) -> VoiceAgent:
     """Speak for ever, with one sentence ready behind the one that is heard."""
-    agent = await _bot(call)
+    agent = await (_speech_to_speech(call) if "REALTIME_URL" in os.environ else _bot(call))
 
     async def speak(_: object) -> None:
         while await agent.say(LONG):  # False when the call has ended

@@ -18,13 +18,13 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.chaos_agent import tell
 
-__all__ = ["create_session"]
+__all__ = ["create_session", "model"]
 
 
 async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
     """Greet, and have the model answer each turn."""
     agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", idle=False, dtmf="text", call=call)
-    await agent.Action(llm=_model())
+    await agent.Action(llm=model())
     call_id = call.info.call_id
     agent.on("answered", lambda _: tell(event="answered", call_id=call_id, resumed=bool(call.resumed)))
     agent.on("bot_turn", lambda turn: tell(event="bot_turn", call_id=call_id, text=turn.text))
@@ -33,7 +33,7 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
     tell(event="end", call_id=call_id, reason=end.reason, detail=end.detail)
 
 
-def _model() -> LLMService[Any]:
+def model() -> LLMService[Any]:
     """Return Google's service for an address of its, else OpenAI's."""
     url = os.environ["REALTIME_URL"]
     if url.startswith("https"):
@@ -44,7 +44,7 @@ def _model() -> LLMService[Any]:
 
 
 async def _main() -> None:
-    _model()  # what it imports would hold up the loop in the first call
+    model()  # what it imports would hold up the loop in the first call
     agent = Agent(
         os.environ["AGENT_ID"],
         os.environ["AGENT_TOKEN"],
