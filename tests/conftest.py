@@ -10,6 +10,7 @@ allocates much, and pytest then fails that innocent test, depending on the order
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -64,6 +65,7 @@ def pytest_collection_finish() -> None:
     step_back(os.environ.get("PYTEST_XDIST_WORKER", ""))
     gc.collect()
     gc.freeze()  # what was imported stays, and is not looked through after every test
+    atexit.register(gc.unfreeze)  # at the end of the interpreter nanobind complains of what is not collected
 
 
 @pytest.fixture(autouse=True)

@@ -230,8 +230,10 @@ def listen(current: Callable[[], CallLeftovers | None]) -> None:
         current: Returns the leftovers of the call in whose context it is asked; None outside of calls.
     """
 
+    events = _EVENTS  # the hook outlives its module, whose names are None at the end of the interpreter
+
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in _EVENTS and (leftovers := current()) is not None:
+        if event in events and (leftovers := current()) is not None:
             try:
                 leftovers.take(event, args)
             except Exception:  # noqa: BLE001  what a hook raises would forbid the event

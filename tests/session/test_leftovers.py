@@ -244,3 +244,16 @@ def test_files_that_are_left_open_are_named_by_their_places(said: list[str], tmp
     assert " or tests/session/test_leftovers.py:" in line, "either line may have left it open"
     assert "; /dev/null, opened at tests/session/test_leftovers.py:" in line
     assert ", 2000 times" in line
+
+
+def test_an_event_at_the_end_of_the_interpreter_finds_no_fault() -> None:
+    """The hook stays, and what is in the names of its module is None then."""
+    program = (
+        "import sys\n"
+        "from piopiy_pipeline.session import leftovers\n"
+        "leftovers.listen(lambda: None)\n"
+        "leftovers.__dict__.update(dict.fromkeys(vars(leftovers)))\n"
+        "sys.audit('cpython._PySys_ClearAuditHooks')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
