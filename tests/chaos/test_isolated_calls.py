@@ -145,7 +145,10 @@ def test_a_call_that_kills_its_worker_again_and_again_harms_others_once(
                 lost = lost_agents(place)
                 assert sorted(lost.values())[:2] == [1, 1], "two others once"
                 assert len(lost) == 3, "and the culprit"
-            assert place.agents[0].log.count(" has ended: ") == 2, "it has ended no third process"
+            # For the same reason the culprit may have moved, and its timer is left in the worker where it was.
+            most = 4 if harm == "leak" else 2
+            ended = place.agents[0].log.count(" has ended: ")
+            assert 2 <= ended <= most, "it has ended no third process"
             record_property(
                 "chaos",
                 {
