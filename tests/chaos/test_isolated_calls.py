@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.calls import eventually
-from tests.support.chaos import ChaosCaller, ChaosPlace, chaos
+from tests.support.chaos import ChaosCaller, ChaosPlace, chaos, go_on
 
 pytestmark = [
     pytest.mark.realtime,
@@ -102,7 +102,7 @@ def test_a_call_that_harms_its_process_ends_alone(
         now = asyncio.get_running_loop().time()
         assert culprit.ended is not None
         assert culprit.ended[0] == "error"
-        assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+        await go_on(others, now)
         after = await place.callers(1)
         record_property(
             "chaos",
@@ -138,7 +138,7 @@ def test_a_call_that_kills_its_worker_again_and_again_harms_others_once(
             assert culprit.ended[0] == "error"
             why = "MB of memory" if harm == "leak" else "2 processes of the agent have ended under this call"
             assert why in place.gateway_log.partition("ended: error after")[2]
-            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+            await go_on(others, now)
             if (
                 harm != "leak"
             ):  # a worker that gets so much memory may be silent before it dies: its calls have moved
@@ -185,7 +185,7 @@ def test_a_call_whose_native_code_hangs_its_worker_ends_in_the_second_one(
             assert culprit.ended[0] == "error"
             why = "2 processes of the agent have ended or hung under this call"
             assert why in place.gateway_log.partition("ended: error after")[2]
-            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+            await go_on(others, now)
             # the third is where it was until it went on apart: its timer is left there
             assert 2 <= place.agents[0].log.count(" hangs: nothing of it has run for ") <= 3
             record_property(
@@ -223,7 +223,7 @@ def test_the_calls_of_a_killed_call_worker_are_heard_in_another(
             await eventually(lambda: place.gateway_log.count(" registered: instance ") == 6, GENEROUS_S)
             await asyncio.sleep(2 * SETTLE_S)
             now = asyncio.get_running_loop().time()
-            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in callers)
+            await go_on(callers, now)
             gaps = sorted(caller.longest_silence_s(began, now) for caller in callers)
             record_property(
                 "chaos",

@@ -52,6 +52,7 @@ __all__ = [
     "call",
     "chaos",
     "free_tcp_port",
+    "go_on",
     "pss_mb",
     "with_children",
 ]
@@ -137,6 +138,12 @@ class ChaosCaller(HeardPitches):
             self._timer.cancel()
         self._socket.post_text(dump(Leave()))
         await self._socket.close()
+
+
+async def go_on(callers: Sequence[ChaosCaller], since: float) -> None:
+    """Wait until each of these callers has heard its agent after a time of the loop. Fails if a call has ended."""
+    await eventually(lambda: all(caller.ended or caller.agent_heard(since) for caller in callers), START_S)
+    assert all(caller.ended is None for caller in callers), "somebody else has lost the call"
 
 
 class ChaosAgent(AgentProcess):
