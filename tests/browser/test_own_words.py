@@ -39,16 +39,18 @@ def in_a_row(text: str) -> list[tuple[str, ...]]:
 
 
 def test_who_says_it_in_words_of_their_own_has_the_right_table(make_run: Running, tmp_path: Path) -> None:
-    microphone = spoken(tmp_path / "own-words.wav", 4.8, ASKS, 6.5, AGREES, 7.5, LEAVES)
+    # The person waits for longer than the bot's answers take, so that on a busy machine nobody cuts in.
+    microphone = spoken(tmp_path / "own-words.wav", 4.8, ASKS, 10.0, AGREES, 11.0, LEAVES)
 
     async def visit() -> None:
         async with chromium(microphone) as browser:
             page = await open_page(browser, make_run.url)
             await talk(page)
             await until_said(page, "user", "be six of us")
-            await until_said(page, "bot", "A table for six, Saturday at eight. Is that right?")
-            await until_said(page, "bot", "A table for six, Saturday at eight, is booked.")
-            await expect(page.get_by_test_id("state")).to_have_text("Ended: the bot hung up")
+            await until_said(page, "bot", "A table for six, Saturday at eight. Is that right?", timeout_s=30)
+            await until_said(page, "bot", "A table for six, Saturday at eight, is booked.", timeout_s=30)
+            state = page.get_by_test_id("state")
+            await expect(state).to_have_text("Ended: the bot hung up", timeout=30_000)
             assert not any(turn.interrupted for turn in await turns(page))
 
     asyncio.run(visit())
