@@ -94,9 +94,7 @@ async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json
     from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
 
     lines = LineSource()
-    view: ChatView = (
-        ChatForPrograms(sys.stdout) if json_lines else ChatForPeople(over_prompt=lines.over_prompt)
-    )
+    view: ChatView = ChatForPrograms(sys.stdout, prompt=lines) if json_lines else ChatForPeople(prompt=lines)
     assert bot is not None
     title = bot.name if isinstance(bot, Path) else bot.agent_id
     conversation = TypedConversation(view, lines, title=f"chat with {title}")

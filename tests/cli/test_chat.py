@@ -160,6 +160,7 @@ class Terminal:
 
     def __init__(self, bot: Path, home: Path) -> None:
         self.screen = ""
+        self.output = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:  # pragma: no cover  the child
             os.environ.update(PYTHONPATH=str(ROOT), TERM="xterm", XDG_STATE_HOME=str(home), HOME=str(home))
@@ -175,12 +176,40 @@ class Terminal:
             ready, _, _ = select.select([self.fd], [], [], 0.5)
             if ready:
                 try:
-                    self.screen += os.read(self.fd, 4096).decode(errors="replace")
+                    came = os.read(self.fd, 4096).decode(errors="replace")
+                    self.screen += came
+                    self.output += came
                 except OSError:
                     break
             assert time.monotonic() < ends, f"{wanted!r} is not in {self.screen!r}"
         assert wanted in self.screen, self.screen
         self.screen = self.screen.partition(wanted)[2]
+
+    def rows(self, width: int = 80) -> list[str]:
+        """Return the rows as a terminal shows them, up to the last one with something in it."""
+        rows, row, column = [""], 0, 0
+        for code, letter, character in re.findall(r"\x1b\[([0-9;]*)([A-Za-z])|(.)", self.output, re.DOTALL):
+            number = int(code) if code.isdecimal() else 1
+            if letter == "K":
+                rows[row] = rows[row][:column]
+            elif letter == "A":
+                row -= number
+            elif letter == "C":
+                column += number
+            elif character == "\r":
+                column = 0
+            elif character == "\n":
+                row += 1
+            elif character:
+                if column == width:
+                    row, column = row + 1, 0
+                rows += [""] * (row + 1 - len(rows))
+                rows[row] = rows[row][:column].ljust(column) + character + rows[row][column + 1 :]
+                column += 1
+            rows += [""] * (row + 1 - len(rows))
+        while not rows[-1]:
+            rows.pop()
+        return rows
 
     def status(self) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -206,11 +235,32 @@ def test_on_a_terminal_ctrl_c_stops_the_answer_and_twice_ends(tmp_path: Path) ->
     assert terminal.status() == 0
 
 
+@pytest.mark.realtime
+def test_what_is_typed_while_an_answer_is_printed_stands_below_it(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(SLOW)
+    terminal = Terminal(bot, tmp_path)
+    terminal.until("Hello!")
+    terminal.type("Go on\r")
+    terminal.until("word3")
+    terminal.type("Do stöp")
+    terminal.until("word60")  # in another row
+    rows = terminal.rows()
+    assert rows[-1] == "you  Do stöp"
+    (begun,) = [number for number, row in enumerate(rows) if row.startswith("bot  word0")]
+    answer = "".join(rows[begun:-1])
+    assert answer.startswith("bot  " + " ".join(f"word{number}" for number in range(61)))
+    terminal.type("\x1b[D\x7f\x7fo\r")
+    terminal.until("(stopped)")
+    assert "you  Do sop" in terminal.rows()
+    terminal.type("\x04")
+    terminal.until("ended: caller_hangup")
+    assert terminal.status() == 0
+
+
 def test_a_line_that_was_typed_into_an_answer_is_shown_whole_below_it() -> None:
     shown = StringIO()
     view = ChatForPeople(Console(file=shown, force_terminal=True, no_color=True, width=80))
-    view.user("at the prompt")
-    assert shown.getvalue() == ""
     view.words("I begin and ")
     view.user("stop it")
     assert "you  stop it" in shown.getvalue()

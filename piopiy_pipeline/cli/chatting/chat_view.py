@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +16,25 @@ __all__ = ["ChatForPeople", "ChatForPrograms", "ChatView"]
 
 MAX_RESULT = 200
 """Characters of a tool's result that are shown."""
+
+
+class PromptRow(Protocol):
+    """The row in which a person types, below all that is shown: `LineSource`."""
+
+    is_terminal: bool
+
+    def over_prompt(self) -> None:
+        """Take it away, because something is about to be printed in its place."""
+
+    def prompt_again(self) -> None:
+        """Draw it in the row of the cursor, if a line is waited for."""
+
+
+class _NoPrompt:
+    is_terminal = False
+
+    def over_prompt(self) -> None: ...
+    def prompt_again(self) -> None: ...
 
 
 class ChatView(Protocol):
@@ -46,8 +65,9 @@ class ChatView(Protocol):
 class ChatForPrograms:
     """Prints one JSON object a line on stdout, flushed at once. The last one is ``ended``."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, *, prompt: PromptRow | None = None) -> None:
         self._out = out or sys.stdout
+        self._prompt = prompt or _NoPrompt()
 
     def began(self, title: str) -> None:
         self._line(event="began", bot=title)
@@ -72,7 +92,9 @@ class ChatForPrograms:
         self._line(event="ended", reason=reason, detail=detail)
 
     def _line(self, **event: Any) -> None:
+        self._prompt.over_prompt()
         print(well_formed(json.dumps(event, ensure_ascii=False, default=str)), file=self._out, flush=True)
+        self._prompt.prompt_again()
 
 
 class ChatForPeople:
@@ -80,22 +102,23 @@ class ChatForPeople:
 
     Args:
         console: Where to print.
-        over_prompt: Called before something is printed, to take away a prompt that stands there.
+        prompt: The row in which the person types; None: there is none.
     """
 
-    def __init__(
-        self, console: Console | None = None, *, over_prompt: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, console: Console | None = None, *, prompt: PromptRow | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True, markup=False)
-        self._over_prompt = over_prompt
-        self._in_line = False
+        self._prompt: PromptRow = prompt or _NoPrompt()
+        self._in_line = False  # a turn of the bot is being written
+        self._column = 0  # in which it goes on
+        self._is_below = (
+            False  # the cursor is at the beginning of the row below it, where the prompt may stand
+        )
 
     def began(self, title: str) -> None:
         self._print(f"{title}: /keys 12# presses keys, /quit ends, Ctrl-C stops an answer", "dim")
 
     def user(self, text: str) -> None:
-        if self._in_line or not self.console.is_terminal:  # else it stands there already, at the prompt
-            self._in_line = False  # the line that the bot was writing has ended with what was typed
+        if self._prompt.is_terminal or self._in_line or not self.console.is_terminal:
             self._print(f"you  {printable_line(text)}", "cyan")
 
     def words(self, text: str) -> None:
@@ -103,11 +126,30 @@ class ChatForPeople:
             text = text.lstrip()
             if not text:
                 return
-            self._over_prompt()
-            self.console.print(Text("bot  ", "bold green"), end="")
-            self._in_line = True
-        self.console.print(Text(_printable(text)), end="")
+        self._prompt.over_prompt()
+        if not self._in_line:
+            self._in_line, self._column = True, 0
+            self._write(Text("bot  ", "bold green"))
+        elif self._is_below and self._column < self.console.width:
+            self.console.file.write("\x1b[A" + (f"\x1b[{self._column}C" if self._column else ""))
+        self._is_below = False
+        self._write(Text(_printable(text)))
+        if self._prompt.is_terminal:
+            self.console.print()
+            self._is_below = True
+            self._prompt.prompt_again()
         self.console.file.flush()
+
+    def _write(self, text: Text) -> None:
+        """Write a piece of a line, and note in which column the next one follows."""
+        self.console.print(text, end="")
+        width = self.console.width
+        for character in text.plain:
+            cells = cell_len(character)
+            if character == "\n":
+                self._column = 0
+            else:  # a terminal goes on in the next row when there is no more room
+                self._column = self._column + cells if self._column + cells <= width else cells
 
     def event(self, name: str, data: dict[str, Any]) -> None:
         match name:
@@ -140,16 +182,20 @@ class ChatForPeople:
 
     def their_turn(self) -> None:
         if self._in_line:
-            self.console.print()
-            self._in_line = False
+            self._prompt.over_prompt()
+            if not self._is_below:
+                self.console.print()
+            self._in_line = self._is_below = False
+            self._prompt.prompt_again()
 
     def ended(self, reason: str, detail: str) -> None:
         self._print(f"     ended: {reason}" + (f" ({printable_line(detail)})" if detail else ""), "bold")
 
     def _print(self, line: str, style: str) -> None:
         self.their_turn()
-        self._over_prompt()
+        self._prompt.over_prompt()
         self.console.print(Text(line, style))
+        self._prompt.prompt_again()
 
 
 def _printable(text: str) -> str:
