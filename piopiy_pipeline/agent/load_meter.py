@@ -57,7 +57,7 @@ class LoadMeter:
 
     @property
     def _may_wait(self) -> bool:
-        return self._control.period_s == self._control.RARE_S
+        return self._control.period_s >= self._control.RARE_S
 
     def _measure(self) -> None:
         now = time.monotonic()  # the clock of uvloop stands still while a callback works

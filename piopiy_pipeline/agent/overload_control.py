@@ -84,7 +84,7 @@ class OverloadControl:
     """What calls seem to cost beyond that while many begin makes the loop busier by this part of what it is at most."""
     TURN_S = 0.3
     """A longer turn is not counted: it blocks the loop."""
-    RARE_S, OFTEN_S = 0.25, 0.05
+    SELDOM_S, RARE_S, OFTEN_S = 1.0, 0.25, 0.05
 
     def __init__(self, threshold: float | None = LOAD_THRESHOLD, *, cores: int = 1) -> None:
         self._threshold = threshold
@@ -100,13 +100,17 @@ class OverloadControl:
         self._full = False
         self._well_since: float | None = None
         self._busy = self._core = self._late_s = self._had = 0.0
+        self._calls = 0
 
     @property
     def period_s(self) -> float:
         """How long to wait until the next measurement, in seconds. A process that has little to do is not woken often
-        for it, and how late its timers are says nothing.
+        for it, and how late its timers are says nothing. One with so few calls that nothing hangs on it is woken
+        seldom.
         """
-        return self.OFTEN_S if max(self._busy, self._core) >= self.KNOWN_FROM else self.RARE_S
+        if max(self._busy, self._core) >= self.KNOWN_FROM:
+            return self.OFTEN_S
+        return self.RARE_S if self._calls >= self.LEAST_CALLS else self.SELDOM_S
 
     def measure(self, now: float, times: ProcessTimes, late_s: float, calls: int) -> None:
         """Take a measurement, `period_s` after the one before.
@@ -117,7 +121,7 @@ class OverloadControl:
             late_s: How late this measurement is, in seconds: how late the loop's timer was.
             calls: How many calls there are.
         """
-        last, self._last = self._last, (now, times)
+        last, self._last, self._calls = self._last, (now, times), calls
         if last is None:
             self._begin = now
             return

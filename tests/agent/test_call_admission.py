@@ -105,22 +105,23 @@ def test_the_load_of_the_running_loop_is_measured() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("calls", "expected"), [(3, [100.0, 100.25, 100.5, 100.95]), (2, [100.0, 100.95])])
 def test_a_process_with_little_to_do_measures_when_it_is_awake_for_something_else(
-    monkeypatch: pytest.MonkeyPatch,
+    calls: int, expected: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         now, measured_at = [100.0], []
         clocks = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: 0.0, process_time=lambda: 0.0)
         monkeypatch.setattr(load_meter, "time", clocks)
         meter = load_meter.LoadMeter(
-            OverloadControl(), calls=lambda: 1, on_measured=lambda: measured_at.append(now[0])
+            OverloadControl(), calls=lambda: calls, on_measured=lambda: measured_at.append(now[0])
         )
         await asyncio.sleep(0)
-        for moment in (100.1, 100.19, 100.25, 100.3, 100.5):
+        for moment in (100.1, 100.19, 100.25, 100.3, 100.5, 100.6, 100.95):
             now[0] = moment
             meter.awake()
         meter.close()
-        assert measured_at == [100.0, 100.25, 100.5]
+        assert measured_at == expected
 
     asyncio.run(story())
 

@@ -173,6 +173,9 @@ def test_without_a_threshold_nothing_is_refused() -> None:
 
 
 def test_a_process_with_little_to_do_is_measured_rarely(process: Process) -> None:
+    process.calls = 2
+    process.run(3.0)
+    assert process.control.period_s == OverloadControl.SELDOM_S
     process.calls = 5
     process.run(3.0)
     assert process.control.period_s == OverloadControl.RARE_S
