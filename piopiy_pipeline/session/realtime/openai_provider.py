@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pipecat.frames.frames import VADUserStoppedSpeakingFrame
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 
 from piopiy_pipeline.compat import realtime
+from piopiy_pipeline.compat.frame_taps import watch_taken
 from piopiy_pipeline.compat.nonsense import end_at_nonsense
 from piopiy_pipeline.compat.realtime_quirks import even_out
 from piopiy_pipeline.services.realtime_dialects import OPENAI, dialect_of
@@ -83,6 +85,8 @@ class OpenAIProvider(RealtimeProvider):
         self._dialect = dialect_of(service) or OPENAI
         self._kept: deque[Any] = deque(maxlen=KEPT)  # the caller's audio while there is no session
         self._turn = UnwrittenTurn(service, KEPT)
+        self._owes_end = False  # the caller still speaks in a turn that the session hears once more
+        watch_taken(service, self._stopped, VADUserStoppedSpeakingFrame)
         self._onset: deque[tuple[float, Any]] = deque(maxlen=KEPT)  # the latest of it, and when it came
         self.takes_changes = True
         self.writes_aside = self._dialect.aside is not None
@@ -210,12 +214,22 @@ class OpenAIProvider(RealtimeProvider):
                 await self.send(ClientEvent(DELETE, item_id=name))
 
     def answered(self) -> None:
+        self._owes_end = False
         self._turn.is_answered()
 
     def hear_again(self) -> bool:
         if unwritten := self._turn.events():
             self._kept = deque(unwritten, maxlen=KEPT)
-        return bool(unwritten) and not any(event.type == COMMIT for event in unwritten)
+        hears_end = bool(unwritten) and not any(event.type == COMMIT for event in unwritten)
+        self._owes_end = hears_end and self._turn.goes_on
+        if hears_end and not self._turn.goes_on:
+            self._asked()  # if it does not hear it, the answer is asked for as any that does not come
+        return hears_end
+
+    def _stopped(self, _service: Any, _frame: VADUserStoppedSpeakingFrame) -> None:
+        if self._owes_end:
+            self._owes_end = False
+            self._asked()
 
     async def reopen(self, context: LLMContext) -> None:
         await realtime.open_again(self._service, context)

@@ -15,6 +15,8 @@ from pipecat.frames.frames import (
     ProposedUserStoppedSpeakingFrame,
     TranscriptionFrame,
     UserStartedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
 
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
@@ -38,7 +40,9 @@ class UnwrittenTurn:
         self._events: deque[tuple[float, Any]] = deque(maxlen=pieces)
         self._proposes = False  # it is the provider that hears where speech begins and ends
         self._speaking = self._unwritten = self._is_turn = False
+        self._heard = False
         watch_taken(service, self._begins, UserStartedSpeakingFrame)
+        watch_taken(service, self._hears, VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame)
         watch_pushes(service, self._proposed_start, ProposedUserStartedSpeakingFrame)
         watch_pushes(service, self._proposed_stop, ProposedUserStoppedSpeakingFrame)
         watch_pushes(service, self._written, TranscriptionFrame)
@@ -60,6 +64,11 @@ class UnwrittenTurn:
             kept.append(self._events.pop())
         self._events.extend(one for one in reversed(kept) if one[0] >= moment)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the caller still speaks, as our VAD hears it: the provider may have been lost before the end."""
+        return self._heard
+
     def events(self) -> list[Any]:
         """Return what the next session is to hear once more; empty if all turns are written down."""
         return [event for _, event in self._events] if self._unwritten and self._is_turn else []
@@ -73,6 +82,9 @@ class UnwrittenTurn:
         if not self._proposes:
             self._speaks()
         self._is_turn = True  # of words over the bot's speech, they are written down
+
+    def _hears(self, _service: Any, frame: object) -> None:
+        self._heard = isinstance(frame, VADUserStartedSpeakingFrame)
 
     def _proposed_start(self, _service: Any, _frame: object) -> None:
         self._proposes = True
