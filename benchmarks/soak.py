@@ -37,7 +37,8 @@ from websockets.exceptions import WebSocketException
 from benchmarks.soak_ends import ALONE_S, ENDS, FDS_LEFT, STOOD_S, UNBOUNDED, SoakedCall, left_at
 from benchmarks.soak_instances import LoggedInstances
 from benchmarks.soak_processes import call_workers, open_fds, signal_all, threads
-from piopiy_pipeline.testing import OpenAIRealtimeServer
+from piopiy_pipeline.testing import OpenAIRealtimeServer, Replies
+from tests.support.bots import LONG
 from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos, pss_mb
 from tests.support.openai_server import Answer, endpoint
 from tests.support.stalling_proxy import StallingProxy, stalling_proxy
@@ -293,7 +294,10 @@ async def run(options: argparse.Namespace) -> tuple[Soak, dict[str, Any]]:
         soak = Soak(options.seed, loop.time())
         own: dict[str, str] = {}
         if options.speech_to_speech:
-            own["REALTIME_URL"] = (await stack.enter_async_context(OpenAIRealtimeServer())).url
+            server = OpenAIRealtimeServer(
+                Replies(otherwise=LONG)
+            )  # asked when a call goes on at another agent
+            own["REALTIME_URL"] = (await stack.enter_async_context(server)).url
         agents = Agents(place, network, soak, own)
         new: dict[str, Any] = {}
         for number, isolation in enumerate(ISOLATIONS):
