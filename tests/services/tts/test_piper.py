@@ -96,7 +96,6 @@ def test_a_worker_that_is_killed_in_mid_sentence_costs_nothing_that_is_said() ->
     assert errors == []
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_worker_that_is_lost_twice_costs_a_sentence_and_not_the_call() -> None:
     pool = _mortal_pool(1, 2)
 
