@@ -1,12 +1,14 @@
 """Reads the file of a flow, and joins it to the author's functions. What is wrong is one sentence with file and line.
 
 pipecat reads and checks flows; what it says of a mistake has no line. Here the YAML is read once more as it
-stands, to know in which line a part of it is.
+stands, to know in which line a part of it is. That takes tens of milliseconds of the event loop, and each call names
+its flow: a file is parsed again only when a text of it has changed.
 """
 
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["FlowFileError", "check_actions", "join_flow", "read_flow"]
 
 MAX_BYTES = 1 << 20
+MAX_KEPT = 16
+"""So many parsed files are kept: more than an agent has flows."""
+_KEPT: OrderedDict[Path, tuple[dict[Path, str], FlowConfig]] = OrderedDict()
+"""By file: its text with those of the files that it includes, and what they are, parsed. The last used at the end."""
 _Path = tuple[str | int, ...]
 _NODE_AND_FUNCTION = re.compile(r"node '(?P<node>[^']*)'.*?(?:function|tool|handler) '(?P<function>[^']*)'")
 _GLOBAL = re.compile(r"global_functions.*?(?:function|tool|handler) '(?P<function>[^']*)'")
@@ -38,6 +44,9 @@ def read_flow(path: Path) -> FlowConfig:
     Args:
         path: The file. ``!include`` names files beside it.
 
+    Returns:
+        A copy of the caller's own: the file is parsed once for each content of it.
+
     Raises:
         FlowFileError: There is no such file, or it has a mistake.
     """
@@ -51,8 +60,18 @@ def read_flow(path: Path) -> FlowConfig:
         raise FlowFileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise FlowFileError(f"{path}: expected text in UTF-8") from None
+    if (kept := _kept(path, text)) is not None:
+        return kept
+    root: yaml.Node | None = None
+    texts = {path: text}
     try:
-        config = FlowConfig.from_file(path)
+        if path.suffix == ".json":
+            config = FlowConfig.from_json(text)
+        else:
+            root = yaml.compose(text, Loader=_AnyTag)
+            # Before they are parsed: one that changes meanwhile is read again.
+            texts |= _included(root, path.parent.absolute())
+            config = FlowConfig.from_yaml(text, base_dir=path.parent)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}") from None
@@ -65,10 +84,52 @@ def read_flow(path: Path) -> FlowConfig:
         raise FlowFileError(f"{path}:1: nested too deep: no flow is") from None
     except (yaml.YAMLError, ValueError, OSError) as error:  # JSON, and what an !include meets
         raise FlowFileError(f"{path}:{getattr(error, 'lineno', 1)}: {_one_line(error)}") from None
-    root = yaml.compose(text, Loader=_AnyTag) if path.suffix != ".json" else None
     if root is not None and (slip := slip_in(root)) is not None:
         raise FlowFileError(f"{path}:{slip[0]}: {slip[1]}")
+    _KEPT[path.absolute()] = (texts, config.model_copy(deep=True))
+    while len(_KEPT) > MAX_KEPT:
+        _KEPT.popitem(last=False)
     return config
+
+
+def _kept(path: Path, text: str) -> FlowConfig | None:
+    """Return a copy of what a file is that was parsed with this text, if what it includes is as it was, too."""
+    key = path.absolute()
+    texts, config = _KEPT.get(key, ({}, None))
+    if config is None or next(iter(texts.values())) != text:
+        return None
+    try:
+        if any(each.read_text("utf-8") != was for each, was in list(texts.items())[1:]):
+            return None
+    except (OSError, UnicodeDecodeError):
+        return None  # who parses it says what is wrong
+    _KEPT.move_to_end(key)
+    return config.model_copy(deep=True)
+
+
+def _included(root: yaml.Node | None, folder: Path) -> dict[Path, str]:
+    """Return the texts of the files that a file includes, and that these include.
+
+    Raises:
+        OSError: One cannot be read.
+        ValueError: One is no text in UTF-8.
+        yaml.YAMLError: One is no YAML.
+    """
+    texts: dict[Path, str] = {}
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:  # nothing in the file; an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif node.tag == "!include" and (path := folder / str(node.value)) not in texts:
+            texts[path] = path.read_text(encoding="utf-8")
+            waiting.append(yaml.compose(texts[path], Loader=_AnyTag))
+    return texts
 
 
 def join_flow(config: FlowConfig, handlers: Any, path: Path | None = None) -> Flow:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from piopiy_pipeline.session.flow.flow_file import FlowFileError, read_flow
+from piopiy_pipeline.session.flow.flow_file import MAX_KEPT, FlowFileError, read_flow
 from piopiy_pipeline.session.flow.flow_graph import EVERYWHERE, FlowEdge, FlowGraph
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan
 from tests.support.flow_calls import FLOW
@@ -126,3 +127,69 @@ def test_what_would_come_to_light_in_a_call_is_found_in_the_file(
 def test_an_empty_name_of_a_file_is_one_sentence() -> None:
     with pytest.raises(FlowFileError, match="flow is empty"):
         FlowPlan.of("")
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are parsed from now on, of whatever file."""
+    texts: list[str] = []
+    load = yaml.load
+
+    def noted(text: Any, loader: Any) -> Any:
+        texts.append(text if isinstance(text, str) else text.read())
+        return load(texts[-1], loader)
+
+    monkeypatch.setattr(yaml, "load", noted)
+    return texts
+
+
+def test_a_file_is_parsed_once_for_each_content(tmp_path: Path, parsed: list[str]) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(GOOD)
+    first = read_flow(path)
+    first.nodes["a"].task_messages[0].content = "Ask something else."
+    again = read_flow(path)
+    assert again.nodes["a"].task_messages[0].content == "Ask."
+    again.nodes.clear()
+    assert list(read_flow(path).nodes) == ["a", "b"]
+    assert parsed == [GOOD]
+    other = GOOD.replace("Bye.", "Hi!.")  # as long, and perhaps written in the same tick of the clock
+    path.write_text(other)
+    assert read_flow(path).nodes["b"].task_messages[0].content == "Hi!."
+    assert parsed == [GOOD, other]
+
+
+def test_an_included_file_that_changes_is_read_again(tmp_path: Path, parsed: list[str]) -> None:
+    path, inner = tmp_path / "flow.yaml", tmp_path / "content.yaml"
+    path.write_text(GOOD.replace("Ask.", "!include ask.yaml"))
+    (tmp_path / "ask.yaml").write_text("!include content.yaml")
+    for text in ("Ask.", "Ask!"):
+        inner.write_text(text)
+        for _ in range(2):
+            assert read_flow(path).nodes["a"].task_messages[0].content == text
+    assert [text for text in parsed if text.startswith("Ask")] == ["Ask.", "Ask!"]
+    inner.unlink()
+    with pytest.raises(FlowFileError, match=r"flow\.yaml:1: .*No such file"):
+        read_flow(path)
+
+
+def test_a_file_that_has_become_wrong_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(GOOD)
+    read_flow(path)
+    for _ in range(2):
+        assert fault(tmp_path, GOOD.replace("role: developer", "role: king", 1)).startswith("flow.yaml:5: ")
+
+
+def test_so_many_parsed_files_are_kept(tmp_path: Path, parsed: list[str]) -> None:
+    paths = [tmp_path / f"{number}.yaml" for number in range(MAX_KEPT + 1)]
+    for path in paths:
+        path.write_text(GOOD)
+        read_flow(path)
+        read_flow(paths[0])  # in use
+    assert len(parsed) == len(paths)
+    read_flow(paths[0])
+    read_flow(paths[-1])
+    assert len(parsed) == len(paths)
+    read_flow(paths[1])
+    assert len(parsed) == len(paths) + 1
