@@ -224,9 +224,10 @@ class CallRecording:
         return round((now - self._origin) * self._rate)
 
     def _write(self, now: float) -> None:
-        self._write_at = now + WRITE_S
         upto = self._position(now - HOLD_S)
         if not self.jobs:
+            # While a write is under way, the next one stays due: it follows with the first frame afterwards.
+            self._write_at = now + WRITE_S
             self._hand_over(upto, last=False)
         elif upto - self._sent > WAITING_S * self._rate:
             seconds, *_ = self._take(upto)

@@ -25,7 +25,13 @@ from numpy.typing import NDArray
 from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.recordings.recorder import WAITING_S, CallRecording, GatewayRecorder
+from piopiy_pipeline.gateway.recordings.recorder import (
+    HOLD_S,
+    WAITING_S,
+    WRITE_S,
+    CallRecording,
+    GatewayRecorder,
+)
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.call_events import NOON, CallEvents
 from tests.support.gateway_peers import agent, caller, config
@@ -246,6 +252,44 @@ def test_a_disk_that_stalls_loses_sound_and_holds_neither_memory_nor_the_end(tmp
     assert studio.recorder.waiting_s < 2 * WAITING_S
     assert studio.recorder.waiting_s + studio.recorder.lost_s == pytest.approx(30, abs=0.1)
     assert studio.finished == []
+
+
+class SlowRecorder(GatewayRecorder):
+    """A disk that takes a little longer for each write than there is time until the next one."""
+
+    WRITE_TAKES_S = WRITE_S + 0.05
+    on_disk = 0
+
+    def write(
+        self, file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool
+    ) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        job: asyncio.Future[None] = loop.create_future()
+
+        def done() -> None:
+            self.on_disk = upto
+            job.set_result(None)
+
+        loop.call_later(self.WRITE_TAKES_S, done)
+        return job
+
+
+def test_on_a_slow_disk_a_write_follows_the_last_one_at_once(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, SlowRecorder)
+    lacks_s: list[float] = []
+
+    async def test() -> None:
+        recorder = studio.recorder
+        assert isinstance(recorder, SlowRecorder)
+        recording = studio.begin()
+        for frame in range(1, 1000):
+            await speak(recording, 0.02, bot=1)
+            lacks_s.append(frame * 0.02 - recorder.on_disk / RATE)
+        await recorder.close()
+
+    run(test)
+    assert max(lacks_s) <= HOLD_S + 2 * SlowRecorder.WRITE_TAKES_S + 0.1, "what a kill would cost"
+    assert studio.recorder.lost_s == 0
 
 
 def test_a_call_that_was_recorded_is_on_record_with_its_recording(tmp_path: Path) -> None:
