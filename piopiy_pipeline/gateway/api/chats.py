@@ -18,7 +18,7 @@ from piopiy_pipeline.gateway.access.client_tokens import check_metadata
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.kept_chat import MAX_READERS, ChatShelf, KeptChat
 from piopiy_pipeline.gateway.api.models import ChatOrder, ChatTaken
-from piopiy_pipeline.gateway.api.placed_once import OrderKey, placed_once
+from piopiy_pipeline.gateway.api.placed_once import UNAVAILABLE, OrderKey, placed_once
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions
 from piopiy_pipeline.gateway.port.chat_leg import ANSWER_S, MessageNotTaken
 from piopiy_pipeline.gateway.records.models import CallRecord
@@ -48,7 +48,7 @@ ChatId = Annotated[str, Path(max_length=128, description="The id of its call.")]
             404: "There is no such agent.",
             409: "An order with this key is under way.",
             429: "This key has begun too much in the last minute: `Retry-After` says when.",
-            503: "No instance of the agent became free within two seconds, or there is no room for another call.",
+            503: UNAVAILABLE,
         }
     ),
 )

@@ -21,7 +21,7 @@ from piopiy_pipeline.gateway.api.models import (
     KeysOrder,
     Switch,
 )
-from piopiy_pipeline.gateway.api.placed_once import OrderKey, placed_once
+from piopiy_pipeline.gateway.api.placed_once import UNAVAILABLE, OrderKey, placed_once
 from piopiy_pipeline.gateway.api.prompts import load_prompts, start_prompts
 from piopiy_pipeline.gateway.api.transfers import transfer_log
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
@@ -52,7 +52,7 @@ _ON = Switch()
             404: "There is no such agent.",
             409: "This gateway has no way out, their phone is not registered, or an order with this key is under way.",
             429: "This key has dialled too much in the last minute: `Retry-After` says when.",
-            503: "No instance of the agent became free within two seconds, or there is no room for another call.",
+            503: UNAVAILABLE,
         }
     ),
 )

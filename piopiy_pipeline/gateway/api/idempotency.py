@@ -2,8 +2,9 @@
 
 A client that gets no answer sends its order again with the same ``Idempotency-Key``, and gets the answer of the
 first time. Answers are kept in memory, within limits, and as saved items in the database of the records: the key
-is there before anybody is dialled, so that a gateway that was killed and started again does not dial twice. Only
-calls that were dialled are kept: an order that was refused may be sent again with the same key.
+is there before anybody is dialled, so that a gateway that was killed and started again does not dial twice. While
+the database does not say whether a key was used, or does not take it, an order with a key is refused. Only calls that
+were dialled are kept: an order that was refused may be sent again with the same key.
 Tested in ``tests/gateway/api/test_control.py`` and ``tests/gateway/api/test_idempotency.py``.
 """
 
@@ -24,14 +25,16 @@ from piopiy_pipeline.gateway.api.models import CallOrder, ChatOrder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.models import CallRecord, RecordsUnavailable
 
-__all__ = ["KEPT", "KEPT_S", "IdempotencyStore", "KeyBusy", "KeyReused"]
+__all__ = ["KEPT", "KEPT_S", "IdempotencyStore", "KeyBusy", "KeyReused", "KeyUnknown"]
 
 KEPT = 10_000
 """How many answers are kept."""
 KEPT_S = 86_400.0
 """How long an answer is kept."""
 SAVE_S = 2.0
-"""How long an order waits for the database. After that it is dialled without: a call is worth more than its key."""
+"""How long an order waits for the database, once to learn whether its key was used and once to have it saved. After
+that it is refused: its client can ask again, and a person who was dialled twice cannot be dialled once.
+"""
 _MINUTE_S = 60.0
 
 
@@ -41,6 +44,10 @@ class KeyReused(Exception):
 
 class KeyBusy(Exception):
     """Whether the first order with this idempotency key was dialled is not known, or not yet. The text says why."""
+
+
+class KeyUnknown(Exception):
+    """The database does not say whether an idempotency key was used, or does not take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,32 +127,28 @@ class IdempotencyStore:
 
     async def saved_answer(self, operator: str, key: str, order: CallOrder | ChatOrder) -> CallRecord | None:
         """Return the answer that this order got from a gateway that was killed since, or from another one on the
-        same database. None: it got none, or the database does not answer.
+        same database. None: it got none.
 
         Raises:
             KeyReused: The key came with another order.
-            KeyBusy: The gateway was killed while it dialled.
+            KeyBusy: The gateway was killed while it dialled, or another one is dialling.
+            KeyUnknown: The database does not answer within `SAVE_S`.
         """
         if self._records is None:
             return None
-        try:
-            async with asyncio.timeout(SAVE_S):
-                item = await self._records.item("order", _name(operator, key))
-                if item is None or item.data is None:
-                    return None
-                if item.data["fingerprint"] != _fingerprint(order).hex():
-                    raise KeyReused
-                call_id = item.data["call_id"]
-                detail = await self._records.detail(call_id)
-        except (TimeoutError, RecordsUnavailable) as error:
-            logger.error(
-                "idempotency keys of earlier runs are not known just now: {}", own_text(error, "no answer")
-            )
-            return None
+        async with _in_time("whether an idempotency key was used is not known"):
+            item = await self._records.item("order", _name(operator, key))
+            if item is None or item.data is None:
+                return None
+            if item.data["fingerprint"] != _fingerprint(order).hex():
+                raise KeyReused
+            call_id = item.data["call_id"]
+            detail = await self._records.detail(call_id)
         if detail is not None:
             return detail.call
         raise KeyBusy(
-            f"this order was being dialled as call {call_id} when the gateway was lost: take a new key"
+            f"this order is being dialled as call {call_id}, or was when its gateway was lost: ask again, and if the"
+            " answer stays the same, take a new key"
         )
 
     @contextmanager
@@ -165,19 +168,44 @@ class IdempotencyStore:
     ) -> AsyncIterator[None]:
         """Save the key, and then let the order be dialled, as the call `call_id`. After an exception it may be dialled
         again.
+
+        Raises:
+            KeyBusy: Another gateway on the same database has saved the key since `saved_answer` was asked.
+            KeyUnknown: The key is not in the database within `SAVE_S`. Nothing may be dialled.
         """
         if self._records is None:
             yield
             return
         name = _name(operator, key)
         self._records.save("order", name, {"fingerprint": _fingerprint(order).hex(), "call_id": call_id})
-        if not await self._records.written(SAVE_S):
-            logger.error("an idempotency key is not saved yet, and would not outlive this gateway")
         try:
+            await _require_saved(self._records, name, call_id)
             yield
         except BaseException:
             self._records.forget("order", name)
             raise
+
+
+async def _require_saved(records: Records, name: str, call_id: str) -> None:
+    """Wait until a key is in the database, as the one of this call. Raises as `IdempotencyStore.saved` does."""
+    async with _in_time("an idempotency key is not saved"):
+        item = await records.item("order", name)
+        if item is None or item.data is None:
+            raise RecordsUnavailable("the records had no room for it, or the database refused it")
+        if item.data["call_id"] != call_id:
+            raise KeyBusy("an order with this key is being dialled by another gateway: ask again")
+
+
+@asynccontextmanager
+async def _in_time(what: str) -> AsyncIterator[None]:
+    """Raise `KeyUnknown`, and log `what` is wrong, if the database does not answer within `SAVE_S`."""
+    try:
+        async with asyncio.timeout(SAVE_S):
+            yield
+    except (TimeoutError, RecordsUnavailable) as error:
+        why = own_text(error, f"no answer in {SAVE_S:g} s")
+        logger.error("{}: {}. The order is refused, and nobody is dialled for it", what, why)
+        raise KeyUnknown from error
 
 
 def _name(operator: str, key: str) -> str:

@@ -15,14 +15,24 @@ from typing import Annotated, cast
 from fastapi import Header, Request, Response
 
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
-from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyBusy, KeyReused
+from piopiy_pipeline.gateway.api.idempotency import (
+    IdempotencyStore,
+    KeyBusy,
+    KeyReused,
+    KeyUnknown,
+)
 from piopiy_pipeline.gateway.api.models import CallOrder, ChatOrder
 from piopiy_pipeline.gateway.api.place_wait import wait_for_place
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.text import counted
 
-__all__ = ["OrderKey", "placed_once"]
+__all__ = ["UNAVAILABLE", "OrderKey", "placed_once"]
 
+UNAVAILABLE = (
+    "No instance of the agent became free within two seconds, there is no room for another call, or the database does "
+    "not say whether the key was used: with `Retry-After`."
+)
+"""What 503 says of an order, for the schema of the API."""
 OrderKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="The same key and body dial once in 24 hours."),
@@ -48,7 +58,8 @@ async def placed_once(
         place: Places it under this call id. It raises `ApiError` if that cannot be.
 
     Raises:
-        ApiError: There is no such agent, it is refused, or the key is another order's.
+        ApiError: There is no such agent, it is refused, the key is another order's, or the database does not say
+            whether the key was used.
     """
     idempotency = cast(IdempotencyStore, request.app.state.idempotency)
     operator = deps.access.who(request.headers.get)
@@ -75,6 +86,12 @@ async def placed_once(
         raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
     except KeyBusy as error:
         raise ApiError(409, f"Idempotency-Key: {error}") from None
+    except KeyUnknown:
+        raise ApiError(
+            503,
+            "Idempotency-Key: the database does not answer, so nobody was dialled: ask again with the same key",
+            {"Retry-After": "1"},
+        ) from None
 
 
 async def _wait_for_place(deps: ApiDependencies, order: CallOrder | ChatOrder) -> None:

@@ -187,13 +187,15 @@ async def _call(deps: ApiDependencies, request: Request, calls: AgentCalls) -> d
                 answer = await _own(request, "POST", "/api/calls", order)
         except TimeoutError:
             continue
-        if answer.status not in (404, 503):
+        if answer.status not in (404, 503) or "retry-after" in answer.headers:
             break
     if answer is not None and answer.status == 201:
         call_id = answer.body["call_id"]
         return _with_warnings(
             {"message": "queued", "call_id": call_id, "request_id": call_id}, calls.warnings
         )
+    if answer is not None and answer.status == 503 and "retry-after" in answer.headers:
+        raise Refusal(503, "gateway_error", answer.text, headers=answer.headers)
     if answer is None or answer.status == 503:
         if agent_id and not deps.switchboard.instances.of(agent_id):
             text = answer.text if answer is not None else f"no instance of agent {agent_id!r} is connected"

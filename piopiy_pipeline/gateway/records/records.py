@@ -186,12 +186,6 @@ class Records:
         if self._failure is None and not self._closed and self._queue.forget(kind, key):
             self._wake.set()
 
-    async def written(self, limit_s: float) -> bool:
-        """Wait until what is queued now is in the database, `limit_s` seconds at most. Says whether it is."""
-        if self._store is None or self._failing is not None:
-            return False
-        return await self._wait_for(self._begun + (1 if len(self._queue) else 0), limit_s)
-
     async def own_items(self, kind: ItemKind, limit: int) -> list[SavedItem]:
         """Return the items of a kind that this gateway saved, in their order, at most `limit`.
 
@@ -202,12 +196,14 @@ class Records:
         return await self._query(store.own_items, kind, limit)
 
     async def item(self, kind: ItemKind, key: str) -> SavedItem | None:
-        """Return an item that a gateway on this database saved, or None.
+        """Return an item that a gateway on this database saved, or None. What this one saved and forgot before counts.
 
         Raises:
-            RecordsUnavailable: The database does not answer.
+            RecordsUnavailable: The database does not answer, or does not take what waits to be written.
         """
         store = await self._opened()
+        if self._failing is not None or not await self._written_within(ANSWER_S):
+            raise RecordsUnavailable(self._failing or "records of calls: what waits is not written")
         return await self._query(store.item, kind, key)
 
     async def take_item(
@@ -295,12 +291,14 @@ class Records:
             raise RecordsUnavailable(self._failure)
         if self._store is None or self._closed:
             raise RecordsUnavailable("records of calls: the gateway is shutting down")
-        # What waits goes with the next batch, and what is under way with the last that was begun.
-        if not await self._wait_for(self._begun + (1 if len(self._queue) else 0), FRESH_S):
+        if not await self._written_within(FRESH_S):
             logger.debug("records of calls: answering with what is written so far")
         return self._store
 
-    async def _wait_for(self, batch: int, limit_s: float) -> bool:
+    async def _written_within(self, limit_s: float) -> bool:
+        """Wait until what is queued now is in the database, `limit_s` seconds at most. Says whether it is."""
+        # What waits goes with the next batch, and what is under way with the last that was begun.
+        batch = self._begun + (1 if len(self._queue) else 0)
         try:
             async with asyncio.timeout(limit_s):
                 while self._done < batch:

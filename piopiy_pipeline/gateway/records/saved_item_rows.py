@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from piopiy_pipeline.gateway.records.database import clean
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
@@ -21,7 +21,10 @@ __all__ = ["adopt_items", "delete_old_items", "read_items", "take_item", "write_
 def write_items(
     connection: Connection, insert: Callable[..., Any], gateway_id: str, items: Iterable[SavedItem]
 ) -> None:
-    """Write items, or delete those without data. An item that is there already is replaced."""
+    """Write items, or delete those without data. An item that is there already is replaced.
+
+    An order that another gateway has saved stays as it is: its key is used there.
+    """
     kept: list[SavedItem] = []
     gone: list[SavedItem] = []
     for item in items:
@@ -29,7 +32,9 @@ def write_items(
     if kept:
         statement = insert(saved_items)
         changed = {name: statement.excluded[name] for name in ("gateway_id", "saved_at", "number", "data")}
-        statement = statement.on_conflict_do_update(index_elements=["kind", "key"], set_=changed)
+        statement = statement.on_conflict_do_update(
+            index_elements=["kind", "key"], set_=changed, where=_may_change(gateway_id)
+        )
         connection.execute(
             statement,
             [
@@ -45,7 +50,7 @@ def write_items(
             ],
         )
     for item in gone:
-        connection.execute(_delete(item.kind, item.key))
+        connection.execute(_delete(item.kind, item.key).where(_may_change(gateway_id)))
 
 
 def read_items(
@@ -102,6 +107,11 @@ def delete_old_items(connection: Connection, now: datetime) -> None:
             )
         )
     )
+
+
+def _may_change(gateway_id: str) -> ColumnElement[bool]:
+    """Whether a gateway may replace or delete an item that is there."""
+    return or_(saved_items.c.kind != "order", saved_items.c.gateway_id == gateway_id)
 
 
 def _delete(kind: ItemKind, key: str) -> Any:

@@ -93,6 +93,21 @@ def test_the_webhooks_of_a_lost_gateway_and_its_lost_calls_become_the_others(
     other._engine.dispose()
 
 
+def test_an_order_of_another_gateway_is_neither_replaced_nor_deleted(
+    store: Store, told: GatewayConfig
+) -> None:
+    other = Store(told, "other")
+    save(other, ("order", "k", {"n": 1}))
+    for data in ({"n": 2}, None):
+        save(store, ("order", "k", data), ("order", "own", {"n": 3}))
+        assert (item := store.item("order", "k")) is not None
+        assert item.data == {"n": 1}
+    assert [one.key for one in store.own_items("order", 10)] == ["own"], "and what came with it is written"
+    save(other, ("order", "k", None))
+    assert store.item("order", "k") is None
+    other.close()
+
+
 def test_what_is_too_old_is_deleted_and_a_checkpoint_some_time_after_its_call(store: Store) -> None:
     old = now() - SAVED_S - 10
     save(store, ("webhook", "old", {}), ("order", "old", {}), ("checkpoint", "call", {}), when=old)
