@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from piopiy_pipeline.collect.phrases import CollectPhrases
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader
-from piopiy_pipeline.collect.yes_no import says_yes
+from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.services.playbook.sentence_kinds import is_question
 from piopiy_pipeline.turns.caller_words import language_code, words_of
 
@@ -144,6 +144,7 @@ class Collection(Generic[T]):
         self._silences = self._turns = self._questions = 0
         self._checking = False
         self._heard = False  # what was said last, as far as it is the value that is read back
+        self._known = ""  # the question for a yes or a no that the caller has heard
         self._was_asked = False  # by the instance before this one
         self._partial = False  # there is a part of the value, and the rest was asked for
         self._by: set[str] = set()
@@ -162,6 +163,23 @@ class Collection(Generic[T]):
         return "open" if self._checking else self.reader.expects
 
     @property
+    def asks_yes_no(self) -> bool:
+        """Whether a yes or a no is asked for: of a value that was read back, or as the value."""
+        return self._checking or self.reader.expects == "yes_no"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the caller has heard the yes-or-no question: `confirm`'s to its end, or the value that is read back.
+
+        It stays known while it is asked again, until it is another one or the caller asks what it was.
+        """
+        return self.asks_yes_no and self._known == self._question
+
+    @property
+    def _question(self) -> str:
+        return self._with_value(self._phrases.check) if self._checking else self._prompt
+
+    @property
     def how(self) -> str:
         """How the value was given: ``speech``, ``text``, ``keys``, ``both``, or nothing yet."""
         return "both" if len(self._by) > 1 else next(iter(self._by), "")
@@ -174,6 +192,7 @@ class Collection(Generic[T]):
             "partial": self._partial,
             "read_back": self._read_back,
             "heard": self._heard,
+            "known": self.is_known,
             "by": sorted(self._by),
             "counts": [self.attempts, self._silences, self._turns, self._questions],
         }
@@ -186,6 +205,7 @@ class Collection(Generic[T]):
         self._by = set(state["by"])
         self.attempts, self._silences, self._turns, self._questions = state["counts"]
         self._was_asked = bool(state.get("heard"))
+        self._known = self._question if state.get("known") else ""
 
     # ------------------------------------------------------------------ what happens
 
@@ -208,7 +228,10 @@ class Collection(Generic[T]):
         """Note that the caller has heard what was said last, or this text of it: who has not heard a value read back
         has not agreed to it.
         """
-        self._heard = text is None or _plain(self._with_value("{value}")) in _plain(text)
+        needed = self._with_value("{value}") if self._checking else self._last
+        self._heard = text is None or _plain(needed) in _plain(text)
+        if self._heard and self.asks_yes_no:
+            self._known = self._question
 
     def hear(self, text: str) -> NextStep:
         """Take a turn of the caller."""
@@ -219,6 +242,7 @@ class Collection(Generic[T]):
         if self._turns > MAX_TURNS:
             return self._fail(NoValueReason.ATTEMPTS)
         if (found := _REPEAT.get(code)) and found.search(plain):
+            self._known = ""
             return self._say(self._last)
         if (found := _REFUSES.get(code)) and found.search(plain) and self.reader.kind != "confirm":
             return self._fail(NoValueReason.REFUSED)
@@ -239,16 +263,10 @@ class Collection(Generic[T]):
         if self._turns > MAX_TURNS:
             return self._fail(NoValueReason.ATTEMPTS)
         if self._checking:
-            if keys in ("", "1"):
-                return self._agreed()
-            if keys in ("2", "*"):
-                return self._denied()
-        reading = self.reader.press(keys, checking=self._checking)
+            return self._pressed_at_check(keys)
+        reading = self.reader.press(keys)
         if reading is not Reading.NOTHING:
-            if self._checking:
-                self._by.clear()
             self._by.add("keys")
-        self._checking = False
         return self._after(reading, "", "")
 
     def silence(self) -> NextStep:
@@ -325,14 +343,38 @@ class Collection(Generic[T]):
             return self._denied(unclear=len(words_of(text)) > 2)
         if self._is_for_model(text, plain):
             return NextStep(Doing.ASK_MODEL)
-        self.attempts += 1
+        return self._unclear()
+
+    def _pressed_at_check(self, keys: str) -> NextStep:
+        """Take keys behind a value that was read back: yes, no, or another value. Nothing else takes its place."""
+        if (answer := key_answer(keys)) is not None:
+            if answer:
+                return self._agreed()
+            return self._denied() if self.is_known else self._check()
+        before, star = self.reader.state(), "*" in keys
+        if star:  # it was wrong, whatever comes behind it
+            self._start_over()
+            keys = keys.rpartition("*")[2]
+            if not keys:
+                return self._denied()
+        reading = self.reader.press(keys, checking=True)
+        if reading is not Reading.WHOLE and not star:
+            self.reader.restore(before)
+            return self._unclear()
+        self._checking, self._by = False, {"keys"}
+        return self._after(reading, "", "")
+
+    def _unclear(self) -> NextStep:
+        """Read the value back once more after an answer that was neither yes nor no: an attempt, if it was heard."""
+        if self.is_known:
+            self.attempts += 1
         if self.attempts >= self._most_attempts:
             return self._fail(NoValueReason.ATTEMPTS)
         return self._check()
 
     def _agreed(self) -> NextStep:
         """Finish, if the caller knows what they have agreed to."""
-        return NextStep(Doing.FINISH) if self._heard else self._check()
+        return NextStep(Doing.FINISH) if self.is_known else self._check()
 
     def _corrected(self) -> NextStep:
         """Read the value back once more, after a correction."""
@@ -346,6 +388,7 @@ class Collection(Generic[T]):
 
     def _start_over(self) -> None:
         self._checking = self._partial = False
+        self._known = ""
         self._by.clear()
         self.reader.clear()
 

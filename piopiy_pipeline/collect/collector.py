@@ -12,8 +12,9 @@ from loguru import logger
 from piopiy_pipeline.collect.collected import Collected, NotCollected
 from piopiy_pipeline.collect.collection import Collection, Doing, NextStep, NoValueReason
 from piopiy_pipeline.collect.value_reader import ValueReader
-from piopiy_pipeline.collect.yes_no import says_yes
+from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.compat.tool_permits import current_tool_run
+from piopiy_pipeline.late_keys import REPEAT_S, LateKeys
 from piopiy_pipeline.processors.keys import KeyEntry
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import CollectionEvent
@@ -64,7 +65,7 @@ class Collector(Generic[T]):
         self._entry = KeyEntry(terminator="#", timeout_s=KEYS_END_S)
         self._keys = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._no_hash_until = 0.0
+        self._asking = True  # the question is being said, or is about to be
         self._ahead = False  # keys of the entry were pressed before the question
         self._aside = ""  # what the caller said while the bot spoke on
         self._stopping: asyncio.Task[None] | None = None
@@ -114,7 +115,6 @@ class Collector(Generic[T]):
                 except TimeoutError:
                     why = NoValueReason.TIMEOUT
             finally:
-                turns.keys_ahead.no_hash_until = self._no_hash_until
                 self._close()
                 self._finish(why)
         if why is not None:
@@ -139,11 +139,8 @@ class Collector(Generic[T]):
     async def _begin(self) -> NextStep:
         """Ask, or wait for the answer if another instance has asked and given the call away: return what comes next."""
         act = self._collection.go_on() if self._call.collected.moved else self._collection.begin()
-        self._no_hash_until = self._turns.keys_ahead.no_hash_until
-        for key in self._turns.keys_ahead.take():
-            if not self._is_late(key):
-                self._ahead = True
-                self._press(key)
+        self._take(self._turns.keys_ahead.take())
+        self._ahead = self._entry.begun
         if act is not None:
             return self._next() or act
         self._expect()
@@ -172,9 +169,9 @@ class Collector(Generic[T]):
                 case Doing.SAY:
                     self._expect()
                     self._aside = ""
+                    self._asking = True
                     heard = await self._turns.say(act.text)
-                    if heard:
-                        self._no_hash_until = 0.0
+                    if heard and not self._acts:  # else something else is asked by now
                         self._collection.was_heard()
                         self._note()
                     if heard and self._aside:
@@ -204,6 +201,7 @@ class Collector(Generic[T]):
 
     async def _answer(self) -> NextStep:
         """Return what comes next: of what the caller does, or of their silence."""
+        self._asking = False
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
         while True:
@@ -250,20 +248,37 @@ class Collector(Generic[T]):
             self._aside = text if says_yes(text, self._turns.language) is not None else self._aside
 
     def _on_keys(self, keys: str) -> None:
-        if keys == "#" and self._is_late(keys):
-            return
-        if self._ahead or not self._entry.begun:
-            self._ahead = False
-            self._stopping = asyncio.ensure_future(self._turns.stop_speaking())
+        self._take(keys, cut_off=self._ahead or not self._entry.begun)
+
+    def _take(self, keys: str, *, cut_off: bool = False) -> None:
+        """Take keys; those behind the value are for the next question. The first that counts cuts the bot off."""
         for place, key in enumerate(keys):
             if self._acts and self._acts[-1].doing is Doing.FINISH:
                 self._turns.keys_ahead.keep(keys[place:])
                 return
+            if not self._entry.begun and (self._late.has(key, self._call_now()) or not self._may_answer()):
+                continue
+            if cut_off:
+                self._ahead = cut_off = False
+                self._stopping = asyncio.ensure_future(self._turns.stop_speaking())
             self._press(key)
 
-    def _is_late(self, key: str) -> bool:
-        """Whether a key ends keys that have ended by themselves, of this value or of the one before."""
-        return key == "#" and not self._entry.begun and self._call_now() < self._no_hash_until
+    @property
+    def _late(self) -> LateKeys:
+        return self._turns.keys_ahead.late
+
+    def _may_answer(self) -> bool:
+        """Return whether the caller knows what a key would answer: nobody agrees to a question that is being said.
+
+        If its end was not heard, and it is not being said either, it is asked again.
+        """
+        collection = self._collection
+        self._look_at_cut_off()
+        if collection.checking or not collection.asks_yes_no or collection.is_known:
+            return True
+        if not self._asking:
+            self._decide(collection.resume)
+        return False
 
     def _press(self, key: str) -> None:
         now = self._call_now()
@@ -274,22 +289,23 @@ class Collector(Generic[T]):
             self._entered(entry)
             return
         self._keys += key
-        quick = self._collection.checking and self._keys in ("1", "2", "*")
-        if not self._collection.checking and self._collection.reader.keys_suffice(self._keys):
-            self._no_hash_until = now + KEYS_END_S
-            self._entered(self._entry.take())
-        elif not quick or self._timer is None:
-            self._await_more()
+        checking = self._collection.checking
+        quick = checking and (self._keys == "*" or key_answer(self._keys) is not None)
+        if not checking and self._collection.reader.keys_suffice(self._keys):
+            self._entered(self._entry.take(), answer=key if self._collection.asks_yes_no else "")
+        elif not quick:
+            self._await_more(KEYS_END_S)
+        elif self._timer is None:
+            self._await_more(REPEAT_S)
 
     @staticmethod
     def _call_now() -> float:
         return asyncio.get_running_loop().time()
 
-    def _await_more(self) -> None:
+    def _await_more(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        after_s = 1.0 if self._collection.checking and len(self._keys) == 1 else KEYS_END_S
-        self._timer = asyncio.get_running_loop().call_later(after_s, self._keys_over)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._keys_over)
 
     def _keys_over(self) -> None:
         if entry := self._entry.take():
@@ -300,9 +316,11 @@ class Collector(Generic[T]):
         if self._turns.cut_off:
             self._collection.was_heard(self._turns.cut_off)
 
-    def _entered(self, keys: str) -> None:
+    def _entered(self, keys: str, *, answer: str = "") -> None:
         if self._is_over:
             return
+        if keys:
+            self._late.ended(self._call_now(), answer=answer)
         self._look_at_cut_off()
         self._keys = ""
         if self._timer is not None:

@@ -353,6 +353,9 @@ async def collect_address(call: Call, *, region: str, prompt: str = "", **option
 async def confirm(call: Call, prompt: str, **options: Any) -> Collected[bool]:
     """Ask a question that is answered with yes or no: said, or by the keys 1 and 2.
 
+    Keys that are pressed before the question was heard to its end are dropped, so that nobody agrees by a key that was
+    meant for the question before.
+
     Args:
         call: The call.
         prompt: The question.

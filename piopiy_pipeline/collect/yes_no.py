@@ -10,7 +10,11 @@ from piopiy_pipeline.services.playbook.consent import polarity
 from piopiy_pipeline.services.playbook.words import read_words
 from piopiy_pipeline.turns.caller_words import language_code, words_of
 
-__all__ = ["YesNoReader", "says_yes"]
+__all__ = ["YesNoReader", "key_answer", "says_yes"]
+
+
+MAX_REPEATED = 3
+"""One key, pressed so many times in a row, is one answer. More are a number."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -53,6 +57,16 @@ def says_yes(text: str, language: str) -> bool | None:
     if _NO.intersection(words):
         return None if _TAKEN_BACK_GERMAN.search(" ".join(words)) else False
     return True if _YES.intersection(words[:4]) else None
+
+
+def key_answer(keys: str) -> bool | None:
+    """Return whether the keys at a value that was read back are a yes or a no, or None for neither.
+
+    A key that is pressed two or three times is one answer; no key but the one that ends keys is a yes.
+    """
+    if len(keys) > MAX_REPEATED or len(set(keys)) > 1:
+        return None
+    return {"": True, "1": True, "2": False}.get(keys[:1])
 
 
 class YesNoReader(ValueReader[bool]):

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from piopiy_pipeline.late_keys import LateKeys
+
 __all__ = ["MAX_KEYS_AHEAD", "REDACTED", "HeldTurns", "KeysAhead", "TurnListener"]
 
 REDACTED = "[redacted]"
@@ -43,8 +45,8 @@ class KeysAhead:
 
     def __init__(self) -> None:
         self._keys = ""
-        self.no_hash_until = 0.0
-        """Until then a ``#`` ends keys that have ended by themselves, in seconds of the loop's clock."""
+        self.late = LateKeys()
+        """The keys that belong to the answer before, by the loop's clock."""
 
     def keep(self, keys: str) -> None:
         """Keep keys."""

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from piopiy_pipeline.collect import collect_digits
+from piopiy_pipeline.collect import NotCollected, collect_digits, confirm
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, CallerLine
 from tests.support.collected_kinds import KINDS
-from tests.support.collecting import Form, collected_in, says, value_of
+from tests.support.collecting import VOICE, Form, collected_in, says, value_of
 
 pytestmark = pytest.mark.usefixtures("either_bot")
 
@@ -45,7 +45,7 @@ def test_half_is_said_and_half_is_pressed(name: str) -> None:
 def test_wrong_keys_are_taken_back_with_a_star_or_denied_with_a_two() -> None:
     kind = KINDS["digits"]
     caller = Caller().until(kind.prompt).press("99*4156").until("Is that right").press("2").pause(3)
-    caller = caller.until(kind.prompt).press("4157").until("Is that right").press("#").pause(4)
+    caller = caller.until(kind.prompt).press("4157").until("Is that right").pause(2).press("#").pause(4)
     outcomes, _ = collected_in(kind.form, caller)
     assert value_of(outcomes) == "4157"
     assert outcomes[0].attempts == 1
@@ -117,3 +117,65 @@ def test_keys_that_nobody_asks_for_within_a_second_are_forgotten() -> None:
     )
     outcomes, _ = collected_in(two_codes(3), caller)
     assert outcomes == [("4157", "1234")]
+
+
+# ---------------------------------------------------------------------- keys that belong to what is over
+
+
+async def code_and_transfer(call: Call) -> tuple[str, object]:
+    code = await collect_digits(call, prompt="Your code?", length=4)
+    try:
+        return code.value, (await confirm(call, "Shall I transfer one thousand euros?")).value
+    except NotCollected as error:
+        return code.value, error.why
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 1.0])
+@pytest.mark.parametrize("key", ["1", "2"])
+def test_nobody_agrees_to_a_question_that_they_have_not_heard(key: str, pause_s: float) -> None:
+    caller = Caller().until("code").pause(0.5).press("4157").pause(pause_s).press(key)
+    outcomes, call = collected_in(
+        code_and_transfer, caller.until("thousand euros").pause(2).press("1").pause(2)
+    )
+    assert outcomes == [("4157", True)]
+    assert call.said.count("Shall I transfer one thousand euros?") == 1, "nothing is said of it"
+    outcomes, _ = collected_in(code_and_transfer, caller.pause(4))
+    assert outcomes == [("4157", "hangup")]
+
+
+def test_a_question_that_was_cut_off_is_asked_again_when_a_key_is_pressed() -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.until("one")
+        await line.say(VOICE, text="well")
+        await line.until("transfer one thousand euros")
+        await line.pause(1)
+        await line.press("1")
+        await line.pause(3)
+
+    outcomes, _ = collected_in(lambda call: confirm(call, "Shall I transfer one thousand euros?"), caller)
+    assert value_of(outcomes) is True
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.3, 0.7])
+def test_a_yes_that_is_pressed_twice_is_one_yes(pause_s: float) -> None:
+    caller = Caller().until("code").press("4157").until("Is that right").pause(0.5)
+    outcomes, _ = collected_in(KINDS["digits"].form, caller.press("1").pause(pause_s).press("1").pause(4))
+    assert value_of(outcomes) == "4157"
+
+
+def test_a_yes_that_is_pressed_twice_does_not_begin_the_next_value() -> None:
+    async def form(call: Call) -> tuple[bool, str]:
+        agreed = await confirm(call, "Shall I book it?")
+        return agreed.value, (await collect_digits(call, prompt="Your code?", length=4)).value
+
+    caller = Caller().until("book it").pause(1).press("1").pause(0.4).press("1").until("code").press("4157")
+    outcomes, _ = collected_in(form, caller.pause(3))
+    assert outcomes == [(True, "4157")]
+
+
+@pytest.mark.parametrize(("pause_s", "apologies"), [(0.2, 0), (1.5, 0), (2.5, 0), (4.0, 1)])
+def test_the_hash_behind_a_whole_value_is_no_answer(pause_s: float, apologies: int) -> None:
+    caller = Caller().until("number").pause(0.5).press("4157").pause(pause_s).press("#").pause(4)
+    outcomes, call = collected_in(two_codes(0), caller.press("9876").pause(3))
+    assert outcomes == [("4157", "9876")]
+    assert call.said.count("sorry") == apologies

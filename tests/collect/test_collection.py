@@ -130,7 +130,9 @@ def test_corrections_are_bounded() -> None:
 
 def test_keys_that_are_pressed_while_it_is_read_back() -> None:
     code = collection()
-    code.press("4157")
+    asks = code.press("4157")
+    assert code.press("2") == asks, "nobody has heard what is refused"
+    code.was_heard()
     assert code.press("2").text == "Sorry about that. The code?"
     code.press("4158")
     assert code.press("4159").text.startswith("I have 4 1 5 9")  # typed anew
@@ -138,6 +140,53 @@ def test_keys_that_are_pressed_while_it_is_read_back() -> None:
     code.was_heard()
     assert code.press("1").doing is Doing.FINISH
     assert code.how == "keys"
+
+
+@pytest.mark.parametrize("keys", ["12", "9", "41579", "1111111"])
+def test_wrong_keys_at_a_value_that_was_read_back_leave_it_as_it_is(keys: str) -> None:
+    code = collection(attempts=2)
+    asks = code.press("4157")
+    assert code.press(keys) == asks
+    assert code.attempts == 0, "nobody has asked yet, as far as the caller knows"
+    code.was_heard()
+    assert code.press(keys) == asks
+    assert code.reader.value == "4157"
+    assert code.press(keys).why is NoValueReason.ATTEMPTS
+
+
+def test_a_star_takes_the_value_back_and_what_follows_is_the_beginning_of_another() -> None:
+    code = collection()
+    code.press("4157")
+    code.was_heard()
+    assert code.press("*41").text == "I have 4 1 so far. Please go on."
+    assert code.press("58").text == "I have 4 1 5 8. Is that right?"
+
+
+@pytest.mark.parametrize(("keys", "agrees"), [("1", True), ("11", True), ("111", True), ("22", False)])
+def test_an_answer_that_is_pressed_twice_is_one_answer(keys: str, agrees: bool) -> None:
+    code = collection()
+    code.press("4157")
+    code.was_heard()
+    act = code.press(keys)
+    assert (act.doing is Doing.FINISH) is agrees
+    assert agrees or act.text == "Sorry about that. The code?"
+
+
+def test_a_question_that_was_heard_stays_so_until_the_caller_asks_what_it_was() -> None:
+    code = collection()
+    code.press("4157")
+    code.was_heard()
+    code.silence()
+    assert code.is_known
+    code.hear("what was that?")
+    assert not code.is_known
+    asked = collection("confirm", read_back=False)
+    asked.begin()
+    asked.was_heard("The")
+    assert not asked.is_known
+    asked.was_heard()
+    asked.silence()
+    assert asked.is_known
 
 
 ANSWERS = st.one_of(

@@ -13,6 +13,7 @@ from typing import Literal
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.resample import resampler_between
+from piopiy_pipeline.late_keys import LateKeys
 
 __all__ = ["PROMPT_RATE", "KeyRules", "KeysOutcome", "Prompt", "PromptPlayer"]
 
@@ -85,7 +86,8 @@ class PromptPlayer:
         self._number = self._attempts = 0
         self._keys = ""
         self._ahead = ""
-        self._waited_frames = 0
+        self._late = LateKeys()
+        self._frames = self._waited_frames = 0
         self._over = False
         self._begin()
 
@@ -100,6 +102,7 @@ class PromptPlayer:
 
     def frame(self) -> bytes:
         """Return the 20 ms that are due: PCM16 little-endian mono at the leg's rate; silence behind the sound."""
+        self._frames += 1
         frame = self._sound.frame()
         if frame is None and not self._over:
             self._wait()
@@ -107,7 +110,12 @@ class PromptPlayer:
 
     def press(self, keys: str) -> None:
         """Take keys that the caller has pressed. Those that nothing asks for yet wait for the next prompt."""
-        self._ahead = (self._ahead + keys)[:KEYS_AHEAD]
+        for key in keys:
+            if self._keys or self._ahead or not self._late.has(key, self._frames * FRAME_S):
+                self._ahead = (self._ahead + key)[:KEYS_AHEAD]
+                self._take_ahead()
+
+    def _take_ahead(self) -> None:
         while self._ahead and not self._over and (rules := self._rules) is not None:
             key, self._ahead = self._ahead[0], self._ahead[1:]
             self._pressed(rules, key)
@@ -121,7 +129,7 @@ class PromptPlayer:
         self._ask(self.prompts[self._number].sound)
         if self._rules is not None and self._rules.fresh:
             self._ahead = ""
-        self.press("")
+        self._take_ahead()
 
     def _ask(self, sound: bytes) -> None:
         self._sound = _PromptSound(sound, self._rate)
@@ -149,6 +157,9 @@ class PromptPlayer:
     def _entered(self, rules: KeyRules, *, pressed: bool) -> None:
         """Handle the end of an input. `pressed`: any key came, be it the one that ends it."""
         prompt = self.prompts[self._number]
+        if self._keys:
+            self._late.ended(self._frames * FRAME_S, rules.finish_on)
+            self._ahead = self._ahead.removeprefix(rules.finish_on)
         if len(self._keys) >= rules.least:
             self._next("collected")
             return

@@ -119,6 +119,35 @@ def test_keys_that_nobody_asks_for_yet_wait_for_the_next_prompt_unless_it_wants_
     assert many.told == [(1, "collected", "1" * KEYS_AHEAD, 0)]
 
 
+@pytest.mark.parametrize("keys", ["1234#56#7", "12345#67"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_end_key_behind_a_whole_input_is_no_key_of_the_next_prompt(keys: str, at_once: bool) -> None:
+    asks = Prompt(TONE, keys=KeyRules(least=2, most=2, first_s=10))
+    player = Player(Prompt(keys=PIN), Prompt(TONE), asks, Prompt(TONE, keys=KeyRules(first_s=10)))
+    for piece in [keys] if at_once else keys:
+        player.player.press(piece)
+        player.frames(0 if at_once else 0.3)
+    player.frames(1)
+    value = "56" if keys.startswith("1234#") else "5"
+    outcome = "collected" if value == "56" else "attempts"
+    told = [(0, "collected", "1234", 0), (2, outcome, value, 0 if outcome == "collected" else 1)]
+    assert player.told == [*told, (3, "collected", "7" if outcome == "collected" else "6", 0)]
+
+
+def test_the_end_key_alone_does_not_cut_the_next_sound_off_within_three_seconds() -> None:
+    for pause_s, sound in ((0.3, "t"), (2.9, "t"), (3.1, ".")):
+        player = Player(Prompt(keys=PIN), Prompt(TONE * 50, keys=replace(PIN, first_s=1), retries=1))
+        player.player.press("1234")
+        player.frames(pause_s)
+        player.player.press("#")
+        assert player.heard(0.02) == sound or sound == "."
+        player.player.press("5678")
+        assert player.told == [
+            (0, "collected", "1234", 0),
+            (1, "collected", "5678", 0 if sound == "t" else 1),
+        ]
+
+
 def test_it_can_be_given_up_and_tells_that_once() -> None:
     player = Player(Prompt(TONE, keys=PIN), Prompt(OTHER))
     player.player.press("12")
