@@ -8,11 +8,13 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from loguru import logger
 from pipecat.adapters.llm.services.aws_nova_sonic_adapter import Role
 from pipecat.frames.frames import LLMTextFrame, TTSTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -50,6 +52,8 @@ MAX_WRITTEN = 8000
 ASKED = 600
 """So many characters of what is asked for are told in any case, before what it is about."""
 WRITES = "You write what you are asked for, and nothing else."
+LEAVE_S = 1.0
+"""So long may a session take to end, in seconds: as long as pipecat's service waits in any case."""
 NOT_OPENED = "Initialization error"
 LOST = ("Error processing responses", NOT_OPENED)
 """How the service's errors begin that say that there is no session. It is opened again."""
@@ -59,9 +63,9 @@ _USED = (
     "_finish_connecting_if_context_available", "_handle_function_call_result", "_handle_tool_use_event",
     "_input_audio_content_name", "_pending_speculative_text", "_prompt_name", "_ready_to_send_context",
     "_receive_task", "_report_assistant_response_started", "_report_llm_text", "_report_user_transcription_ended",
-    "_run_sc_handoff", "_sc", "_send_text_event", "_send_tool_result", "_send_user_audio_event", "_start_connecting",
-    "_stream", "_user_text_buffer", "_wants_connection", "build_session_start_json", "open_stream",
-    "send_audio_input_start", "send_event", "send_prompt_start", "send_text",
+    "_run_sc_handoff", "_sc", "_send_session_end_events", "_send_text_event", "_send_tool_result",
+    "_send_user_audio_event", "_start_connecting", "_stream", "_user_text_buffer", "_wants_connection",
+    "build_session_start_json", "open_stream", "send_audio_input_start", "send_event", "send_prompt_start", "send_text",
 )  # fmt: skip
 
 
@@ -97,7 +101,7 @@ def prepare(
         late: Takes the result of a tool that another session has used.
         said: Takes the words of an answer, as they come.
     """
-    setup, push_error, disconnect = service.setup, service.push_error, service._disconnect
+    setup, push_error = service.setup, service.push_error
     use, send_result = service._handle_tool_use_event, service._send_tool_result
     send_audio, started = service._send_user_audio_event, service._report_assistant_response_started
     calls: dict[str, Any] = {}  # and the stream over which each was made
@@ -133,9 +137,8 @@ def prepare(
         else:
             await push_error(error_msg, *args, **options)
 
-    async def disconnect_once() -> None:
-        if any(part is not None for part in (service._client, service._stream, service._receive_task)):
-            await disconnect()  # takes a second, whatever there is to do
+    async def disconnect() -> None:
+        await _leave(service)
 
     async def begin_answer() -> None:
         await answers()
@@ -169,7 +172,7 @@ def prepare(
     service.send_text = send_in_pieces
     service.setup = set_up
     service.push_error = push
-    service._disconnect = disconnect_once
+    service._disconnect = disconnect
     service.broadcast_interruption = interrupted
     service._report_assistant_response_started = begin_answer
     service._report_llm_text = report_text
@@ -292,21 +295,56 @@ def continue_with(service: Any, conversation: Callable[[], Sequence[Any]]) -> No
 
 async def open_again(service: Any) -> None:
     """Open another session. It is told the conversation by `begin`, and the one before is closed meanwhile."""
+    await _end_continuation(service)
+    old = (service._client, service._stream, service._receive_task)
+    names = (service._prompt_name, service._input_audio_content_name)
+    _forget_session(service)
+    if old[1] is not None:
+        service.create_task(service._sc.close_old_session(*old, *names), "the session before")
+    await service._start_connecting()
+
+
+async def _leave(service: Any) -> None:
+    """End the session, if there is one. pipecat's service does the same, but waits a second before it ends what reads
+    the stream, because AWS's client fails where that is cancelled too early. Here that may end by itself, which it does
+    as soon as AWS has closed the stream.
+    """
+    client, stream, reader = service._client, service._stream, service._receive_task
+    if client is None and stream is None and reader is None:
+        return
+    service._disconnecting = True
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            await _end_continuation(service)
+            await service._send_session_end_events()
+            if stream is not None:
+                await stream.close()
+            if reader is not None:
+                await asyncio.wait((reader,))
+    except Exception as error:  # noqa: BLE001  whatever AWS's client raises: nobody needs the stream any more
+        logger.debug("{}: the session was not closed: {!r}", service, error)
+    if reader is not None:
+        await service.cancel_task(reader, timeout=LEAVE_S)
+    _forget_session(service)
+    service._disconnecting = False
+
+
+async def _end_continuation(service: Any) -> None:
+    """Have no session follow the one that stands."""
     helper = service._sc
     await helper.stop_monitor()
     await helper.cleanup_next_session()
     helper.set_disconnected()
     helper._conversation_history = []
-    old = (service._client, service._stream, service._receive_task)
-    names = (service._prompt_name, service._input_audio_content_name)
+
+
+def _forget_session(service: Any) -> None:
+    """Have the service be as it was before its session."""
     service._client = service._stream = service._receive_task = None
     service._context = service._prompt_name = service._input_audio_content_name = None
     service._content_being_received = service._connected_time = service._pending_speculative_text = None
     service._assistant_is_responding = service._ready_to_send_context = service._audio_input_started = False
     service._user_text_buffer, service._completed_tool_calls = "", set()
-    if old[1] is not None:
-        service.create_task(helper.close_old_session(*old, *names), "the session before")
-    await service._start_connecting()
 
 
 async def write_beside(service: Any, text: str) -> str:

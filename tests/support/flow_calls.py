@@ -176,8 +176,8 @@ def assert_every_edge_is_walked(walk: Walk) -> None:
     assert seen == set(graph.edges)
 
 
-def assert_its_nodes_speak(walk: Walk, *, within_s: float = 1.0) -> None:
-    """Each node is heard, and the call ends when the goodbye was, `within_s` seconds."""
+def assert_its_nodes_speak(walk: Walk) -> None:
+    """Each node is heard, and the call ends within a second when the goodbye was."""
     call = walk(WAYS["knows a number"])
     call.assert_no_error()
     call.assert_ended("agent_hangup")
@@ -186,7 +186,7 @@ def assert_its_nodes_speak(walk: Walk, *, within_s: float = 1.0) -> None:
     call.assert_said("Repeat the booking for 2 on Friday at seven")
     assert call.turns[-1].bot.endswith("say goodbye.")
     assert not call.turns[-1].interrupted
-    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < within_s
+    assert call.duration_s - max(e.at for e in call.of("bot_stopped")) < 1.0
 
 
 def moments(*events: tuple[str, float]) -> list[Any]:

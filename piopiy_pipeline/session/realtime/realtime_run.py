@@ -13,6 +13,7 @@ from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import (
+    EndFrame,
     Frame,
     InterruptionFrame,
     LLMContextFrame,
@@ -113,13 +114,7 @@ class RealtimeRun:
         self.bound_by = self._answer.bound_by
         self._truncations = Truncations(state, self._provider, self._answer, user.context)
         self.held = HeldAnswers(
-            state,
-            service,
-            self._provider,
-            turns,
-            user,
-            has_ears=has_ears,
-            ask_again=self._ask_for_results,
+            state, service, self._provider, turns, user, has_ears=has_ears, ask_again=self._ask_for_results
         )
         """Keeps the model from answering while code has the caller's turns."""
         self._provider.session = self._in_session
@@ -141,6 +136,7 @@ class RealtimeRun:
         """What the caller has said, on its way into the conversation."""
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
+        watch_taken(service, self._losses.service_ends, EndFrame)
         watch_processed(service, self._cut, InterruptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._truncations.heard
@@ -208,7 +204,7 @@ class RealtimeRun:
         await self._ask()
 
     def _lost(self) -> None:
-        begun = self._state.answered_at is not None and not self._state.ended
+        begun = self._state.answered_at is not None and not (self._state.ended or self._losses.over)
         if begun and not self.opens and self._service.is_usable:
             self.opens = True
             self._state.spawn(self._reopen(), "realtime_session")

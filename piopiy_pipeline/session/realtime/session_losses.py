@@ -31,6 +31,12 @@ class SessionLosses:
         """What the provider's client has said of the last session that was not opened, if it has said anything."""
         self.category = ErrorCategory.UNKNOWN
         """Of what kind that is."""
+        self.over = False
+        """Whether the service ends with the call: that its session is gone is no loss."""
+
+    def service_ends(self, _service: object, _frame: object) -> None:
+        """The service is about to process the end of the call."""
+        self.over = True
 
     def opened(self, now: float) -> None:
         """A session was told the conversation, at this time in seconds."""
