@@ -34,6 +34,8 @@ class NodeByNode(FlowManager):
     def __init__(self, **options: Any) -> None:
         self._own_actions: set[str] = set()
         self._next: tuple[str, NodeConfig] | None = None  # what is entered as soon as it may be
+        self.entering = 0
+        """How many nodes are on their way: asked for, and neither entered nor given up."""
         super().__init__(**options)
         handlers = self._action_manager._action_handlers
         for kind in BUILT_IN_ACTIONS & handlers.keys():
@@ -58,6 +60,13 @@ class NodeByNode(FlowManager):
         await super().set_node_from_config(self.prepare(node_config))
 
     async def _set_node(self, node_id: str, node_config: NodeConfig) -> None:
+        self.entering += 1
+        try:
+            await self._enter_when_it_may(node_id, node_config)
+        finally:
+            self.entering -= 1
+
+    async def _enter_when_it_may(self, node_id: str, node_config: NodeConfig) -> None:
         waits = self._next is not None
         self._next = (node_id, node_config)
         if waits:

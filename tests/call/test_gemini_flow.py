@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any
+
 import pytest
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 from piopiy_pipeline.testing import AgentLoss, Tool
 from piopiy_pipeline.testing.realtime import gemini_live
+from tests.support import flow_calls, spoken_flows
 from tests.support.flow_calls import WAYS, tools_of, walked
 from tests.support.spoken_flows import spoken_model, spoken_providers, walk_spoken
 
@@ -23,9 +27,21 @@ def test_its_other_model_is_led_through_the_flow() -> None:
     assert walked(call)[-1][2] == "goodbye"
 
 
+@pytest.mark.parametrize("latency", [0.1, 0.2, 0.3])
 def test_a_function_that_is_used_again_while_its_node_is_entered_leads_there_once(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, latency: float
 ) -> None:
+    runs: list[int] = []
+
+    own = flow_calls.set_people
+
+    @wraps(own)
+    async def set_people(flow_manager: Any, people: int) -> Any:
+        runs.append(people)
+        return await own(flow_manager, people)
+
+    monkeypatch.setattr(spoken_flows, "set_people", set_people)
+
     def model(context: LLMContext) -> str | Tool:
         """Whatever was said last, somebody has told the old node's session how many there are."""
         said = " ".join(str(one.get("content")) for one in context.get_messages() if isinstance(one, dict))
@@ -34,10 +50,11 @@ def test_a_function_that_is_used_again_while_its_node_is_entered_leads_there_onc
         return spoken_model(context)
 
     monkeypatch.setattr(gemini_live, "_is_to_be_answered", lambda result: True)  # it asks itself once more
-    providers = spoken_providers(model, latency=0.2)
+    providers = spoken_providers(model, latency=latency)
     words = ["a table please", "we are 2"]
     call = walk_spoken(words, kind=GeminiCase, providers=providers)
     assert len([one for one in call.of("tool") if one.data["name"] == "set_people"]) > 1
+    assert runs == [2], "it runs once, and its result is given again"
     steps = [step for step in walked(call) if step[1] == "set_people"]
     assert steps == [("people", "set_people", "time")]
     assert all(node for _, _, node in walked(call)), call.timeline()

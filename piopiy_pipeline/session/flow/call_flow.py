@@ -6,13 +6,15 @@ and the flow's state are in each checkpoint, and another instance goes on in the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from loguru import logger
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.flows import NodeConfig
+from pipecat.flows import NO_RESPONSE, NodeConfig
 from pipecat.flows.types import get_or_generate_node_name
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -63,6 +65,23 @@ class FlowMouth:
     respond: Callable[[], Awaitable[None]]
     hang_up: Callable[[], None]
     speech: SpokenFlow | None = None
+
+
+@dataclass(slots=True)
+class _LeadingCall:
+    """The call of a function that leads to the node which is entered next.
+
+    Attributes:
+        key: The function and its arguments.
+        result: What it has returned.
+        node: Where it leads.
+        begun: Whether the flow is on its way there.
+    """
+
+    key: str
+    result: Any
+    node: NodeConfig
+    begun: bool = False
 
 
 class _ContextSides:
@@ -118,6 +137,8 @@ class CallFlow:
         self._restoring = False
         self._has_role = False  # whether a node has changed what the bot is told to be
         self._walked = ""  # the function that leads there
+        self._leading: _LeadingCall | None = None
+        self._running: dict[str, asyncio.Future[None]] = {}  # calls of functions, until they have returned
         self._waiting: tuple[str, NodeConfig, str] | None = None  # what is entered when the call comes back
         self.is_away: Callable[[], bool] = lambda: False
         """Whether another persona has the call: the flow waits meanwhile."""
@@ -132,7 +153,7 @@ class CallFlow:
             tools_changed=self._all_tools,
             entered=self._entered,
             note=lambda: state.language_note,
-            speech=mouth.speech,
+            speech=None if mouth.speech is None else replace(mouth.speech, follow=self._follow),
         )
         self._manager = NodeByNode(
             llm=llm,
@@ -245,10 +266,12 @@ class CallFlow:
     async def _may_enter(self, name: str, node: NodeConfig) -> bool:
         """Whether a node may be entered now. While a persona has the call, it waits, and the persona answers."""
         if not self.is_away():
+            if self._leading is not None:
+                self._leading.begun = True
             if self._mouth.speech is not None:
                 await self._mouth.speech.caller_words()
             return True
-        function, self._walked = self._walked, ""
+        function, self._walked, self._leading = self._walked, "", None
         self._waiting = (name, node, function)
         self._state.checkpoints.part_changed()
         if function:
@@ -276,8 +299,23 @@ class CallFlow:
             self._repeatable.discard(schema.name)
         return schema
 
-    async def _run(self, name: str, function: Callable[..., Any], call: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a function of the author's, and see where it leads."""
+    async def _run(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        function: Callable[..., Any],
+        call: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """Run a function of the author's, and see where it leads. A call like the one that leads to the next node is
+        that call once more, of a model that does not know of its result yet: it is given the same one.
+        """
+        key = json.dumps([name, dict(arguments)], sort_keys=True, default=repr)
+        while (running := self._running.get(key)) is not None:
+            await asyncio.wait((running,))
+        leading = self._leading
+        if leading is not None and leading.key == key and not (leading.begun and not self._manager.entering):
+            return leading.result, NO_RESPONSE if leading.begun else leading.node
+        running = self._running[key] = asyncio.get_running_loop().create_future()
         try:
             result, node = next_of(name, await call())
             if isinstance(node, Mapping):
@@ -285,9 +323,13 @@ class CallFlow:
                 self._check_keys(config)
                 node = self._prepared(config)
                 self._walked = name
+                self._leading = _LeadingCall(key, result, node)
         except Exception as error:
             self._report(name, error_text(error, function))
             raise  # the manager tells the model
+        finally:
+            del self._running[key]
+            running.set_result(None)
         return result, node
 
     def _check_names(self, node: NodeConfig) -> None:
@@ -333,12 +375,23 @@ class CallFlow:
         if self._coming == self.node:  # else another one is on its way already
             self._coming = ""
             function, self._walked = self._walked, ""
+            if self._mouth.speech is None:
+                self._leading = None
         if self._restoring:
             return
         step = FlowStep(self.node, before, function)
         logger.debug("the flow is in the node {}", self.node)
         self._state.add_flow_step(step)
         self._state.checkpoints.part_changed()
+
+    async def _follow(self, before: Sequence[Any]) -> None:
+        """Bring the model's session in line with the node. Until it is, the one before may use functions once more."""
+        assert self._mouth.speech is not None
+        try:
+            await self._mouth.speech.follow(before)
+        finally:
+            if self._leading is not None and self._leading.node.get("name") == self.node:
+                self._leading = None
 
     def _set_role(self, text: str) -> None:
         """Tell the bot what it is from now on."""

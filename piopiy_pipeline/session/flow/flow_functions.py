@@ -22,8 +22,12 @@ __all__ = ["FunctionCall", "failing_safely", "missing_keys", "wrapped_function"]
 _PLACEHOLDER = re.compile(r"(\\?)\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
 """As `FlowManager` documents it: ``{{ order.size }}``, and a backslash before it leaves it as it is."""
 
-FunctionCall = Callable[[str, Callable[..., Any], Callable[[], Awaitable[Any]]], Awaitable[Any]]
-"""Runs a call of a function with this name, and returns what the flow manager is to get. Takes the function, too."""
+FunctionCall = Callable[
+    [str, Mapping[str, Any], Callable[..., Any], Callable[[], Awaitable[Any]]], Awaitable[Any]
+]
+"""Runs a call of a function with this name and these arguments, and returns what the flow manager is to get. Takes the
+function, too.
+"""
 
 
 def wrapped_function(function: Any, run: FunctionCall) -> tuple[FlowsFunctionSchema, bool]:
@@ -42,7 +46,7 @@ def wrapped_function(function: Any, run: FunctionCall) -> tuple[FlowsFunctionSch
 
         async def call(args: dict[str, Any], manager: FlowManager) -> Any:
             given = (args, manager)[: min(taken, 2)]
-            return await run(schema.name, cast(Any, handler), lambda: cast(Any, handler)(*given))
+            return await run(schema.name, args, cast(Any, handler), lambda: cast(Any, handler)(*given))
 
         repeatable = is_idempotent(handler)
         return _schema_like(schema, call), repeatable
@@ -56,7 +60,7 @@ def wrapped_function(function: Any, run: FunctionCall) -> tuple[FlowsFunctionSch
         raise FlowFileError(f"the function {getattr(function, '__name__', function)!r}: {error}") from None
 
     async def call_direct(args: dict[str, Any], manager: FlowManager) -> Any:
-        return await run(wrapper.name, function, lambda: wrapper.invoke(args, manager))
+        return await run(wrapper.name, args, function, lambda: wrapper.invoke(args, manager))
 
     described = wrapper.to_function_schema()
     schema = FlowsFunctionSchema(

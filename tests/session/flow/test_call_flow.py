@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pipecat.processors.aggregators.llm_context import LLMContext
 
 from examples import booking_flow
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, takes_steps
 from piopiy_pipeline.signaling.messages import ConversationEvent
-from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, ScriptedTTS
+from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, ScriptedTTS, Tool
 from piopiy_pipeline.testing.replaying.replay import replay
+from tests.support import flow_calls
 from tests.support.call_state import hear_posts
 from tests.support.flow_calls import (
     WAYS,
@@ -36,6 +41,28 @@ def test_what_a_node_says_before_is_heard_before_its_task() -> None:
     heard = call.said
     assert heard.index("my colleagues call you back") < heard.index("Ask whether there is anything else")
     assert len(call.of("bot_turn")) == len({e.data["text"] for e in call.of("bot_turn")})
+
+
+def test_a_function_that_is_used_twice_in_one_answer_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    own = flow_calls.set_people
+
+    @wraps(own)
+    async def set_people(flow_manager: Any, people: int) -> Any:
+        runs.append(people)
+        return await own(flow_manager, people)
+
+    def twice(context: LLMContext) -> Any:
+        wanted = flow_calls.model(context)
+        return [wanted, wanted] if isinstance(wanted, Tool) and wanted.name == "set_people" else wanted
+
+    monkeypatch.setattr(flow_calls, "set_people", set_people)
+    llm = Replies(otherwise=twice, latency=0.3)
+    call = walk(["a table please", "we are 4"], providers=replace(flow_calls.PROVIDERS, llm=llm))
+    assert len([one for one in call.of("tool") if one.data["name"] == "set_people"]) > 1
+    assert runs == [4]
+    assert [step for step in walked(call) if step[1] == "set_people"] == [("people", "set_people", "time")]
+    call.assert_no_error()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
