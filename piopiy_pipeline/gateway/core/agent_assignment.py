@@ -7,7 +7,7 @@ is asked once, until the call has been with another one and was lost there.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
@@ -125,6 +125,8 @@ class AgentAssignment:
     def _patience_s(self, waited_s: float) -> float:
         """Return how long the call waits for somebody to take it, of which it has waited some; in seconds."""
         given_back = self._failure is not None and self._failure[0] is EndReason.SHUTDOWN
+        if self.losses.in_two:
+            return RECOVERY_S
         if self._lost_agent or given_back:
             if self._instances.any_silent(self._info.agent_id):
                 return SILENCE_S
@@ -184,7 +186,7 @@ class AgentAssignment:
         Returns:
             False if nobody is left to ask: `ask_again_at` says whether somebody may come, else `why_nobody` why.
         """
-        whom = self.suspicion.whom_to_ask(now)
+        whom = self._whom_to_ask(now)
         if whom == "nobody" or (whom == "others" and self._awaits_less_busy(now)):
             return False
         self.offer = self.propose(
@@ -196,6 +198,9 @@ class AgentAssignment:
             apart=whom == "apart",
         )
         return self.offer is not None
+
+    def _whom_to_ask(self, now: float) -> Literal["nobody", "apart", "others"]:
+        return "nobody" if self.losses.in_two else self.suspicion.whom_to_ask(now)
 
     def _awaits_less_busy(self, now: float) -> bool:
         """Return whether a call that comes in waits for an instance of another gateway which is much less busy than
@@ -271,7 +276,7 @@ class AgentAssignment:
 
     def summon(self, now: float) -> None:
         """Have an instance come from another gateway, because none of those that are connected takes the call."""
-        whom = self.suspicion.whom_to_ask(now)
+        whom = self._whom_to_ask(now)
         if whom != "nobody":
             tried = {one.instance_id for one in self._tried}
             self._summoner.summon(
@@ -376,6 +381,8 @@ class AgentAssignment:
 
     def why_nobody(self) -> tuple[EndReason, str]:
         """Return the reason and detail with which the call ends when nobody is left to ask."""
+        if self.losses.in_two:
+            return EndReason.AGENT_LOST, "this call was in two processes that died, one soon after the other"
         if self._failure is not None:
             return self._failure
         connected = self._instances.of(self._info.agent_id)

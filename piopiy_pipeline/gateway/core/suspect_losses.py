@@ -7,6 +7,10 @@ Each call that was there is a suspect, one that was there alone most of all; and
     the instance registers again                            it had not died: the network was gone
     an instance is lost in which the call was not           something else does that
     the call was well for a while since its last loss       it does not do that all the time
+
+If two instances are lost one soon after the other, and few calls of the second were in the first as well, it is likely
+that one of these did it. They are offered to nobody, unless something speaks for them while they wait, and so the
+others go on without them.
 """
 
 from __future__ import annotations
@@ -26,11 +30,18 @@ class SuspectLosses:
     """After so many losses a call is lost with the next one, whoever is to blame."""
     WELL_S = 120.0
     """After so many seconds without a loss those before do not count any more."""
+    SOON_S = 20.0
+    """What ends the processes that it is in ends the second one at the same step of the conversation. Operators who
+    restart one instance after another wait longer in between."""
 
     def __init__(self) -> None:
         self.count = 0
         """How many instances were lost with the call, whoever was to blame."""
+        self.in_two = False
+        """Whether this call was in two instances that were lost one soon after the other, and most others of the second
+        were not in the first."""
         self._row: dict[str, int] = {}  # by instance, what its loss counts
+        self._closed: tuple[str, float] | None = None  # the instance that was lost last, and when
         self._last_at = 0.0
 
     def may_follow(self, instance_id: str, now: float, *, alone: bool | None) -> bool:
@@ -53,10 +64,29 @@ class SuspectLosses:
             self._row[instance_id] = _ALONE if alone else _AMONG_OTHERS
         return True
 
+    def lost_lately(self, now: float) -> bool:
+        """Return whether an instance was lost with the call a short while ago, and has not come back."""
+        return self._closed is not None and now - self._closed[1] <= self.SOON_S
+
+    def closed(self, instance_id: str, now: float, *, in_two: bool) -> None:
+        """Note that the connection of an instance has closed that had the call.
+
+        Args:
+            instance_id: The instance.
+            now: The time.
+            in_two: Whether the call is one of the few that were in the one lost before, too.
+        """
+        self.in_two = in_two
+        self._closed = instance_id, now
+
     def lost_elsewhere(self) -> None:
         """Note that an instance of the same agent is lost in which the call was not."""
         self._row.clear()
+        self.in_two, self._closed = False, None
 
     def came_back(self, instance_id: str) -> None:
         """Note that an instance has registered again, which had not died."""
-        self._row.pop(instance_id, None)
+        if self._row.pop(instance_id, None) is not None:
+            self.in_two = False
+        if self._closed is not None and self._closed[0] == instance_id:
+            self._closed = None

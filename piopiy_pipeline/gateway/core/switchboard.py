@@ -396,6 +396,7 @@ class Switchboard:
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
         had, alone = sorted(instance.calls), instance.has_one_call
+        self._note_closed(instance, now)
         for call in self._of_agent(instance.agent_id) if had else ():
             if call.call_id not in had:
                 call.agent.assignment.losses.lost_elsewhere()
@@ -403,6 +404,21 @@ class Switchboard:
             lost = self._calls.get(call_id)
             if lost is not None:
                 lost.agent.instance_lost(instance, now, alone=alone)
+
+    def _note_closed(self, instance: Instance, now: float) -> None:
+        """Find the calls of a lost instance that were in the one lost before, too. Of call workers the agent tells."""
+        if instance.worker is not None or self.instances.find(instance.agent_id, instance.instance_id):
+            return
+        had = [call for call in self._of_agent(instance.agent_id) if call.agent.confirmed_to(instance)]
+        again = [call for call in had if call.agent.assignment.losses.lost_lately(now)]
+        few = 0 < 2 * len(again) <= len(had)
+        if again:
+            calls = f"{counted(len(again), 'call')} of instance {instance.instance_id} had lost another one"
+            then = " and wait for one of the two to be back" if few else ""
+            ids = ", ".join(call.call_id for call in again)
+            logger.warning("agent {}: {} shortly before{}: {}", instance.agent_id, calls, then, ids)
+        for call in had:
+            call.agent.assignment.losses.closed(instance.instance_id, now, in_two=few and call in again)
 
     def _of_agent(self, agent_id: str) -> list[GatewayCall]:
         return [call for call in self._calls.values() if call.info.agent_id == agent_id]

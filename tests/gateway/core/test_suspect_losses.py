@@ -9,6 +9,7 @@ from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
 from piopiy_pipeline.signaling.messages import Blocked, Heartbeat
+from tests.support.agents import logged
 from tests.support.switchboard import NotedAgent, NotedLeg, Room
 
 ALONE = SuspectLosses.MOST_ALONE
@@ -115,6 +116,75 @@ def test_the_end_of_an_instance_without_calls_does_not(room: Room) -> None:
         idle = next(agent for agent in fleet.agents if not agent.instance.calls)
         fleet.lose(idle, after_s=2)
     assert leg.ended is not None
+
+
+def poisoned(room: Room) -> tuple[Fleet, GatewayCall, GatewayCall]:
+    """Have one call end the agent that it is alone in, and then a second one, in which two other calls are. Returns
+    this call, and one of the others.
+    """
+    fleet = Fleet(room)
+    fleet.more()
+    culprit, _ = fleet.call()
+    first = fleet.holder(culprit)
+    fleet.more()
+    first.instance.held_back = True
+    other, _ = fleet.call()
+    fleet.call()
+    fleet.lose(first, after_s=3)
+    fleet.lose(fleet.holder(culprit), after_s=3)
+    return fleet, culprit, other
+
+
+def test_the_call_that_was_in_both_of_two_deaths_is_offered_to_nobody_and_the_others_go_on(
+    room: Room,
+) -> None:
+    with logged() as lines:
+        fleet, culprit, other = poisoned(room)
+    warned = [line for _, line in lines if "1 call of instance agent-2 had lost another one" in line]
+    assert len(warned) == 1
+    assert culprit.call_id in warned[0]
+    room.wait(4.5)
+    fleet.more()
+    fleet.take_all()
+    assert (culprit.phase, other.phase) == (Phase.OFFERING, Phase.LIVE)
+    room.wait(1.0)
+    assert (culprit.reason, culprit.detail) == (
+        EndReason.AGENT_LOST,
+        "this call was in two processes that died, one soon after the other",
+    )
+    assert other.reason is None
+
+
+def test_a_network_that_was_gone_speaks_for_the_call_that_was_in_both(room: Room) -> None:
+    fleet, culprit, _ = poisoned(room)
+    fleet.agents.append(room.agent("agent-1", capacity=50))
+    fleet.take_all()
+    assert culprit.phase is Phase.LIVE
+
+
+def test_nor_are_calls_given_up_that_were_most_of_the_second_death(room: Room) -> None:
+    fleet = Fleet(room)
+    fleet.more()
+    calls = [fleet.call()[0] for _ in range(2)]
+    first = fleet.holder(calls[0])
+    fleet.more()
+    first.instance.held_back = True
+    fleet.call()
+    fleet.lose(first, after_s=3)
+    fleet.more()
+    fleet.lose(fleet.holder(calls[0]), after_s=3)
+    assert [call.phase for call in calls] == [Phase.LIVE] * 2
+
+
+def test_deaths_with_a_longer_time_between_them_do_not_give_a_call_up(room: Room) -> None:
+    fleet = Fleet(room)
+    fleet.more(2)
+    call, _ = fleet.call()
+    fleet.call()
+    fleet.lose(fleet.holder(call), after_s=3)
+    fleet.more()
+    fleet.lose(fleet.holder(call), after_s=SuspectLosses.SOON_S + 1)
+    assert call.phase is Phase.LIVE
 
 
 def test_nor_is_a_network_that_was_gone_held_against_it(room: Room) -> None:
