@@ -111,10 +111,8 @@ async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json
                 on_message=conversation.on_message,
                 on_event=conversation.on_event,
             )
-        except (ValueError, TypeError, SyntaxError, ImportError) as error:
+        except (ValueError, TypeError) as error:
             raise BadInput(_advice(str(error))) from None
-        except Exception as error:  # noqa: BLE001  whatever the author's file raises
-            raise BadInput(_advice(f"{bot} cannot be imported: {type(error).__name__}: {error}")) from None
         return await conversation.run(peer)
 
 

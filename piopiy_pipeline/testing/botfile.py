@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ from types import ModuleType
 from typing import Any
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
+from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.signaling.agent_identity import (
+    ID_VARIABLES,
+    TOKEN_VARIABLES,
+    identity_variables,
+    read_first,
+)
 
 __all__ = ["load_bot"]
 
@@ -31,14 +39,17 @@ _USUAL = ("on_new_session", "create_session")
 def load_bot(path: Path) -> CreateSession:
     """Import a bot's file afresh and return its callback.
 
-    The file's folder can be imported from meanwhile, as for a script.
+    The file's folder can be imported from meanwhile, as for a script. The variables that say which agent this is
+    (``AGENT_ID`` and ``AGENT_TOKEN``) are set meanwhile where the environment has none, as under `piopiy dev`: a file
+    may make its `Agent` when it is imported, and no gateway is asked here.
 
     Args:
         path: The bot's file.
 
     Raises:
-        ValueError: There is no such file, or no such function in it.
-        Exception: Whatever the import raises.
+        ValueError: There is no such file, or no such function in it, or its import fails: then the message has the
+            author's line, and what was raised is its cause.
+        TypeError: The function cannot be called for a call.
     """
     path = path.resolve()
     if not path.is_file():
@@ -75,13 +86,19 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module
     folder = str(path.parent)
     sys.path.insert(0, folder)
+    imported = False
     try:
-        with _nothing_runs():
+        with _nothing_runs(), _some_identity():
             spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+    except SyntaxError as error:  # names the file and the line itself
+        raise ValueError(f"{path} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{path} cannot be imported: {error_text(error)}") from error
+    else:
+        imported = True
     finally:
+        if not imported:
+            del sys.modules[name]
         if folder in sys.path:
             sys.path.remove(folder)
     return module
@@ -99,6 +116,23 @@ def _nothing_runs() -> Iterator[None]:
         yield
     finally:
         asyncio.run = run
+
+
+@contextmanager
+def _some_identity() -> Iterator[None]:
+    """Set the variables of an agent's id and token that are not set, meanwhile."""
+    kept = (read_first(ID_VARIABLES) or "bot", read_first(TOKEN_VARIABLES) or "none")
+    missing = {name: value for name, value in identity_variables(*kept).items() if not os.environ.get(name)}
+    before = {name: os.environ.get(name) for name in missing}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _given_to_agent(source: str, path: Path) -> list[str]:

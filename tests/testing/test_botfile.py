@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,39 @@ def test_it_is_imported_afresh_each_time(tmp_path: Path) -> None:
     path = bot(tmp_path, "SEEN = []\nasync def on_new_session(call): ...\n")
     first, second = load_bot(path), load_bot(path)
     assert first is not second
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("print(1 / 0)", "ZeroDivisionError at bot.py:2: division by zero"),
+        ("int('x')", "ValueError at bot.py:2: invalid literal"),
+        ("import no_such_module", "ModuleNotFoundError at bot.py:2: No module named"),
+        ("a = = 1", r"invalid syntax \(bot.py, line 2\)"),
+    ],
+)
+def test_an_import_that_fails_is_told_with_the_file_and_the_line(
+    tmp_path: Path, line: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = bot(tmp_path, f"import os\n{line}\nasync def on_new_session(call): ...\n")
+    with pytest.raises(ValueError, match=f"bot.py cannot be imported: .*{told}"):
+        load_bot(path)
+
+
+def test_an_agent_that_is_made_at_the_import_finds_its_id_and_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGENT_ID", raising=False)
+    monkeypatch.setenv("AGENT_TOKEN", "")
+    text = (
+        "import asyncio, os\n"
+        "from piopiy_pipeline import Agent\n"
+        "async def answer(call): ...\n"
+        "agent = Agent(agent_id=os.getenv('AGENT_ID'), agent_token=os.getenv('AGENT_TOKEN'),\n"
+        "              create_session=answer, isolation='process', workers='call')\n"
+        "asyncio.run(agent.connect())\n"
+    )
+    assert name_of(bot(tmp_path, text)) == "answer"
+    assert "AGENT_ID" not in os.environ
+    assert os.environ["AGENT_TOKEN"] == ""

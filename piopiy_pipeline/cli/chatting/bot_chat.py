@@ -62,8 +62,8 @@ class BotChat:
         on_event: Called with the name and the data of each event of the conversation.
 
     Raises:
-        ValueError: There is no callback in the file.
-        Exception: Whatever the import of the file raises.
+        ValueError: There is no callback in the file, or its import fails.
+        TypeError: The callback cannot be called for a call.
     """
 
     def __init__(

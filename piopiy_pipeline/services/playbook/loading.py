@@ -39,7 +39,7 @@ def load_playbook(path: str | Path) -> Playbook:
             data = file.read(MAX_BYTES + 1)
         text = data.decode("utf-8", "strict" if len(data) <= MAX_BYTES else "ignore")
     except OSError as error:
-        raise PlaybookError(f"{path}: cannot be read: {error.strerror}") from None
+        raise PlaybookError(f"{path.absolute()}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise PlaybookError(f"{path}: expected text in UTF-8") from None
     return parse_playbook(text, name=str(path))

@@ -57,7 +57,7 @@ def read_flow(path: Path) -> FlowConfig:
             raise FlowFileError(f"{path}:1: larger than {MAX_BYTES >> 10} kB: no flow is")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise FlowFileError(f"{path}: cannot be read: {error.strerror}") from None
+        raise FlowFileError(f"{path.absolute()}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise FlowFileError(f"{path}: expected text in UTF-8") from None
     if (kept := _kept(path, text)) is not None:
