@@ -12,6 +12,7 @@ from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.client_tokens import check_metadata
@@ -136,19 +137,30 @@ async def read(
         raise ApiError(429, sentence, {"Retry-After": "1"})
     if last_event_id is not None and last_event_id.isascii() and last_event_id.isdecimal():
         after = int(last_event_id)
-    return StreamingResponse(_lines(chat, after), media_type="text/event-stream")
+    return _EventStream(chat, after)
+
+
+class _EventStream(StreamingResponse):
+    """The events of a chat, for one reader, who is counted from the check of the limit to the end of the response."""
+
+    def __init__(self, chat: KeptChat, after: int) -> None:
+        super().__init__(_lines(chat, after), media_type="text/event-stream")
+        self._chat = chat
+        chat.readers += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._chat.readers -= 1
 
 
 async def _lines(chat: KeptChat, after: int) -> AsyncIterator[str]:
-    chat.readers += 1
-    try:
-        async for event in chat.behind(after, quiet_s=PING_S):
-            if event is None:
-                yield ": still here\n\n"
-            else:
-                yield f"id: {event.number}\nevent: {event.name}\ndata: {event.text}\n\n"
-    finally:
-        chat.readers -= 1
+    async for event in chat.behind(after, quiet_s=PING_S):
+        if event is None:
+            yield ": still here\n\n"
+        else:
+            yield f"id: {event.number}\nevent: {event.name}\ndata: {event.text}\n\n"
 
 
 def _shelf(request: Request) -> ChatShelf:

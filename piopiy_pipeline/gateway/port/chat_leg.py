@@ -94,6 +94,7 @@ class ChatLeg(SocketLeg):
     ) -> None:
         super().__init__(connection)
         self._place = place
+        self._begun = False
         self._flood = TokenBucket(FLOOD_PER_S, self._loop.time())
         self._texts = TokenBucket(MESSAGES_PER_S, self._loop.time())
         self._number = 0
@@ -122,6 +123,10 @@ class ChatLeg(SocketLeg):
             self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
+        """Tell the bot that somebody is there, once, before it is told anything that they send."""
+        if self._begun:
+            return
+        self._begun = True
         self._tell(dict(CLIENT_READY))
         for event in self._no_longer_early():
             self._take_or_refuse(event)
@@ -246,6 +251,7 @@ class ChatLeg(SocketLeg):
         self._idle_again()
         if not self._answered:
             raise MessageNotTaken("the bot has not answered yet")
+        self._begin()
         if isinstance(event, ChatStop):
             self._tell(dict(INTERRUPT))
         elif not self._texts.take(self._loop.time()):

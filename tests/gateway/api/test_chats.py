@@ -6,17 +6,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import METADATA_LIMIT
 from piopiy_pipeline.gateway.api import chats, kept_chat
 from piopiy_pipeline.gateway.api.kept_chat import MAX_READERS, ChatShelf, KeptChat
+from piopiy_pipeline.gateway.core.leg import LegListener
 from piopiy_pipeline.gateway.port.chat_leg import MESSAGES_PER_S
-from piopiy_pipeline.signaling.chat_events import ChatWords
+from piopiy_pipeline.signaling.chat_events import ChatText, ChatWords
 from piopiy_pipeline.signaling.messages import dump
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, config, until
 from tests.support.web import API_KEY, client
@@ -268,6 +271,44 @@ def test_messages_that_come_too_fast_are_refused_and_a_bot_that_does_not_answer_
                     await one_reader.aclose()
 
     asyncio.run(story())
+
+
+def test_readers_that_come_at_once_are_counted_before_their_first_event() -> None:
+    async def story() -> None:
+        async with place() as (_, one, web):
+            call_id = (await web.post("/api/chats", json=ORDER)).json()["call_id"]
+            await one.take()
+            request = partial(web.build_request, "GET", f"/api/chats/{call_id}/events")
+            readers = await asyncio.gather(
+                *(web.send(request(), stream=True) for _ in range(MAX_READERS + 4))
+            )
+            assert sorted(reader.status_code for reader in readers) == [200] * MAX_READERS + [429] * 4
+            for reader in readers:
+                await reader.aclose()
+            while (again := await web.send(request(), stream=True)).status_code != 200:
+                await again.aclose()
+            await again.aclose()
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_what_is_written_in_the_moment_of_the_answer_comes_behind_client_ready() -> None:
+    told: list[object] = []
+
+    class Listener:
+        def caller_data(self, data: dict[str, Any]) -> None:
+            told.append(data.get("type"))
+
+    async def story() -> None:
+        leg = KeptChat(lambda: None).leg
+        leg.attach(cast(LegListener, Listener()))
+        leg.answer()
+        leg.take(ChatText(text="Hello!"))
+        await asyncio.sleep(0)
+        leg.end(EndReason.CALLER_HANGUP, "")
+
+    asyncio.run(story())
+    assert told == ["client-ready", "send-text"]
 
 
 def test_a_drained_gateway_and_one_without_room_begin_no_chat() -> None:
