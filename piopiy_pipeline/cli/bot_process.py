@@ -260,7 +260,8 @@ class BotSupervisor:
             if slow_at is not None and loop.time() >= slow_at:
                 slow_at = None
                 self._say(
-                    f"{self._path} has not registered after {_SLOW_S:g} s; does it call agent.connect()?"
+                    f"{self._path.name} takes no calls yet after {_SLOW_S:g} s: it is loading models or packages, or "
+                    "does not run agent.connect(). Who calls goes on ringing"
                 )
             await asyncio.sleep(_POLL_S)
 

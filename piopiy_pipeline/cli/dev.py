@@ -44,8 +44,9 @@ __all__ = ["default_bot", "dev"]
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7860
-RING_S = 30.0
-"""So long a caller rings while the bot is being started, which loads its models in about 10 s."""
+RING_S = 180.0
+"""So long a caller rings at most while the bot is being started. It loads its models in about 10 s, in minutes where
+the machine is full or a model is downloaded; if its process ends, nobody rings for it any longer."""
 _WATCHED = frozenset({".py", ".yaml", ".yml"})
 _CALL_WORKER = re.compile(r"-w\d+$")
 """What the instance id of a call worker ends with (docs/isolation.md)."""

@@ -46,6 +46,9 @@ __all__ = [
     "prepare",
 ]
 
+SLOW_LOAD_S = 10.0
+"""Models that are still loading after so many seconds are named in the log. At rest, a machine takes two to four."""
+
 
 def names(kind: Kind) -> tuple[str, ...]:
     """Return the names of the providers of a kind, in the order of the table."""
@@ -220,6 +223,7 @@ async def prepare(
     env: Environment | None = None,
 ) -> None:
     """Load the models that hear and speak on this machine, if they are chosen, and say so in one line of the log.
+    If that takes longer than ten seconds, one more line says so.
 
     Without it the first caller waits for them, some seconds. A model of whisper that is not here is downloaded:
     a call never does that.
@@ -247,11 +251,14 @@ async def prepare(
             models.append(model)
     if not models:
         return
+    loaded = ", ".join(f"{model.role}: {model.name} {model.megabytes} MB" for model in models)
+    late = asyncio.get_running_loop().call_later(SLOW_LOAD_S, logger.info, "{}, still loading", loaded)
     try:
         await asyncio.gather(*(model.load() for model in models))
     except (WorkerFailed, WorkerLost, OSError) as error:
         raise ProviderError(str(error)) from error
-    loaded = ", ".join(f"{model.role}: {model.name} {model.megabytes} MB" for model in models)
+    finally:
+        late.cancel()
     logger.info("{}, loaded in {:.1f} s", loaded, time.monotonic() - began)
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.cli import bot_process as bot_module
-from piopiy_pipeline.cli.bot_process import BotProcess
+from piopiy_pipeline.cli.bot_process import BotProcess, BotSupervisor
+from piopiy_pipeline.cli.dev import RING_S
+from piopiy_pipeline.gateway.core.phases import Phase
+from tests.support.switchboard import Room
 
 WAIT_S = 40.0
 
@@ -97,6 +100,47 @@ def test_a_bot_ends_when_what_started_it_was_killed(tmp_path: Path) -> None:
             return True
 
     wait_for(is_free)
+
+
+def test_a_bot_that_takes_long_to_start_is_said_to_load_while_callers_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot_module, "_SLOW_S", 0.0)
+    path = tmp_path / "bot.py"
+    path.write_text("import signal\nsignal.pause()\n")
+    said: list[str] = []
+    starting: list[bool] = []
+
+    async def run() -> None:
+        keeper = BotSupervisor(
+            path,
+            os.environ,
+            registered=set,
+            say=said.append,
+            on_ready=lambda: None,
+            starting=starting.append,
+        )
+        await keeper.launch()
+        async with asyncio.timeout(WAIT_S):
+            while not said:  # noqa: ASYNC110  it polls as well
+                await asyncio.sleep(0.01)
+        await keeper.close()
+
+    asyncio.run(run())
+    assert said[0].startswith(
+        "bot.py takes no calls yet after 0 s: it is loading models or packages, or does"
+    )
+    assert starting[0]
+
+
+def test_callers_ring_for_a_bot_whose_models_take_minutes() -> None:
+    room = Room()
+    room.board.instances.expect("desk", RING_S)
+    call, leg = room.call()
+    room.wait(150)
+    assert (call.phase, leg.ended) == (Phase.OFFERING, None)
+    room.agent().take()
+    assert call.phase is Phase.LIVE
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -169,6 +169,22 @@ def test_prepare_loads_the_models_and_says_which(log: list[str]) -> None:
     close_pools()
 
 
+def test_prepare_says_what_is_still_loading_when_it_takes_long(
+    log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Model:
+        role, name, megabytes = "ears", "tiny", 44
+
+        async def load(self) -> None:
+            while not log:  # noqa: ASYNC110  the line comes of a timer
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(providers, "SLOW_LOAD_S", 0.0)
+    monkeypatch.setattr(providers, "find_offline_model", lambda *_: Model())
+    asyncio.run(asyncio.wait_for(prepare(["stt"], env={}), 20))
+    assert log[0] == "ears: tiny 44 MB, still loading"
+
+
 def test_prepare_refuses_what_cannot_be_used() -> None:
     with pytest.raises(ProviderError, match="DEEPGRAM_API_KEY is not set"):
         asyncio.run(prepare(env={"PIOPIY_STT": "deepgram"}))
