@@ -12,23 +12,27 @@ __all__ = ["TokenBucket"]
 
 
 class TokenBucket:
-    """Allows `per_s` events a second in the long run, and twice as many at once.
+    """Allows `per_s` events a second in the long run, and twice as many at once, or as many as `at_once` says.
 
     Args:
-        per_s: Events per second.
+        per_s: Events per second; or how much of something else that `take` counts.
         now: The time at which the bucket is full, in seconds, of the clock that `take` is given.
+        at_once: The most at once. None: twice `per_s`.
     """
 
-    def __init__(self, per_s: float, now: float) -> None:
+    def __init__(self, per_s: float, now: float, *, at_once: float | None = None) -> None:
         self.per_s = per_s
-        self._tokens = 2 * per_s
+        self._most = 2 * per_s if at_once is None else at_once
+        self._tokens = self._most
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Count one event at `now`. Returns False if that is more than the rate allows."""
-        self._tokens = min(2 * self.per_s, self._tokens + (now - self._at) * self.per_s)
+    def take(self, now: float, amount: float = 1) -> bool:
+        """Count an event at `now`, or so much of something. Returns False if that is more than the rate allows: then
+        nothing is counted.
+        """
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self.per_s)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < amount:
             return False
-        self._tokens -= 1
+        self._tokens -= amount
         return True

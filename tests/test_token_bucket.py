@@ -19,3 +19,11 @@ def test_the_rate_is_allowed_in_the_long_run() -> None:
 def test_a_pause_is_not_saved_up_beyond_what_is_allowed_at_once() -> None:
     bucket = TokenBucket(10, 0.0)
     assert sum(bucket.take(3600.0) for _ in range(50)) == 20
+
+
+def test_amounts_are_counted_and_what_is_refused_is_not() -> None:
+    bucket = TokenBucket(1.25, 0.0, at_once=10.0)
+    assert bucket.take(0.0, 9.5)
+    assert not bucket.take(0.0, 1.0)
+    assert bucket.take(0.0, 0.5)
+    assert [bucket.take(1.0, 1.25), bucket.take(1.0, 0.1)] == [True, False]

@@ -23,7 +23,7 @@ from piopiy_pipeline.gateway.carriers.carrier_stream import (
     StreamStopped,
     Wire,
 )
-from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.gateway.core.leg import TOO_MUCH_AUDIO, AudioBucket, Leg, LegListener
 from piopiy_pipeline.signaling.messages import ConversationEvent
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 from piopiy_pipeline.token_bucket import TokenBucket
@@ -78,6 +78,7 @@ class CarrierLeg(Leg):
         self._loop = asyncio.get_running_loop()
         self._log = logger.bind(carrier=name)
         self._rate = TokenBucket(MESSAGES_PER_S, self._loop.time())
+        self._audio = AudioBucket(self._loop.time())
         self._listener: LegListener | None = None
         self._start: CarrierStart | None = None
         self._answered = False
@@ -187,7 +188,11 @@ class CarrierLeg(Leg):
             self._fault(str(error))
 
     def _on_event(self, event: StreamEvent) -> None:
+        if self._ended:
+            return
         match event:
+            case CarrierAudio(pcm=pcm) if not self._audio.take(self._loop.time(), pcm, self.rate):
+                self._fault(TOO_MUCH_AUDIO)
             case CarrierAudio(pcm=pcm) if self._answered and self._listener is not None:
                 self._listener.caller_audio(pcm)
             case KeysPressed(digits=digits) if self._listener is not None:

@@ -12,11 +12,38 @@ from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.messages import ConversationEvent, Transfer
+from piopiy_pipeline.token_bucket import TokenBucket
 
-__all__ = ["Leg", "LegListener", "TransferDone"]
+__all__ = ["AUDIO_AT_ONCE_S", "TOO_MUCH_AUDIO", "AudioBucket", "Leg", "LegListener", "TransferDone"]
+
+AUDIO_AT_ONCE_S = 10.0
+"""So many seconds of a caller's audio are taken at once: what a network brings that has stood still. A caller whose
+connection takes nothing for as long is gone, too."""
+AUDIO_PACE = 1.25
+"""How much faster than time audio is taken in the long run: clocks differ, and who was late catches up."""
+LEAST_PIECE_S = 0.002
+"""A message counts as so many seconds at least, because each takes its time: browsers send 128 samples, 2.7 ms."""
+TOO_MUCH_AUDIO = f"audio comes faster than time: {AUDIO_AT_ONCE_S:g} s of it at once are the limit"
+"""The fault of a caller who sends more."""
 
 TransferDone = Callable[[TransferOutcomeName, str, float], None]
 """Is told what became of a transfer, why in a sentence, and the time in seconds."""
+
+
+class AudioBucket:
+    """Counts a caller's audio that comes over a WebSocket, where a peer can send as fast as it likes, and would make
+    all other calls late.
+
+    Args:
+        now: The event loop's time in seconds.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._seconds = TokenBucket(AUDIO_PACE, now, at_once=AUDIO_AT_ONCE_S)
+
+    def take(self, now: float, pcm: bytes, rate: int) -> bool:
+        """Count a message of PCM16 at `rate` Hz. Returns False if that is too much: `TOO_MUCH_AUDIO`."""
+        return self._seconds.take(now, max(len(pcm) / 2 / rate, LEAST_PIECE_S))
 
 
 class LegListener(Protocol):

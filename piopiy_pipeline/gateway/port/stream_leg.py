@@ -8,6 +8,7 @@ from collections.abc import Callable
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
+from piopiy_pipeline.gateway.core.leg import TOO_MUCH_AUDIO, AudioBucket
 from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, SocketLeg
 from piopiy_pipeline.signaling.caller import (
     Answered,
@@ -58,6 +59,7 @@ class StreamLeg(SocketLeg):
         self._connection = connection
         self._place = place
         self._rate = TokenBucket(EVENTS_PER_S, self._loop.time())
+        self._audio = AudioBucket(self._loop.time())
         self._may_watch = may_watch
         self._wants_conversation = False
         self._dropped = 0
@@ -142,5 +144,7 @@ class StreamLeg(SocketLeg):
             self._fault("audio before start: send start first")
         elif len(pcm) > MAX_MESSAGE_BYTES or len(pcm) % 2:
             self._fault(f"audio of {len(pcm)} bytes: whole 16-bit samples, {MAX_MESSAGE_BYTES} bytes at most")
+        elif not self._audio.take(self._loop.time(), pcm, self.rate):
+            self._fault(TOO_MUCH_AUDIO)
         elif self._answered:
             self._listener.caller_audio(pcm)

@@ -13,6 +13,7 @@ from loguru import logger
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.gateway.carriers import carrier_leg
 from piopiy_pipeline.gateway.carriers.kit import basic_auth
+from piopiy_pipeline.gateway.core.leg import AUDIO_AT_ONCE_S
 from tests.support.carriers import carrier_config, level, payload, refused, stream
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, config, until
 from tests.support.web import client
@@ -68,6 +69,23 @@ def test_messages_that_are_none_are_left_out_and_a_flood_of_them_ends_only_its_o
             assert (await one.hear("ended"))["reason"] == "caller_hangup"
             await talk(line, b"\x02\x01" * 160)
             assert level(await sound.hear_audio(1)) == 0x102, "the first call has noticed nothing"
+
+    asyncio.run(story())
+
+
+def test_a_carrier_that_floods_a_call_with_audio_loses_that_call_alone() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(settings()) as gateway,
+            agent(gateway) as one,
+            call(gateway, one) as (line, offer, _),
+        ):
+            for _ in range(2 * int(AUDIO_AT_ONCE_S)):
+                await talk(line, bytes(16_000))
+            code, why = await line.closed()
+            assert (code, "faster than time" in why) == (1008, True)
+            ended = await one.hear("ended")
+            assert (ended["call_id"], ended["reason"]) == (offer["call_id"], "caller_hangup")
 
     asyncio.run(story())
 

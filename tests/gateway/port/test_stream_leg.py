@@ -8,6 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.core.leg import AUDIO_AT_ONCE_S
 from piopiy_pipeline.gateway.port import socket_leg
 from piopiy_pipeline.gateway.port import stream_leg as stream
 from tests.support.gateway_peers import AGENT_ID, CALLER_KEY, Peer, agent, bearer, caller, config, until
@@ -66,6 +67,32 @@ def test_a_caller_that_breaks_the_rules_in_mid_call_has_hung_up() -> None:
             ended = await one.hear("ended")
             assert ended["reason"] == "caller_hangup"
             assert "16-bit" in ended["detail"]
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_floods_with_audio_has_hung_up_and_another_is_heard() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(config()) as gateway,
+            agent(gateway) as one,
+            caller(gateway, rate=16000) as line,
+            caller(gateway) as other,
+        ):
+            _, media = await one.take()
+            await one.take()
+            await line.hear("answered")
+            second = bytes(32_000)
+            for _ in range(int(AUDIO_AT_ONCE_S)):  # a network that stood still brings that much at once
+                await line.socket.send(second)
+            await line.socket.ping()
+            assert await media.hear_audio(1)
+            for _ in range(10):
+                await line.socket.send(second)
+            assert "faster than time: 10 s" in (await line.hear("fault"))["detail"]
+            ended = await one.hear("ended")
+            assert (ended["reason"], "faster than time" in ended["detail"]) == ("caller_hangup", True)
+            await other.hear("answered")
 
     asyncio.run(story())
 
