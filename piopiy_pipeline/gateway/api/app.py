@@ -29,13 +29,14 @@ from piopiy_pipeline.gateway.api import (
     transfers,
 )
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, add_routes
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
 from piopiy_pipeline.gateway.api.kept_chat import ChatShelf
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.api.relay import ApiRelay
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits
 from piopiy_pipeline.gateway.api.rest_v3 import build_v3
+from piopiy_pipeline.offload import offload
 
 __all__ = ["WEB", "build_app"]
 
@@ -58,7 +59,7 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
         title="piopiy gateway",
         version=__version__,
         summary=_SUMMARY,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # `_complete_openapi` adds it
         docs_url=None,  # those pages load their scripts from other hosts
         redoc_url=None,
     )
@@ -69,16 +70,19 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.state.prompt_files = prompts.PromptFiles(deps.config.prompts_folder)
     app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute, deps.records)
     app.state.chats = ChatShelf()
-    app.include_router(clients.router)
-    app.include_router(calls.router)
-    app.include_router(control.router)
-    app.include_router(chats.router)
-    app.include_router(transfers.router)
-    app.include_router(prompts.router)
-    app.include_router(phones.router)
-    app.include_router(cluster.router)
-    app.include_router(carriers.router)
-    app.include_router(metrics.router)
+    for part in (
+        clients,
+        calls,
+        control,
+        chats,
+        transfers,
+        prompts,
+        phones,
+        cluster,
+        carriers,
+        metrics,
+    ):
+        add_routes(app, part.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(AccessError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -87,8 +91,8 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     relay = deps.link.relay = ApiRelay(app, deps)
     if deps.config.piopiy_rest:
         app.mount("/v3", build_v3(deps, relay))
-    app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
     _complete_openapi(app)
+    app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
     if origins := deps.config.known_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -173,7 +177,12 @@ def _complete_openapi(app: FastAPI) -> None:
             app.openapi_schema = schema
         return app.openapi_schema
 
+    async def answer(_: Request) -> JSONResponse:
+        # Half a second of work the first time, for which callers would wait.
+        return JSONResponse(await offload(openapi))
+
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it
+    app.add_route("/openapi.json", answer, include_in_schema=False)
 
 
 def _with_published_names(schema: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.security import HTTPBearer
 
 from piopiy_pipeline.gateway.access.access import Access, AccessError, bearer_token
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 
-__all__ = ["PROBLEMS", "ApiDependencies", "ApiError", "Deps", "KeyCheck", "Operator"]
+__all__ = ["PROBLEMS", "ApiDependencies", "ApiError", "Deps", "KeyCheck", "Operator", "add_routes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 def problems(more: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """Return `PROBLEMS` and the errors of one route, as FastAPI wants them: a description for each HTTP status."""
     return PROBLEMS | {status: {"model": Problem, "description": text} for status, text in more.items()}
+
+
+def add_routes(app: FastAPI, router: APIRouter) -> None:
+    """Add routes to an application as they are. `include_router` makes all of them anew when the first request comes,
+    on the event loop, and callers hear that for a tenth of a second.
+    """
+    app.router.routes.extend(router.routes)
 
 
 async def _deps(request: Request) -> ApiDependencies:

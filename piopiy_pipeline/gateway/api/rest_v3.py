@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, Operator
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, Operator, add_routes
 from piopiy_pipeline.gateway.api.models import Model, PromptOrder
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
@@ -372,7 +372,7 @@ def build_v3(deps: ApiDependencies, own: App) -> FastAPI:
     app = FastAPI(title="Piopiy's REST API, generation 3", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.deps = deps
     app.state.own = own
-    app.include_router(router)
+    add_routes(app, router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(NotHere, _not_here)
     app.add_exception_handler(BadOrder, _bad_order)

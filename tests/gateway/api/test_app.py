@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from loguru import logger
+from pydantic import TypeAdapter
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
@@ -23,6 +26,7 @@ from piopiy_pipeline.gateway.api import (
     metrics,
     phones,
     prompts,
+    rest_v3,
     transfers,
 )
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
@@ -282,3 +286,30 @@ def test_the_console_and_the_migrations_are_part_of_the_package() -> None:
     package = Path(app_module.__file__).parents[1]
     assert (app_module.WEB / "index.html").is_file()
     assert (package / "records" / "migrations" / "versions").is_dir()
+
+
+def test_a_first_request_builds_no_model_and_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are on the event loop, and all callers hear it."""
+    parts = (calls, carriers, chats, clients, cluster, control, metrics, phones, prompts, transfers)
+    routes = [("", route) for part in parts for route in part.router.routes]
+    routes += [("/v3", route) for route in rest_v3.router.routes]
+    built: list[str] = []
+    build = TypeAdapter.__init__
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> None:
+        built.append(repr(args))
+        build(self, *args, **kwargs)
+
+    async def story() -> None:
+        async with Gateway(config(api_keys=[API_KEY])) as gateway, client(gateway) as web:
+            await web.get("/nowhere")  # what the client imports itself
+            known = set(sys.modules)
+            monkeypatch.setattr(TypeAdapter, "__init__", counted)
+            for prefix, route in routes:
+                assert isinstance(route, APIRoute)
+                path = prefix + re.sub(r"\{.*?\}", "x", route.path)
+                for method in sorted(route.methods or ()):
+                    await web.request(method, path, json={} if method in ("POST", "PATCH") else None)
+                    assert (built, set(sys.modules) - known) == ([], set()), f"{method} {path}"
+
+    asyncio.run(story())
