@@ -12,9 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
 from piopiy_pipeline.text import printable_line
 
-__all__ = ["fault_key", "fault_text", "plain_words"]
+__all__ = ["TextForm", "fault_key", "fault_text", "plain_words"]
 
 _RAISED = re.compile(r"^(?:Value|Assertion) error, |^Assertion failed, ")
 _KEY = re.compile(r"^([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_.-]+)*): ")
@@ -57,6 +61,36 @@ _REWORDED = (
     (re.compile(r" after validation"), ""),
     (re.compile(r", unable to (?:parse string|interpret input)\b.*"), ""),
 )
+
+
+class TextForm:
+    """The form of a field's text, for ``Annotated``: a ``pattern`` whose fault is a sentence, and no expression.
+
+    Args:
+        pattern: A regular expression, which the JSON schema names. A ``$`` at its end is the end of the text.
+        fault: What is wrong with other texts, as it follows the key: ``expected the name of a file``.
+    """
+
+    def __init__(self, pattern: str, fault: str) -> None:
+        self._pattern = pattern
+        self._fault = fault
+        ends = pattern.endswith("$")
+        self._form = re.compile(f"{pattern[:-1]}\\Z" if ends else pattern)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the form behind what else is said of the field."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Name the pattern."""
+        return handler(schema) | {"pattern": self._pattern}
+
+    def _checked(self, text: str) -> str:
+        if self._form.search(text) is None:
+            raise ValueError(self._fault)
+        return text
 
 
 def fault_text(fault: Mapping[str, Any]) -> str:

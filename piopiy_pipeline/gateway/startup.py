@@ -253,6 +253,7 @@ class GatewayServices:
             records=self._records,
             metrics=self._metrics,
             resumptions=self._resumptions,
+            gone_receivers=frozenset if self._webhooks is None else self._webhooks.gone,
         )
         return HttpServer(build_app(deps), connections)
 

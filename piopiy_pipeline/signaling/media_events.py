@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from piopiy_pipeline.fault_text import TextForm
 from piopiy_pipeline.signaling.json_messages import Message, parser, without_none
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "GatewayMediaEvent",
     "Held",
     "Hold",
+    "Keys",
     "MediaStart",
     "MediaStop",
     "Played",
@@ -151,11 +153,16 @@ class Played(Message):
     dry: bool = False
 
 
+Keys = Annotated[
+    str, TextForm(r"^[0-9A-D*#]{1,64}$", "expected 1 to 64 keys, each one of 0 to 9, *, # and A to D")
+]
+
+
 class Dtmf(Message):
     """Keys, pressed by the caller or to be sent to them."""
 
     event: Literal["dtmf"] = "dtmf"
-    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
+    digits: Keys
 
 
 class DataMessage(Message):

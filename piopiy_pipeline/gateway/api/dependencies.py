@@ -61,6 +61,8 @@ class ApiDependencies:
     """What the gateway has counted."""
     resumptions: Resumptions | None = None
     """Lets callers go on with conversations that were lost with a gateway. None: there are no records."""
+    gone_receivers: Callable[[], frozenset[str]] = frozenset
+    """Returns the addresses of webhooks that have answered 410, and are told no more."""
 
 
 class ApiError(Exception):

@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import TransferOutcomeName
+from piopiy_pipeline.fault_text import TextForm
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.records.models import CallRecord
+from piopiy_pipeline.signaling.media_events import Keys
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
+    "MOST_STEPS",
     "AgentSummary",
     "AppMessage",
     "CallOrder",
@@ -96,18 +99,39 @@ class ServerInfo(Model):
 # ------------------------------------------------------------------ calls that go out, and control
 
 
-Destination = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Destination = Annotated[
+    str,
+    Field(min_length=1, max_length=256),
+    TextForm(r"^[^\x00-\x1f\x7f]+$", "has a control character"),
+]
 """A phone number, a ``sip:`` URI, or the name of a registered phone."""
 
 
-HeaderName = Annotated[str, Field(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")]
-HeaderText = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+HeaderName = Annotated[
+    str,
+    TextForm(r"^[Xx]-[A-Za-z0-9-]{1,60}$", "a header begins with X-, and has letters, digits and hyphens"),
+]
+HeaderText = Annotated[
+    str, Field(max_length=500), TextForm(r"^[^\x00-\x1f\x7f]*$", "has a control character")
+]
 
 
 PromptFile = Annotated[
-    str, Field(max_length=200, pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\.[Ww][Aa][Vv]$")
+    str,
+    Field(max_length=200),
+    TextForm(
+        r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\.[Ww][Aa][Vv]$",
+        "expected the name of a .wav file in prompts_folder, without a folder",
+    ),
 ]
 """The name of a WAV file in `prompts_folder`."""
+
+
+FinishKey = Annotated[
+    str, TextForm(r"^[0-9A-D*#]?$", "expected one key of 0 to 9, *, # and A to D, or nothing")
+]
+MOST_STEPS = 16
+"""So many prompts an order has at most."""
 
 
 class PromptKeys(Model):
@@ -116,7 +140,7 @@ class PromptKeys(Model):
     least: Annotated[int, Field(ge=1, le=64)] = 1
     most: Annotated[int, Field(ge=1, le=64)] = 1
     """So many keys end the input by themselves."""
-    finish_on: Annotated[str, Field(pattern=r"^[0-9A-D*#]?$")] = "#"
+    finish_on: FinishKey = "#"
     """The key that ends the input, and is not part of it. Empty: none does."""
     first_s: Annotated[float, Field(gt=0, le=60)] = 5
     """How long the first key is waited for, after the sound."""
@@ -213,7 +237,7 @@ class TransferState(Model):
 class PromptOrder(Model):
     """A request to play prompts to a caller, one after the other, while the bot is on hold."""
 
-    steps: Annotated[list[PromptStep], Field(max_length=16)] = Field(default_factory=list)
+    steps: Annotated[list[PromptStep], Field(max_length=MOST_STEPS)] = Field(default_factory=list)
     transfer: TransferOrder | None = None
     """To whom the caller is handed afterwards. None: the caller is the bot's again."""
     hangup: bool = False
@@ -275,7 +299,7 @@ class HangupOrder(Model):
 class KeysOrder(Model):
     """Keys (DTMF) to press, in this order."""
 
-    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
+    digits: Keys
 
 
 class Switch(Model):

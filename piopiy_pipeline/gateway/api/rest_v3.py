@@ -29,7 +29,7 @@ from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, Operator, add_routes
-from piopiy_pipeline.gateway.api.models import Model, PromptOrder
+from piopiy_pipeline.gateway.api.models import Model
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
 from piopiy_pipeline.gateway.api.rest_v3_meaning import (
@@ -148,8 +148,9 @@ def _known(deps: ApiDependencies) -> Known:
     return lambda name: sip is not None and (name in sip.users or name in sip.contacts)
 
 
-def _receivers(deps: ApiDependencies) -> frozenset[str]:
-    return frozenset(one.url for one in deps.config.webhooks if "call.collection" in one.events)
+def _receivers(deps: ApiDependencies) -> dict[str, bool]:
+    gone = deps.gone_receivers()
+    return {one.url: one.url not in gone for one in deps.config.webhooks if "call.collection" in one.events}
 
 
 # ------------------------------------------------------------------ calls
@@ -259,10 +260,10 @@ async def transfer_leg(
 
 
 async def _transfer(request: Request, call_id: str, wanted: Transfers) -> dict[str, Any]:
+    order = wanted.prompt_order() if wanted.prompts else None
     if wanted.record:
         await _ask_of_call(request, call_id, "record")
-    if wanted.prompts:
-        order = PromptOrder(steps=wanted.prompts, transfer=wanted.order, hangup=wanted.hangup)
+    if order is not None:
         answer = await _ask_of_call(request, call_id, "prompts", order)
     elif wanted.order is None:
         return _with_warnings(await _hang_up(request, call_id, "NORMAL_CLEARING", None), wanted.warnings)

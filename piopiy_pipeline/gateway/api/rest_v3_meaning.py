@@ -9,11 +9,21 @@ without, and the answer's `warnings` name it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from piopiy_pipeline.gateway.api.models import CallOrder, PromptOrder, PromptStep, TransferOrder
+from pydantic import ValidationError
+
+from piopiy_pipeline.fault_text import fault_text
+from piopiy_pipeline.gateway.api.models import (
+    MOST_STEPS,
+    CallOrder,
+    Model,
+    PromptOrder,
+    PromptStep,
+    TransferOrder,
+)
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere
 from piopiy_pipeline.gateway.api.rest_v3_models import (
     Action,
@@ -68,6 +78,45 @@ class Transfers:
     hangup: bool = False
     warnings: list[str] = field(default_factory=list)
 
+    def prompt_order(self) -> PromptOrder:
+        """Return the order that plays the prompts, and does then what comes behind them. Raises `BadOrder`."""
+        return _prompt_order(self.prompts, self.order, hangup=self.hangup)
+
+
+_Order = TypeVar("_Order", bound=Model)
+_THEIR_NAMES = {"to": "to_number", "or_to": "endpoints", "from": "caller_id"}
+"""Keys of our own orders, as clients of ``/v3`` call them."""
+
+
+def _made(model: type[_Order], fields: dict[str, Any], where: str = "") -> _Order:
+    """Return one of our own orders: what a client sent may be too much for it, though it was right for ``/v3``.
+
+    Args:
+        model: Its class.
+        fields: Its fields.
+        where: The place in the client's order that it is made of, for the sentence.
+
+    Raises:
+        BadOrder: A field is not as our API has it.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        first, *rest = fault["loc"] or ("",)
+        text = fault_text({**fault, "loc": (_THEIR_NAMES.get(str(first), first), *rest)})
+        raise BadOrder(f"{where}: {text}" if where else text) from None
+
+
+def _prompt_order(
+    steps: Sequence[PromptStep], transfer: TransferOrder | None = None, *, hangup: bool = False
+) -> PromptOrder:
+    if len(steps) > MOST_STEPS:
+        raise BadOrder(
+            f"pipeline: {len(steps)} of play, play_get_input and input: {MOST_STEPS} are the limit"
+        )
+    return _made(PromptOrder, {"steps": list(steps), "transfer": transfer, "hangup": hangup}, "pipeline")
+
 
 def number_of(text: str, known: Known) -> str:
     """Return whom to call. Piopiy writes numbers as digits with the country code: they get their plus.
@@ -93,7 +142,7 @@ def call_of(body: AiCallBody, known: Known) -> AgentCalls:
     return AgentCalls([_call_order(body, body.agent_id, body.variables, known)])
 
 
-def calls_of(body: PcmoCallBody, known: Known, receivers: Collection[str]) -> AgentCalls:
+def calls_of(body: PcmoCallBody, known: Known, receivers: Mapping[str, bool]) -> AgentCalls:
     """Read ``/voice/pcmo/call``. `receivers` is as in `step_of`. Raises `NotHere` and `BadOrder`."""
     connect, at = _only_connect(body.pipeline)
     if connect is not None and any(one.type == "agent" for one in connect.endpoints):
@@ -104,7 +153,7 @@ def calls_of(body: PcmoCallBody, known: Known, receivers: Collection[str]) -> Ag
     return _without_agent(body, known, receivers)
 
 
-def _without_agent(body: PcmoCallBody, known: Known, receivers: Collection[str]) -> AgentCalls:
+def _without_agent(body: PcmoCallBody, known: Known, receivers: Mapping[str, bool]) -> AgentCalls:
     """Read a pipeline that plays something, and connects with telephones or hangs up: behind it the call is over."""
     ends = body.pipeline[-1].action == "hangup"
     pipeline = body.pipeline if ends else [*body.pipeline, HangUp(action="hangup")]
@@ -116,14 +165,14 @@ def _without_agent(body: PcmoCallBody, known: Known, receivers: Collection[str])
         raise NotHere(
             "pipeline: to_number is called already: connect with somebody else, or with an endpoint of type agent"
         )
-    prompts = PromptOrder(steps=wanted.prompts, transfer=transfer, hangup=transfer is None)
+    prompts = wanted.prompt_order()
     record = wanted.record or body.options.record
     order = _call_order(body, None, _variables(body), known, record=record, prompts=prompts)
     return AgentCalls([order], wanted.warnings)
 
 
 def _with_agents(
-    body: PcmoCallBody, connect: Connect | None, at: str, known: Known, receivers: Collection[str]
+    body: PcmoCallBody, connect: Connect | None, at: str, known: Known, receivers: Mapping[str, bool]
 ) -> AgentCalls:
     """Read a pipeline that connects with agents, or with nobody: then it is that of `agent_id`."""
     warnings: list[str] = []
@@ -148,7 +197,7 @@ def _with_agents(
         if connect.params.strategy == "simultaneous" and len(agents) > 1:
             warnings.append(f"{at}.params.strategy: agents are asked one after the other")
         _warn_of_options(connect, at, warnings)
-    prompts = PromptOrder(steps=steps) if steps else None
+    prompts = _prompt_order(steps) if steps else None
     tries = [
         _call_order(body, one, variables, known, record=record, ring_s=ring_s, prompts=prompts)
         for one in agents
@@ -177,7 +226,8 @@ def _call_order(
     prompts: PromptOrder | None = None,
 ) -> CallOrder:
     options = body.options
-    return CallOrder.model_validate(
+    return _made(
+        CallOrder,
         {
             "agent_id": agent_id,
             "to": number_of(body.to_number, known),
@@ -187,11 +237,11 @@ def _call_order(
             "ring_timeout_s": options.ring_timeout_sec or ring_s or _RING_S,
             "record": options.record if record is None else record,
             "prompts": prompts,
-        }
+        },
     )
 
 
-def transfers_of(pipeline: Sequence[Action], known: Known, receivers: Collection[str]) -> Transfers:
+def transfers_of(pipeline: Sequence[Action], known: Known, receivers: Mapping[str, bool]) -> Transfers:
     """Read what ``/voice/pcmo/transfer`` and a blind transfer of generation 2 do with a caller. `receivers` is as in
     `step_of`. Raises `NotHere` and `BadOrder`.
     """
@@ -240,7 +290,7 @@ def transfers_of(pipeline: Sequence[Action], known: Known, receivers: Collection
         "headers": headers,
         "ring_timeout_s": params.options.ring_timeout_sec or _TRANSFER_RING_S,
     }
-    return Transfers(TransferOrder.model_validate(order), record, prompts, warnings=warnings)
+    return Transfers(_made(TransferOrder, order, at), record, prompts, warnings=warnings)
 
 
 def transfer_of(body: TransferBody, known: Known) -> Transfers:
@@ -263,7 +313,7 @@ def transfer_of(body: TransferBody, known: Known) -> Transfers:
         "ring_timeout_s": body.timeout_sec or _TRANSFER_RING_S,
         "hold": bool(body.hold_audio),
     }
-    return Transfers(TransferOrder.model_validate(order), warnings=warnings)
+    return Transfers(_made(TransferOrder, order), warnings=warnings)
 
 
 def _only_connect(pipeline: Sequence[Action]) -> tuple[Connect | None, str]:

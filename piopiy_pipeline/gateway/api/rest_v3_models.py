@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from piopiy_pipeline.gateway.api.models import Destination, HeaderName, HeaderText, Model
+from piopiy_pipeline.fault_text import TextForm
+from piopiy_pipeline.gateway.api.models import Destination, FinishKey, HeaderName, HeaderText, Model
 
 __all__ = [
     "Action",
@@ -36,10 +37,20 @@ __all__ = [
 ]
 
 AgentId = Annotated[str, Field(min_length=1, max_length=128)]
-CallId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\x00-\x1f]+$")]
+CallId = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    TextForm(r"^[^/\x00-\x1f]+$", "has a slash or a control character"),
+]
 Variables = Annotated[
     dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)],
+        Annotated[
+            str,
+            Field(max_length=128),
+            TextForm(
+                r"^[A-Za-z_][A-Za-z0-9_]*$", "a name has letters, digits and _, and begins with no digit"
+            ),
+        ],
         StrictBool | StrictInt | StrictFloat | StrictStr,
     ],
     Field(max_length=64),
@@ -158,7 +169,7 @@ class DtmfBody(Model):
 
     min_digits: Annotated[StrictInt, Field(ge=1, le=64)] = 1
     max_digits: Annotated[StrictInt, Field(ge=1, le=64)] | None = None
-    finish_on_key: Annotated[str, Field(pattern=r"^[0-9A-D*#]?$")] = "#"
+    finish_on_key: FinishKey = "#"
     first_digit_timeout: Annotated[StrictInt, Field(ge=1, le=60)] = 5
     inter_digit_timeout: Annotated[StrictInt, Field(ge=1, le=60)] = 5
     flush_buffer: StrictBool = False
@@ -257,7 +268,9 @@ class TransferBody(Model):
     """Hand the caller over when somebody has answered, generation 2: `to_number` or `sip_uri`."""
 
     to_number: Destination | None = None
-    sip_uri: Annotated[Destination, Field(pattern=r"^(?i:sips?:)")] | None = None
+    sip_uri: (
+        Annotated[Destination, TextForm(r"^(?i:sips?:)", "an address begins with sip: or sips:")] | None
+    ) = None
     caller_id: Destination | None = None
     timeout_sec: Annotated[StrictInt, Field(ge=1, le=300)] | None = None
     confirm: StrictBool = False

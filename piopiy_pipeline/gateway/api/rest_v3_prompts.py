@@ -6,7 +6,7 @@ the file that is called so in `prompts_folder`. Keys go to a receiver of `[[webh
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,14 +21,14 @@ __all__ = ["step_of"]
 
 
 def step_of(
-    action: Play | PlayGetInput | Input, where: str, receivers: Collection[str], warnings: list[str]
+    action: Play | PlayGetInput | Input, where: str, receivers: Mapping[str, bool], warnings: list[str]
 ) -> PromptStep:
     """Return what an action becomes.
 
     Args:
         action: The action.
         where: Its place in the pipeline, for sentences.
-        receivers: The addresses of `[[webhooks]]` that are told of keys.
+        receivers: The addresses of `[[webhooks]]` that are told of keys, and whether they still want to be.
         warnings: Gets what is done otherwise.
 
     Raises:
@@ -92,7 +92,7 @@ def _file(name: str, where: str, warnings: list[str]) -> str:
     return file
 
 
-def _check_result(result: ResultBody, where: str, receivers: Collection[str]) -> None:
+def _check_result(result: ResultBody, where: str, receivers: Mapping[str, bool]) -> None:
     if result.type == "pcmo":
         raise NotHere(
             f"{where}.ref: pipelines of Piopiy's dashboard are not here: use type 'url', and order what comes next"
@@ -102,4 +102,8 @@ def _check_result(result: ResultBody, where: str, receivers: Collection[str]) ->
     if result.url not in receivers:
         raise NotHere(
             f"{where}.url: no receiver of [[webhooks]] has this url, and events with 'call.collection'"
+        )
+    if not receivers[result.url]:
+        raise NotHere(
+            f"{where}.url: this receiver has answered 410 (Gone), and is told no more until the gateway's restart"
         )

@@ -16,6 +16,8 @@ WebhookEvent = Literal[
 ]
 """The events that a webhook may ask for: see docs/api.md."""
 
+LONGEST_PART = 16
+"""A part of a path with more characters is cut in logs."""
 _PREFIX = "whsec_"
 _HOW = f"{_PREFIX} and the base64 of 24 to 64 random bytes: echo {_PREFIX}$(openssl rand -base64 32)"
 
@@ -69,9 +71,18 @@ class WebhookConfig(BaseModel):
 
     @property
     def origin(self) -> str:
-        """The address without its path, for logs: with some receivers the path is a secret."""
+        """The address without its path, for metrics: with some receivers the path is a secret."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         return (
             f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{parts.port}' if parts.port else ''}"
         )
+
+    @property
+    def name(self) -> str:
+        """The address for logs: with its path, because one host may have several receivers, and without its query. A
+        part of the path that is long may be a secret: its beginning is there alone.
+        """
+        parts = urlsplit(self.url).path.split("/")
+        path = "/".join(f"{part[:4]}..." if len(part) > LONGEST_PART else part for part in parts)
+        return self.origin + path

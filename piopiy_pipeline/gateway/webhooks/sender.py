@@ -114,6 +114,10 @@ class Webhooks:
             sums[counts.name] = counts if known is None else known.plus(counts)
         return list(sums.values())
 
+    def gone(self) -> frozenset[str]:
+        """Return the addresses that have answered 410, and are told no more until a restart."""
+        return frozenset(receiver.url for receiver in self._receivers if receiver.gone)
+
     async def recover(self) -> None:
         """Queue what runs before left undelivered, and tell of the calls that were lost with their gateway. To be
         called when the records are open.
@@ -173,7 +177,8 @@ class _Receiver:
         chance: Callable[[], float],
         undelivered: Undelivered,
     ) -> None:
-        self.name = config.origin
+        self.name = config.name
+        self.url = config.url
         self.receiver_id = receiver_id(config.url)
         self._undelivered = undelivered
         self._config = config
@@ -204,7 +209,12 @@ class _Receiver:
     def counts(self) -> ReceiverCounts:
         """Return what became of its messages."""
         lost = self._queue.lost + self._queue.given_up
-        return ReceiverCounts(self.name, len(self._queue), self._delivered, self._failures, lost)
+        return ReceiverCounts(self._config.origin, len(self._queue), self._delivered, self._failures, lost)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has answered 410, and is told no more."""
+        return self._queue.gone
 
     def finish(self) -> None:
         """Let `run` return as soon as nothing can be sent at once."""

@@ -124,6 +124,15 @@ def test_no_order_is_answered_later_than_piopiys_client_waits(monkeypatch: pytes
         ("/calls/x/actions/transfer", {"pipeline": [], "to_number": "9"}, "body.pipeline"),
         ("/calls/x/actions/hangup", {"colour": 1}, "body.colour"),
         ("/calls/x/actions/transfer", {}, "to_number, sip_uri: a transfer needs exactly one"),
+        # A number gets its plus, and has one character too many then.
+        ("/voice/ai/call", {**AI_CALL, "to_number": "9" * 256}, "to_number: expected at most 256 characters"),
+        ("/voice/ai/call", {**AI_CALL, "caller_id": "9" * 256}, "caller_id: expected at most 256 characters"),
+        ("/calls/x/actions/transfer", {"to_number": "9" * 256}, "to_number: expected at most 256"),
+        (
+            "/voice/pcmo/transfer",
+            {"call_id": "x", "pipeline": [connect({"type": "pstn", "number": "9" * 256})]},
+            "pipeline[0]: to_number: expected at most 256",
+        ),
         (
             "/calls/x/actions/transfer",
             {"to_number": "917777777777", "sip_uri": "sip:a@b.example"},

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from piopiy_pipeline.gateway.api.rest_v3_error import NotHere
+from piopiy_pipeline.gateway.api.rest_v3_models import Input
+from piopiy_pipeline.gateway.api.rest_v3_prompts import step_of
 from piopiy_pipeline.gateway.core.prompts import KeyRules
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.api_place import Place
@@ -245,3 +248,51 @@ def test_nothing_comes_behind_a_hangup(tmp_path: Path) -> None:
             assert refusal(answer) == (422, "invalid_request", "pipeline[1]: nothing comes after hangup")
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("more", [{}, {"agent_id": AGENT_ID}])
+def test_more_prompts_than_an_order_has_are_refused_with_the_limit(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            pipeline = [PLAY] * 17
+            moved = await post(here, "/voice/pcmo/transfer", call_id=call_id, pipeline=pipeline)
+            called = await post(here, "/voice/pcmo/call", **PCMO, **more, pipeline=pipeline)
+            for answer in (moved, called):
+                assert refusal(answer) == (
+                    422,
+                    "invalid_request",
+                    "pipeline: 17 of play, play_get_input and input: 16 are the limit",
+                )
+            assert not here.call(call_id).media_path.held
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ({"file": "../menu.wav"}, "steps.0.file: expected the name of a .wav file in prompts_folder"),
+        ({"keys": {"finish_on": "##"}}, "steps.0.keys.finish_on: expected one key"),
+        ({"file": "menu.wav\n"}, "steps.0.file: expected the name of a .wav file"),
+    ],
+)
+def test_what_a_text_has_to_be_is_said_in_words(tmp_path: Path, wanted: dict[str, Any], text: str) -> None:
+    async def story() -> None:
+        async with playing(tmp_path) as here:
+            answer = await here.web.post("/api/calls/x/prompts", json={"steps": [wanted]})
+            assert answer.status_code == 422
+            assert text in answer.json()["error"]
+            keys = await here.web.post("/api/calls/x/dtmf", json={"digits": "12x"})
+            assert "digits: expected 1 to 64 keys" in keys.json()["error"]
+
+    asyncio.run(story())
+
+
+def test_a_receiver_that_wants_no_more_gets_no_keys() -> None:
+    action = Input.model_validate(INPUT)
+    assert step_of(action, "pipeline[0]", {RESULT: True}, []).keys is not None
+    with pytest.raises(NotHere, match=r"pipeline\[0\].on_result.url: this receiver has answered 410"):
+        step_of(action, "pipeline[0]", {RESULT: False}, [])

@@ -52,8 +52,10 @@ def test_a_mistake_is_told_without_the_secret(key: str, value: object, says: str
     assert SECRET not in str(raised.value)
 
 
-def test_neither_the_secret_nor_the_path_is_in_logs() -> None:
+def test_neither_the_secret_nor_a_path_that_may_be_one_is_in_logs() -> None:
     config = WebhookConfig(url="https://a.example:8443/hooks/T0K3N", secret=SECRET)
     assert "T0K3N" not in repr(config)
     assert SECRET not in repr(config)
     assert config.origin == "https://a.example:8443"
+    config = WebhookConfig(url="https://a.example/keys/Zm9vYmFyYmF6cXV4MTIz?token=T0K3N", secret=SECRET)
+    assert config.name == "https://a.example/keys/Zm9v..."

@@ -139,6 +139,7 @@ def test_410_is_heeded_and_other_receivers_go_on() -> None:
                 hooks.on_event(call.answered(101.0))
                 hooks.on_event(call.ended(102.0))
                 await until(lambda: len(staying.heard) == 1)
+                assert hooks.gone() == {leaving.config().url}
             assert leaving.types == ["call.placed"]
             assert staying.types == ["call.ended"]
 
