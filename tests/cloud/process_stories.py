@@ -21,7 +21,7 @@ def _process_of(here: Place, job: str) -> LegSupervisor:
     worker = vars(here.gateway)["_cloud"]
     [found] = [
         process.supervisor
-        for process in vars(vars(worker)["_pool"])["_processes"]
+        for process in vars(worker.pool)["_processes"]
         for one in process.places.values()
         if one.leg is not None and one.leg.call_id == f"uuid-{job}"
     ]
