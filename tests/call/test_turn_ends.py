@@ -171,12 +171,17 @@ def test_strategies_of_pipecat_decide_where_an_author_gives_them() -> None:
 
 @pytest.mark.three_services("its ears are an STT")
 def test_smart_turn_shortens_the_wait_where_it_is_sure_and_the_words_tell_nothing(pool: WorkerPool) -> None:
-    speech = read_wav(AUDIO / "hours" / "02-close.wav", RATE)
-    _, latencies = called(pool, "How can I help you?", speech, turns=TurnWaits(smart_turn=True))
-    assert latencies[0]["turn_reason"] == "the words tell nothing, and it sounds finished"
-    assert latencies[0]["turn_wait_s"] == TurnWaits().finished
-    _, latencies = called(pool, "How can I help you?", speech)
-    assert latencies[0]["turn_reason"] == "nothing tells"
+    shortened = 0
+    for name in ("hours/02-close", "no_wait/02-goes_on"):  # where a processor adds otherwise, one has a comma
+        speech = read_wav(AUDIO / f"{name}.wav", RATE)
+        _, latencies = called(pool, "How can I help you?", speech)
+        if latencies[0]["turn_reason"] != "nothing tells":
+            continue
+        _, latencies = called(pool, "How can I help you?", speech, turns=TurnWaits(smart_turn=True))
+        assert latencies[0]["turn_reason"] == "the words tell nothing, and it sounds finished"
+        assert latencies[0]["turn_wait_s"] == TurnWaits().finished
+        shortened += 1
+    assert shortened
 
 
 def test_smart_turn_is_refused_without_the_pipelines_own_vad() -> None:
