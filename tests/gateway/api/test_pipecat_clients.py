@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httpx
@@ -36,6 +37,7 @@ class StubLeg:
         self.refusal: OfferRefused | None = None
         self.stuck = False
         self.closed = 0
+        self.pool = SimpleNamespace(name="browsers", restarts=0)
         StubLeg.made.append(self)
 
     async def start(self) -> None: ...
