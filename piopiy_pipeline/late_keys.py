@@ -1,6 +1,7 @@
 """`LateKeys`: which key belongs to an input that is over, and is no answer to what is asked next. No I/O.
 
-It stands on the ground floor because both sides collect keys: the gateway's prompts, and the collections of a bot.
+It stands on the ground floor because both sides collect keys: the gateway's prompts, and the collections of a bot and
+its keys as words.
 """
 
 from __future__ import annotations

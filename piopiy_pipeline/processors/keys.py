@@ -3,7 +3,7 @@
 The stage stands behind the STT, where transcripts come from. The keys of one entry are gathered until the
 terminator or a pause, and are pushed as one transcript. It differs from pipecat's `DTMFAggregator`: the
 terminator is not part of the text, there need not be one, and the bot is interrupted only if callers may
-interrupt it.
+interrupt it. A terminator that comes late, behind an entry that a pause has ended, is no entry.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InputDTMFFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.late_keys import LateKeys
 from piopiy_pipeline.processors.typed_words import typed_words
 
 __all__ = ["KeyEntry", "KeysToText"]
@@ -95,11 +96,14 @@ class KeysToText(FrameProcessor):
     ) -> None:
         super().__init__(name="keys")
         self._entry = KeyEntry(terminator=terminator, timeout_s=timeout_s)
+        self._terminator = terminator or ""
         self._prefix = prefix
         self._interrupts = interrupts
         self._waiter: asyncio.Task[None] | None = None
         self.suspended = False
         """Set while keys are no turns, because something else reads them."""
+        self.late = LateKeys()
+        """The keys that are no turn, because they belong to an input that is over, by the loop's clock."""
 
     @property
     def typing(self) -> bool:
@@ -125,6 +129,8 @@ class KeysToText(FrameProcessor):
         await self._halt()
 
     async def _press(self, key: str) -> None:
+        if not self._entry.begun and self.late.has(key, self._now()):
+            return
         if self._interrupts and not self._entry.begun:
             await self.broadcast_interruption()
         entry = self._entry.press(key, self._now())
@@ -138,6 +144,7 @@ class KeysToText(FrameProcessor):
         while (deadline := self._entry.deadline) is not None:
             await asyncio.sleep(max(0.0, deadline - self._now()))
             if entry := self._entry.tick(self._now()):
+                self.late.ended(self._now(), self._terminator)
                 await self._push_entry(entry)
         self._waiter = None
 

@@ -173,6 +173,7 @@ class CallerTurns:
         stage = self._pipeline.find(KeysToText)
         if isinstance(stage, KeysToText):
             stage.suspended = suspended
+            stage.late = self.keys_ahead.late
 
     def _user_turn(self, turn: Turn) -> None:
         if self._held.redact:

@@ -73,6 +73,16 @@ def test_keys_that_are_turns_elsewhere_are_no_turns_here() -> None:
     assert not call.of("user_turn")
 
 
+@pytest.mark.parametrize(("pause_s", "turns"), [(0.5, 0), (1.5, 0), (2.8, 0), (4.0, 1)])
+def test_the_hash_behind_a_whole_value_is_no_turn_where_keys_are_turns(pause_s: float, turns: int) -> None:
+    caller = Caller().until("code").pause(0.5).press("4157").pause(pause_s).press("#").pause(4)
+    outcomes, call = collected_in(
+        lambda call: collect_digits(call, prompt="What is your code?", length=4), caller, dtmf="text"
+    )
+    assert value_of(outcomes) == "4157"
+    assert len(call.of("user_turn")) == turns
+
+
 # ---------------------------------------------------------------------- more keys than the value has
 
 

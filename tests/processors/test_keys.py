@@ -66,7 +66,7 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
 # ---------------------------------------------------------------------- in a call
 
 
-def press(*keys: str, **options: Any) -> SimulatedCall:
+def press(*keys: str, pause_s: float = 6, **options: Any) -> SimulatedCall:
     async def bot(call: Call) -> None:
         agent = await voice(
             call,
@@ -79,7 +79,7 @@ def press(*keys: str, **options: Any) -> SimulatedCall:
 
     caller = Caller().pause(1)
     for entry in keys:
-        caller = caller.press(entry).pause(6)
+        caller = caller.press(entry).pause(pause_s)
     return simulate(bot, caller.say(YES))
 
 
@@ -96,6 +96,15 @@ def test_without_a_terminator_the_turn_comes_after_a_pause() -> None:
     call = press("12", "3", dtmf_timeout_secs=1.5)
     assert texts(call, "user") == ["12", "3", "yes"]
     assert call.of("user_turn")[0].at == pytest.approx(1.2 + 1.5 + 0.6, abs=0.3)
+
+
+@pytest.mark.three_services("keys that a provider is told wait for no end of a turn")
+@pytest.mark.parametrize(("pause_s", "turns"), [(3.0, ["12", "34"]), (6.0, ["12", "#", "34"])])
+def test_a_terminator_behind_a_turn_that_a_pause_has_ended_belongs_to_it(
+    pause_s: float, turns: list[str]
+) -> None:
+    call = press("12", "#", "34#", pause_s=pause_s)
+    assert texts(call, "user") == [*turns, "yes"]
 
 
 @pytest.mark.three_services("it takes its three services from the pipeline")

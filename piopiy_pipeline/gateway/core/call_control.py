@@ -47,6 +47,7 @@ class GatewayCallControl:
         self._agent = agent
         self._transfer: CallTransfer | None = None
         self._prompts: PromptPlayer | None = None
+        self._played: tuple[PromptPlayer, float] | None = None  # the last prompts, and when they were over
         self._hold_asked = False  # as the agent or an operator wants it
         self._held_beside = False  # by a transfer or by prompts
 
@@ -183,8 +184,21 @@ class GatewayCallControl:
 
     def played(self) -> None:
         """Give the caller back to the bot, because the prompts are over."""
+        if self._prompts is not None:
+            self._played = self._prompts, self._call.ticked_at
         self._prompts = None
         self._give_back()
+
+    def without_late_keys(self, keys: str) -> str:
+        """Return keys of the caller without those before the first that belong to prompts that are over."""
+        if self._played is None:
+            return keys
+        player, over_at = self._played
+        for place, key in enumerate(keys):
+            if not player.is_late(key, self._call.ticked_at - over_at):
+                self._played = None
+                return keys[place:]
+        return ""
 
     @property
     def prompts(self) -> PromptPlayer | None:

@@ -75,6 +75,7 @@ class GatewayCall:
             info=info,
             leg=leg,
             phase=phase,
+            now=now,
             resources=resources,
             end=self.end,
             changed=lambda: on_change(self),
@@ -155,6 +156,7 @@ class GatewayCall:
 
     def on_frame_tick(self, now: float) -> None:
         """Send the caller what is due: called every 20 ms while the call is `playing`."""
+        self.state.ticked_at = now
         if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
             self.media_path.on_frame_tick(now, self.agent.media)
         elif self.playing:
@@ -227,6 +229,9 @@ class GatewayCall:
             self.media_path.caller_audio(pcm, None)  # which waits for the next instance
 
     def caller_dtmf(self, digits: str) -> None:
+        digits = self.control.without_late_keys(digits)
+        if not digits:
+            return
         if self.control.prompts is not None:
             self.control.prompts.press(digits)
         elif self.media_path.bridge is not None:

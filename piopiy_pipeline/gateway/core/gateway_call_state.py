@@ -80,6 +80,7 @@ class GatewayCallState:
         info: Who calls whom.
         leg: The caller, or the person who is called.
         phase: OFFERING for a call that comes in, DIALLING for one that goes out.
+        now: When the call was placed.
         resources: What all calls use.
         end: Ends the call.
         changed: Tells the switchboard that the phase or a deadline of the call is another now.
@@ -91,6 +92,7 @@ class GatewayCallState:
         info: CallInfo,
         leg: Leg,
         phase: Phase,
+        now: float,
         resources: CallResources,
         end: EndCall,
         changed: Callable[[], None],
@@ -101,6 +103,7 @@ class GatewayCallState:
         self.phase = phase
         self.dialled = phase is Phase.DIALLING
         self.answered_at: float | None = None
+        self.ticked_at = now  # the last frame tick: the time of what comes from the caller
         self.deadlines: Deadlines[Literal["phase", "media", "blocked", "handover", "duration"]] = Deadlines()
         self.resources = resources
         self.end = end

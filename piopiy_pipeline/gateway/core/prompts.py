@@ -115,6 +115,10 @@ class PromptPlayer:
                 self._ahead = (self._ahead + key)[:KEYS_AHEAD]
                 self._take_ahead()
 
+    def is_late(self, key: str, seconds: float) -> bool:
+        """Return whether a key that comes so many seconds behind the end of all prompts belongs to their last input."""
+        return self._late.has(key, self._frames * FRAME_S + seconds)
+
     def _take_ahead(self) -> None:
         while self._ahead and not self._over and (rules := self._rules) is not None:
             key, self._ahead = self._ahead[0], self._ahead[1:]

@@ -200,6 +200,37 @@ def test_the_bot_is_on_hold_while_prompts_are_played_and_gets_no_key(live: Live)
     assert live.media.frame_ticks == 1
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "keys", "bot_gets"),
+    [
+        (0.0, ["#"], []),
+        (2.9, ["#", "#5"], ["dtmf 5"]),
+        (3.1, ["#"], ["dtmf #"]),
+        (1.0, ["5", "#"], ["dtmf 5", "dtmf #"]),
+    ],
+)
+def test_the_end_key_behind_the_last_prompt_is_no_key_for_the_bot(
+    live: Live, pause_s: float, keys: list[str], bot_gets: list[str]
+) -> None:
+    play(live, Prompt(TONE, keys=PIN))
+    live.room.frame_tick(10)
+    live.leg.listener.caller_dtmf("1234")
+    live.room.frame_tick(round(pause_s / FRAME_S))
+    for each in keys:
+        live.leg.listener.caller_dtmf(each)
+    assert live.media.notes == bot_gets
+
+
+def test_the_end_key_behind_the_last_prompt_is_no_key_of_the_next_order(live: Live) -> None:
+    play(live, Prompt(keys=PIN))
+    live.leg.listener.caller_dtmf("1234")
+    player = play(live, Prompt(keys=PIN))
+    live.room.frame_tick(50)
+    live.leg.listener.caller_dtmf("#")
+    live.leg.listener.caller_dtmf("5678")
+    assert player.told == [(0, "collected", "5678", 0)]
+
+
 def test_a_hold_that_was_asked_for_goes_on_behind_prompts(live: Live) -> None:
     live.control("hold", True)
     play(live, Prompt(TONE))
