@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -102,6 +103,23 @@ def test_a_provider_that_fails_once_is_heard_and_answers(fault: Any) -> None:
     assert texts(call, "bot")[-1].endswith("under the trees."), call.timeline()
     assert longest_silence_s(call) < 13, call.timeline()
     assert {error.data["stage"] for error in call.of("error")} == {"llm"}, "there is no TTS that could fail"
+
+
+def test_an_answer_that_fails_is_asked_for_again_before_its_end_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancel = OpenAIRealtimeLLMService.cancel_task
+
+    async def cancel_late(service: OpenAIRealtimeLLMService, *task: Any, **options: Any) -> None:
+        """Do as on a busy loop, on which the call deals with the error first."""
+        await asyncio.sleep(0.02)
+        await cancel(service, *task, **options)
+
+    monkeypatch.setattr(OpenAIRealtimeLLMService, "cancel_task", cancel_late)
+    faults = {1: Refused(429)}
+    call = simulate(create_session, Caller().say(PEOPLE).pause(25), providers=providers(LONG, faults=faults))
+    assert texts(call, "bot")[-1].endswith("under the trees."), call.timeline()
+    assert len(call.of("error")) == 1
 
 
 def test_an_answer_that_stalls_and_is_not_given_up_is_given_by_another_session(

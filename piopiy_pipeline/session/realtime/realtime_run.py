@@ -358,7 +358,7 @@ class RealtimeRun:
         if self._wanted.has_answer:
             return True
         unheard = self._answer.spoke and self._output.has_unheard
-        under_way = self._answer.open or self._provider.answers or unheard
+        under_way = self._answer.comes or self._provider.answers or unheard
         return under_way and self._answer.mark is None and self._asked_with == self._length
 
     @property

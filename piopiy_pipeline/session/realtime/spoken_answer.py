@@ -76,6 +76,7 @@ class SpokenAnswer:
         self._provider = provider
         self._empty = True  # nothing of this answer has come, and it uses no tool
         self._late_end: asyncio.Task[None] | None = None
+        self._ends_empty = False  # nothing will come of it, and it is still to be told
         self._push = service.push_frame
         self._done = done
         self._open = False
@@ -149,8 +150,13 @@ class SpokenAnswer:
 
     @property
     def open(self) -> bool:
-        """Whether an answer is under way."""
+        """Whether an answer is under way, or its end is still to be told."""
         return self._open
+
+    @property
+    def comes(self) -> bool:
+        """Whether an answer is under way of which more comes."""
+        return self._open and not self._ends_empty
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         """Push what the service pushes, in the form that the stages behind it know."""
@@ -162,6 +168,7 @@ class SpokenAnswer:
                 case LLMTextFrame() | TTSTextFrame() | TTSAudioRawFrame() | FunctionCallsStartedFrame():
                     self._empty = False
                 case LLMFullResponseEndFrame() if self._open and self._empty and not self._late_end:
+                    self._ends_empty = True
                     self._late_end = self._service.create_task(self._end_late(), "end of an empty answer")
                     return
         self._ended = self._ended or (isinstance(frame, ErrorFrame) and frame.fatal)
@@ -258,7 +265,7 @@ class SpokenAnswer:
     async def _start(self, frame: Frame) -> None:
         await self._end_sentence()  # another item of the same answer
         if not self._open:
-            self._open, self._spoken_s = True, 0.0
+            self._open, self._ends_empty, self._spoken_s = True, False, 0.0
             self._number += 1
             await self._push(frame)
 
