@@ -30,11 +30,16 @@ class Child:
     Args:
         module: Its name.
         python: The interpreter that runs it.
+        speed: How many seconds of its clock are a second of the wall's (`slow_clock`).
         **options: Its options; a list is several values, and None is left out.
     """
 
-    def __init__(self, module: str, *, python: str = sys.executable, **options: object) -> None:
+    def __init__(
+        self, module: str, *, python: str = sys.executable, speed: float = 1.0, **options: object
+    ) -> None:
         command = [python, "-m", f"benchmarks.{module}"]
+        if speed != 1.0:
+            command = [python, "-m", "benchmarks.slow_clock", str(speed), module]
         for name, value in options.items():
             if isinstance(value, list):
                 command += [f"--{name}", *map(str, value)]
@@ -100,9 +105,11 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(module: str, *, python: str = sys.executable, **options: object) -> Iterator[Child]:
+def child(
+    module: str, *, python: str = sys.executable, speed: float = 1.0, **options: object
+) -> Iterator[Child]:
     """Run a `Child` for a while."""
-    process = Child(module, python=python, **options)
+    process = Child(module, python=python, speed=speed, **options)
     try:
         yield process
     finally:

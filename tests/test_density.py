@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.density import ratio_of, summary, table
+from benchmarks.density import ratio_found, ratio_of, summary, table
 from benchmarks.density_plot import plot_of
 from benchmarks.loop_lag import PERIOD_S, LoopLag
 from piopiy_pipeline.testing.line.heard_playout import BUFFER_S, HeardPlayout
@@ -72,6 +72,14 @@ def test_a_side_that_was_starved_has_no_ratio() -> None:
     }
     assert ratio_of(sides) == 0.25
     assert ratio_of({"stock": summary([found(9.0, starved=True)]), "ours": summary([found(9.0)])}) is None
+
+
+def test_where_a_side_was_starved_the_ratio_is_that_of_slower_clocks() -> None:
+    starved = {"20": {"stock": summary([found(9.0, starved=True)]), "ours": summary([found(9.0)])}}
+    slowed = {"20": {"stock": summary([found(40.0)]), "ours": summary([found(5.0)])}}
+    assert ratio_found({1.0: starved, 0.5: starved, 0.25: slowed}) == (0.125, 0.25)
+    assert ratio_found({1.0: slowed, 0.5: starved}) == (0.125, 1.0)
+    assert ratio_found({1.0: starved}) == (None, None)
 
 
 def test_a_side_that_did_not_hold_has_no_ratio_and_is_named() -> None:
