@@ -198,7 +198,8 @@ class ConversationEvent(Message):
     * ``eager_dropped`` (reason, wasted): an answer that was begun ahead is dropped, the `wasted`th of the call;
     * ``error`` (stage, message);
     * ``collection`` (name, kind, outcome, attempts, how, value): the bot's code asks for a value (``begun``), has it
-      (``collected``), or does not get it. The gateway makes it of keys that its own prompts collect (with request_id);
+      (``collected``), or does not get it. The gateway makes it of keys that its own prompts collect (with
+      request_id; with length and no value, if one receiver alone is told the keys);
     * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it;
     * ``usage`` (service, provider, model, and requests, input_tokens, output_tokens, cached_tokens; or seconds; or
       characters): what a model, an STT or a voice was given, and has written, since the last one: they are to be added;

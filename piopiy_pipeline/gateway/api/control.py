@@ -61,7 +61,7 @@ async def place_call(
 ) -> CallRecord:
     """Dial a number, and connect an agent with the person who picks up. The answer comes while it rings."""
     wanted = order.prompts
-    prompts = [] if wanted is None else await load_prompts(request, wanted)
+    prompts = [] if wanted is None else await load_prompts(deps, request, wanted)
 
     def on_answer(call_id: str) -> None:
         call = deps.switchboard.call(call_id)

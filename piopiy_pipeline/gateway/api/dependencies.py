@@ -64,6 +64,14 @@ class ApiDependencies:
     gone_receivers: Callable[[], frozenset[str]] = frozenset
     """Returns the addresses of webhooks that have answered 410, and are told no more."""
 
+    def no_receiver_because(self, url: str) -> str | None:
+        """Return why a receiver of webhooks would not be told of keys; None if it is."""
+        if not any(one.url == url and "call.collection" in one.events for one in self.config.webhooks):
+            return "no receiver of [[webhooks]] has this url, and events with 'call.collection'"
+        if url in self.gone_receivers():
+            return "this receiver has answered 410 (Gone), and is told no more until the gateway's restart"
+        return None
+
 
 class ApiError(Exception):
     """Answers the request with a `Problem`.

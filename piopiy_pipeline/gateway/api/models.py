@@ -169,11 +169,16 @@ class PromptStep(Model):
     """Played before it is asked again because no key came."""
     retry_file: PromptFile | None = None
     """Played before it is asked again because too few keys came."""
+    receiver: Annotated[str | None, Field(max_length=2000)] = None
+    """The `url` of the one receiver of ``[[webhooks]]`` that is told which keys came, such as a PIN. Everyone else, and
+    the record, have their number. None: everyone is told the keys."""
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.file is None and self.keys is None:
             raise ValueError("file, keys: a step needs one of them, or both")
+        if self.receiver is not None and self.keys is None:
+            raise ValueError("receiver: is told of keys, and this step collects none")
         return self
 
 

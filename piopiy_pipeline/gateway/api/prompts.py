@@ -11,15 +11,17 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 
 from piopiy_pipeline.audio.wav import WavError, read_wav
 from piopiy_pipeline.call import EndReason, TransferOutcomeName
 from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import PromptOrder, PromptStep, PromptTicket, TransferState
 from piopiy_pipeline.gateway.api.transfers import Attempts, TransferLog, transfer_log
+from piopiy_pipeline.gateway.core.event_bus import Redacted
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.prompts import PROMPT_RATE, KeyRules, KeysOutcome, Prompt, PromptPlayer
 from piopiy_pipeline.offload import offload
@@ -100,8 +102,13 @@ def _read(folder: Path, name: str, known: tuple[_Stamp, bytes] | None) -> tuple[
     return stamp, pcm.astype("<i2").tobytes()
 
 
-async def load_prompts(request: Request, order: PromptOrder) -> list[Prompt]:
-    """Return the prompts of an order. Raises `ApiError` (422) for a file that cannot be played."""
+async def load_prompts(deps: ApiDependencies, request: Request, order: PromptOrder) -> list[Prompt]:
+    """Return the prompts of an order. Raises `ApiError` (422) for a file that cannot be played, and for a receiver that
+    would not be told of keys.
+    """
+    for number, step in enumerate(order.steps):
+        if step.receiver is not None and (why := deps.no_receiver_because(step.receiver)) is not None:
+            raise ApiError(422, f"steps.{number}.receiver: {why}")
     files = request.app.state.prompt_files
     assert isinstance(files, PromptFiles)
     return await files.load(order.steps)
@@ -122,11 +129,15 @@ def start_prompts(
     clock = asyncio.get_running_loop().time
 
     def on_keys(number: int, outcome: KeysOutcome, keys: str, attempts: int) -> None:
-        data = {"request_id": ticket.request_id, "name": order.steps[number].name, "kind": "digits"}
-        found = {"how": "keys", "value": keys} if outcome == "collected" else {}
-        call.state.publish_own(
-            "collection", {**data, "outcome": outcome, "attempts": attempts, **found}, clock()
-        )
+        step, redacted = order.steps[number], None
+        data: dict[str, Any] = {"request_id": ticket.request_id, "name": step.name, "kind": "digits"}
+        data |= {"outcome": outcome, "attempts": attempts}
+        if outcome == "collected":
+            data |= {"how": "keys", "value": keys}
+            if step.receiver is not None:
+                redacted = Redacted(step.receiver, {"value": keys})
+                data |= {"value": None, "length": len(keys)}
+        call.state.publish_own("collection", data, clock(), redacted)
 
     def on_end(all_played: bool) -> None:
         if not all_played:
@@ -173,7 +184,7 @@ async def play_prompts(deps: Deps, request: Request, call_id: CallId, order: Pro
     """Play prompts while the bot is on hold. For each that collects keys, an event ``collection`` with this
     `request_id` says what came.
     """
-    prompts = await load_prompts(request, order)
+    prompts = await load_prompts(deps, request, order)
     call = await call_in(LIVE, deps, call_id)
     if call.info.kind == "text":
         raise ApiError(409, "a text chat has no sound: prompts are for calls that have")

@@ -148,11 +148,6 @@ def _known(deps: ApiDependencies) -> Known:
     return lambda name: sip is not None and (name in sip.users or name in sip.contacts)
 
 
-def _receivers(deps: ApiDependencies) -> dict[str, bool]:
-    gone = deps.gone_receivers()
-    return {one.url: one.url not in gone for one in deps.config.webhooks if "call.collection" in one.events}
-
-
 # ------------------------------------------------------------------ calls
 
 
@@ -166,7 +161,7 @@ async def ai_call(deps: Deps, request: Request, body: AiCallBody) -> dict[str, A
 @router.post("/voice/pcmo/call")
 async def pcmo_call(deps: Deps, request: Request, body: PcmoCallBody) -> dict[str, Any]:
     """Call somebody, and connect them with the first agent that has a place."""
-    return await _call(deps, request, calls_of(body, _known(deps), _receivers(deps)))
+    return await _call(deps, request, calls_of(body, _known(deps), deps.no_receiver_because))
 
 
 @router.post("/voice/flow/call")
@@ -237,7 +232,9 @@ async def _hang_up(request: Request, call_id: str, cause: str, reason: str | Non
 @router.post("/voice/pcmo/transfer")
 async def pcmo_transfer(deps: Deps, request: Request, body: PcmoTransferBody) -> dict[str, Any]:
     """Hand the caller over at once, or end the call."""
-    return await _transfer(request, body.call_id, transfers_of(body.pipeline, _known(deps), _receivers(deps)))
+    return await _transfer(
+        request, body.call_id, transfers_of(body.pipeline, _known(deps), deps.no_receiver_because)
+    )
 
 
 @router.post("/calls/{call_id}/actions/transfer")
@@ -249,7 +246,7 @@ async def transfer_leg(
         if "pipeline" in body:
             blind = BlindTransferBody.model_validate(body)
             return await _transfer(
-                request, call_id, transfers_of(blind.pipeline, _known(deps), _receivers(deps))
+                request, call_id, transfers_of(blind.pipeline, _known(deps), deps.no_receiver_because)
             )
         warm = TransferBody.model_validate(body)
     except ValidationError as error:

@@ -9,7 +9,7 @@ without, and the answer's `warnings` name it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -39,7 +39,7 @@ from piopiy_pipeline.gateway.api.rest_v3_models import (
     Record,
     TransferBody,
 )
-from piopiy_pipeline.gateway.api.rest_v3_prompts import step_of
+from piopiy_pipeline.gateway.api.rest_v3_prompts import NoReceiver, step_of
 
 __all__ = [
     "AgentCalls",
@@ -142,22 +142,22 @@ def call_of(body: AiCallBody, known: Known) -> AgentCalls:
     return AgentCalls([_call_order(body, body.agent_id, body.variables, known)])
 
 
-def calls_of(body: PcmoCallBody, known: Known, receivers: Mapping[str, bool]) -> AgentCalls:
-    """Read ``/voice/pcmo/call``. `receivers` is as in `step_of`. Raises `NotHere` and `BadOrder`."""
+def calls_of(body: PcmoCallBody, known: Known, no_receiver: NoReceiver) -> AgentCalls:
+    """Read ``/voice/pcmo/call``. `no_receiver` is as in `step_of`. Raises `NotHere` and `BadOrder`."""
     connect, at = _only_connect(body.pipeline)
     if connect is not None and any(one.type == "agent" for one in connect.endpoints):
-        return _with_agents(body, connect, at, known, receivers)
+        return _with_agents(body, connect, at, known, no_receiver)
     ends = connect is not None or body.pipeline[-1].action == "hangup"
     if body.agent_id is not None and not ends:
-        return _with_agents(body, connect, at, known, receivers)
-    return _without_agent(body, known, receivers)
+        return _with_agents(body, connect, at, known, no_receiver)
+    return _without_agent(body, known, no_receiver)
 
 
-def _without_agent(body: PcmoCallBody, known: Known, receivers: Mapping[str, bool]) -> AgentCalls:
+def _without_agent(body: PcmoCallBody, known: Known, no_receiver: NoReceiver) -> AgentCalls:
     """Read a pipeline that plays something, and connects with telephones or hangs up: behind it the call is over."""
     ends = body.pipeline[-1].action == "hangup"
     pipeline = body.pipeline if ends else [*body.pipeline, HangUp(action="hangup")]
-    wanted = transfers_of(pipeline, known, receivers)
+    wanted = transfers_of(pipeline, known, no_receiver)
     transfer = wanted.order
     if transfer is None and not wanted.prompts:
         raise NotHere("pipeline: nobody would talk: play something, or connect with a number or an agent")
@@ -172,7 +172,7 @@ def _without_agent(body: PcmoCallBody, known: Known, receivers: Mapping[str, boo
 
 
 def _with_agents(
-    body: PcmoCallBody, connect: Connect | None, at: str, known: Known, receivers: Mapping[str, bool]
+    body: PcmoCallBody, connect: Connect | None, at: str, known: Known, no_receiver: NoReceiver
 ) -> AgentCalls:
     """Read a pipeline that connects with agents, or with nobody: then it is that of `agent_id`."""
     warnings: list[str] = []
@@ -182,7 +182,7 @@ def _with_agents(
     steps: list[PromptStep] = []
     for number, action in enumerate(body.pipeline):
         if isinstance(action, Play | PlayGetInput | Input):
-            steps.append(step_of(action, f"pipeline[{number}]", receivers, warnings))
+            steps.append(step_of(action, f"pipeline[{number}]", no_receiver, warnings))
         elif isinstance(action, Record):
             record = True
             _warn_of_format(action, f"pipeline[{number}]", warnings)
@@ -241,8 +241,8 @@ def _call_order(
     )
 
 
-def transfers_of(pipeline: Sequence[Action], known: Known, receivers: Mapping[str, bool]) -> Transfers:
-    """Read what ``/voice/pcmo/transfer`` and a blind transfer of generation 2 do with a caller. `receivers` is as in
+def transfers_of(pipeline: Sequence[Action], known: Known, no_receiver: NoReceiver) -> Transfers:
+    """Read what ``/voice/pcmo/transfer`` and a blind transfer of generation 2 do with a caller. `no_receiver` is as in
     `step_of`. Raises `NotHere` and `BadOrder`.
     """
     warnings: list[str] = []
@@ -251,7 +251,7 @@ def transfers_of(pipeline: Sequence[Action], known: Known, receivers: Mapping[st
     connect, at = _only_connect(pipeline)
     for number, action in enumerate(pipeline):
         if isinstance(action, Play | PlayGetInput | Input):
-            prompts.append(step_of(action, f"pipeline[{number}]", receivers, warnings))
+            prompts.append(step_of(action, f"pipeline[{number}]", no_receiver, warnings))
         elif isinstance(action, Record):
             record = True
             _warn_of_format(action, f"pipeline[{number}]", warnings)

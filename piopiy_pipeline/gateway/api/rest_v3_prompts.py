@@ -6,7 +6,7 @@ the file that is called so in `prompts_folder`. Keys go to a receiver of `[[webh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,18 +17,21 @@ from piopiy_pipeline.gateway.api.models import PromptStep
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere
 from piopiy_pipeline.gateway.api.rest_v3_models import Input, Play, PlayGetInput, PromptBody, ResultBody
 
-__all__ = ["step_of"]
+__all__ = ["NoReceiver", "step_of"]
+
+NoReceiver = Callable[[str], str | None]
+"""Returns why a receiver of `[[webhooks]]` with an address would not be told of keys; None if it is."""
 
 
 def step_of(
-    action: Play | PlayGetInput | Input, where: str, receivers: Mapping[str, bool], warnings: list[str]
+    action: Play | PlayGetInput | Input, where: str, no_receiver: NoReceiver, warnings: list[str]
 ) -> PromptStep:
     """Return what an action becomes.
 
     Args:
         action: The action.
         where: Its place in the pipeline, for sentences.
-        receivers: The addresses of `[[webhooks]]` that are told of keys, and whether they still want to be.
+        no_receiver: Knows the receivers that are told of keys.
         warnings: Gets what is done otherwise.
 
     Raises:
@@ -38,7 +41,6 @@ def step_of(
     if isinstance(action, Play):
         step: dict[str, Any] = {"file": _file(action.file_name, f"{where}.file_name", warnings)}
     else:
-        _check_result(action.on_result, f"{where}.on_result", receivers)
         dtmf = action.dtmf
         step = {
             "keys": {
@@ -48,7 +50,8 @@ def step_of(
                 "first_s": dtmf.first_digit_timeout,
                 "next_s": dtmf.inter_digit_timeout,
                 "fresh": dtmf.flush_buffer,
-            }
+            },
+            "receiver": _receiver(action.on_result, f"{where}.on_result", no_receiver),
         }
     if isinstance(action, PlayGetInput):
         if "speech" in action.input:
@@ -92,18 +95,14 @@ def _file(name: str, where: str, warnings: list[str]) -> str:
     return file
 
 
-def _check_result(result: ResultBody, where: str, receivers: Mapping[str, bool]) -> None:
+def _receiver(result: ResultBody, where: str, no_receiver: NoReceiver) -> str:
+    """Return who alone is told of the keys: an order names them, so that nobody else is meant."""
     if result.type == "pcmo":
         raise NotHere(
             f"{where}.ref: pipelines of Piopiy's dashboard are not here: use type 'url', and order what comes next"
         )
     if result.url is None:
         raise BadOrder(f"{where}.url: is missing")
-    if result.url not in receivers:
-        raise NotHere(
-            f"{where}.url: no receiver of [[webhooks]] has this url, and events with 'call.collection'"
-        )
-    if not receivers[result.url]:
-        raise NotHere(
-            f"{where}.url: this receiver has answered 410 (Gone), and is told no more until the gateway's restart"
-        )
+    if (why := no_receiver(result.url)) is not None:
+        raise NotHere(f"{where}.url: {why}")
+    return result.url

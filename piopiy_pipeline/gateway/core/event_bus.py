@@ -17,7 +17,7 @@ from loguru import logger
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
-__all__ = ["BusEvent", "CallChanged", "ConversationReported", "EventBus", "Subscriber"]
+__all__ = ["BusEvent", "CallChanged", "ConversationReported", "EventBus", "Redacted", "Subscriber"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,16 @@ class CallChanged:
 
     when: float
     call: CallSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """What was left out of the data of an event, because one receiver of webhooks alone is to know it."""
+
+    receiver: str
+    """The receiver's address."""
+    data: dict[str, Any]
+    """What was left out, by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,8 @@ class ConversationReported:
     at: float
     event: ConversationEventName
     data: dict[str, Any]
+    redacted: Redacted | None = None
+    """Of no concern to any subscriber but webhooks. None: `data` is all."""
 
     @property
     def partial(self) -> bool:

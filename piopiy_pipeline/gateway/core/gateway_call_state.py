@@ -18,6 +18,7 @@ from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.deadlines import Deadlines
 from piopiy_pipeline.gateway.core.dialling import Dialler
+from piopiy_pipeline.gateway.core.event_bus import Redacted
 from piopiy_pipeline.gateway.core.instances import RING_S, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
@@ -57,8 +58,8 @@ class CallResources:
     """Cleans the sound of calls."""
     summoner: Summoner
     """Has instances come from other gateways."""
-    on_event: Callable[[str, int, ConversationEvent], None]
-    """Called with the call's id, the event's number in the call, and the event."""
+    on_event: Callable[[str, int, ConversationEvent, Redacted | None], None]
+    """Called with the call's id, the event's number in the call, the event, and what was left out of it."""
     on_checkpoint: Callable[[str, dict[str, Any]], None] = lambda call_id, state: None
     """Called with the call's id and each checkpoint of it."""
 
@@ -136,10 +137,10 @@ class GatewayCallState:
         """Clean what the caller says, as `MediaPath.clean` says."""
         self.media_path.clean(self.resources.cleaning, self.info, what)
 
-    def publish(self, event: ConversationEvent) -> None:
+    def publish(self, event: ConversationEvent, redacted: Redacted | None = None) -> None:
         """Tell the subscribers of an event in the conversation."""
         self._events += 1
-        self.resources.on_event(self.call_id, self._events, event)
+        self.resources.on_event(self.call_id, self._events, event, redacted)
 
     def unread(self, message: UnreadMessage, now: float) -> None:
         """Handle a message of the agent that cannot be taken: the call goes on without a report or a checkpoint.
@@ -155,10 +156,21 @@ class GatewayCallState:
             self.publish_own("error", {"stage": "agent", "message": what[:500]}, now)
 
     def publish_own(
-        self, event: ConversationEventName, data: dict[str, Any], now: float
+        self,
+        event: ConversationEventName,
+        data: dict[str, Any],
+        now: float,
+        redacted: Redacted | None = None,
     ) -> ConversationEvent:
-        """Tell the subscribers of an event that the gateway itself knows of. Returns the event."""
+        """Tell the subscribers of an event that the gateway itself knows of. Returns the event.
+
+        Args:
+            event: Its name.
+            data: What everybody is told.
+            now: The time in seconds.
+            redacted: What one receiver of webhooks alone is told.
+        """
         at = 0.0 if self.answered_at is None else now - self.answered_at
         published = ConversationEvent(call_id=self.call_id, at=at, event=event, data=data)
-        self.publish(published)
+        self.publish(published, redacted)
         return published

@@ -14,7 +14,7 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequest, NoDialler
-from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported, EventBus
+from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported, EventBus, Redacted
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits, CallResources
 from piopiy_pipeline.gateway.core.gateway_drain import GatewayDrain
@@ -90,7 +90,7 @@ class Switchboard:
             record=record,
             cleaning=SoundCleaning(),
             summoner=NobodyElse(),
-            on_event=self._on_call_event,
+            on_event=self._on_event,
         )
         """What all calls use: its dialler, recordings and cleaning may be set later."""
         self._on_change = on_change
@@ -372,10 +372,11 @@ class Switchboard:
         self.timers.set(call)
         self._on_change()
 
-    def _on_call_event(self, call_id: str, number: int, event: ConversationEvent) -> None:
-        """Publish an event in the conversation of a call."""
+    def _on_event(self, call_id: str, number: int, event: ConversationEvent, kept: Redacted | None) -> None:
+        """Publish an event in the conversation of a call, and what is kept from most subscribers."""
+        wall = self.event_bus.wall()
         self.event_bus.publish(
-            ConversationReported(self.event_bus.wall(), call_id, number, event.at, event.event, event.data)
+            ConversationReported(wall, call_id, number, event.at, event.event, event.data, kept)
         )
 
     def _publish_change(self, call: GatewayCall) -> None:

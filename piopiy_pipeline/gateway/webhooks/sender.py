@@ -193,6 +193,7 @@ class _Receiver:
         self._full = False
 
     def add(self, message: WebhookMessage) -> None:
+        message = message.told_to(self.url)
         if message.event in self._events and self.queue(message):
             self._undelivered.add(self.receiver_id, message)
 

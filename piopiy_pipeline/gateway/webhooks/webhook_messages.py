@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationReported
@@ -32,12 +32,21 @@ _OF_EVENTS: dict[str, WebhookEvent] = {
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """A message: the same `message_id` and `body` at every attempt and for every receiver."""
+    """A message: the same `message_id` and `body` at every attempt."""
 
     message_id: str
     call_id: str
     event: WebhookEvent
     body: bytes
+    whole: tuple[str, bytes] | None = None
+    """An address, and the body for it: what was left out for others is in there. None: the same for everybody."""
+
+    def told_to(self, url: str) -> WebhookMessage:
+        """Return the message as the receiver with this address gets it."""
+        whole, body = self.whole, self.body
+        if whole is not None and whole[0] == url:
+            body = whole[1]
+        return self if whole is None else replace(self, body=body, whole=None)
 
 
 @dataclass(slots=True)
@@ -122,7 +131,12 @@ class WebhookMessages:
         name = _OF_EVENTS.get(event.event)
         if name is None or event.data.get("outcome") == "begun":
             return []
-        return self._message(name, event, f'{{"call_id":"{event.call_id}","event":{text}}}')
+        messages = self._message(name, event, _event_data(event.call_id, text))
+        if event.redacted is None:
+            return messages
+        model = model.model_copy(update={"data": event.data | event.redacted.data})
+        whole = _body(name, time_of_day(event.when), _event_data(event.call_id, model.model_dump_json()))
+        return [replace(one, whole=(event.redacted.receiver, whole)) for one in messages]
 
     def _message(self, name: WebhookEvent, event: BusEvent, data: str) -> list[WebhookMessage]:
         call_id = event.call.call_id if isinstance(event, CallChanged) else event.call_id
@@ -131,9 +145,16 @@ class WebhookMessages:
     def _write(self, name: WebhookEvent, call_id: str, when: datetime, data: str) -> list[WebhookMessage]:
         if name not in self._wanted:
             return []
-        timestamp = when.isoformat().replace("+00:00", "Z")
-        body = f'{{"type":"{name}","timestamp":"{timestamp}","data":{data}}}'
-        return [WebhookMessage(self._new_id(), call_id, name, body.encode())]
+        return [WebhookMessage(self._new_id(), call_id, name, _body(name, when, data))]
+
+
+def _body(name: WebhookEvent, when: datetime, data: str) -> bytes:
+    timestamp = when.isoformat().replace("+00:00", "Z")
+    return f'{{"type":"{name}","timestamp":"{timestamp}","data":{data}}}'.encode()
+
+
+def _event_data(call_id: str, event: str) -> str:
+    return f'{{"call_id":"{call_id}","event":{event}}}'
 
 
 def _ended(record: CallRecord, call: _CallUnderWay) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from websockets.asyncio.client import connect
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.api.models import PromptStep
@@ -19,6 +21,8 @@ from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.api_place import Place, place, problem
 from tests.support.gateway_peers import AGENT_ID, Peer, caller, until
+from tests.support.web import API_KEY
+from tests.support.webhook_receiver import receiving
 
 PIN = {"least": 4, "most": 4, "first_s": 0.1, "next_s": 0.1}
 
@@ -75,6 +79,40 @@ def test_a_file_is_played_and_the_keys_are_an_event_and_the_bot_has_the_caller_a
                     "value": "7",
                 }
             ]
+
+    asyncio.run(story())
+
+
+def test_keys_for_one_receiver_are_told_nobody_else_and_are_not_on_the_record(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with receiving() as mine, receiving() as other:
+            hooks = [
+                one.config(events=["call.collection", "call.ended"]).model_dump() for one in (mine, other)
+            ]
+            async with (
+                playing(tmp_path, webhooks=hooks) as (here, line, call_id, _),
+                connect(f"{here.gateway.url}/api/events", proxy=None, compression=None) as socket,
+            ):
+                await socket.send(json.dumps({"type": "watch", "key": API_KEY}))
+                watched = [str(await socket.recv())]
+                pin = {"keys": PIN, "name": "pin", "receiver": mine.url}
+                refused = await here.ask(call_id, "prompts", steps=[pin, {**pin, "receiver": "http://no/"}])
+                assert problem(refused)[0] == 422
+                assert problem(refused)[1].startswith("steps.1.receiver: no receiver of [[webhooks]]")
+                assert (await here.ask(call_id, "prompts", steps=[pin])).status_code == 202
+                await line.say(event="dtmf", digits="8642")
+                [found] = await collected(here, line, call_id)
+                assert (found["outcome"], found["value"], found["length"]) == ("collected", None, 4)
+                while '"ended"' not in watched[-1]:
+                    watched.append(str(await socket.recv()))
+                assert any('"collection"' in text for text in watched)
+                await until(lambda: len(mine.heard) == len(other.heard) == 2)
+                assert mine.types == other.types == ["call.collection", "call.ended"]
+                told = mine.heard[0]["data"]["event"]["data"]
+                assert (told["value"], told["length"], told["name"]) == ("8642", 4, "pin")
+                assert mine.headers[0]["webhook-id"] == other.headers[0]["webhook-id"]
+                others = [body.decode() for body in (mine.bodies[1], *other.bodies)]
+                assert [text for text in (*others, *watched) if "8642" in text] == []
 
     asyncio.run(story())
 
@@ -231,6 +269,7 @@ def test_a_call_without_an_agent_and_without_an_end_is_refused(prompts: dict[str
         ({"steps": [{"file": "long.wav"}]}, f"'long.wav': longer than {LONGEST_S:g} s"),
         ({"steps": [{"keys": {"least": 3, "most": 2}}]}, "least"),
         ({"steps": [{"keys": {}, "retries": 11}]}, "retries"),
+        ({"steps": [{"file": "menu.wav", "receiver": "http://x/"}]}, "receiver: is told of keys"),
         ({"steps": [{"keys": {"first_s": 61}}]}, "first_s"),
         ({"steps": [{"file": "menu.wav"}] * 17}, "body.steps"),
         ({"steps": [{"file": "menu.wav"}], "hangup": True, "transfer": {"to": "200"}}, "transfer, hangup"),

@@ -73,7 +73,7 @@ def test_prompts_are_played_and_then_the_caller_is_handed_over(tmp_path: Path) -
             await line.say(event="hangup")
             await line.hear("ended")
             found = [one["data"] for one in await here.events(call_id) if one["event"] == "collection"]
-            assert [one["value"] for one in found] == ["12", "3"]
+            assert [(one["value"], one["length"]) for one in found] == [(None, 2), (None, 1)]
 
     asyncio.run(story())
 
@@ -291,8 +291,8 @@ def test_what_a_text_has_to_be_is_said_in_words(tmp_path: Path, wanted: dict[str
     asyncio.run(story())
 
 
-def test_a_receiver_that_wants_no_more_gets_no_keys() -> None:
+def test_the_receiver_of_an_order_alone_is_told_of_keys_unless_it_wants_no_more() -> None:
     action = Input.model_validate(INPUT)
-    assert step_of(action, "pipeline[0]", {RESULT: True}, []).keys is not None
-    with pytest.raises(NotHere, match=r"pipeline\[0\].on_result.url: this receiver has answered 410"):
-        step_of(action, "pipeline[0]", {RESULT: False}, [])
+    assert step_of(action, "pipeline[0]", lambda url: None, []).receiver == RESULT
+    with pytest.raises(NotHere, match=r"pipeline\[0\].on_result.url: gone"):
+        step_of(action, "pipeline[0]", lambda url: "gone", [])
