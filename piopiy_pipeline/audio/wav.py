@@ -22,6 +22,10 @@ MAX_SAMPLES = 60_000_000
 """The most samples of all channels: 10 minutes of stereo at 48 kHz, which take 240 MB while they are resampled."""
 
 
+MAX_CHANNELS = 8
+"""The most channels: those of 7.1 surround sound. A file with more is no recording, or its header lies."""
+
+
 class WavError(ValueError):
     """A WAV file that cannot be read or written. The message names the file."""
 
@@ -39,7 +43,8 @@ def read_wav(path: str | Path, rate: int) -> NDArray[np.int16]:
         PCM of shape ``[samples]``.
 
     Raises:
-        WavError: The file is missing, no WAV file, empty, longer than `MAX_SECONDS` or larger than `MAX_SAMPLES`.
+        WavError: The file is missing, no WAV file, empty, longer than `MAX_SECONDS`, larger than `MAX_SAMPLES`, of more
+            than `MAX_CHANNELS`, or has samples that are no numbers.
     """
     path = Path(path)
     if not path.exists():
@@ -59,6 +64,8 @@ def read_wav(path: str | Path, rate: int) -> NDArray[np.int16]:
                     f"{path}: {file.frames / file.samplerate:.0f} s of {file.channels} channels "
                     f"at {file.samplerate} Hz are too large: a caller's turn is mono at 48000 Hz or less"
                 )
+            if file.channels > MAX_CHANNELS:
+                raise WavError(f"{path}: has {file.channels} channels, and {MAX_CHANNELS} are the limit")
             samples = file.read(dtype="float32", always_2d=True)
             source_rate = int(file.samplerate)
     except soundfile.LibsndfileError as error:
@@ -66,8 +73,12 @@ def read_wav(path: str | Path, rate: int) -> NDArray[np.int16]:
     except OSError as error:
         raise WavError(f"{path}: cannot be read ({error.strerror or error})") from None
     mono = samples.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise WavError(f"{path}: has samples that are no numbers, or are beyond all numbers")
     if source_rate != rate:
         mono = soxr.resample(mono, source_rate, rate, quality="HQ")
+    if not len(mono):
+        raise WavError(f"{path}: the WAV file holds no audio: {len(samples)} samples at {source_rate} Hz")
     pcm: NDArray[np.int16] = np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
     return pcm
 

@@ -38,7 +38,7 @@ from piopiy_pipeline.gateway.port.listening import (
 )
 from piopiy_pipeline.gateway.port.routed_connections import RoutedConnections
 from piopiy_pipeline.gateway.port.router import Router
-from piopiy_pipeline.gateway.startup import GatewayServices, make_carriers
+from piopiy_pipeline.gateway.startup import GatewayServices, check_prompts_folder, make_carriers
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import CLOSE_S
@@ -120,6 +120,7 @@ class Gateway:
         )
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
+        await check_prompts_folder(self.config.prompts_folder)
         if self.config.carriers is not None:
             self._carriers = self._router.carriers = make_carriers(
                 self.config, self.config.carriers, self.switchboard, self._place_leg

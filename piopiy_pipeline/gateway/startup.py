@@ -7,7 +7,9 @@ longer: the records are opened in the background, and `ready` waits for that.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.webhooks.sender import Webhooks
     from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
-__all__ = ["GatewayServices", "PlaceCall", "make_carriers"]
+__all__ = ["GatewayServices", "PlaceCall", "check_prompts_folder", "make_carriers"]
 
 
 class GatewayServices:
@@ -278,6 +280,16 @@ def _browser_calls(config: GatewayConfig, place: PlaceCall) -> WebRtcCalls:
         calls_per_token=config.calls_per_token,
         place=place,
     )
+
+
+async def check_prompts_folder(folder: Path | None) -> None:
+    """Raise `GatewayError` if files of prompts could not be read from this folder; None: there are no prompts."""
+    if folder is None:
+        return
+    try:
+        await offload(os.stat, f"{folder}/.")  # the dot: whether it is a folder, and may be entered
+    except OSError as error:
+        raise GatewayError(f"prompts_folder {folder}: cannot be used: {error.strerror}") from None
 
 
 def make_carriers(

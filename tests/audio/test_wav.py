@@ -74,6 +74,32 @@ def test_missing_files_folders_other_formats_and_empty_recordings_are_told_apart
         read_wav(tmp_path / "empty.wav", 16000)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+def test_samples_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
+    samples = np.zeros(800)
+    samples[400] = bad
+    soundfile.write(tmp_path / "bad.wav", samples, 8000, subtype="DOUBLE")
+    with pytest.raises(WavError, match="samples that are no numbers"):
+        read_wav(tmp_path / "bad.wav", 16000)
+
+
+def test_more_channels_than_a_recording_has_are_refused(tmp_path: Path) -> None:
+    for channels, message in ((8, ""), (9, "has 9 channels, and 8 are the limit")):
+        path = tmp_path / "many.wav"
+        soundfile.write(path, np.zeros((800, channels), np.int16), 8000)
+        if not message:
+            assert len(read_wav(path, 8000)) == 800
+            continue
+        with pytest.raises(WavError, match=message):
+            read_wav(path, 8000)
+
+
+def test_so_few_samples_that_nothing_would_be_heard_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "one.wav", np.ones(1, np.int16), 48_000)
+    with pytest.raises(WavError, match="holds no audio: 1 samples at 48000 Hz"):
+        read_wav(tmp_path / "one.wav", 16000)
+
+
 @pytest.mark.parametrize(
     ("channels", "rate", "message"),
     [

@@ -85,11 +85,13 @@ def _files(step: PromptStep) -> list[str]:
 
 
 def _read(folder: Path, name: str, known: tuple[_Stamp, bytes] | None) -> tuple[_Stamp, bytes]:
-    path = folder / name
     try:
+        path = (folder / name).resolve(strict=True)
         status = path.stat()
-    except OSError:
+    except (OSError, RuntimeError):  # the latter: links that lead around in a circle
         raise WavError(f"prompts_folder has no {name!r}") from None
+    if not path.is_relative_to(folder.resolve()):
+        raise WavError(f"{name!r}: is a link that leads out of prompts_folder")
     stamp = status.st_mtime_ns, status.st_size
     if known is not None and known[0] == stamp:
         return known

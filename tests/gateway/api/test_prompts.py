@@ -15,12 +15,14 @@ import soundfile
 from websockets.asyncio.client import connect
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api.models import PromptStep
 from piopiy_pipeline.gateway.api.prompts import LONGEST_S, PromptFiles
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.errors import GatewayError
 from tests.support.api_place import Place, place, problem
-from tests.support.gateway_peers import AGENT_ID, Peer, caller, until
+from tests.support.gateway_peers import AGENT_ID, Peer, caller, config, until
 from tests.support.web import API_KEY
 from tests.support.webhook_receiver import receiving
 
@@ -265,6 +267,10 @@ def test_a_call_without_an_agent_and_without_an_end_is_refused(prompts: dict[str
         ({"steps": [{"file": "gateway.toml"}]}, "body.steps.0.file"),
         ({"steps": [{"file": "none.wav"}]}, "prompts_folder has no 'none.wav'"),
         ({"steps": [{"file": "broken.wav"}]}, "'broken.wav': not a WAV file"),
+        ({"steps": [{"file": "nan.wav"}]}, "'nan.wav': has samples that are no numbers"),
+        ({"steps": [{"file": "out.wav"}]}, "'out.wav': is a link that leads out of prompts_folder"),
+        ({"steps": [{"file": "nowhere.wav"}]}, "prompts_folder has no 'nowhere.wav'"),
+        ({"steps": [{"file": "circle.wav"}]}, "prompts_folder has no 'circle.wav'"),
         ({"steps": [{"file": "folder.wav"}]}, "'folder.wav': not a WAV file"),
         ({"steps": [{"file": "long.wav"}]}, f"'long.wav': longer than {LONGEST_S:g} s"),
         ({"steps": [{"keys": {"least": 3, "most": 2}}]}, "least"),
@@ -281,6 +287,12 @@ def test_what_cannot_be_played_is_refused_before_the_caller_is_on_hold(
     (tmp_path / "broken.wav").write_bytes(b"RIFF, or is it?")
     (tmp_path / "folder.wav").mkdir()
     put(tmp_path, "long.wav", LONGEST_S + 1)
+    soundfile.write(tmp_path / "nan.wav", np.full(800, np.nan), 8000, subtype="FLOAT")
+    (outside := tmp_path.with_name(f"{tmp_path.name}-outside")).mkdir()
+    put(outside, "secret.wav")
+    (tmp_path / "out.wav").symlink_to(outside / "secret.wav")
+    (tmp_path / "nowhere.wav").symlink_to(tmp_path / "none.wav")
+    (tmp_path / "circle.wav").symlink_to(tmp_path / "circle.wav")
 
     async def story() -> None:
         async with playing(tmp_path) as (here, _, call_id, __):
@@ -325,6 +337,32 @@ def test_a_file_is_read_again_when_it_has_changed_and_what_is_kept_has_a_bound(
         put(tmp_path, "a.wav", 0.3)
         [changed] = await files.load([PromptStep(file="a.wav")])
         assert len(changed.sound) == 2 * 16_000 * 3 // 10
+
+    asyncio.run(story())
+
+
+def test_a_folder_may_be_a_link_and_have_links_to_its_own_files(tmp_path: Path) -> None:
+    async def story() -> None:
+        (tmp_path / "sounds").mkdir()
+        put(tmp_path / "sounds", "a.wav", 0.1)
+        (tmp_path / "sounds" / "b.wav").symlink_to("a.wav")
+        (tmp_path / "link").symlink_to("sounds")
+        [prompt] = await PromptFiles(tmp_path / "link").load([PromptStep(file="b.wav")])
+        assert len(prompt.sound) == 2 * 1600
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("none", "No such file or directory"), ("a.wav", "Not a directory")]
+)
+def test_a_gateway_whose_folder_cannot_be_used_does_not_start(tmp_path: Path, name: str, why: str) -> None:
+    put(tmp_path, "a.wav")
+
+    async def story() -> None:
+        with pytest.raises(GatewayError) as refused:
+            await Gateway(config(prompts_folder=tmp_path / name)).start()
+        assert str(refused.value) == f"prompts_folder {tmp_path / name}: cannot be used: {why}"
 
     asyncio.run(story())
 
