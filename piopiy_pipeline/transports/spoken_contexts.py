@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
+from typing import NamedTuple
 
-__all__ = ["SpokenContexts"]
+__all__ = ["HeardContext", "SpokenContexts"]
 
 MOST = 64
 """So many stretches of speech are remembered: those that are not heard yet are a few."""
+
+
+class HeardContext(NamedTuple):
+    """How much was heard of a context when the speech was cut off.
+
+    Attributes:
+        samples: So many samples.
+        whole: Whether that is all of it that had come.
+    """
+
+    samples: int
+    whole: bool
 
 
 class SpokenContexts:
@@ -31,19 +44,19 @@ class SpokenContexts:
         if not self._stretches or self._stretches[-1][1] != context:
             self._stretches.append((position, context))
 
-    def cut(self, position: int, queued: int) -> dict[str, int]:
+    def cut(self, position: int, queued: int) -> dict[str, HeardContext]:
         """End the epoch: `position` of the `queued` samples were heard.
 
         Returns:
-            How many samples were heard of each context that was not heard to its end, in order.
+            How much was heard of each context, in order.
         """
-        heard: dict[str, int] = {}
-        cut_off: dict[str, int] = {}
+        heard: dict[str, HeardContext] = {}
         for (start, context), (end, _) in pairwise([*self._stretches, (queued, None)]):
             if context is None:
                 continue
-            heard[context] = heard.get(context, 0) + min(max(position - start, 0), end - start)
-            if position < end:
-                cut_off[context] = heard[context]
+            before = heard.get(context, HeardContext(0, True)).samples
+            heard[context] = HeardContext(
+                before + min(max(position - start, 0), end - start), position >= end
+            )
         self._stretches.clear()
-        return cut_off
+        return heard

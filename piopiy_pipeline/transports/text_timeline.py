@@ -21,7 +21,7 @@ from pipecat.frames.frames import (
 
 from piopiy_pipeline.compat.word_alignment import SPOKEN_PARTS, Parts
 from piopiy_pipeline.transports.frames import HeardTextFrame, MoreTextFrame
-from piopiy_pipeline.transports.spoken_contexts import SpokenContexts
+from piopiy_pipeline.transports.spoken_contexts import HeardContext, SpokenContexts
 
 __all__ = ["SpokenSentence", "TextTimeline", "WordClock", "heard_words"]
 
@@ -191,10 +191,8 @@ class TextTimeline:
         """The contexts whose words the model is not to know."""
         self._voice_failed = False
         self._contexts = SpokenContexts()
-        self.on_cut: Callable[[dict[str, int]], None] | None = None
-        """Called behind an interruption with the contexts of speech that it has cut off, and how many samples of each
-        were heard.
-        """
+        self.on_cut: Callable[[dict[str, HeardContext]], None] | None = None
+        """Called once behind each interruption with how much was heard of each context of the speech before it."""
 
     def audio(self, context_id: str | None, queued: int, clock_ns: int) -> None:
         """Note that speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's
@@ -296,8 +294,9 @@ class TextTimeline:
         for said in due:
             if isinstance(said, TTSTextFrame):
                 self.heard(said)
-        if (cut_off := self._contexts.cut(position, queued)) and self.on_cut is not None:
-            self.on_cut(cut_off)
+        contexts = self._contexts.cut(position, queued)
+        if self.on_cut is not None:
+            self.on_cut(contexts)
         parts = []
         for frame, sentence in self._sentences.values():
             if text := sentence.heard(position, queued):

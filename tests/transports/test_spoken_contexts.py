@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piopiy_pipeline.transports.spoken_contexts import SpokenContexts
+from piopiy_pipeline.transports.spoken_contexts import HeardContext, SpokenContexts
 
 
 def test_without_speech_nothing_is_cut_off() -> None:
@@ -15,7 +15,11 @@ def test_what_was_heard_of_each_context_is_counted_from_its_own_beginning() -> N
     spoken.audio("b", 1000)
     spoken.audio("b", 1500)
     spoken.audio("c", 2000)
-    assert spoken.cut(1400, 2500) == {"b": 400, "c": 0}, "a was heard to its end"
+    assert spoken.cut(1400, 2500) == {
+        "a": HeardContext(1000, True),
+        "b": HeardContext(400, False),
+        "c": HeardContext(0, False),
+    }
 
 
 def test_audio_of_no_context_in_between_counts_for_none() -> None:
@@ -23,7 +27,7 @@ def test_audio_of_no_context_in_between_counts_for_none() -> None:
     spoken.audio("a", 0)
     spoken.audio(None, 300)
     spoken.audio("a", 500)
-    assert spoken.cut(600, 900) == {"a": 400}
+    assert spoken.cut(600, 900) == {"a": HeardContext(400, False)}
 
 
 def test_a_cut_begins_another_epoch() -> None:

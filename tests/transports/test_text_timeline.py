@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pipecat.frames.frames import AggregatedTextFrame, TTSStartedFrame, TTSStoppedFrame, TTSTextFrame
 
+from piopiy_pipeline.transports.spoken_contexts import HeardContext
 from piopiy_pipeline.transports.text_timeline import SpokenSentence, TextTimeline, WordClock, heard_words
 
 S = 1_000_000_000
@@ -114,3 +115,15 @@ def test_a_sentence_that_nobody_says_is_not_heard() -> None:
     text = TextTimeline(8000)
     text.place(sentence("one two", spoken=False), 0, 0)
     assert text.cut(8000, 8000) == []
+
+
+def test_behind_each_interruption_it_is_told_once_what_was_heard_of_each_context() -> None:
+    text = TextTimeline(8000)
+    told: list[dict[str, HeardContext]] = []
+    text.on_cut = told.append
+    text.cut(0, 0)
+    text.audio("a", 0, 0)
+    text.audio("b", 1000, 0)
+    text.cut(1500, 2000)
+    text.cut(1500, 2000)
+    assert told == [{}, {"a": HeardContext(1000, True), "b": HeardContext(500, False)}, {}]

@@ -137,6 +137,7 @@ class RealtimeRun:
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_taken(service, self._losses.service_ends, EndFrame)
+        watch_taken(service, self._interrupted, InterruptionFrame)
         watch_processed(service, self._cut, InterruptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._truncations.heard
@@ -438,9 +439,10 @@ class RealtimeRun:
 
     # ------------------------------------------------------------------ what was heard
 
+    def _interrupted(self, _service: Any, _frame: Frame) -> None:
+        self._truncations.interrupted()
+
     async def _cut(self, _service: Any, _frame: Frame) -> None:
         """Have the provider give up the answer that was interrupted."""
         self._wanted.cut()
-        item, self._answer.cut_item = self._answer.cut_item, None
-        await self._truncations.cut(item, unheard=self._output.has_unheard)
         await self._provider.cancel()

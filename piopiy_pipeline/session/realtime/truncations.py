@@ -1,4 +1,8 @@
-"""`Truncations`: what a provider is told of answers that were cut off: how far the caller has heard them."""
+"""`Truncations`: what a provider is told of answers that were cut off: how far the caller has heard them.
+
+Only the output transport knows what was heard. It says so once behind each interruption, and what the provider is told
+follows from that alone: what was not heard to its end was cut off, and so was the item of which more was to come.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.session.realtime.spoken_answer import SpokenAnswer
+from piopiy_pipeline.transports.spoken_contexts import HeardContext
 
 __all__ = ["Truncations"]
 
@@ -33,6 +38,7 @@ class Truncations:
         self._provider = provider
         self._answer = answer
         self._context = context
+        self._unfinished: str | None = None  # the item that was being said when the interruption came
         self._settled = asyncio.Event()  # how much was heard of what the last interruption has cut off
         self._settled.set()
 
@@ -44,22 +50,26 @@ class Truncations:
         except TimeoutError:
             self._settled.set()
 
-    async def cut(self, item: str | None, *, unheard: bool) -> None:
-        """Take note of an interruption.
+    def interrupted(self) -> None:
+        """Take note of an interruption that has come to the model, on its way to the output transport."""
+        item, self._answer.cut_item = self._answer.cut_item, None
+        self._unfinished = item or self._unfinished
+        self._settled.clear()
+
+    def heard(self, contexts: dict[str, HeardContext]) -> None:
+        """Tell the provider how much was heard of what an interruption has cut off.
 
         Args:
-            item: The item that was being said.
-            unheard: Whether there is speech that was not heard, of which the output transport will tell.
+            contexts: What the output transport knows of the speech before the interruption.
         """
-        if unheard:
-            self._settled.clear()
-        elif item is not None:  # all that has come was heard, and the provider may have more
-            await self._tell({item: round(self._answer.received_ms[item] * self._state.link.bot_rate / 1000)})
-
-    def heard(self, samples: dict[str, int]) -> None:
-        """Tell the provider how many samples were heard of each item that was cut off."""
-        if not self._answer.is_spared:
-            self._state.spawn(self._tell(samples), "realtime_truncate")
+        unfinished, self._unfinished = self._unfinished, None
+        cut_off = {name: heard.samples for name, heard in contexts.items() if not heard.whole}
+        if unfinished is not None:  # of what has come perhaps all was heard, and the provider may have more
+            cut_off[unfinished] = contexts[unfinished].samples if unfinished in contexts else 0
+        if cut_off and not self._answer.is_spared:
+            self._state.spawn(self._tell(cut_off), "realtime_truncate")
+        else:
+            self._settled.set()
 
     async def _tell(self, samples: dict[str, int]) -> None:
         for item, heard in samples.items():
