@@ -6,15 +6,14 @@ that every checkpoint has, so another instance of the agent goes on in the same 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from piopiy_pipeline.collect.phrases import CollectPhrases
+from piopiy_pipeline.collect.remarks import asks, asks_to_repeat, refuses, starts_over
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader
 from piopiy_pipeline.collect.yes_no import key_answer, says_yes
-from piopiy_pipeline.services.playbook.sentence_kinds import is_question
 from piopiy_pipeline.turns.caller_words import language_code, words_of
 
 __all__ = ["Collection", "Doing", "NextStep", "NoValueReason"]
@@ -29,37 +28,6 @@ MAX_QUESTIONS = 5
 """So many questions in between go to the model; more of them count as attempts."""
 _LONG = 6
 """So many words in which nothing of the value is are for the model."""
-_REPEAT = {
-    "en": re.compile(
-        r"\b(?:what was that|what did you say|say (?:that|it) again|(?:can|could) you repeat|repeat (?:that|it|please)"
-        r"|pardon|come again|i (?:didn't|did not) (?:hear|catch|get) (?:that|you|it)|excuse me)\b"
-        r"|^(?:what|sorry|huh|repeat)$"
-    ),
-    "de": re.compile(
-        r"\b(?:wie bitte|was haben sie gesagt|noch ?mal bitte|können sie (?:das )?wiederholen|wiederholen sie"
-        r"|(?:habe?|hab) (?:sie |das )?nicht (?:verstanden|gehört)|bitte wiederholen)\b|^(?:was|wie|hä)$"
-    ),
-}
-_REFUSES = {
-    "en": re.compile(
-        r"\b(?:never ?mind|forget (?:it|about it|that)|i (?:don't|do not) (?:want to|wanna|have (?:one|it|any|that))"
-        r"|i'd rather not|i would rather not|i won't (?:tell|say|give)|none of your business|skip (?:it|that|this)"
-        r"|i (?:give up|changed my mind)|cancel (?:it|that|this)|stop asking|no idea"
-        r"|i (?:don't|do not) know)\b|^cancel$"
-    ),
-    "de": re.compile(
-        r"\b(?:vergessen sie (?:es|das)|vergiss (?:es|das)"
-        r"|(?:ich )?(?:will|möchte) (?:ich )?(?:das )?nicht (?:sagen|angeben)"
-        r"|ich (?:habe|hab) keine|das geht sie nichts an|überspringen|ich gebe auf|abbrechen|egal|keine ahnung"
-        r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht)\b"
-    ),
-}
-_RESTART = re.compile(
-    r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
-)
-_GERMAN_QUESTION = re.compile(
-    r"^(?:und |aber |ähm? )*(?:was|wer|wie|wo|wann|warum|wieso|welche\w*|haben sie|gibt es|kann ich|ist das|sind sie)\b"
-)
 
 
 class Doing(StrEnum):
@@ -145,10 +113,12 @@ class Collection(Generic[T]):
         self._checking = False
         self._heard = False  # what was said last, as far as it is the value that is read back
         self._known = ""  # the question for a yes or a no that the caller has heard
+        self._was_known = False  # when what was said last began
         self._was_asked = False  # by the instance before this one
         self._partial = False  # there is a part of the value, and the rest was asked for
         self._by: set[str] = set()
         self._last = prompt
+        self._code = language_code(reader.language)
 
     # ------------------------------------------------------------------ what is known
 
@@ -174,6 +144,23 @@ class Collection(Generic[T]):
         It stays known while it is asked again, until it is another one or the caller asks what it was.
         """
         return self.asks_yes_no and self._known == self._question
+
+    def knows(self, heard: str | None) -> bool:
+        """Return whether the caller knew the yes-or-no question when they answered.
+
+        Args:
+            heard: What they had heard by then of what was said last; None: all of it that was heard at all.
+        """
+        return self.is_known if heard is None else self._was_known or self._is_in(heard)
+
+    def _is_in(self, heard: str) -> bool:
+        """Return whether the question is in what was heard: the value that is read back, else all of it. The last word
+        of more than three may be missing: people answer over that one.
+        """
+        if self._checking:
+            return _plain(self._with_value("{value}")) in _plain(heard)
+        words = words_of(self._last)
+        return _plain(" ".join(words[:-1] if len(words) > 3 else words)) in _plain(heard)
 
     @property
     def _question(self) -> str:
@@ -206,6 +193,7 @@ class Collection(Generic[T]):
         self.attempts, self._silences, self._turns, self._questions = state["counts"]
         self._was_asked = bool(state.get("heard"))
         self._known = self._question if state.get("known") else ""
+        self._was_known = self.is_known
 
     # ------------------------------------------------------------------ what happens
 
@@ -228,30 +216,37 @@ class Collection(Generic[T]):
         """Note that the caller has heard what was said last, or this text of it: who has not heard a value read back
         has not agreed to it.
         """
-        needed = self._with_value("{value}") if self._checking else self._last
-        self._heard = text is None or _plain(needed) in _plain(text)
+        self._heard = text is None or self._is_in(text)
         if self._heard and self.asks_yes_no:
             self._known = self._question
 
-    def hear(self, text: str) -> NextStep:
-        """Take a turn of the caller."""
+    def hear(self, text: str, heard: str | None = None) -> NextStep:
+        """Take a turn of the caller.
+
+        Args:
+            text: What they have said.
+            heard: What they had heard by then: see `knows`.
+        """
+        knows = self.knows(heard)
         self._silences = 0
         self._turns += 1
-        code = language_code(self.reader.language)
         plain = " ".join(words_of(text))
         if self._turns > MAX_TURNS:
             return self._fail(NoValueReason.ATTEMPTS)
-        if (found := _REPEAT.get(code)) and found.search(plain):
+        if asks_to_repeat(plain, self._code):
             self._known = ""
             return self._say(self._last)
-        if (found := _REFUSES.get(code)) and found.search(plain) and self.reader.kind != "confirm":
+        if self.reader.kind != "confirm" and refuses(plain, self._code):
             return self._fail(NoValueReason.REFUSED)
-        if _RESTART.search(plain):
+        if starts_over(plain):
             self._start_over()
             return self._say(self._retry)
         if self._checking:
-            return self._answer_to_check(text, plain)
+            return self._answer_to_check(text, plain, knows=knows)
         reading = self.reader.hear(text)
+        if self.asks_yes_no and reading is Reading.WHOLE and not knows:
+            self.reader.clear()  # nobody agrees to a question that they have not heard
+            return self._say(self._prompt)
         if reading is not Reading.NOTHING:
             self._by.add("text" if self._typed else "speech")
         return self._after(reading, text, plain)
@@ -278,13 +273,20 @@ class Collection(Generic[T]):
             return self._check()
         if self._partial:
             return self._say(self._with_value(self.reader.missing(self._word)))
-        return self._say(f"{self._phrases.silence} {self._retry}")
+        return self._say(f"{self._phrases.silence} {self._asked_again}")
 
     def resume(self) -> NextStep:
         """Ask again, because the model has answered something in between."""
         if self._checking:
             return self._check()
-        return self._say(self._with_value(self.reader.missing(self._word)) if self._partial else self._retry)
+        return self._say(
+            self._with_value(self.reader.missing(self._word)) if self._partial else self._asked_again
+        )
+
+    @property
+    def _asked_again(self) -> str:
+        """The question once more: whoever has not heard what to agree to hears all of it."""
+        return self._prompt if self.asks_yes_no and not self.is_known else self._retry
 
     # ------------------------------------------------------------------ deciding
 
@@ -302,7 +304,7 @@ class Collection(Generic[T]):
             case Reading.INVALID:
                 return self._again(self._with_value(self.reader.fault(self._word)))
             case _:
-                if plain and self._model_reads and not self._asks(text, plain):
+                if plain and self._model_reads and not asks(text, plain, self._code):
                     return NextStep(Doing.READ, text)
                 return self._not_found(text, plain)
 
@@ -320,14 +322,14 @@ class Collection(Generic[T]):
             return NextStep(Doing.ASK_MODEL)
         hint = f" {self._phrases.key_hint}" if self.attempts and self._has_keys else ""
         act = self._again(f"{self._phrases.not_understood}{hint}")
-        self._last = self._retry  # whoever has not heard it wants the question, and no apology
+        self._last = self._asked_again  # whoever has not heard it wants the question, and no apology
         return act
 
     @property
     def _has_keys(self) -> bool:
         return type(self.reader).press is not ValueReader.press
 
-    def _answer_to_check(self, text: str, plain: str) -> NextStep:
+    def _answer_to_check(self, text: str, plain: str, *, knows: bool) -> NextStep:
         before, reading = self.reader.state(), self.reader.hear(text, checking=True)
         if reading is not Reading.NOTHING:
             if self.reader.state() == before and says_yes(text, self.reader.language):
@@ -338,7 +340,7 @@ class Collection(Generic[T]):
             return self._after(reading, text, plain)
         answer = says_yes(text, self.reader.language)
         if answer:
-            return self._agreed()
+            return self._agreed(knows)
         if answer is False:
             return self._denied(unclear=len(words_of(text)) > 2)
         if self._is_for_model(text, plain):
@@ -349,7 +351,7 @@ class Collection(Generic[T]):
         """Take keys behind a value that was read back: yes, no, or another value. Nothing else takes its place."""
         if (answer := key_answer(keys)) is not None:
             if answer:
-                return self._agreed()
+                return self._agreed(self.is_known)
             return self._denied() if self.is_known else self._check()
         before, star = self.reader.state(), "*" in keys
         if star:  # it was wrong, whatever comes behind it
@@ -372,9 +374,9 @@ class Collection(Generic[T]):
             return self._fail(NoValueReason.ATTEMPTS)
         return self._check()
 
-    def _agreed(self) -> NextStep:
+    def _agreed(self, knows: bool) -> NextStep:
         """Finish, if the caller knows what they have agreed to."""
-        return NextStep(Doing.FINISH) if self.is_known else self._check()
+        return NextStep(Doing.FINISH) if knows else self._check()
 
     def _corrected(self) -> NextStep:
         """Read the value back once more, after a correction."""
@@ -392,15 +394,10 @@ class Collection(Generic[T]):
         self._by.clear()
         self.reader.clear()
 
-    def _asks(self, text: str, plain: str) -> bool:
-        if language_code(self.reader.language) == "de" and _GERMAN_QUESTION.match(plain) is not None:
-            return True
-        return text.rstrip().endswith("?") or is_question(plain)
-
     def _is_for_model(self, text: str, plain: str) -> bool:
         if self._questions >= MAX_QUESTIONS:
             return False
-        if self._asks(text, plain) or len(plain.split()) >= _LONG:
+        if asks(text, plain, self._code) or len(plain.split()) >= _LONG:
             self._questions += 1
             return True
         return False
@@ -411,7 +408,7 @@ class Collection(Generic[T]):
         self.attempts += 1
         if self.attempts >= self._most_attempts:
             return self._fail(NoValueReason.ATTEMPTS)
-        return self._say(f"{why} {self._retry}" if retry else why)
+        return self._say(f"{why} {self._asked_again}" if retry else why)
 
     def _check(self) -> NextStep:
         return self._say(self._with_value(self._phrases.check))
@@ -422,6 +419,7 @@ class Collection(Generic[T]):
     def _say(self, text: str) -> NextStep:
         self._last = text
         self._heard = False
+        self._was_known = self.is_known
         return NextStep(Doing.SAY, text)
 
     @staticmethod

@@ -241,11 +241,16 @@ class Collector(Generic[T]):
         if self._is_over:
             return
         self._look_at_cut_off()
-        self._decide(lambda: self._collection.hear(text))
+        heard = self._turns.heard_before
+        self._decide(lambda: self._collection.hear(text, heard))
 
     def _on_aside(self, text: str) -> None:
-        if self._collection.checking or self._collection.reader.kind == "confirm":
-            self._aside = text if says_yes(text, self._turns.language) is not None else self._aside
+        """Keep an answer until the bot has spoken, if the caller knew the question: a "no" to a value is always one."""
+        collection, answer = self._collection, says_yes(text, self._turns.language)
+        if not collection.asks_yes_no or answer is None:
+            return
+        if collection.knows(self._turns.heard_before) or (collection.checking and not answer):
+            self._aside = text
 
     def _on_keys(self, keys: str) -> None:
         self._take(keys, cut_off=self._ahead or not self._entry.begun)
@@ -274,7 +279,7 @@ class Collector(Generic[T]):
         """
         collection = self._collection
         self._look_at_cut_off()
-        if collection.checking or not collection.asks_yes_no or collection.is_known:
+        if collection.checking or not collection.asks_yes_no or collection.knows(self._turns.heard):
             return True
         if not self._asking:
             self._decide(collection.resume)

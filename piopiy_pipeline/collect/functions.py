@@ -353,8 +353,8 @@ async def collect_address(call: Call, *, region: str, prompt: str = "", **option
 async def confirm(call: Call, prompt: str, **options: Any) -> Collected[bool]:
     """Ask a question that is answered with yes or no: said, or by the keys 1 and 2.
 
-    Keys that are pressed before the question was heard to its end are dropped, so that nobody agrees by a key that was
-    meant for the question before.
+    A yes or a no before the question was heard counts for nothing, so that nobody agrees to what they do not know: a
+    key is dropped, and to who has said it the question is put again.
 
     Args:
         call: The call.

@@ -195,6 +195,16 @@ class CallerTurns:
         self.cut_off = turn.text if turn.interrupted else ""
 
     @property
+    def heard(self) -> str | None:
+        """What the caller has heard by now of the text that was said last. None: all of it."""
+        return self._held.heard
+
+    @property
+    def heard_before(self) -> str | None:
+        """What they had heard of it when they began to speak. None: all of it, or nobody knows when they began."""
+        return self._held.heard_before
+
+    @property
     def keys_ahead(self) -> KeysAhead:
         """The keys that were pressed before there was a question for them."""
         return self._state.keys_ahead
@@ -204,7 +214,10 @@ class CallerTurns:
     async def say(self, text: str) -> bool:
         """Say a text; the caller can cut it off. Return whether it was heard in full."""
         self.cut_off = ""
-        return await self._speaker.say(text, into_context=not self._held.redact)
+        self._held.begin_text(caller_speaks=self.caller_speaks or self._monitor.owed_final)
+        if heard := await self._speaker.say(text, into_context=not self._held.redact):
+            self._held.end_text()
+        return heard
 
     async def stop_speaking(self) -> None:
         """Cut off what the bot is saying, because a key was pressed."""

@@ -71,7 +71,14 @@ class HeldTurns:
         self.redact = redact
         self.waits_for_caller = True
         """Whether it is the caller's turn to speak, and nobody else is waited for."""
+        self.heard_before: str | None = None
+        """What the caller had heard of the text that code has said last when they began to speak. None: all of it, or
+        nobody knows when they began.
+        """
         self._asked = False
+        self._heard: list[str] = []
+        self._in_part = ""
+        self._all_heard = True
 
     def let_model_answer(self, may: bool) -> None:
         """Let the model answer what it is asked from now on, but no turn of the caller's; or no more."""
@@ -81,6 +88,39 @@ class HeldTurns:
     def model_may_answer(self, is_callers: bool) -> bool:
         """Return whether the model may be asked now. `is_callers`: about a turn of the caller."""
         return self._asked and not is_callers
+
+    # ------------------------------------------------------------------ what the caller has heard
+
+    @property
+    def heard(self) -> str | None:
+        """What the caller has heard by now of the text that code has said last. None: all of it."""
+        return None if self._all_heard else " ".join([*self._heard, self._in_part])
+
+    def begin_text(self, *, caller_speaks: bool) -> None:
+        """Note that code has a text said: nothing of it was heard yet, and who speaks already has not heard it."""
+        self._heard.clear()
+        self._in_part, self._all_heard = "", False
+        self.heard_before = "" if caller_speaks else None
+
+    def text_heard(self, text: str) -> None:
+        """Note that words were heard to their end."""
+        if not self._all_heard:
+            self._heard.append(text)
+            self._in_part = ""
+
+    def partly_heard(self, text: str) -> None:
+        """Note how much was heard, by an estimate, of a sentence whose words have no times."""
+        self._in_part = text
+
+    def end_text(self) -> None:
+        """Note that all of the text was heard."""
+        self._all_heard = True
+
+    def caller_began(self) -> None:
+        """Note that the caller begins to speak."""
+        self.heard_before = self.heard
+
+    # ------------------------------------------------------------------ what is reported
 
     def redacted(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
         """Return what is reported of an event of the conversation."""

@@ -182,6 +182,8 @@ class CallMonitor:
             if self._shows and not frame.append_to_context:
                 self._beside += frame.text
             self.live.on_heard(frame)
+            if (held := self._state.held_turns) is not None:
+                held.text_heard(frame.raw_text or frame.text)
             if sentence_ends(frame.text):  # a sentence, or its last word where words have times
                 self.sentence_heard_at = self._state.now()
         if self._rtvi is None:
@@ -221,6 +223,8 @@ class CallMonitor:
     def sentence_progressed(self, text: str) -> None:
         self.partly_heard = text
         self.live.on_partly_heard(text)
+        if (held := self._state.held_turns) is not None:
+            held.partly_heard(text)
 
     def on_answer_mark(self, mark: str) -> None:
         """Note a moment of an answer that nothing at the end of the pipeline shows: ``transcript`` or
@@ -245,6 +249,8 @@ class CallMonitor:
     def _turn_began(self, frame: Frame, now: float) -> None:
         self._caller_activity(frame, now)
         self.users_turn = True
+        if self.caller_began_at == float("-inf"):  # no VAD of ours hears the caller
+            self._speech_began()
 
     def _turn_over(self, frame: Frame, now: float) -> None:
         self._caller_activity(frame, now)
@@ -253,8 +259,13 @@ class CallMonitor:
     def _caller_began(self, frame: Frame, now: float) -> None:
         self._caller_activity(frame, now)
         self.caller_began_at = now
+        self._speech_began()
         if self.guard is not None:
             self.guard.caller_began(now)
+
+    def _speech_began(self) -> None:
+        if (held := self._state.held_turns) is not None:
+            held.caller_began()
 
     def _caller_stopped(self, frame: Frame, now: float) -> None:
         self._caller_activity(frame, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ def collected_in(
     dtmf: Any = "event",
     latency: float = 0.1,
     by: Literal["voice", "text"] = "voice",
+    action: Mapping[str, Any] | None = None,
 ) -> tuple[list[Any], SimulatedCall]:
     """Have a caller fill in a form. Returns what `form` has returned or raised, by instance, and the call."""
     outcomes: list[Any] = []
@@ -79,7 +80,7 @@ def collected_in(
         stt, tts = ScriptedSTT(spoken=lambda start, end: ""), ScriptedTTS()
         if language is not None:
             tts._settings.language = language
-        await agent.Action(stt=stt, llm=ScriptedLLM(Replies()), tts=tts)
+        await agent.Action(stt=stt, llm=ScriptedLLM(Replies()), tts=tts, **(action or {}))
         await agent.start()
 
     providers = Providers(
