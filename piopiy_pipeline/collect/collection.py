@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from piopiy_pipeline.collect.phrases import CollectPhrases
-from piopiy_pipeline.collect.remarks import asks, asks_to_repeat, refuses, starts_over
+from piopiy_pipeline.collect.remarks import asks, asks_to_repeat, refuses, starts_over, waits
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader
 from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
@@ -36,6 +36,8 @@ class Doing(StrEnum):
     SAY = "say"
     READ = "read"
     """The model reads the `text` of the caller for the value: `Collection.read` is told what it wrote."""
+    WAIT = "wait"
+    """Nothing is said: the caller needs a moment."""
     ASK_MODEL = "ask_model"
     """The model answers what the caller has said, and the question is asked again."""
     FINISH = "finish"
@@ -238,6 +240,8 @@ class Collection(Generic[T]):
             return self._say(self._last)
         if self.reader.kind != "confirm" and refuses(plain, self._code):
             return self._fail(NoValueReason.REFUSED)
+        if waits(plain):
+            return NextStep(Doing.WAIT)
         if starts_over(plain):
             self._start_over()
             return self._say(self._retry)

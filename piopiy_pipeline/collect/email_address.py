@@ -6,9 +6,11 @@ marks. An address is always read back, its first half letter by letter: nobody c
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from piopiy_pipeline.collect.digits import in_groups
+from piopiy_pipeline.collect.remarks import self_repair
 from piopiy_pipeline.collect.spoken_digits import read_digits
 from piopiy_pipeline.collect.text_entry import TextEntryReader
 from piopiy_pipeline.collect.value_reader import Reading, Wording
@@ -60,10 +62,26 @@ _LEAD_IN = re.compile(
     r"|(?:das|sie|es) (?:ist|wäre|lautet))\b"
 )
 _AROUND = _words(
-    "um uh er so okay ok yes yeah sure well no nope please then and thanks thank actually all lowercase it's its it is "
+    "um uh er wait so okay ok yes yeah sure well no nope please then and thanks thank actually all it's its it is "
     "my the that's sorry äh ähm ja nein also bitte und dann gerne meine alles klein kleingeschrieben zusammen danke"
 )
-_NOT = re.compile(r"\b([\w.@+-]+),? (?:and |und )?(?:not|nicht|instead of|statt) (?:an? )?([\w.@+-]+)")
+_PART = r"(?:[a-z](?: [a-z])+|[\w.@+-]+)"
+_NOT = re.compile(rf"\b({_PART}),? (?:and |und )?(?:not|nicht|instead of|statt) (?:an? )?({_PART})(?![\w@])")
+_ASIDE = re.compile(
+    r"\b(?:(?:and )?(?:it's |that's )?(?:all )?(?:in |as )?(?:lower ?case|small letters|one word)"
+    r"|(?:and )?with (?:an? )?(?:capital|upper ?case)(?: letters?| [a-z](?![a-z]))?"
+    r"|(?:with )?no (?:dots?|spaces?|capitals)"
+    r"|(?:alles )?(?:in )?(?:kleinbuchstaben|klein ?geschrieben)|alles (?:klein|zusammen)|zusammen ?geschrieben"
+    r"|(?:als |in )?einem? wort|ohne (?:punkt|leerzeichen))\b"
+)
+"""How an address is written, and no part of it."""
+_SPELLED = re.compile(
+    r",? (?:that's|that is|spelled|spelt|das ist|buchstabiert) ((?:[a-z](?: |-|\. ?))+[a-z])\b[.,]?"
+)
+"""The letters of a word that was said before them."""
+_HYPHENED = re.compile(r"(?<![\w-])[a-z](?:-[a-z]){2,}(?![\w-])")
+"""How recognisers write letters that are said one by one."""
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+[a-z]{{2,63}}")
 _KNOWN = _words(
     "gmail googlemail outlook hotmail yahoo icloud example proton protonmail live msn aol gmx web posteo "
     "mailbox"
@@ -94,7 +112,9 @@ class EmailReader(TextEntryReader):
         self._code = "de" if language_code(language) == "de" else "en"
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
-        plain = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip()
+        if (parts := self_repair(text)) is not None:
+            return self._hear_repaired(*parts, checking=checking)
+        plain = self._without_asides(text)
         denies = _NO.match(plain) is not None
         if (written := _WRITTEN.search(plain)) is not None:
             self._entry, self._over = written[0], False
@@ -105,6 +125,9 @@ class EmailReader(TextEntryReader):
             self._entry, self._over = fixed, False
             return self._reading()
         said = self._joined(plain)
+        if "@" in self._entry and (checking or denies) and _DOMAIN.fullmatch(said) and self._has_mark(plain):
+            self._entry = f"{self._entry.partition('@')[0]}@{said}"  # "no, gmail dot com"
+            return self._reading()
         whole = "@" in said and not said.startswith("@")
         if not self._is_address(plain, said, checking=checking or denies):
             return Reading.NOTHING
@@ -117,17 +140,50 @@ class EmailReader(TextEntryReader):
         self._entry, self._over = self._entry[: 2 * MAX_CHARACTERS], False
         return self._reading()
 
+    def _hear_repaired(self, before: str, after: str, *, checking: bool) -> Reading:
+        """Take an answer in which the caller takes something back, if it is certain what comes in its place."""
+        kept = self.state()
+        if self.hear(before, checking=checking) is Reading.NOTHING:
+            return self.hear(after, checking=checking)
+        begun = self._entry
+        if "@" not in begun and len(self._joined(self._without_asides(after)).partition("@")[0]) < len(begun):
+            self.restore(kept)
+            return Reading.NOTHING  # "john dot smith, I mean smyth, at gmail dot com"
+        if (reading := self.hear(f"no, {after}", checking=True)) is Reading.NOTHING:
+            self.restore(kept)
+        return reading
+
+    @staticmethod
+    def _without_asides(text: str) -> str:
+        """Return what was said, without how it is written, and with a word as the caller has spelled it behind it."""
+        plain = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip()
+        plain = _HYPHENED.sub(lambda found: found[0].replace("-", " "), _AS_IN.sub(r"\1", plain))
+        while (found := _SPELLED.search(plain)) is not None:
+            before, word = plain[: found.start()], re.sub(r"[^a-z]", "", found[1])
+            alike = difflib.get_close_matches(word, re.findall(r"[a-z]{2,}", before), n=1, cutoff=0.5)
+            if alike:
+                at = before.rindex(alike[0])
+                before = before[:at] + word + before[at + len(alike[0]) :]
+            plain = (
+                f"{before} {plain[found.end() :].strip()}".strip()
+                if alike
+                else before + " " + word + plain[found.end() :]
+            )
+        return re.sub(r"\s+", " ", _ASIDE.sub(" ", plain)).strip()
+
+    def _has_mark(self, plain: str) -> bool:
+        marks = _MARKS[self._code]
+        return "." in plain.strip(" .") or any(word in marks for word in plain.replace("?", "").split())
+
     def _is_address(self, plain: str, said: str, *, checking: bool) -> bool:
         """Whether it is an address or a half of one, and no sentence about something else."""
-        marks = _MARKS[self._code]
-        has_mark = any(word in marks for word in plain.replace("?", "").split())
         if checking:
             return "@" in said and "." in said.partition("@")[2]
         if not said.strip(".@_-+"):
             return False
         words = [word for word in re.findall(r"[\w@]+", plain) if word not in _AROUND]
         spelled = sum(len(word) == 1 for word in words) >= 2
-        if has_mark or spelled:
+        if spelled or any(word in _MARKS[self._code] for word in plain.replace("?", "").split()):
             return True
         return 0 < len(words) <= 2 and not plain.endswith("?") and says_yes(plain, self.language) is None
 
@@ -146,7 +202,6 @@ class EmailReader(TextEntryReader):
     def _joined(self, plain: str) -> str:
         """Return words, letters and names of marks as they are written together."""
         marks, letters = _MARKS[self._code], _LETTERS[self._code]
-        plain = _AS_IN.sub(r"\1", plain)
         plain = re.sub(r"\bdouble (?:you|u)\b", "w", plain)
         plain = re.sub(r"\b(?:double|doppel) ?([a-z])\b", r"\1\1", plain)
         plain = re.sub(r"\b(?:at sign|at-zeichen)\b", "at", plain)

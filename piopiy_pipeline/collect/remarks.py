@@ -6,7 +6,7 @@ import re
 
 from piopiy_pipeline.services.playbook.sentence_kinds import is_question
 
-__all__ = ["asks", "asks_to_repeat", "refuses", "starts_over"]
+__all__ = ["asks", "asks_to_repeat", "refuses", "self_repair", "starts_over", "waits"]
 
 _REPEAT = {
     "en": re.compile(
@@ -33,6 +33,23 @@ _REFUSES = {
         r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht)\b"
     ),
 }
+_MOMENT = r"(?:moment|second|sec|minute|augenblick|sekunde)"
+_WAITS = re.compile(
+    r"(?:(?:um+|uh+|oh|okay|ok|yes|yeah|well|so|sorry|just|give me|please|ähm?|ja|bitte|nur) )*"
+    rf"(?:(?:a|an|1|one|einen|eine|ein|kleinen) {_MOMENT}|moment|hold on|hang on|bear with me|wait"
+    r"|warten sie|warte mal|let me (?:see|think|check|look|have a look)|(?:i have|i need) to (?:look|check)"
+    rf"|da muss ich nachsehen)(?: (?:a|one|1|einen) {_MOMENT})?(?: (?:please|bitte|mal|sorry|i'm looking))*"
+)
+_REPAIR = re.compile(
+    r"(?:[\s,.;…-]|\b(?:oh|um|uh|äh|ähm)\b)+(?:no,? (?:wait|sorry|no|hang on)|(?:oops|sorry|wait),? no|wait|sorry|oops"
+    r"|i mean|i meant|scratch that|strike that|correction|make that|or rather"
+    r"|nein,? (?:moment|quatsch|sorry|warte|entschuldigung)|moment,? nein|quatsch|ich meine?|korrektur|entschuldigung)"
+    r"\b[\s,.;:…-]+",
+    re.IGNORECASE,
+)
+"""What stands between what a speaker takes back and what takes its place (Levelt's editing term)."""
+_NO_MORE = re.compile(r"(?:(?:no|nope|nah|nein|nee|um+|uh+|oh|so|well|äh|ähm)\b\W*)*", re.IGNORECASE)
+"""What is before a correction of an answer that was given before."""
 _RESTART = re.compile(
     r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
 )
@@ -54,6 +71,24 @@ def refuses(plain: str, code: str) -> bool:
 def starts_over(plain: str) -> bool:
     """Return whether a caller wants to begin anew."""
     return _RESTART.search(plain) is not None
+
+
+def waits(plain: str) -> bool:
+    """Return whether a caller says nothing but that they need a moment."""
+    return _WAITS.fullmatch(plain) is not None
+
+
+def self_repair(text: str) -> tuple[str, str] | None:
+    """Return what a caller takes back within one answer, and what they say in its place: "five, no wait, nine".
+
+    Returns:
+        None if they take nothing back, or only what they have said in an answer before this one.
+    """
+    found = list(_REPAIR.finditer(text))
+    if not found:
+        return None
+    before, after = text[: found[-1].start()].strip(" ,.;…-"), text[found[-1].end() :].strip(" ,.;…-")
+    return (before, after) if after and not _NO_MORE.fullmatch(before) else None
 
 
 def asks(text: str, plain: str, code: str) -> bool:

@@ -7,11 +7,12 @@ English and German are read word by word, because callers say digits and not num
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from text_to_num import alpha2digit
 
+from piopiy_pipeline.collect.remarks import self_repair
 from piopiy_pipeline.turns.caller_words import language_code
 
 __all__ = ["SpokenDigits", "corrected", "read_digits"]
@@ -48,6 +49,13 @@ _ORDINALS = {
     "vierten": 4, "fünfte": 5, "fünften": 5, "sechste": 6, "sechsten": 6, "siebte": 7, "siebten": 7, "achte": 8,
     "achten": 8, "neunte": 9, "neunten": 9, "zehnte": 10, "zehnten": 10,
 }  # fmt: skip
+_NO_ONE = re.compile(
+    r"\b(?:one|a) (?:moment|second|sec|minute|of)\b|\beine?n? (?:moment|augenblick|sekunde|minute)\b"
+    r"|\b(?:(?:the|this|that|which|another|same) one|no one)(?! (?:\d|"
+    + "|".join([*_EN, *_TENS, *_TIMES, *_MANY, *_SOUNDS])
+    + r"))\b"
+)
+"""Where "one" is no digit."""
 _NUMBER = r"\d(?:[\d ]*\d)?"
 _NOT = re.compile(
     rf"(?P<new>{_NUMBER}) (?:and |und )?(?:not|nicht|instead of|statt|rather than) (?:an? |die |eine )?"
@@ -85,9 +93,9 @@ class SpokenDigits:
 
 _AROUND = frozenset(
     _words(
-        "it's its it is my the a number code pin um uh er so okay ok yes yeah sure and please then that's that no nope "
-        "plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein also dann "
-        "strich ich habe"
+        "it's its it is my the a number code pin um uh er wait sorry so okay ok yes yeah sure and please then that's "
+        "that no nope plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein "
+        "also dann strich ich habe"
     )
 )
 
@@ -97,11 +105,26 @@ def read_digits(text: str, language: str) -> SpokenDigits:
     """Read the digits of a text.
 
     Args:
-        text: What was said. Only the first 500 characters are read.
+        text: What was said. Only the first 500 characters are read. What a caller takes back within it ("five, no wait,
+            nine") has no digits, and all of it has none where it is not certain what takes its place.
         language: Its language, by its code.
     """
+    text = text[:MAX_CHARACTERS]
+    if (parts := self_repair(text)) is None:
+        return _read(text, language)
+    before, after = (read_digits(part, language) for part in parts)
+    if not before.digits or not after.digits:
+        return _read(text, language)
+    digits = corrected(before.digits, after)
+    if digits is None and after.only and len(after.digits) >= len(before.digits):
+        digits = after.digits
+    words = f"{before.words} {after.words}" if digits is None else digits
+    return replace(before, words=words, digits=digits or "", only=before.only and after.only)
+
+
+def _read(text: str, language: str) -> SpokenDigits:
     code = language_code(language)
-    plain = text[:MAX_CHARACTERS].lower().replace("’", "'")
+    plain = _NO_ONE.sub(" ", text.lower().replace("’", "'"))
     plain = re.sub(r"^\W*o+h[,.!]", " ", plain)  # that one is no zero
     if code not in ("en", "de") and code in _LANGUAGES:
         plain = alpha2digit(plain, code, threshold=0.0)
@@ -110,7 +133,7 @@ def read_digits(text: str, language: str) -> SpokenDigits:
     as_digits = sum(bool(digits) or token in _SOUNDS for token, digits in zip(tokens, found, strict=True))
     if code == "en" and any(found) and as_digits * 2 >= len(tokens):
         for n, token in enumerate(tokens):
-            beside = bool((n and found[n - 1]) or (n + 1 < len(tokens) and found[n + 1]))
+            beside = any(0 <= i < len(tokens) and (found[i] or tokens[i] in _TIMES) for i in (n - 1, n + 1))
             if beside and token in _SOUNDS and _between_digits(tokens, found, n):
                 found[n] = _SOUNDS[token]
     parts: list[tuple[str, bool]] = []
@@ -150,7 +173,7 @@ def _between_digits(tokens: list[str], found: list[str], n: int) -> bool:
     before = next((i for i, digits in enumerate(found) if digits), n)
     after = next((i for i in range(len(found) - 1, -1, -1) if found[i]), n)
     span = range(min(before, n), max(after, n) + 1)
-    return all(found[i] or tokens[i] in _SOUNDS or tokens[i] in _TIMES for i in span)
+    return all(found[i] or any(tokens[i] in words for words in (_SOUNDS, _TIMES, _MANY)) for i in span)
 
 
 @lru_cache(maxsize=2048)
