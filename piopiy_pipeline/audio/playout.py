@@ -182,7 +182,8 @@ class Playout:
 
         Args:
             position: From where, in samples; None for the held one. One that is no longer kept is the earliest
-                that is.
+                that is. It does not count if no tick came since `hold`: nothing of that was heard, and a word that
+                was not cut is not said twice.
 
         Raises:
             PlayoutError: The position is after the one at which the speech is held.
