@@ -133,8 +133,8 @@ class Held(Message):
 class Resume(Message):
     """Go on with the speech that is held, from `position`; without one, from where it is held.
 
-    An earlier position says speech again, two seconds of it at most. If nothing of the hold was heard, because this comes
-    before the next frame is due, the speech goes on as if there had been no hold, whatever the position.
+    An earlier position says speech again, two seconds of it at most. If nothing of the hold was heard, because this
+    comes before the next frame is due, the speech goes on as if there had been no hold, whatever the position.
     """
 
     event: Literal["resume"] = "resume"

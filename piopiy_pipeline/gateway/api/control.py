@@ -23,7 +23,6 @@ from piopiy_pipeline.gateway.api.models import (
 )
 from piopiy_pipeline.gateway.api.placed_once import UNAVAILABLE, OrderKey, placed_once
 from piopiy_pipeline.gateway.api.prompts import load_prompts, start_prompts
-from piopiy_pipeline.gateway.api.transfers import transfer_log
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -66,7 +65,7 @@ async def place_call(
     def on_answer(call_id: str) -> None:
         call = deps.switchboard.call(call_id)
         if call is not None and wanted is not None:
-            start_prompts(call, wanted, prompts, transfer_log(request))
+            start_prompts(deps, request, call, wanted, prompts)
 
     return await placed_once(
         deps,

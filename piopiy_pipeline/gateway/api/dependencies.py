@@ -64,6 +64,11 @@ class ApiDependencies:
     gone_receivers: Callable[[], frozenset[str]] = frozenset
     """Returns the addresses of webhooks that have answered 410, and are told no more."""
 
+    def knows(self, name: str) -> bool:
+        """Return whether the `sip` section has a contact or user of this name."""
+        sip = self.config.sip
+        return sip is not None and (name in sip.users or name in sip.contacts)
+
     def no_receiver_because(self, url: str) -> str | None:
         """Return why a receiver of webhooks would not be told of keys; None if it is."""
         if not any(one.url == url and "call.collection" in one.events for one in self.config.webhooks):

@@ -172,6 +172,8 @@ class PromptStep(Model):
     receiver: Annotated[str | None, Field(max_length=2000)] = None
     """The `url` of the one receiver of ``[[webhooks]]`` that is told which keys came, such as a PIN. Everyone else, and
     the record, have their number. None: everyone is told the keys."""
+    await_answer: bool = False
+    """Whether the receiver's answer is waited for: it may be what comes next, as a pipeline of ``/v3``."""
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -179,6 +181,8 @@ class PromptStep(Model):
             raise ValueError("file, keys: a step needs one of them, or both")
         if self.receiver is not None and self.keys is None:
             raise ValueError("receiver: is told of keys, and this step collects none")
+        if self.await_answer and self.receiver is None:
+            raise ValueError("await_answer: of whom? Give the receiver")
         return self
 
 

@@ -1,4 +1,4 @@
-"""The route of prompts, and what becomes of their keys: `core.prompts` plays them.
+"""The route of prompts, and their files: `core.prompts` plays them, and `PromptRun` does what follows.
 
 The files are the operator's, in `prompts_folder`, and are read before the caller is put on hold: what is wrong with one
 of them is the answer to the order.
@@ -6,24 +6,21 @@ of them is the answer to the order.
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 
 from piopiy_pipeline.audio.wav import WavError, read_wav
-from piopiy_pipeline.call import EndReason, TransferOutcomeName
 from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
-from piopiy_pipeline.gateway.api.models import PromptOrder, PromptStep, PromptTicket, TransferState
-from piopiy_pipeline.gateway.api.transfers import Attempts, TransferLog, transfer_log
-from piopiy_pipeline.gateway.core.event_bus import Redacted
+from piopiy_pipeline.gateway.api.models import PromptOrder, PromptStep, PromptTicket
+from piopiy_pipeline.gateway.api.prompt_run import AnsweredOrder, PromptRun
+from piopiy_pipeline.gateway.api.rest_v3_meaning import answered
+from piopiy_pipeline.gateway.api.transfers import transfer_log
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
-from piopiy_pipeline.gateway.core.prompts import PROMPT_RATE, KeyRules, KeysOutcome, Prompt, PromptPlayer
+from piopiy_pipeline.gateway.core.prompts import PROMPT_RATE, KeyRules, Prompt
 from piopiy_pipeline.offload import offload
 
 __all__ = ["KEPT_BYTES", "LONGEST_S", "PromptFiles", "load_prompts", "router", "start_prompts"]
@@ -117,63 +114,25 @@ async def load_prompts(deps: ApiDependencies, request: Request, order: PromptOrd
 
 
 def start_prompts(
-    call: GatewayCall, order: PromptOrder, prompts: Sequence[Prompt], log: TransferLog
+    deps: ApiDependencies, request: Request, call: GatewayCall, order: PromptOrder, prompts: Sequence[Prompt]
 ) -> PromptTicket:
     """Play prompts to a caller who can hear them, and do then what the order says.
 
     Args:
+        deps: The gateway.
+        request: The one that the order came with.
         call: The call. Its `no_transfer_because` is None.
         order: The order.
         prompts: Its steps, loaded.
-        log: Keeps what becomes of a transfer behind them.
     """
-    ticket = PromptTicket(request_id=secrets.token_hex(8))
-    clock = asyncio.get_running_loop().time
 
-    def on_keys(number: int, outcome: KeysOutcome, keys: str, attempts: int) -> None:
-        step, redacted = order.steps[number], None
-        data: dict[str, Any] = {"request_id": ticket.request_id, "name": step.name, "kind": "digits"}
-        data |= {"outcome": outcome, "attempts": attempts}
-        if outcome == "collected":
-            data |= {"how": "keys", "value": keys}
-            if step.receiver is not None:
-                redacted = Redacted(step.receiver, {"value": keys})
-                data |= {"value": None, "length": len(keys)}
-        call.state.publish_own("collection", data, clock(), redacted)
+    async def read(answer: bytes) -> AnsweredOrder | None:
+        if (wanted := answered(answer, deps.knows, deps.no_receiver_because)) is None:
+            return None
+        following = wanted.prompt_order()
+        return AnsweredOrder(following, await load_prompts(deps, request, following), record=wanted.record)
 
-    def on_end(all_played: bool) -> None:
-        if not all_played:
-            keep("failed", "the call was over before")
-            return
-        call.control.played()
-        if order.transfer is not None:
-            Attempts(call, order.transfer, log, ticket.request_id, on_failed).begin()
-        elif order.hangup:
-            call.end(clock(), EndReason.AGENT_HANGUP, "hung up behind prompts, as ordered over the API")
-
-    def on_failed() -> None:
-        if not call.options.with_agent:
-            call.end(clock(), EndReason.AGENT_HANGUP, "nobody took the caller, and the call has no agent")
-
-    def keep(outcome: TransferOutcomeName | None, detail: str) -> None:
-        if (wanted := order.transfer) is not None:
-            state = {"request_id": ticket.request_id, "call_id": call.call_id, "to": wanted.to}
-            log.keep(TransferState(**state, warm=wanted.warm, outcome=outcome, detail=detail))
-
-    keep(None, "")
-    if not prompts:
-        on_end(True)
-        return ticket
-    call.control.play(
-        PromptPlayer(
-            prompts,
-            rate=call.leg.rate,
-            request_id=ticket.request_id,
-            on_keys=on_keys,
-            on_end=on_end,
-        )
-    )
-    return ticket
+    return PromptRun(call, transfer_log(request), read).begin(order, prompts)
 
 
 @router.post(
@@ -192,4 +151,4 @@ async def play_prompts(deps: Deps, request: Request, call_id: CallId, order: Pro
         raise ApiError(409, "a text chat has no sound: prompts are for calls that have")
     if (why := call.control.no_transfer_because) is not None:
         raise ApiError(409, why, request_id=call.control.request_under_way)
-    return start_prompts(call, order, prompts, transfer_log(request))
+    return start_prompts(deps, request, call, order, prompts)

@@ -34,7 +34,6 @@ from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
 from piopiy_pipeline.gateway.api.rest_v3_meaning import (
     AgentCalls,
-    Known,
     Transfers,
     call_of,
     calls_of,
@@ -143,11 +142,6 @@ async def _own(request: Request, method: str, path: str, body: Model | None = No
     return answer
 
 
-def _known(deps: ApiDependencies) -> Known:
-    sip = deps.config.sip
-    return lambda name: sip is not None and (name in sip.users or name in sip.contacts)
-
-
 # ------------------------------------------------------------------ calls
 
 
@@ -155,13 +149,13 @@ def _known(deps: ApiDependencies) -> Known:
 @router.post("/voice/agent/call")
 async def ai_call(deps: Deps, request: Request, body: AiCallBody) -> dict[str, Any]:
     """Call somebody with an agent."""
-    return await _call(deps, request, call_of(body, _known(deps)))
+    return await _call(deps, request, call_of(body, deps.knows))
 
 
 @router.post("/voice/pcmo/call")
 async def pcmo_call(deps: Deps, request: Request, body: PcmoCallBody) -> dict[str, Any]:
     """Call somebody, and connect them with the first agent that has a place."""
-    return await _call(deps, request, calls_of(body, _known(deps), deps.no_receiver_because))
+    return await _call(deps, request, calls_of(body, deps.knows, deps.no_receiver_because))
 
 
 @router.post("/voice/flow/call")
@@ -233,7 +227,7 @@ async def _hang_up(request: Request, call_id: str, cause: str, reason: str | Non
 async def pcmo_transfer(deps: Deps, request: Request, body: PcmoTransferBody) -> dict[str, Any]:
     """Hand the caller over at once, or end the call."""
     return await _transfer(
-        request, body.call_id, transfers_of(body.pipeline, _known(deps), deps.no_receiver_because)
+        request, body.call_id, transfers_of(body.pipeline, deps.knows, deps.no_receiver_because)
     )
 
 
@@ -246,14 +240,14 @@ async def transfer_leg(
         if "pipeline" in body:
             blind = BlindTransferBody.model_validate(body)
             return await _transfer(
-                request, call_id, transfers_of(blind.pipeline, _known(deps), deps.no_receiver_because)
+                request, call_id, transfers_of(blind.pipeline, deps.knows, deps.no_receiver_because)
             )
         warm = TransferBody.model_validate(body)
     except ValidationError as error:
         raise RequestValidationError(
             [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
         ) from None
-    return await _transfer(request, call_id, transfer_of(warm, _known(deps)))
+    return await _transfer(request, call_id, transfer_of(warm, deps.knows))
 
 
 async def _transfer(request: Request, call_id: str, wanted: Transfers) -> dict[str, Any]:

@@ -9,6 +9,7 @@ without, and the answer's `warnings` name it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere
 from piopiy_pipeline.gateway.api.rest_v3_models import (
     Action,
     AiCallBody,
+    BlindTransferBody,
     Connect,
     Endpoint,
     HangUp,
@@ -40,11 +42,13 @@ from piopiy_pipeline.gateway.api.rest_v3_models import (
     TransferBody,
 )
 from piopiy_pipeline.gateway.api.rest_v3_prompts import NoReceiver, step_of
+from piopiy_pipeline.json_values import fault_in
 
 __all__ = [
     "AgentCalls",
     "Known",
     "Transfers",
+    "answered",
     "call_of",
     "calls_of",
     "number_of",
@@ -291,6 +295,28 @@ def transfers_of(pipeline: Sequence[Action], known: Known, no_receiver: NoReceiv
         "ring_timeout_s": params.options.ring_timeout_sec or _TRANSFER_RING_S,
     }
     return Transfers(_made(TransferOrder, order, at), record, prompts, warnings=warnings)
+
+
+def answered(answer: bytes, known: Known, no_receiver: NoReceiver) -> Transfers | None:
+    """Read what a receiver of keys has answered: a pipeline, or an object with one as `pipeline`.
+
+    Returns:
+        What it does with the caller, as `transfers_of`; None for an answer of any other kind, which says nothing.
+
+    Raises:
+        BadOrder: It is a pipeline, and wrong.
+        NotHere: A gateway cannot do that.
+    """
+    try:
+        body = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    pipeline = body.get("pipeline") if isinstance(body, dict) else body
+    if not isinstance(pipeline, list) or not pipeline:
+        return None
+    if fault := fault_in(pipeline, "pipeline"):
+        raise BadOrder(fault)
+    return transfers_of(_made(BlindTransferBody, {"pipeline": pipeline}).pipeline, known, no_receiver)
 
 
 def transfer_of(body: TransferBody, known: Known) -> Transfers:

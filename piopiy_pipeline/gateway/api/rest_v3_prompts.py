@@ -52,6 +52,7 @@ def step_of(
                 "fresh": dtmf.flush_buffer,
             },
             "receiver": _receiver(action.on_result, f"{where}.on_result", no_receiver),
+            "await_answer": True,
         }
     if isinstance(action, PlayGetInput):
         if "speech" in action.input:
@@ -99,7 +100,7 @@ def _receiver(result: ResultBody, where: str, no_receiver: NoReceiver) -> str:
     """Return who alone is told of the keys: an order names them, so that nobody else is meant."""
     if result.type == "pcmo":
         raise NotHere(
-            f"{where}.ref: pipelines of Piopiy's dashboard are not here: use type 'url', and order what comes next"
+            f"{where}.ref: pipelines of Piopiy's dashboard are not here: use type 'url', and answer what comes next"
         )
     if result.url is None:
         raise BadOrder(f"{where}.url: is missing")

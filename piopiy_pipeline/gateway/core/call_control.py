@@ -177,8 +177,10 @@ class GatewayCallControl:
     def play(self, prompts: PromptPlayer) -> None:
         """Play prompts to the caller while the bot is on hold, until `played`. Their keys go to them.
 
-        Only while `no_transfer_because` is None.
+        Only while `no_transfer_because` is None, or in the place of others that have given up.
         """
+        if self._prompts is not None:
+            self._played = self._prompts, self._call.ticked_at
         self._prompts = prompts
         self._hold_beside(prompts)
 

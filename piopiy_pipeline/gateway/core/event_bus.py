@@ -8,7 +8,7 @@ console's connections into theirs. If one raises, neither the call nor the other
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ class Redacted:
     """The receiver's address."""
     data: dict[str, Any]
     """What was left out, by key."""
+    on_answer: Callable[[bytes], Awaitable[None]] | None = None
+    """Called with the body of its answer, once; never, if it does not answer. None: that is not read."""
 
 
 @dataclass(frozen=True, slots=True)

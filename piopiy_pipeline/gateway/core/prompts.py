@@ -15,12 +15,14 @@ from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.resample import resampler_between
 from piopiy_pipeline.late_keys import LateKeys
 
-__all__ = ["PROMPT_RATE", "KeyRules", "KeysOutcome", "Prompt", "PromptPlayer"]
+__all__ = ["ANSWER_S", "PROMPT_RATE", "KeyRules", "KeysOutcome", "Prompt", "PromptPlayer"]
 
 PROMPT_RATE = 16_000
 """The sample rate of the sound of prompts, in Hz. It is resampled as it is played, because legs have several."""
 KEYS_AHEAD = 64
 """So many keys that were pressed before they are asked for are kept; more are dropped."""
+ANSWER_S = 5.0
+"""So long it is waited for an answer that says what comes next, in seconds. The caller hears nothing meanwhile."""
 
 KeysOutcome = Literal["collected", "silence", "attempts", "hangup"]
 """``collected``; or why not, in the words of `collect`: no key, too few keys, or the call is over."""
@@ -65,7 +67,8 @@ class PromptPlayer:
         rate: The sample rate of the leg in Hz.
         request_id: Of the order.
         on_keys: Called for each prompt that collects keys, when that is over: with the prompt's number, what came of
-            it, the keys, and how many inputs before were none. It only tells others of it.
+            it, the keys, and how many inputs before were none. It only tells others of it. It returns whether `go_on`
+            or `give_up` is to be waited for, `ANSWER_S` at most.
         on_end: Called once at the end, with whether all was played: not after `stop`.
     """
 
@@ -75,7 +78,7 @@ class PromptPlayer:
         *,
         rate: int,
         request_id: str,
-        on_keys: Callable[[int, KeysOutcome, str, int], None],
+        on_keys: Callable[[int, KeysOutcome, str, int], bool],
         on_end: Callable[[bool], None],
     ) -> None:
         self.request_id = request_id
@@ -88,6 +91,7 @@ class PromptPlayer:
         self._ahead = ""
         self._late = LateKeys()
         self._frames = self._waited_frames = 0
+        self._answer_due: int | None = None  # the frame until which an answer is waited for
         self._over = False
         self._begin()
 
@@ -95,16 +99,38 @@ class PromptPlayer:
         """Give up, because the call is over: a prompt that collects keys is told of as ``hangup``."""
         if self._over:
             return
+        collects = self._rules is not None and not self._awaits_answer
         self._over = True
-        if self._rules is not None:
+        if collects:
             self._on_keys(self._number, "hangup", self._keys, self._attempts)
         self._on_end(False)
+
+    def awaits_answer_of(self, number: int) -> bool:
+        """Return whether it waits for `go_on` or `give_up` behind the prompt of this number."""
+        return self._awaits_answer and number == self._number
+
+    @property
+    def _awaits_answer(self) -> bool:
+        return self._answer_due is not None and not self._over
+
+    def go_on(self) -> None:
+        """Go on with the next prompt, because there is no answer that says anything else."""
+        self._answer_due = None
+        self._go_on()
+
+    def give_up(self) -> str:
+        """End without a word, because something else comes next. Returns the keys that were pressed for that."""
+        self._over = True
+        return self._ahead
 
     def frame(self) -> bytes:
         """Return the 20 ms that are due: PCM16 little-endian mono at the leg's rate; silence behind the sound."""
         self._frames += 1
         frame = self._sound.frame()
-        if frame is None and not self._over:
+        if self._awaits_answer:
+            if self._frames == self._answer_due:
+                self.go_on()
+        elif frame is None and not self._over:
             self._wait()
         return frame or bytes(frame_bytes(self._rate))
 
@@ -120,7 +146,7 @@ class PromptPlayer:
         return self._late.has(key, self._frames * FRAME_S + seconds)
 
     def _take_ahead(self) -> None:
-        while self._ahead and not self._over and (rules := self._rules) is not None:
+        while self._ahead and not (self._over or self._awaits_answer) and (rules := self._rules) is not None:
             key, self._ahead = self._ahead[0], self._ahead[1:]
             self._pressed(rules, key)
 
@@ -174,8 +200,13 @@ class PromptPlayer:
             self._ask((prompt.retry_sound if pressed else prompt.silence_sound) + prompt.sound)
 
     def _next(self, outcome: KeysOutcome | None = None) -> None:
-        if outcome is not None:
-            self._on_keys(self._number, outcome, self._keys, self._attempts)
+        if outcome is not None and self._on_keys(self._number, outcome, self._keys, self._attempts):
+            self._answer_due = self._frames + round(ANSWER_S / FRAME_S)
+            self._keys = ""
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._number + 1 < len(self.prompts):
             self._number += 1
             self._begin()

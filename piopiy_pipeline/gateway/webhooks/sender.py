@@ -41,6 +41,8 @@ __all__ = ["ReceiverCounts", "Webhooks", "retry_after_s", "signed_headers"]
 
 ATTEMPT_S = 10.0
 """How long a receiver may take to answer."""
+ANSWER_BYTES = 64 << 10
+"""An answer that says what comes next, and is longer, is not read."""
 AT_ONCE = 8
 """The most attempts under way at one receiver."""
 DRAIN_S = 3.0
@@ -251,9 +253,9 @@ class _Receiver:
                     continue
 
     async def _try(self, session: aiohttp.ClientSession, attempt: DeliveryAttempt) -> None:
-        reply = DeliveryReply(None, detail="internal error of the gateway")
+        reply, answer = DeliveryReply(None, detail="internal error of the gateway"), b""
         try:
-            reply = await self._post(session, attempt.message)
+            reply, answer = await self._post(session, attempt.message)
         except Exception:
             logger.exception("a webhook to {} failed", self.name)
         verdict = self._queue.reply(attempt, reply, self._loop.time())
@@ -263,20 +265,29 @@ class _Receiver:
             self._undelivered.done(self.receiver_id, attempt.message)
         self._log(attempt, reply, verdict)
         self._changed.set()
+        if reply.is_success and attempt.message.on_answer is not None:
+            try:
+                await attempt.message.on_answer(answer)
+            except Exception:
+                logger.exception("what a webhook to {} has answered failed", self.name)
 
-    async def _post(self, session: aiohttp.ClientSession, message: WebhookMessage) -> DeliveryReply:
+    async def _post(
+        self, session: aiohttp.ClientSession, message: WebhookMessage
+    ) -> tuple[DeliveryReply, bytes]:
+        """Return what became of an attempt, and the body of the answer if somebody wants that."""
         headers = signed_headers(self._config.key, message.message_id, message.body, self._wall())
         try:
             async with session.post(
                 self._config.url, data=message.body, headers=headers, allow_redirects=False
             ) as response:
                 after_s = retry_after_s(response.headers.get("Retry-After"), self._wall())
-                return DeliveryReply(response.status, after_s)
+                answer = b"" if message.on_answer is None else await _body_of(response)
+                return DeliveryReply(response.status, after_s), answer
         except TimeoutError:
-            return DeliveryReply(None, detail=f"it did not answer within {ATTEMPT_S:g} s")
+            return DeliveryReply(None, detail=f"it did not answer within {ATTEMPT_S:g} s"), b""
         except (aiohttp.ClientError, OSError) as error:
             # The error's own text is not logged: some errors have the whole address in it.
-            return DeliveryReply(None, detail=getattr(error, "strerror", None) or type(error).__name__)
+            return DeliveryReply(None, detail=getattr(error, "strerror", None) or type(error).__name__), b""
 
     def _log(self, attempt: DeliveryAttempt, reply: DeliveryReply, verdict: Verdict) -> None:
         """Log one line when a receiver begins to fail and one when it has got everything, not one for each attempt."""
@@ -295,6 +306,16 @@ class _Receiver:
         elif not self._failing:
             self._failing = True
             logger.warning("webhooks to {}: {}; they are tried again for hours", self.name, reply)
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer; nothing of one that is longer than `ANSWER_BYTES`."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_BYTES:
+            return b""
+    return bytes(body)
 
 
 def signed_headers(key: bytes, message_id: str, body: bytes, unix_s: float) -> dict[str, str]:

@@ -7,7 +7,7 @@ the JSON that they will be, up to a limit. So `call.ended` has all of them witho
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -40,13 +40,16 @@ class WebhookMessage:
     body: bytes
     whole: tuple[str, bytes] | None = None
     """An address, and the body for it: what was left out for others is in there. None: the same for everybody."""
+    on_answer: Callable[[bytes], Awaitable[None]] | None = None
+    """Called with the body of the answer of whom `whole` is for."""
 
     def told_to(self, url: str) -> WebhookMessage:
         """Return the message as the receiver with this address gets it."""
-        whole, body = self.whole, self.body
-        if whole is not None and whole[0] == url:
-            body = whole[1]
-        return self if whole is None else replace(self, body=body, whole=None)
+        if self.whole is None:
+            return self
+        if self.whole[0] == url:
+            return replace(self, body=self.whole[1], whole=None)
+        return replace(self, whole=None, on_answer=None)
 
 
 @dataclass(slots=True)
@@ -132,11 +135,13 @@ class WebhookMessages:
         if name is None or event.data.get("outcome") == "begun":
             return []
         messages = self._message(name, event, _event_data(event.call_id, text))
-        if event.redacted is None:
+        if (redacted := event.redacted) is None:
             return messages
-        model = model.model_copy(update={"data": event.data | event.redacted.data})
+        model = model.model_copy(update={"data": event.data | redacted.data})
         whole = _body(name, time_of_day(event.when), _event_data(event.call_id, model.model_dump_json()))
-        return [replace(one, whole=(event.redacted.receiver, whole)) for one in messages]
+        return [
+            replace(one, whole=(redacted.receiver, whole), on_answer=redacted.on_answer) for one in messages
+        ]
 
     def _message(self, name: WebhookEvent, event: BusEvent, data: str) -> list[WebhookMessage]:
         call_id = event.call.call_id if isinstance(event, CallChanged) else event.call_id

@@ -9,7 +9,15 @@ import pytest
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.prompts import KEYS_AHEAD, PROMPT_RATE, KeyRules, Prompt, PromptPlayer
+from piopiy_pipeline.gateway.core.prompts import (
+    ANSWER_S,
+    KEYS_AHEAD,
+    PROMPT_RATE,
+    KeyRules,
+    KeysOutcome,
+    Prompt,
+    PromptPlayer,
+)
 from tests.support.live_call import FRAME, Live, holds
 
 LEG_RATE = 8000
@@ -21,16 +29,21 @@ PIN = KeyRules(least=4, most=4, first_s=2, next_s=1)
 class Player:
     """A player, and what it has told."""
 
-    def __init__(self, *prompts: Prompt, rate: int = PROMPT_RATE) -> None:
+    def __init__(self, *prompts: Prompt, rate: int = PROMPT_RATE, waits: bool = False) -> None:
         self.told: list[tuple[int, str, str, int]] = []
+        self.waits = waits
         self.ends: list[bool] = []
         self.player = PromptPlayer(
             prompts,
             rate=rate,
             request_id="p1",
-            on_keys=lambda *told: self.told.append(told),
+            on_keys=self.on_keys,
             on_end=self.ends.append,
         )
+
+    def on_keys(self, number: int, outcome: KeysOutcome, keys: str, attempts: int) -> bool:
+        self.told.append((number, outcome, keys, attempts))
+        return self.waits
 
     def frames(self, seconds: float) -> bytes:
         return b"".join(self.player.frame() for _ in range(round(seconds / FRAME_S)))
@@ -148,6 +161,35 @@ def test_the_end_key_alone_does_not_cut_the_next_sound_off_within_three_seconds(
         ]
 
 
+def test_an_answer_is_waited_for_so_long_and_keys_wait_with_it() -> None:
+    player = Player(Prompt(keys=PIN), Prompt(TONE, keys=KeyRules(most=2, first_s=1)), waits=True)
+    player.player.press("1234")
+    assert player.heard(1) == "." * 50
+    player.player.press("#5")
+    assert player.player.awaits_answer_of(0)
+    assert player.heard(ANSWER_S - 1) == "." * round((ANSWER_S - 1) / FRAME_S)
+    assert not player.player.awaits_answer_of(0)
+    player.player.press("6")
+    assert player.told == [(0, "collected", "1234", 0), (1, "collected", "56", 0)]
+    assert player.player.awaits_answer_of(1)
+    player.player.go_on()
+    assert player.ends == [True]
+
+
+def test_what_an_answer_orders_takes_the_place_of_the_rest() -> None:
+    player = Player(Prompt(keys=PIN), Prompt(TONE), waits=True)
+    player.player.press("1234")
+    player.player.press("98")
+    assert player.player.give_up() == "98"
+    assert player.heard(ANSWER_S + 1) == "." * round((ANSWER_S + 1) / FRAME_S)
+    assert player.ends == []
+    over = Player(Prompt(keys=PIN), Prompt(TONE), waits=True)
+    over.player.press("1234")
+    over.player.stop()
+    assert (over.told, over.ends) == ([(0, "collected", "1234", 0)], [False])
+    assert not over.player.awaits_answer_of(0)
+
+
 def test_it_can_be_given_up_and_tells_that_once() -> None:
     player = Player(Prompt(TONE, keys=PIN), Prompt(OTHER))
     player.player.press("12")
@@ -176,7 +218,7 @@ def play(live: Live, *prompts: Prompt) -> Player:
         prompts,
         rate=live.leg.rate,
         request_id="p1",
-        on_keys=lambda *told: player.told.append(told),
+        on_keys=player.on_keys,
         on_end=on_end,
     )
     live.call.control.play(player.player)
