@@ -154,13 +154,7 @@ MOMENTS: list[tuple[str, HandOffContext]] = [
         *((name, *moment) for name in EACH_WAY for moment in MOMENTS),
         ("openai", "hand_off", "keep"),
         ("openai", "tool", "keep"),
-        pytest.param(
-            *("openai", "user_turn", "keep"),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a tool runs again if its agent is lost 0.1 s behind the turn's late transcript",
-            ),
-        ),
+        ("openai", "user_turn", "keep"),
         ("gemini", "hand_off", "fresh"),
         ("gemini", "user_turn", "summary"),
     ],
@@ -177,6 +171,35 @@ def test_who_has_the_call_has_it_after_a_loss(kind: type[Case], moment: str, con
         assert ("look_up" in tools) == (who == "Billing")
         assert (spoken_by == voice) == (who == "Billing")
     call.assert_no_error()
+
+
+@pytest.mark.parametrize(
+    ("event", "number", "after_s"),
+    [
+        *(("tool_result", 2, after_s) for after_s in (0.1, 0.3)),
+        *(("user_turn", 2, after_s) for after_s in (0.05, 0.15)),
+    ],
+)
+def test_a_tool_runs_once_whenever_its_agent_is_lost(
+    kind: type[Case], event: str, number: int, after_s: float
+) -> None:
+    desk = Desk(TO_BILLING, "use look_up", "hello", kind=kind, voice=kind.other_voice)
+    call = desk.call([AgentLoss(event, after_s, number)])
+    assert len(call.of("agent_lost")) == 1
+    assert desk.used == ["look_up"], call.timeline()
+    assert texts(call, "bot")[-1] == "Billing here.", call.timeline()
+
+
+def test_the_callers_words_stand_before_the_tool_that_was_used_to_answer_them(kind: type[Case]) -> None:
+    desk = Desk("use open_hours", "hello", kind=kind)
+    desk.call()
+    said = [
+        one.get("content") or [call["function"]["name"] for call in one["tool_calls"]]
+        for one in desk.case.context
+    ]
+    asked = said.index("use open_hours")
+    assert said[asked + 1] == ["open_hours"], said
+    assert "hello" in said[asked + 2 :], said
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class NovaProvider(RealtimeProvider):
         self._waiting: dict[str, str] = {}  # results that nobody is to answer, by the uses of tools
         self._context: LLMContext | None = None
         self._said = ""  # of the answer that came last
-        self._said_behind = 0  # so many messages were in the conversation when it began
+        self._said_behind = 0  # so many of its messages were in the conversation when it began
         self._words = ""  # of the caller, that were told last
         self._words_behind = 0
         instruct_by_setting(service)
@@ -159,7 +159,7 @@ class NovaProvider(RealtimeProvider):
     async def _answers(self) -> None:
         """Take note that the provider answers: the caller's turn is over, unless the answer was asked for."""
         self._said = ""
-        self._said_behind = self._length
+        self._said_behind = self._count("assistant")
         if self._awaited.is_due:
             self._awaited.end()
             return
@@ -194,11 +194,12 @@ class NovaProvider(RealtimeProvider):
         self._said = ""
 
     def _told_words(self, _service: Any, frame: TranscriptionFrame) -> None:
-        self._words, self._words_behind = frame.text, self._length
+        self._words, self._words_behind = frame.text, self._count("user")
 
-    @property
-    def _length(self) -> int:
-        return 0 if self._context is None else len(self._context.get_messages())
+    def _count(self, role: str) -> int:
+        """Return how many messages with a text the conversation has of one side: new ones may stand before others."""
+        messages: list[Any] = [] if self._context is None else self._context.get_messages()
+        return sum(one.get("role") == role and bool(standard_message_text(one)) for one in messages)
 
     def _conversation(self) -> Sequence[Any]:
         """Return what a session that follows another one is to know: what was heard, what is being said, and the words
@@ -208,8 +209,8 @@ class NovaProvider(RealtimeProvider):
         news = (("user", self._words, self._words_behind), ("assistant", self._said, self._said_behind))
         messages += [
             {"role": role, "content": text}
-            for role, text, place in news
-            if text and not _has(messages[place:], role)  # it is on its way into the conversation
+            for role, text, before in news
+            if text and self._count(role) <= before  # it is on its way into the conversation
         ]
         if words := nova_session.words_so_far(self._service):
             messages.append({"role": "user", "content": words})
@@ -218,7 +219,3 @@ class NovaProvider(RealtimeProvider):
     def _append(self, _service: Any, frame: LLMMessagesAppendFrame) -> None:
         if frame.run_llm:
             self._awaited.begin()
-
-
-def _has(messages: Sequence[Any], role: str) -> bool:
-    return any(one.get("role") == role and standard_message_text(one) for one in messages)

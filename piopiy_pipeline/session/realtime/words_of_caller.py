@@ -2,17 +2,26 @@
 
 The provider hears by itself, and writes down what it has heard behind the end of the turn. Words that come over the
 bot's speech wait for what becomes of them, and those that come behind an interruption for what was heard before it.
+
+The model may have used tools by then. The words stand before these in the conversation: behind their results they would
+be a question that nobody has answered, and another session or instance would have it answered by the same tools.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
-from pipecat.frames.frames import Frame, TranscriptionFrame
+from pipecat.frames.frames import (
+    Frame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 
-from piopiy_pipeline.compat.frame_taps import watch_processed
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
 from piopiy_pipeline.processors.typed_words import is_typed
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.realtime.caller_items import CallerItems
@@ -57,13 +66,21 @@ class WordsOfCaller:
         self._decides = decides
         self._typed = typed
         self._timer: asyncio.TimerHandle | None = None
+        self._turn_end: list[Any] | None = None  # the last message when their turn was over, if there was one
+        self._written = False  # words of that turn are in the conversation
         provider.settle = self.settle
         watch_processed(user, self._words, TranscriptionFrame)
+        watch_pushes(user, self._turn_begins, UserStartedSpeakingFrame)
+        watch_pushes(user, self._turn_over, UserStoppedSpeakingFrame)
+        self._context: Any = user.context
+        self._append = self._context.add_message
+        self._context.add_message = self._add
 
     async def _words(self, user: LLMUserAggregator, frame: Frame) -> None:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
         if is_typed(frame) and isinstance(frame, TranscriptionFrame):
             if frame.text.strip():
+                self._turn_end = None
                 self._typed(frame.text)
             return
         if self._decides and not self._items.is_old(frame):
@@ -76,6 +93,25 @@ class WordsOfCaller:
             self._state.spawn(self._write_behind_cut(), "realtime_words")
         else:
             await user.push_aggregation()
+
+    def _turn_begins(self, _user: Any, _frame: object) -> None:
+        if self._written:  # else they come while the next turn is under way
+            self._turn_end = None
+
+    def _turn_over(self, _user: Any, _frame: object) -> None:
+        self._turn_end, self._written = self._context.get_messages()[-1:], False
+
+    def _add(self, message: Any) -> None:
+        """Add a message to the conversation: words of the caller's before the tools that were used to answer them."""
+        messages = self._context.get_messages()
+        place = len(messages)
+        if isinstance(message, dict) and message.get("role") == "user" and self._turn_end is not None:
+            self._written = True
+            place = _first_tool(messages, self._turn_end)
+        if place == len(messages):
+            self._append(message)
+        else:
+            self._context.set_messages([*messages[:place], message, *messages[place:]])
 
     def _write(self) -> None:
         self._timer = None
@@ -93,3 +129,16 @@ class WordsOfCaller:
             self._timer.cancel()
             self._timer = None
             await self._user.push_aggregation()
+
+
+def _first_tool(messages: list[Any], behind: list[Any]) -> int:
+    """Return the place of the first use of a tool behind a message, or of the end if there is none."""
+    known = next((n for n, one in enumerate(messages, 1) if behind and one is behind[0]), None)
+    if behind and known is None:  # the conversation is another one
+        return len(messages)
+    tools = (
+        n
+        for n, one in enumerate(messages)
+        if n >= (known or 0) and isinstance(one, dict) and one.get("tool_calls")
+    )
+    return next(tools, len(messages))
