@@ -32,6 +32,7 @@ from tests.support.forked_workers import (  # noqa: F401  hooks of pytest
     pytest_xdist_setupnodes,
 )
 from tests.support.handout import Handout, is_together, step_back
+from tests.support.log_lines import log_lines  # noqa: F401  a fixture
 
 # Many tests start processes, and each would compile pipecat again: two seconds of a core, and as much for
 # every worker's own tests. Containers like to have it so.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import pytest
-from loguru import logger
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import ErrorFrame, Frame, LLMContextFrame, LLMTextFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline import log
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, Tool, simulate
 from piopiy_pipeline.tools import tool
@@ -133,17 +131,6 @@ class Bot:
         await agent.start()
 
 
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What is logged, as `log_to_stderr` writes it."""
-    written: list[str] = []
-    monkeypatch.setattr(log, "_write", lambda message: written.append(str(message)))
-    monkeypatch.setattr(log, "_handler", logger.add(lambda _: None))
-    log.log_to_stderr()
-    yield written
-    logger.remove(log._handler)
-
-
 @pytest.mark.parametrize(
     ("bot", "culprit"),
     [
@@ -161,15 +148,15 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     ],
 )
 def test_a_mistake_is_logged_once_with_its_call_its_place_and_its_traceback(
-    bot: Bot, culprit: str, lines: list[str]
+    bot: Bot, culprit: str, log_lines: list[str]
 ) -> None:
     simulate(bot, Caller().say(PEOPLE).pause(8), info=info())
-    errors = [line for line in lines if re.match(r"\S+ ERROR ", line)]
-    assert len(errors) == 1, lines
+    errors = [line for line in log_lines if re.match(r"\S+ ERROR ", line)]
+    assert len(errors) == 1, log_lines
     assert culprit in errors[0]
     assert info().call_id in errors[0]
     assert PLACE in errors[0].partition("\n")[0]
-    text = "".join(lines)
+    text = "".join(log_lines)
     assert text.count("Traceback (most recent call last)") == 1
     assert text.count("no such table") <= 3, "the line, the traceback's source and its end"
     assert "ErrorFrame" not in text

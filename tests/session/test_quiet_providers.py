@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from loguru import logger
 
-from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.testing import Caller, Disconnects, Refused
 from tests.support.realtime_calls import Case
 from tests.support.realtime_providers import GrokCase, InworldCase, UltravoxCase, VoiceLiveCase
@@ -28,13 +27,12 @@ def test_a_good_call_does_not_warn_of_turns_that_are_ours(case_of: type[Case], t
 
 @pytest.mark.parametrize("case_of", [Case, GrokCase, InworldCase, VoiceLiveCase])
 def test_a_session_that_is_lost_is_one_warning_and_one_that_is_refused_one_sentence_more(
-    case_of: type[Case], capsys: pytest.CaptureFixture[str]
+    case_of: type[Case], log_lines: list[str]
 ) -> None:
-    log_to_stderr()
     refused = {number: Refused(401) for number in range(2, 9)}
     case = case_of("For how many?", texts=["a table"], reply_faults={1: Disconnects(0.5)}, faults=refused)
     case.call(Caller().say(PEOPLE).pause(9))
-    shown = [line.split(maxsplit=3)[1:] for line in capsys.readouterr().err.splitlines()]
+    shown = [line.split(maxsplit=3)[1:] for line in "".join(log_lines).splitlines()]
     name = case.make_service().name.partition("#")[0]
     key = f"HTTP 401: check the key that {name} was given"
     found = [(level, text.partition(": ")[2]) for level, _, text in shown if level != "INFO"]

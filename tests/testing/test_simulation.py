@@ -114,7 +114,7 @@ def test_another_process_has_the_same_events() -> None:
     code = "from tests.testing.test_simulation import book; print(book(line=None, seed=3).event_hash())"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
     ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert ran.stdout.split()[-1] == book(seed=3).event_hash()
 
