@@ -42,6 +42,9 @@ sys.dont_write_bytecode = False
 # refuse the calls that they are about. Tests of admission say their own threshold.
 os.environ.setdefault("PIOPIY_LOAD_THRESHOLD", "1")
 
+WALL_LIMIT_S = 300
+"""So long may a simulation or the start of a model take, in real seconds."""
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Handout:
     return Handout(config, log)
@@ -57,16 +60,26 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-def pytest_collection_finish() -> None:
-    from piopiy_pipeline.testing.simulation import simulate  # when bytecode is written
-
-    (simulate.__kwdefaults__ or {})["wall_limit_s"] = (
-        300  # a suite shares its machine: 60 s are for a call alone
-    )
-    step_back(os.environ.get("PYTEST_XDIST_WORKER", ""))
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _wait_longer()  # when bytecode is written
+    if (told := getattr(session.config, "workerinput", None)) is not None:
+        step_back(told)
     gc.collect()
     gc.freeze()  # what was imported stays, and is not looked through after every test
     atexit.register(gc.unfreeze)  # at the end of the interpreter nanobind complains of what is not collected
+
+
+def _wait_longer() -> None:
+    """Let what takes virtual time take longer, and models be loaded: 60 s are for a call that is alone on a machine."""
+    from piopiy_pipeline.services.workers import worker_processes
+    from piopiy_pipeline.testing.replaying.replay import replay
+    from piopiy_pipeline.testing.simulation import simulate
+    from piopiy_pipeline.testing.stage.run_stage import run_chain, run_stage
+    from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
+
+    for function in (replay, run_chain, run_stage, run_virtual, simulate):
+        (function.__kwdefaults__ or {})["wall_limit_s"] = WALL_LIMIT_S
+    worker_processes.START_S = WALL_LIMIT_S
 
 
 @pytest.fixture(autouse=True)

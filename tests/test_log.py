@@ -29,7 +29,7 @@ logger.info("news")
 def test_debug_tells_the_details_too(debug: bool, detail: bool) -> None:
     program = PROGRAM.format(debug=debug)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True
     )
     assert "news" in done.stderr
     assert ("a detail" in done.stderr) is detail
@@ -59,7 +59,7 @@ def test_no_text_of_a_caller_forges_a_line_of_the_log_or_controls_the_terminal()
     done = subprocess.run(
         [sys.executable, "-c", FORGER],
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=True,
         env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
     )
@@ -98,7 +98,7 @@ def test_with_json_every_line_is_one_object_with_the_ids_of_call_and_trace() -> 
         [sys.executable, "-W", "default", "-c", JSON_LOGGER],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "PIOPIY_LOG_FORMAT": "json"},
     )

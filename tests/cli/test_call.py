@@ -293,7 +293,7 @@ def test_without_a_gateway_nothing_is_loaded_that_only_a_call_needs(unused_port:
         "sys.exit(f'loaded: {heavy}' if heavy else status)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", check], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 1
     assert f"no gateway at {url}" in done.stderr
@@ -355,7 +355,7 @@ def test_help_is_there_without_loading_what_a_call_needs() -> None:
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", check], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "--interrupt" in done.stdout

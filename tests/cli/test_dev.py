@@ -354,7 +354,7 @@ def test_the_front_desk_does_not_start_with_a_voice_that_is_another_file(damaged
         [sys.executable, "-m", "piopiy_pipeline.cli", "dev", "--port", "0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "PYTHONPATH": str(damaged_voice)},
         check=False,
     )

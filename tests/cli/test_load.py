@@ -240,7 +240,7 @@ def test_more_callers_than_files_may_be_open_are_refused_before_anybody_calls() 
         f"from piopiy_pipeline.cli import main; sys.exit(main({command!r}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 2
     assert "--calls 300: they may need 1300 open files, and this process may have 500" in done.stderr

@@ -34,7 +34,7 @@ def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
         [*CLI, "start", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**inherited(), **environment},
     )
@@ -205,7 +205,7 @@ def test_a_mistake_that_words_explain_is_told_without_a_traceback(tmp_path: Path
         "from piopiy_pipeline.services.playbook.loading import load_playbook\nload_playbook('broken.yaml')\n"
     )
     run = [sys.executable, "-m", "piopiy_pipeline.cli.run_bot", str(bot)]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("bot.py: broken.yaml:1")
     assert "Traceback" not in done.stderr
@@ -286,7 +286,7 @@ def test_a_bots_own_error_keeps_its_traceback(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text("raise RuntimeError('mine')\n")
     run = [sys.executable, "-m", "piopiy_pipeline.cli.run_bot", str(bot)]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "RuntimeError: mine" in done.stderr

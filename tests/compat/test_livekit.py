@@ -34,7 +34,7 @@ def test_a_panic_of_the_native_code_ends_the_process_that_leaves_signals_to_its_
         [sys.executable, "-c", textwrap.dedent(PANIC)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr

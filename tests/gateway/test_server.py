@@ -382,7 +382,7 @@ def test_the_gateway_loads_neither_pipecat_nor_onnxruntime_nor_the_agents_side()
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     loaded = set(json.loads(ran.stdout))
     agents_side = {"session", "agent", "voice_agent", "pipeline", "transports", "processors", "services"}

@@ -174,7 +174,7 @@ def test_the_dashboard_is_as_its_script_writes_it_and_names_metrics_that_there_a
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert checked.returncode == 0, checked.stderr

@@ -78,7 +78,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _lint(tree: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
     only = [part for contract in contracts for part in ("--contract", contract)]
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", *only]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_tree_keeps_every_contract(tree: Path) -> None:

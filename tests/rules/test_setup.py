@@ -68,7 +68,7 @@ def test_pip_is_heard_only_when_it_fails(tmp_path: Path, pip_status: int) -> Non
         env={**os.environ, **own, "PIOPIY_PYTHON": "python3.11"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     said = done.stdout + done.stderr

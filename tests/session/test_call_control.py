@@ -37,7 +37,7 @@ def run(scenario: Callable[[Gateway], Awaitable[None]]) -> None:
     async def with_gateway() -> None:
         await scenario(Gateway())
 
-    run_virtual(with_gateway, seed=0, limit_s=120, wall_limit_s=60)
+    run_virtual(with_gateway, seed=0, limit_s=120)
 
 
 def test_a_request_holds_what_was_asked_and_its_answer_is_the_outcome() -> None:

@@ -54,7 +54,7 @@ def bundle(source: Path, cache: Path) -> Path:
         page.mkdir(exist_ok=True)
         shutil.copy(source / "client.js", work)
         shutil.copy(source / "index.html", page)
-        subprocess.run([*_ESBUILD, "--outfile=page/client.js"], cwd=work, check=True, timeout=60)
+        subprocess.run([*_ESBUILD, "--outfile=page/client.js"], cwd=work, check=True, timeout=300)
     return page
 
 

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tests.support.handout import IS_SLOW, is_slow_machine
 from tests.support.program_server import LENGTH_BYTES, Order
 from tests.support.programs import ROOT, ServerProcess, have_programs_of, send_order
 
@@ -41,7 +42,8 @@ def pytest_xdist_setupnodes(config: Any, specs: Sequence[Any]) -> None:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker where its programs are forked."""
+    """Tell a worker where its programs are forked, and whether the machine is slow."""
+    node.workerinput[IS_SLOW] = is_slow_machine()
     if _servers:
         node.workerinput[_PROGRAMS] = _servers[1].address
 

@@ -47,11 +47,15 @@ LOADED = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A program that is wanted: what follows ``python`` on its command line, its environment, and its folder."""
+    """A program that is wanted: what follows ``python`` on its command line, its environment, and its folder.
+
+    It lets other processes go first as far as `niceness` says, which whoever orders it has.
+    """
 
     arguments: list[str]
     environment: dict[str, str]
     folder: str
+    niceness: int = 0
 
 
 class ProgramServer:
@@ -155,6 +159,7 @@ class ProgramServer:
         os.environ.clear()
         os.environ.update(order.environment)
         os.chdir(order.folder)
+        os.nice(max(0, order.niceness - os.nice(0)))
         random.seed()
         if (np := sys.modules.get("numpy")) is not None:
             np.random.seed()

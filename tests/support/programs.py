@@ -67,7 +67,7 @@ class Program:
         read_stdout, stdout = os.pipe()
         read_stderr, errors = os.pipe() if stderr else (-1, os.dup(2))
         descriptors = [stdin, stdout, errors, theirs.detach()]
-        send_order(Order([*arguments], {**environment}, str(folder)), descriptors)
+        send_order(Order([*arguments], {**environment}, str(folder), os.nice(0)), descriptors)
         for fd in descriptors:
             os.close(fd)
         ours.setblocking(False)

@@ -107,4 +107,4 @@ def call(
         heard.said = link.said
         return heard
 
-    return run_virtual(scenario, seed=seed, limit_s=120, wall_limit_s=60)
+    return run_virtual(scenario, seed=seed, limit_s=120)

@@ -116,7 +116,7 @@ def test_the_parts_without_a_page_pass_their_own_tests() -> None:
         [node, "--no-warnings", "--test", str(Path(__file__).parent / "console.test.mjs")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
