@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-__all__ = ["AddressParts", "corrected_address", "corrected_part", "without_labels", "wrong_part"]
+__all__ = [
+    "AddressParts",
+    "corrected_address",
+    "corrected_part",
+    "names_flat",
+    "without_labels",
+    "wrong_part",
+]
 
 _LABELS = {
     "code": r"postal ?code|post ?code|zip(?: ?code)?|postleitzahl|plz",
@@ -46,6 +53,12 @@ _BETWEEN = re.compile(r"(?:,? (?:and|und|but|aber),? |, )", re.IGNORECASE)
 _RIGHT = re.compile(r"\b(?:is|ist|was) (?:right|correct|fine|okay|richtig|korrekt)$|\bstimmt$", re.IGNORECASE)
 _WRONG = re.compile(r"\b(?:not|wrong|incorrect|right|correct|nicht|falsch|richtig|stimmt)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w-])\d{1,5}(?: ?[a-z])?(?![\w-])", re.IGNORECASE)
+_FLATS = (
+    r"(?<!\w)(?P<name>flat|apartment|apt\.?|unit|suite|wohnung)(?: (?:number|nummer|no\.?))?(?: (?:is|ist))? "
+)
+_FLAT = re.compile(_FLATS + r"(?P<number>\d{1,4}(?: ?[a-z](?!\w))?|[a-z](?!\w))", re.IGNORECASE)
+_A_FLAT = re.compile(_FLATS + r"[\w-]+", re.IGNORECASE)
+"""The same before its number is one of digits."""
 _NEW_NUMBER = re.compile(r"(?:(?:the|die|number|nummer) )?(\d{1,5}(?: ?[a-z])?)", re.IGNORECASE)
 _STREET = re.compile(
     r"\w(?:stra(?:ß|ss)e|str\.?|weg|allee|platz|gasse|ring|damm|ufer)(?!\w)"
@@ -86,6 +99,11 @@ class AddressParts:
         at = self.text.find(old) if part == "street" else self.text.rfind(old)
         text = self.text[:at] + new + self.text[at + len(old) :]
         return replace(self, text=text, **{part: new})
+
+
+def names_flat(said: str, *, only: bool = False) -> bool:
+    """Return whether there is a flat in it, with its number or letter; `only`: and nothing else."""
+    return (_A_FLAT.fullmatch(said) if only else _A_FLAT.search(said)) is not None
 
 
 def without_labels(said: str) -> str:
@@ -173,6 +191,8 @@ def _exchanged(old: str, new: str, parts: AddressParts, code: str | None) -> str
 def _changed(clause: str, parts: AddressParts, code: str | None) -> AddressParts | None:
     if _WRONG.search(clause):  # says that a part is wrong, and not what is right
         return None
+    if (flat := _FLAT.search(clause)) is not None and not _STREET.search(clause):
+        return _with_flat(flat, parts)
     label = _LABEL.match(clause)
     part = next((name for name in _LABELS if label and label[name]), "")
     new = clause[label.end() :].strip(" .,") if label else clause
@@ -180,6 +200,8 @@ def _changed(clause: str, parts: AddressParts, code: str | None) -> AddressParts
     number = _NEW_NUMBER.fullmatch(new)
     if part == "code" or (not part and is_code):
         return parts.with_part("postal_code", new) if is_code or (part and code is None) else None
+    if not part and number and _FLAT.search(parts.text):
+        return None  # of the house, or of the flat?
     if part == "number" or (not part and number):
         return _with_number(number[1], parts) if number else None
     if part == "town":
@@ -193,8 +215,26 @@ def _changed(clause: str, parts: AddressParts, code: str | None) -> AddressParts
     return None
 
 
+def _with_flat(flat: re.Match[str], parts: AddressParts) -> AddressParts | None:
+    """Put a flat's number in the place of the one before, or the flat behind the street that had none."""
+    found = list(_FLAT.finditer(parts.text))
+    if len(found) > 1 or not parts.street:
+        return None
+    if not found:
+        return parts.with_part("street", f"{parts.street}, {flat['name']} {flat['number']}")
+    old = found[0]["number"]
+    new = re.sub(rf"(?<!\w){re.escape(old)}$", flat["number"], found[0][0])
+    street = parts.street.replace(found[0][0], new)
+    return replace(parts, text=parts.text.replace(found[0][0], new, 1), street=street)
+
+
 def _with_number(number: str, parts: AddressParts) -> AddressParts | None:
-    found = list(_NUMBER.finditer(parts.street))
+    flats = [flat.span() for flat in _FLAT.finditer(parts.street)]
+    found = [
+        one
+        for one in _NUMBER.finditer(parts.street)
+        if not any(begin <= one.start() < end for begin, end in flats)
+    ]
     if len(found) != 1:
         return None
     return parts.with_part(

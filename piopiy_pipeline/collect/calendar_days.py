@@ -19,7 +19,7 @@ from babel.dates import get_day_names
 from text_to_num import alpha2digit
 
 from piopiy_pipeline.services.playbook.days import day_matches
-from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, read_words
+from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, read_words
 from piopiy_pipeline.turns.caller_words import language_code
 
 __all__ = ["day_of_keys", "find_date", "needs_dateparser"]
@@ -28,6 +28,11 @@ MAX_CHARACTERS = 300
 MAX_PARTS = 60
 """So many parts of a sentence are given to dateparser, the longest first."""
 _YEAR = re.compile(r"^,? ?(?:(?P<year>(?:19|20)\d\d)|(?P<century>19|20) (?P<rest>\d\d))(?!\d)")
+_OH_YEAR = re.compile(r"(?<=\D)(?P<century>(?:19|20) )?(?:oh|o) (?P<digit>\d)(?!\d|:)")
+"""What a year such as 1905 is when it is said: "nineteen oh five"; of "oh five" the century is to be found."""
+_FROM_TODAY = re.compile(
+    r"\b(?P<many>an?|\d{1,2}|a couple of) (?P<unit>days?|weeks?) from (?P<base>today|tomorrow|now)\b"
+)
 _WITH_YEAR = re.compile(
     rf"\b(?P<month>{'|'.join(MONTHS)}) (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?"
     r"(?:(?P<year>(?:19|20)\d\d)|(?P<century>19|20) (?P<rest>\d\d))(?!\d)"
@@ -48,7 +53,7 @@ _PLAIN = re.compile(r"[^\W\d_]+|\d+\.?|[./-]")
 _RELATIVE = {
     "de": {"heute": 0, "morgen": 1, "übermorgen": 2},
 }
-_NEXT = {"de": re.compile(r"\bnächste[nrs]? woche\b")}
+_NEXT = {"de": re.compile(r"\bnächste[nrs]? woche\b"), "en": re.compile(r"\bnext week\b")}
 
 
 def needs_dateparser(language: str) -> bool:
@@ -135,16 +140,35 @@ def _weekday(number: int, today: date, *, past: bool = False) -> date:
     return today + timedelta(days=(number - today.weekday()) % 7 or 7)
 
 
+def _days_of(many: str, unit: str) -> int:
+    """Return how many days "a couple of weeks" are."""
+    count = 2 if many.startswith("a couple") else 1 if many.startswith("a") else int(many)
+    return count * (7 if unit.startswith("week") else 1)
+
+
+def _later(day: date, today: date) -> date:
+    """Return the day, or that of the week after if it is in this week: "Friday next week"."""
+    return day + timedelta(days=7 * (day.isocalendar()[:2] == today.isocalendar()[:2]))
+
+
 # ---------------------------------------------------------------------- English
 
 
 def _english(text: str, today: date, *, past: bool) -> date | None:
-    words = read_words(text).text
+    said = read_words(text)
+    if past:  # of a day to come, "May fifth oh five" has no year
+        said = Words(
+            _OH_YEAR.sub(lambda found: f"{(found['century'] or '').strip()}0{found['digit']}", said.text)
+        )
+    words = said.text
+    if (ahead := _FROM_TODAY.search(words)) is not None:
+        start = today + timedelta(days=ahead["base"] == "tomorrow")
+        return start + timedelta(days=_days_of(ahead["many"], ahead["unit"]))
     if (whole := _WITH_YEAR.search(words)) is not None:
         year = int(whole["year"] or whole["century"] + whole["rest"])
         return _exact(int(whole["day"]), MONTHS.index(whole["month"]) + 1, year)
     found: date | None = None
-    for match in day_matches(read_words(text)):
+    for match in day_matches(said):
         before = words[: match.start()]
         if re.search(r"\b(?:not|instead of|rather than)(?: on| the)? $", before):
             continue
@@ -170,14 +194,13 @@ def _resolved(match: re.Match[str], after: str, today: date, *, past: bool) -> d
         base = {"today": today, "tomorrow": today + timedelta(days=1)}.get(name)
         return (base or _weekday(WEEKDAYS.index(name), today)) + timedelta(days=7)
     if match["many"]:
-        many = match["many"]
-        count = 2 if many.startswith("a couple") else 1 if many.startswith("a") else int(many)
-        return today + timedelta(days=count * (7 if match["unit"].startswith("week") else 1))
+        return today + timedelta(days=_days_of(match["many"], match["unit"]))
     if match["day"]:
         weekday = WEEKDAYS.index(match["day"])
         if match["th"]:
             return _day_of_month(int(match["th"][:-2]), today, past=past, weekday=weekday)
-        return _weekday(weekday, today, past=past)
+        found = _weekday(weekday, today, past=past)
+        return _later(found, today) if _NEXT["en"].search(match.string) else found
     if match["now"]:
         return today + timedelta(days=match["now"] == "tomorrow")
     if match["alone"]:
@@ -233,12 +256,13 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
         ):
             return today + timedelta(days=days)
     weekdays = _weekdays(code)
-    if weekdays and (day := re.search(rf"\b({'|'.join(map(re.escape, weekdays))})\b", text)) is not None:
+    named = re.finditer(rf"\b({'|'.join(map(re.escape, weekdays))})\b", text) if weekdays else ()
+    meant = [day for day in named if not re.search(r"\bnicht(?: am)? $", text[: day.start()])]
+    if meant:
+        day = meant[-1]  # the last one counts: "Freitag, nein, Samstag"
         if not re.search(r"\d", text):
             found = _weekday(weekdays.index(day[1]), today, past=past)
-            is_this_week = found.isocalendar()[1] == today.isocalendar()[1]
-            later = code in _NEXT and _NEXT[code].search(text) is not None and is_this_week
-            return found + timedelta(days=7) if later else found
+            return _later(found, today) if code in _NEXT and _NEXT[code].search(text) else found
         text = text.replace(day[1], " ")
     tokens = _PLAIN.findall(text)
     base = datetime(today.year, today.month, today.day)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from piopiy_pipeline.collect.phrases import CollectPhrases
-from piopiy_pipeline.collect.remarks import asks, asks_to_repeat, refuses, starts_over, waits
+from piopiy_pipeline.collect.remarks import asks, asks_to_repeat, refuses, restricts, starts_over, waits
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader
 from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
@@ -343,6 +343,8 @@ class Collection(Generic[T]):
             self._checking = False
             return self._after(reading, text, plain)
         answer = says_yes(text, self.reader.language)
+        if answer and restricts(plain):
+            return self._unclear()  # "yes, but the week after"
         if answer:
             return self._agreed(knows)
         if answer is False:

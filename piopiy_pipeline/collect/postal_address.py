@@ -17,9 +17,12 @@ from piopiy_pipeline.collect.address_correction import (
     AddressParts,
     corrected_address,
     corrected_part,
+    names_flat,
     without_labels,
     wrong_part,
 )
+from piopiy_pipeline.collect.remarks import self_repair
+from piopiy_pipeline.collect.spoken_digits import read_digits
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
@@ -42,7 +45,19 @@ _LEAD_IN = re.compile(
     r"|i live (?:at|in|on)|we live (?:at|in|on)|ich wohne (?:in der|in|am|im)|das ist|es ist))\b\W*",
     re.IGNORECASE,
 )
-_NO = re.compile(r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b[\s,.!]*", re.IGNORECASE)
+_NO = re.compile(
+    r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b(?:[\s,.!]+(?:wait|sorry|moment|entschuldigung)\b)*[\s,.!]*",
+    re.IGNORECASE,
+)
+_YES = re.compile(r"^\W*(?:(?:yes|yeah|yep|right|ja|genau|but|and|aber|und)\b[\s,.!]*)+", re.IGNORECASE)
+_NO_PLACE = frozenset(
+    {"yes", "yeah", "yep", "no", "nope", "nah", "well", "um", "uh", "oh", "so", "right", "sure", "okay", "ok"}
+    | {"ja", "nein", "doch", "äh", "ähm"}
+)
+"""Who says only these names no street and no town."""
+_TIMES = re.compile(r"\b(double|triple) (oh|[a-z]+|\d)\b", re.IGNORECASE)
+_SPELLED = re.compile(r"(?<!\S)(?:[a-z\d]{1,2} ){2,6}[a-z\d]{1,2}(?!\S)", re.IGNORECASE)
+"""A postal code with letters in it, as it is said: "o x 1 4 a a"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,10 @@ class AddressReader(ValueReader[Address]):
         self._wanted = ""  # the part that the caller has called wrong
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
+        if (parts := self_repair(text)) is not None:
+            return self._hear_repaired(*parts, checking=checking)
+        if checking and names_flat(text):
+            text = _YES.sub("", text)  # "yes, flat 4"
         said = self._plain(text)
         denied = _NO.match(text.strip()) is not None
         if text.rstrip().endswith("?"):
@@ -116,6 +135,18 @@ class AddressReader(ValueReader[Address]):
         self._entry = self._entry[:MAX_CHARACTERS]
         return self._reading()
 
+    def _hear_repaired(self, before: str, after: str, *, checking: bool) -> Reading:
+        """Take an answer in which the caller takes something back, if it is certain what comes in its place."""
+        kept = self.state()
+        if self._is_whole(self._plain(after)) or self.hear(before, checking=checking) is Reading.NOTHING:
+            return self.hear(after, checking=checking)
+        fixed = corrected_address(self._plain(after), self._parts(), code=self._code)
+        if fixed is None:
+            self.restore(kept)
+            return Reading.NOTHING
+        self._entry = fixed[:MAX_CHARACTERS]
+        return self._reading()
+
     def _is_whole(self, text: str) -> bool:
         """Return whether a text is an address by itself."""
         alone = AddressReader(self.language, region=self._region)
@@ -132,6 +163,8 @@ class AddressReader(ValueReader[Address]):
     def _is_part(self, said: str, *, checking: bool) -> bool:
         words = [word for word in words_of(said) if not word.isdigit()]
         has_number = bool(re.search(r"\d", said))
+        if not has_number and _NO_PLACE.issuperset(words):
+            return False
         if checking:
             return has_number and bool(words) and not says_yes(said, self.language)
         if says_yes(said, self.language) is not None and not has_number:
@@ -141,11 +174,17 @@ class AddressReader(ValueReader[Address]):
     def _plain(self, text: str) -> str:
         said = _LEAD_IN.sub("", re.sub(r"\s+", " ", text.replace("’", "'")).strip()).strip(" .,!")
         code = language_code(self.language)
+        if code == "en":
+            said = _TIMES.sub(self._repeated, said)
         with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
             said = alpha2digit(said, code, threshold=0.0)
         if code == "en":
             for _ in range(2):  # "oh oh": the second one stands behind a digit after the first pass
                 said = re.sub(r"(?<=\d )oh?(?= (?:\d|oh?\b))", "0", said, flags=re.IGNORECASE)
+            said = re.sub(
+                r"^(\d\d) (\d\d)(?= [^\W\d])", r"\1\2", said
+            )  # "twenty three forty five Main Street"
+        said = _SPELLED.sub(self._unspelled, said)
         said = re.sub(r"(?<=\d)-(?=(?:st|nd|rd|th)\b)", "", said)
         return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,8}(?![\w])", self._joined, said)
 
@@ -156,6 +195,25 @@ class AddressReader(ValueReader[Address]):
             code = "".join(numbers[n:]).replace(",", "")
             if self._code and re.fullmatch(self._code, code):
                 return " ".join([*numbers[:n], code])
+        if all(len(number) == 1 for number in numbers):
+            return "".join(numbers)  # a house number
+        return match[0]
+
+    @staticmethod
+    def _repeated(match: re.Match[str]) -> str:
+        """Return "five five" for "double five"."""
+        digit = "0" if match[2].lower() == "oh" else read_digits(match[2], "en").digits
+        return " ".join([digit] * (2 if match[1].lower() == "double" else 3)) if len(digit) == 1 else match[0]
+
+    def _unspelled(self, match: re.Match[str]) -> str:
+        """Join letters and digits that were said one by one, if they are a postal code."""
+        parts = match[0].split()
+        for n in range(len(parts) - 2):
+            code = "".join(parts[n:]).upper()
+            if self._code and not code.isdecimal() and re.fullmatch(self._code, code, re.IGNORECASE):
+                return " ".join(
+                    [*parts[:n], f"{code[:-3]} {code[-3:]}" if self._region in ("GB", "CA") else code]
+                )
         return match[0]
 
     def _reading(self) -> Reading:
@@ -195,6 +253,10 @@ class AddressReader(ValueReader[Address]):
         if after and before:  # 10115 Berlin
             return Address(self._entry, re.sub(r"(?:,| in)$", "", before).strip(), code, after)
         parts = [part.strip() for part in before.split(",") if part.strip()]
+        if len(parts) > 2 and any(
+            names_flat(part, only=True) for part in parts[:2]
+        ):  # Flat 3, 23 High Street, Oxford
+            parts[:2] = [", ".join(parts[:2])]
         if len(parts) > 1:  # Portland, Oregon 97201
             return Address(self._entry, parts[0], code, ", ".join(parts[1:]))
         return Address(self._entry, "", code, "")

@@ -6,7 +6,7 @@ import re
 
 from piopiy_pipeline.services.playbook.sentence_kinds import is_question
 
-__all__ = ["asks", "asks_to_repeat", "refuses", "self_repair", "starts_over", "waits"]
+__all__ = ["asks", "asks_to_repeat", "refuses", "restricts", "self_repair", "starts_over", "waits"]
 
 _REPEAT = {
     "en": re.compile(
@@ -50,6 +50,7 @@ _REPAIR = re.compile(
 """What stands between what a speaker takes back and what takes its place (Levelt's editing term)."""
 _NO_MORE = re.compile(r"(?:(?:no|nope|nah|nein|nee|um+|uh+|oh|so|well|äh|ähm)\b\W*)*", re.IGNORECASE)
 """What is before a correction of an answer that was given before."""
+_RESTRICTS = re.compile(r"\b(?:but|except|only|aber|außer|nur|sondern) \w+")
 _RESTART = re.compile(
     r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
 )
@@ -71,6 +72,11 @@ def refuses(plain: str, code: str) -> bool:
 def starts_over(plain: str) -> bool:
     """Return whether a caller wants to begin anew."""
     return _RESTART.search(plain) is not None
+
+
+def restricts(plain: str) -> bool:
+    """Return whether an agreement has a condition, or a change of what is agreed to: "yes, but a day later"."""
+    return _RESTRICTS.search(plain) is not None
 
 
 def waits(plain: str) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from piopiy_pipeline.collect import collect_digits
 from piopiy_pipeline.collect.collection import Doing
+from piopiy_pipeline.collect.date_reader import DateReader
 from piopiy_pipeline.collect.digits import DigitsReader
 from piopiy_pipeline.collect.email_address import EmailReader
 from piopiy_pipeline.collect.phone_number import PhoneNumberReader
+from piopiy_pipeline.collect.postal_address import AddressReader
 from piopiy_pipeline.collect.remarks import self_repair, waits
 from piopiy_pipeline.collect.value_reader import Reading
 from piopiy_pipeline.testing import Caller
@@ -131,3 +135,88 @@ def test_nothing_is_said_to_a_caller_who_looks_for_the_number() -> None:
     )
     assert value_of(outcomes) == "4157"
     assert call.said.count("code") == 1
+
+
+# ---------------------------------------------------------------------- addresses
+
+FLAT = "Flat 3, 23 High Street, Oxford OX1 4AA"
+
+
+def address(*said: str, region: str = "GB") -> AddressReader:
+    reader = AddressReader("en", region=region)
+    for n, text in enumerate(said):
+        assert reader.hear(text, checking=n > 0) is Reading.WHOLE, text
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("said", "street"),
+    [
+        ([FLAT], "Flat 3, 23 High Street"),
+        (["23 High Street, flat 3, Oxford OX1 4AA"], "23 High Street, flat 3"),
+        (["flat three, twenty three High Street, Oxford, o x one four a a"], "flat 3, 23 High Street"),
+        ([FLAT, "no, flat four"], "Flat 4, 23 High Street"),
+        ([FLAT, "no, number 24"], "Flat 3, 24 High Street"),
+        (["23 High Street, Oxford OX1 4AA", "yes, flat 4B"], "23 High Street, flat 4B"),
+        (["one oh five High Street, Oxford OX1 4AA"], "105 High Street"),
+        (["double five High Street, Oxford OX1 4AA"], "55 High Street"),
+        (["22 High Street, no wait, 23 High Street, Oxford OX1 4AA"], "23 High Street"),
+        (["23 High Street, Oxford OX1 4AA", "no wait, 32 not 23"], "32 High Street"),
+    ],
+)
+def test_an_address_with_a_flat(said: list[str], street: str) -> None:
+    value = address(*said).value
+    assert (value.street, value.town, value.postal_code) == (street, "Oxford", "OX1 4AA")
+
+
+def test_a_number_that_could_be_the_flats_or_the_houses_changes_nothing() -> None:
+    reader = address(FLAT)
+    assert reader.hear("no, 24", checking=True) is Reading.NOTHING
+    assert reader.value.text == FLAT
+
+
+def test_yes_and_no_are_no_street() -> None:
+    assert AddressReader("en", region="US").hear("yeah no") is Reading.NOTHING
+
+
+# ---------------------------------------------------------------------- dates
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("Friday next week", date(2026, 12, 4)),
+        ("two weeks from tomorrow", date(2026, 12, 9)),
+        ("a week from today", date(2026, 12, 1)),
+    ],
+)
+def test_a_day_that_is_counted_from_now(said: str, day: date) -> None:
+    reader = DateReader("en", today=lambda: date(2026, 11, 24), past=False, day_first=True)
+    assert reader.hear(said) is Reading.WHOLE
+    assert reader.value == day
+
+
+@pytest.mark.parametrize(
+    ("said", "year"), [("May second nineteen oh five", 1905), ("the second of May oh five", 2005)]
+)
+def test_a_year_with_an_oh(said: str, year: int) -> None:
+    reader = DateReader("en", today=lambda: date(2026, 11, 24), past=True, day_first=True)
+    assert reader.hear(said) is Reading.WHOLE
+    assert reader.value == date(year, 5, 2)
+
+
+@pytest.mark.parametrize("said", ["Freitag, nein Moment, Samstag", "nicht am Freitag, am Samstag"])
+def test_the_last_day_counts_in_german_too(said: str) -> None:
+    pytest.importorskip("dateparser")
+    reader = DateReader("de", today=lambda: date(2026, 11, 27), past=False, day_first=True)
+    reader.hear(said)
+    assert reader.value == date(2026, 11, 28)
+
+
+def test_who_agrees_with_a_but_has_not_agreed() -> None:
+    code = collection()
+    asks = code.hear("four one five seven")
+    code.was_heard()
+    assert code.hear("yes, but the one before that") == asks
+    assert code.attempts == 1
+    assert code.hear("yes").doing is Doing.FINISH
