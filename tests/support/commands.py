@@ -55,7 +55,7 @@ class Command:
         errors = os.dup(stdout if together else stderr)
         passed = [stdin, stdout, errors, theirs.detach()]
         try:
-            send_order(Order([*CLI, *arguments], {**environment}, str(folder)), passed)
+            send_order(Order([*CLI, *arguments], {**environment}, str(folder), os.nice(0)), passed)
         finally:
             for fd in (*passed, stderr):
                 os.close(fd)

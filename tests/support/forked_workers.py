@@ -64,7 +64,7 @@ def _order_worker(address: str, arguments: list[str]) -> int:
         orders.connect(address)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            order = Order(arguments, {**os.environ}, os.getcwd())  # noqa: PTH109
+            order = Order(arguments, {**os.environ}, os.getcwd(), os.nice(0))  # noqa: PTH109
             send_order(order, [0, 1, 2, theirs.fileno()], orders)
             theirs.close()
             if not ours.recv(LENGTH_BYTES):

@@ -55,7 +55,7 @@ class Order:
     arguments: list[str]
     environment: dict[str, str]
     folder: str
-    niceness: int = 0
+    niceness: int
 
 
 class ProgramServer:
