@@ -252,6 +252,7 @@ class AgentAssignment:
             apart=apart,
             takeover=in_progress,
             call_id=self._info.call_id,
+            fewest=self.losses.lost_lately(now),
         )
         if instance is None:
             return None

@@ -315,6 +315,7 @@ class Instances:
         apart: bool = False,
         takeover: bool = False,
         call_id: str = "",
+        fewest: bool = False,
     ) -> Instance | None:
         """Return the least busy instance that takes calls; of equal ones, the one with the most places left, and then
         the one that was asked longest ago. Those that are late come last, and behind them those that are late beside a
@@ -327,16 +328,18 @@ class Instances:
             apart: Whether to look at call workers that are apart from others, and at no other instance.
             takeover: Whether it is for a call in progress, which another instance has lost or gives back.
             call_id: For which call, because one that roams takes only that for which it was summoned.
+            fewest: Whether the number of its calls comes before how busy it is, because the call may end the instance.
         """
         able = self._able(agent_id, without, apart, takeover, call_id)
         if not able:
             return None
         suspected = {one.supervisor_id for one in self.of(agent_id) if one.silent}
 
-        def order(one: Instance) -> tuple[int, int, float, int]:
+        def order(one: Instance) -> tuple[int, int, int, float, int]:
             late = one.late(now)
             suspect = late + (late and one.supervisor_id in suspected)
-            return suspect, int(BUSY_STEPS * one.busy), one.active / one.capacity, one.asked
+            calls = one.active if fewest else 0
+            return suspect, calls, int(BUSY_STEPS * one.busy), one.active / one.capacity, one.asked
 
         best = min(able, key=order)
         self._asked += 1

@@ -162,6 +162,28 @@ def test_a_network_that_was_gone_speaks_for_the_call_that_was_in_both(room: Room
     assert culprit.phase is Phase.LIVE
 
 
+def test_a_suspect_is_offered_to_the_instance_with_the_fewest_calls(room: Room) -> None:
+    fleet = Fleet(room)
+    fleet.more()
+    suspect, _ = fleet.call()
+    first = fleet.holder(suspect)
+    first.instance.held_back = True
+    fleet.more(capacity=100)
+    for _ in range(5):
+        fleet.call()
+    many = fleet.agents[-1]
+    many.instance.held_back = True
+    fleet.more(capacity=2)
+    fleet.call()  # half of its places are taken, of the other one a twentieth
+    few = fleet.agents[-1]
+    many.instance.held_back = False
+    fleet.lose(first, after_s=3)
+    assert fleet.holder(suspect) is few
+    few.instance.held_back = True  # and a call that has lost nobody goes where there is more room
+    new, _ = fleet.call()
+    assert fleet.holder(new) is many
+
+
 def test_nor_are_calls_given_up_that_were_most_of_the_second_death(room: Room) -> None:
     fleet = Fleet(room)
     fleet.more()
