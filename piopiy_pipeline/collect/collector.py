@@ -15,10 +15,12 @@ from piopiy_pipeline.collect.value_reader import ValueReader
 from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.compat.tool_permits import current_tool_run
 from piopiy_pipeline.late_keys import REPEAT_S, LateKeys
+from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.processors.keys import KeyEntry
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import CollectionEvent
 from piopiy_pipeline.session.held_turns import TurnListener
+from piopiy_pipeline.turns.caller_words import language_code
 
 __all__ = ["Collector"]
 
@@ -90,8 +92,8 @@ class Collector(Generic[T]):
             TurnListener(self._on_turn, self._on_aside, self._on_keys, lambda: self._entry.begun),
             redact=self._redact,
         )
-        self._turns = turns
-        self._collection = collection = prepare(turns.language)
+        self._turns, self._prepare = turns, prepare
+        self._collection = collection = prepare(self._language)
         self._key = call.collected.key_of(self._name, current_tool_run.get())
         if (done := call.collected.done(self._key)) is not None:
             try:
@@ -103,7 +105,7 @@ class Collector(Generic[T]):
                 collection.restore(saved)
             except DAMAGED as error:
                 self._cannot_be_read(error)
-                self._collection = collection = prepare(turns.language)
+                self._collection = collection = prepare(self._language)
         why: NoValueReason | None = NoValueReason.CANCELLED
         with turns:
             try:
@@ -117,6 +119,7 @@ class Collector(Generic[T]):
             finally:
                 self._close()
                 self._finish(why)
+        collection = self._collection
         if why is not None:
             turns.keys_ahead.take()
             raise NotCollected(self._name, why, collection.attempts)
@@ -241,12 +244,33 @@ class Collector(Generic[T]):
         if self._is_over:
             return
         self._look_at_cut_off()
+        self._follow_language()
         heard = self._turns.heard_before
         self._decide(lambda: self._collection.hear(text, heard))
 
+    @property
+    def _language(self) -> str:
+        """The language in which the call is: the caller's, where the bot follows it, else that of the voice."""
+        return self._call.language or self._turns.language
+
+    def _follow_language(self) -> None:
+        """Read and ask in the caller's language from now on, if they have changed it."""
+        if language_code(self._language) == language_code(self._collection.reader.language):
+            return
+        try:
+            collection = self._prepare(self._language)
+            collection.restore(self._collection.state())
+        except (
+            StageError,
+            *DAMAGED,
+        ) as error:  # dates of the language need an extra, or a reader is of one language
+            logger.warning("{}: is not collected in {}: {}", self._name, self._language, error)
+            return
+        self._collection = collection
+
     def _on_aside(self, text: str) -> None:
         """Keep an answer until the bot has spoken, if the caller knew the question: a "no" to a value is always one."""
-        collection, answer = self._collection, says_yes(text, self._turns.language)
+        collection, answer = self._collection, says_yes(text, self._language)
         if not collection.asks_yes_no or answer is None:
             return
         if collection.knows(self._turns.heard_before) or (collection.checking and not answer):

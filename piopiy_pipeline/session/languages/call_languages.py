@@ -65,7 +65,7 @@ class CallLanguages:
         self._turn: list[str] = []
         self._changes = 0
         self._of_caller = self._first
-        self.current = self._first
+        self.current = self._kept or self._first
         """The language in which the call is: the caller's, or that of the persona who has the call."""
         if not is_installed():
             logger.warning(
@@ -81,10 +81,15 @@ class CallLanguages:
 
     async def _begin(self, _: object) -> None:
         """Load the model, and go on in the language in which another instance has left the call."""
-        kept = self._state.checkpoints.kept_part(PART)
-        if isinstance(kept, str) and kept in self._languages:
-            await self._follow(kept, again=True)
+        if self._kept:
+            await self._follow(self._kept, again=True)
         await load_guesser()
+
+    @property
+    def _kept(self) -> str:
+        """The caller's language at the instance that had the call before; empty if it was the first one."""
+        kept = self._state.checkpoints.kept_part(PART)
+        return kept if isinstance(kept, str) and kept in self._languages else ""
 
     async def _heard(self, stage: FrameProcessor, frame: Frame) -> None:
         """Take words of the caller before they are in the conversation, so that their answer is in their language."""
