@@ -277,7 +277,8 @@ def lead_tools(
 ) -> None:
     """Have functions called when the model uses tools, and with what these return, in the place of sending it.
 
-    An answer ends where the model uses a tool: what it says to the result is another one.
+    An answer ends where the model uses a tool: what it says to the result is another one. A call that comes once more,
+    under its id, is no other call: nothing runs, and its result is given again as soon as there is one.
 
     Args:
         service: The service, before it runs.
@@ -286,16 +287,27 @@ def lead_tools(
     """
     run, send = service.run_function_calls, service._tool_result
     names: dict[str, str] = {}  # of sessions before this one, too
+    returned: dict[str, tuple[dict[str, Any], bool]] = {}
 
     async def run_function_calls(calls: Any) -> None:
-        names.update({call.tool_call_id: call.function_name for call in calls})
+        new: list[Any] = []
+        again: list[Any] = []
+        for call in calls:
+            (new if names.get(call.tool_call_id) != call.function_name else again).append(call)
+        names.update({call.tool_call_id: call.function_name for call in new})
         for old in list(names)[:-CALLS]:
             del names[old]
+            returned.pop(old, None)
         if answers(service):
             await service._set_bot_is_responding(False)
             await service.push_frame(LLMFullResponseEndFrame())
         begins()
-        await run(calls)
+        if new:
+            await run(new)
+        for call in again:
+            if call.tool_call_id in returned:
+                content, spoken = returned[call.tool_call_id]
+                await tool_result(call.tool_call_id, call.function_name, content, spoken=spoken)
 
     async def tool_result(
         call_id: str, name: str, content: dict[str, Any], *, is_final: bool = True, spoken: bool = True
@@ -308,6 +320,8 @@ def lead_tools(
             if known:
                 await sent()
             return
+        if call_id in names:
+            returned[call_id] = content, spoken
         goes_on = service._supports_non_blocking_tools and service._function_is_async(name)
         await take(ToolResult(name, content, known=known, wanted=spoken, awaited=not goes_on, send=sent))
 

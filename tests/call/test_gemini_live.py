@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.testing import Caller, Disconnects, Voice
 from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from tests.support.difficult_callers import NO_WAIT
+from tests.support.hand_off_desk import Desk
 from tests.support.realtime_calls import GREETING, LONG
 from tests.support.virtual import PEOPLE, YES, texts
 
@@ -58,3 +61,36 @@ def test_words_of_two_turns_between_which_the_session_was_lost_stay_apart(
     assert "For how many?" in texts(call, "bot")
     if not keeps:
         assert first in [one["content"] for one in case.server.session.conversation()]
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 2.0], ids=["it has returned", "it runs"])
+def test_a_call_that_comes_once_more_runs_nothing_and_has_its_result(takes_s: float) -> None:
+    runs: list[int] = []
+    again: list[asyncio.Task[None]] = []
+
+    async def open_hours(params: FunctionCallParams) -> str:
+        """Say when it is open."""
+        runs.append(1)
+        again.append(asyncio.create_task(once_more()))
+        await asyncio.sleep(takes_s)
+        return "always"
+
+    async def once_more() -> None:
+        session = desk.case.server.session
+        (used,) = [one for one in session.sent if one.kind == "toolCall"]
+        (name, response), *_ = session._open_calls.items()
+        await asyncio.sleep(1.0)
+        session._open_calls[name] = response  # it waits for the result anew
+        await session.send("toolCall", used.body)
+
+    desk = Desk("use open_hours", "hello", kind=GeminiCase)
+    agent = desk.agent()
+    desk.agent = lambda: {**agent, "tools": [open_hours]}  # type: ignore[method-assign]
+    call = desk.call(caller=Caller().say(YES).pause(4).say(YES))
+    assert [task.exception() for task in again] == [None]
+    assert len(runs) == 1, call.timeline()
+    results = [one for one in desk.case.server.session.received if one.kind == "tool_response"]
+    assert len(results) == (1 if takes_s else 2)
+    assert "always" in str(results[-1].body)
+    assert texts(call, "bot")[-1] == "Desk here."
+    call.assert_no_error()
