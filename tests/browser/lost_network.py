@@ -45,8 +45,8 @@ async def lose(page: Page, lost_s: float) -> dict[str, Any]:
     during = await page.get_by_test_id("state").get_attribute("data-state")
     cable.mend()
     await expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live")
-    await until_said(page, "user", "when are you open", timeout_s=20.0)
-    await until_said(page, "bot", "We are open", timeout_s=20.0)
+    await until_said(page, "user", "when are you open")
+    await until_said(page, "bot", "We are open")
     heard = await listen(page)
     (call,) = await calls(page)
     phase = call["phase"]

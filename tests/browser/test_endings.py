@@ -118,7 +118,7 @@ def test_a_page_that_is_loaded_anew_during_a_call_shows_it_as_ended_and_can_call
 
 def test_a_call_that_loses_its_network_for_five_seconds_goes_on(tmp_path: Path) -> None:
     find_chromium()
-    seen = run_alone("tests.browser.lost_network", str(tmp_path), "5", timeout_s=120)
+    seen = run_alone("tests.browser.lost_network", str(tmp_path), "5", timeout_s=300)
     assert seen["came"] == 0, "it was lost indeed"
     assert seen["during"] in ("live", "interrupted"), "a browser takes some seconds to tell"
     assert (seen["phase"], seen["reason"]) == ("live", "caller_hangup")

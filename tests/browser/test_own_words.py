@@ -47,10 +47,10 @@ def test_who_says_it_in_words_of_their_own_has_the_right_table(make_run: Running
             page = await open_page(browser, make_run.url)
             await talk(page)
             await until_said(page, "user", "be six of us")
-            await until_said(page, "bot", "A table for six, Saturday at eight. Is that right?", timeout_s=30)
-            await until_said(page, "bot", "A table for six, Saturday at eight, is booked.", timeout_s=30)
+            await until_said(page, "bot", "A table for six, Saturday at eight. Is that right?")
+            await until_said(page, "bot", "A table for six, Saturday at eight, is booked.")
             state = page.get_by_test_id("state")
-            await expect(state).to_have_text("Ended: the bot hung up", timeout=30_000)
+            await expect(state).to_have_text("Ended: the bot hung up")
             assert not any(turn.interrupted for turn in await turns(page))
 
     asyncio.run(visit())

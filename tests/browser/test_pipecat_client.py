@@ -45,7 +45,7 @@ async def told(page: Page, event: str) -> list[dict[str, Any]]:
     ]
 
 
-async def until_told(page: Page, event: str, *, times: int = 1, timeout_s: float = 15.0) -> None:
+async def until_told(page: Page, event: str, *, times: int = 1, timeout_s: float = 40.0) -> None:
     await page.wait_for_function(
         "([event, times]) => window.told.filter((note) => note.event === event).length >= times",
         arg=[event, times],
@@ -82,7 +82,7 @@ def test_the_official_client_connects_talks_is_told_what_happens_and_leaves(
                 assert answer["ready"]["version"].startswith("2."), answer
                 call = next(iter(place.gateway.switchboard.snapshot().calls))
                 assert (call.from_number, call.metadata) == ("ada", {"table": "window"})
-                await until_told(page, "botStoppedSpeaking", times=2, timeout_s=25.0)
+                await until_told(page, "botStoppedSpeaking", times=2)
                 heard = await listen(page)
                 heard.save(SHOTS.parent / "pipecat-client.wav")
                 await it_was_told_of_both_sides(page)

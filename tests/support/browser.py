@@ -47,7 +47,7 @@ RATE = 16_000
 """The sample rate of what an ear hears, in Hz."""
 AUDIO = Path(__file__).parent.parent / "audio"
 EAR = Path(__file__).with_name("ear.js")
-WAIT_MS = 15_000
+WAIT_MS = 40_000
 """The longest wait for anything in a page, unless it is said."""
 _MICROPHONE_RATE = 48_000
 _MICROPHONE_GAIN = 0.25
@@ -82,7 +82,7 @@ def find_chromium() -> str:
 
 @asynccontextmanager
 async def chromium(
-    microphone: Path | None = None, *, allowed: bool = True, loopback: bool = True, limit_s: float = 90.0
+    microphone: Path | None = None, *, allowed: bool = True, loopback: bool = True, limit_s: float = 240.0
 ) -> AsyncIterator[Browser]:
     """Run a browser of its own, which is ended in every case, after `limit_s` with `TimeoutError`.
 

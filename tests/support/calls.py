@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
 
 
 async def eventually(
-    condition: Callable[[], object], timeout_s: float = 5.0, *, every_s: float = 0.01
+    condition: Callable[[], object], timeout_s: float = 20.0, *, every_s: float = 0.01
 ) -> None:
     """Wait until `condition` holds. Raises `AssertionError` after `timeout_s`. It is asked again after `every_s`."""
     loop = asyncio.get_running_loop()

@@ -16,7 +16,8 @@ from piopiy_pipeline.gateway import Gateway, GatewayConfig
 AGENT_ID = "front-desk"
 AGENT_TOKEN = "agent-token"
 CALLER_KEY = "caller-key"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
+"""So long is waited for what has to come, in seconds: a busy machine is late, and no test is about that."""
 
 
 def config(**settings: Any) -> GatewayConfig:
