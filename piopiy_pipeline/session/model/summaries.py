@@ -157,21 +157,27 @@ class ContextSummaries:
         transcript = LLMContextSummarizationUtil.format_messages_for_summary(messages)
         asked = LLMContext([{"role": "user", "content": f"Conversation history:\n{transcript}"}])
         prompt = self._how.prompt or DEFAULT_SUMMARIZATION_PROMPT
-        async with asyncio.timeout(self._how.timeout_s):
-            text = await self._state.ask_beside(
-                self._model, asked, max_tokens=self._how.most_tokens, system_instruction=prompt
-            )
+        try:
+            async with asyncio.timeout(self._how.timeout_s):
+                text = await self._state.ask_beside(
+                    self._model, asked, max_tokens=self._how.most_tokens, system_instruction=prompt
+                )
+        except TimeoutError as error:
+            raise TimeoutError(f"the model has written no summary in {self._how.timeout_s:g} s") from error
         if not text or not text.strip():
             raise ValueError("the model has written no summary")
         return text.strip()[: 8 * self._how.most_tokens]
 
     async def _put_in_place(self, text: str, summarised: list[Any]) -> None:
         """Wait for a moment between two turns, and let the summary take the place of what it tells."""
-        async with asyncio.timeout(PLACE_S):
-            while True:
-                if self._between_turns():
-                    break
-                await asyncio.sleep(POLL_S)
+        try:
+            async with asyncio.timeout(PLACE_S):
+                while True:
+                    if self._between_turns():
+                        break
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            raise TimeoutError(f"there was no moment between two turns in {PLACE_S:g} s") from error
         messages = list(self._context.messages)
         first = next((at for at, each in enumerate(messages) if each is summarised[0]), None)
         if first is None or not _same(messages[first : first + len(summarised)], summarised):

@@ -108,6 +108,26 @@ def test_a_summary_that_fails_changes_nothing_and_is_not_tried_at_each_turn(summ
     assert any("could not be summarised" in line for line in lines)
 
 
+def test_a_summary_that_is_late_says_so_and_changes_nothing() -> None:
+    desk = Desk(lambda: Writer(takes_s=40.0))
+    call = simulate(desk, talk("one", "two", "three").pause(60), by="text")
+    (error,) = call.of("error")
+    assert error.data["message"].endswith("the model has written no summary in 30 s")
+    assert not call.of("summary")
+    assert len(desk.messages) == 7
+
+
+def test_an_agent_that_is_lost_while_a_summary_is_written_leaves_it_to_the_next() -> None:
+    desk = Desk(lambda: Writer(takes_s=20.0))
+    losses = [AgentLoss("bot_turn", number=3, after_s=5)]
+    call = simulate(
+        desk, talk("one", "two", "three").pause(10).say("four").pause(60), by="text", losses=losses
+    )
+    assert len(call.of("summary")) == 1
+    assert len(desk.models) == 2
+    assert sum("Conversation summary" in text for text in desk.said) == 1
+
+
 def test_it_takes_its_place_between_two_turns_and_not_while_a_tool_runs() -> None:
     async def look(params: Any) -> None:
         """Look something up."""
