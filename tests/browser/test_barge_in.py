@@ -26,7 +26,7 @@ def test_the_bot_is_silent_in_the_page_within_half_a_second_of_the_callers_first
     make_run: Running, tmp_path: Path
 ) -> None:
     # The bot speaks from the first second after the question on for six seconds: on a busy machine from later on.
-    microphone = spoken(tmp_path / "barge_in.wav", 4.8, "hours/01-open.wav", 3.6, "barge_in/02-interrupt.wav")
+    microphone = spoken(tmp_path / "barge_in.wav", 8.0, "hours/01-open.wav", 3.6, "barge_in/02-interrupt.wav")
 
     async def visit() -> None:
         async with chromium(microphone) as browser:
