@@ -100,12 +100,12 @@ def acts_of(capture: CapturedCall) -> list[Act]:
     return acts
 
 
-def stretches_of(capture: CapturedCall) -> list[Stretch]:
-    """Return when the bot was heard. Stretches that are close together are one."""
+def stretches_of(capture: CapturedCall, *, merge_s: float = MERGE_BOT_S) -> list[Stretch]:
+    """Return when the bot was heard. Stretches that are less than `merge_s` seconds apart are one."""
     stretches: list[Stretch] = []
     for event in capture.events:
         if event.kind == "bot_started":
-            if stretches and event.at - stretches[-1].end < MERGE_BOT_S:
+            if stretches and event.at - stretches[-1].end < merge_s:
                 stretches[-1] = Stretch(stretches[-1].start)
             elif not stretches or stretches[-1].end < float("inf"):
                 stretches.append(Stretch(event.at))

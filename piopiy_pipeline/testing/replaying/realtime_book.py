@@ -15,7 +15,7 @@ from piopiy_pipeline.capture.format import ExchangeLine
 from piopiy_pipeline.testing.replaying.answers import RecordedAnswer, difference_from, same_up_to_a_cut
 from piopiy_pipeline.testing.replaying.model_book import OTHER_PROTOCOL, AskedAnswer, ModelBook, of_gemini
 
-__all__ = ["RealtimeBook", "item_content"]
+__all__ = ["RealtimeBook", "item_content", "said_as_written"]
 
 _REPLIES = (
     "session.",
@@ -75,14 +75,11 @@ class RealtimeBook(ModelBook):
         return _same(recorded, content)
 
     def _alike(self, recorded: dict[str, Any], content: dict[str, Any]) -> bool:
-        return _is_instructed(recorded) == _is_instructed(content)
+        return (_instruction(recorded) is None) == (_instruction(content) is None)
 
     def _wanted(self, content: dict[str, Any]) -> str:
-        what = (
-            f"to follow {content['response']['instructions']!r}"
-            if _is_instructed(content)
-            else "to answer once more"
-        )
+        instruction = _instruction(content)
+        what = "to answer once more" if instruction is None else f"to follow {instruction!r}"
         return f"{what}; {OTHER_PROTOCOL}" if not self._answers and self._of_another else what
 
 
@@ -120,12 +117,17 @@ class _Reading:
         match line.data.get("type"):
             case "session.update":
                 self.updates.append(line.data.get("session"))
+            case "conversation.item.create" if (said := said_as_written(line.data["item"])) is not None:
+                self._ask(said, line.at)
             case "conversation.item.create":
                 self._own.add(str(line.data["item"].get("id")))
                 self._given.append(item_content(line.data["item"]))
             case "response.create":
-                answer = self._add({"given": self._given, "response": line.data.get("response") or {}})
-                self._given, self._asked = [], (answer, line.at)
+                self._ask(line.data.get("response") or {}, line.at)
+
+    def _ask(self, response: dict[str, Any], at: float) -> None:
+        answer = self._add({"given": self._given, "response": response})
+        self._given, self._asked = [], (answer, at)
 
     def _received(self, line: ExchangeLine) -> None:
         kind, data = str(line.data.get("type")), line.data
@@ -151,14 +153,27 @@ class _Reading:
             self._put(self._answered if "response_id" in data else None, line)
 
 
+def said_as_written(item: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the answer that an item asks for which has the model say a text as it is written, as Grok's protocol has
+    it; None for an item of the conversation.
+    """
+    if item.get("type") != "force_message":
+        return None
+    return {"instructions": " ".join(str(part.get("text", "")) for part in item.get("content") or ())}
+
+
 def item_content(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item as it is compared: its own name is another one in each run."""
     return {name: value for name, value in item.items() if name not in ("id", "object", "status")}
 
 
-def _is_instructed(content: dict[str, Any]) -> bool:
-    """Return whether the model is told what to say."""
-    return "instructions" in content["response"]
+def _instruction(content: dict[str, Any]) -> str | None:
+    """Return what the model is told to say; None: it answers the conversation."""
+    response = content["response"]
+    if (as_written := response.get("pre_generated_assistant_message")) is not None:
+        return _text(as_written)
+    instruction = response.get("instructions")
+    return None if instruction is None else str(instruction)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -13,8 +13,9 @@ from typing import Any
 
 from websockets.protocol import State
 
+from piopiy_pipeline.services.realtime_dialects import OPENAI, setting
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
-from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, item_content
+from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, item_content, said_as_written
 
 __all__ = ["CUT_WAIT_S", "RecordedModel"]
 
@@ -73,6 +74,9 @@ class _RecordedConnection:
                 self._update(message["session"])
             case "conversation.item.create":
                 item = message["item"]
+                if (said := said_as_written(item)) is not None:
+                    self._respond(said)
+                    return
                 self._given.append(item_content(item))
                 for what in ("added", "done"):
                     self._say(f"conversation.item.{what}", previous_item_id=None, item=item)
@@ -98,7 +102,7 @@ class _RecordedConnection:
 
     def _update(self, settings: dict[str, Any]) -> None:
         self._model.recorded.updated(settings)
-        found = ((settings.get("audio") or {}).get("input") or {}).get("turn_detection")
+        found = setting(settings, ("turn_detection",)) or setting(settings, OPENAI.detection)
         if isinstance(found, dict):
             self._detection = found
         self._say("session.updated", session={**self._model.recorded.session(), **settings})

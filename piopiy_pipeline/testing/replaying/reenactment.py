@@ -2,7 +2,9 @@
 
 It is a state machine without I/O. It learns when the bot is heard, and returns every 20 ms the caller's
 audio.
-Between what the caller said there is the noise of their own line.
+As long as the bot is heard when it was heard in the call, the caller is in step: each sample of theirs comes at its own
+time, and so does all that follows from it. Then what they did follows the bot's events, and between what they said
+there is the noise of their own line.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.testing.replaying.acts import MERGE_BOT_S, Act, Stretch
 
 __all__ = ["Begun", "Reenactment", "ReenactmentStep"]
 
+IN_STEP_S = 0.1
+"""A bot that begins and ends within so many seconds of what it did in the call is the same so far."""
 LEAD_S = 0.3
 """Seconds before a word that belong to it, because a recogniser needs the beginning of the sound."""
 PATIENCE_S = 8.0
@@ -63,6 +68,7 @@ class Reenactment:
         acts: What the caller did.
         pcm: The caller's audio, int16 of shape ``[samples]``, placed in the time of the call.
         rate: Its sample rate in Hz.
+        bot: The stretches in which the bot was heard in the call, each for itself however short the silence between.
         began: Is filled with the times at which the acts begin.
         ended: Is filled with the times at which the acts end.
         stretches: Is filled with the stretches in which the bot is heard.
@@ -71,9 +77,12 @@ class Reenactment:
     acts: Sequence[Act]
     pcm: NDArray[np.int16]
     rate: int
+    bot: Sequence[Stretch]
     began: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
+    in_step: bool = True
+    """Whether the bot has been heard when it was heard in the call, so far."""
     _playing: _Playing | None = None
 
     def __post_init__(self) -> None:
@@ -108,19 +117,34 @@ class Reenactment:
             now: When the audio is heard, in seconds since the answer.
             samples: The length of the audio in samples.
         """
+        self.in_step = self.in_step and self._is_as_it_was(now)
         begun: list[Begun] = []
         while (next_act := self._due(now)) is not None:
             begun.append(next_act)
             if next_act.act.kind == "hangup":
                 return ReenactmentStep(b"", tuple(begun), hang_up=True)
+        if self.in_step and self._playing is not None:
+            self._playing.position = round(now * self.rate)
+            if self._playing.position + samples <= self.pcm.size:
+                self._playing.end = max(self._playing.end, self._playing.position + samples)
         return ReenactmentStep(self._take(samples), tuple(begun), self._given_up(now))
+
+    def _is_as_it_was(self, now: float) -> bool:
+        """Return whether the bot was heard in the call about `now`, if it is heard, and was not, if it is not."""
+        if self.bot_speaks:
+            return any(each.start - IN_STEP_S <= now <= each.end + IN_STEP_S for each in self.bot)
+        return not any(each.start + IN_STEP_S < now < each.end - IN_STEP_S for each in self.bot)
 
     def _due(self, now: float) -> Begun | None:
         number = len(self.began)
-        if number >= len(self.acts) or (self.ended and now < self.ended[-1]):
+        if number >= len(self.acts):
             return None
         act = self.acts[number]
         lead = self._lead(number)
+        if self.in_step:
+            return self._begin(number, act.start) if now + FRAME_S > act.start - lead else None
+        if self.ended and now < self.ended[-1]:
+            return None
         base = self._base(act.anchor.after, act.anchor.count)
         in_vain = ""
         if base is None or (self.bot_speaks and not act.barges_in):
@@ -132,7 +156,10 @@ class Reenactment:
             in_vain = "the bot did not stop speaking" if too_long else f"it was {act.anchor}"
         elif now < base + act.anchor.delay_s - lead:
             return None
-        at = now + lead
+        return self._begin(number, now + lead, in_vain)
+
+    def _begin(self, number: int, at: float, in_vain: str = "") -> Begun:
+        act = self.acts[number]
         self.began.append(at)
         self.ended.append(at + act.end - act.start)
         if act.kind == "speech":

@@ -32,7 +32,7 @@ from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
-from piopiy_pipeline.testing.replaying.acts import Act, acts_of
+from piopiy_pipeline.testing.replaying.acts import Act, acts_of, stretches_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
 from piopiy_pipeline.testing.replaying.capture_check import check_capture
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
@@ -187,7 +187,8 @@ class _Run:
         self._progress = progress
         self._length = max(_length(capture), 0.001)
         self._scrubber = Scrubber(secrets_of_environment())
-        self.caller = Reenactment(acts_of(capture), capture.caller, capture.meta.caller_rate)
+        heard = stretches_of(capture, merge_s=0.0)
+        self.caller = Reenactment(acts_of(capture), capture.caller, capture.meta.caller_rate, heard)
         self.book = AnswerBook(capture.exchanges, now=self._now, normalize=self._normalized)
         resolve_speech(self.book.voice, capture.exchanges, capture.speech)
         self._heard = RecordedTranscripts()

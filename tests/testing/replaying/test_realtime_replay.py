@@ -12,6 +12,7 @@ from piopiy_pipeline.capture import CapturedCall
 from piopiy_pipeline.testing import Caller, Disconnects, Tool, Voice, replay, simulate
 from piopiy_pipeline.testing.replaying.differences import truncations_in
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.realtime_providers import PROVIDERS
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
@@ -82,6 +83,36 @@ def test_the_same_bot_says_the_same_and_asks_nobody(
     for kind in ("bot_started", "bot_stopped", "user_turn", "bot_turn", "tool", "tool_result", "end"):
         at, at_now = ([event.at for event in one.events if event.kind == kind] for one in (before, after))
         assert at_now == pytest.approx(at, abs=0.2), kind
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "speed", "sounds"),
+    [
+        ("openai", {"turns": 0.5}, 1.5, [(NO_WAIT, 2.069), (COUGH, 1.061)]),
+        ("voice_live", {}, 1.0, [(COUGH, 2.609)]),
+        ("inworld", {"interruption": "immediate"}, None, [(COUGH, 1.28), (COUGH, 2.189)]),
+        ("grok", {"turns": "smart"}, 0.8, [(NO_WAIT, 1.117)]),
+        ("gemini", {"turns": "smart"}, None, [(YES, 0.895), (COUGH, 2.484)]),
+    ],
+)
+def test_a_call_with_holds_and_coughs_is_the_same_in_its_replay(
+    name: str, action: dict[str, Any], speed: float | None, sounds: list[tuple[Path, float]], tmp_path: Path
+) -> None:
+    heard = ["" if sound is COUGH else "no wait" for sound, _ in sounds]
+    replies = (LONG, LONG, "It is booked.", "Goodbye.")
+    case = PROVIDERS[name]()(*replies, texts=["a table please", *heard, "yes"], voice=Voice(speed=speed))
+    caller = Caller().say(PEOPLE)
+    for sound, after_s in sounds:
+        caller.interrupt(sound, after=after_s)
+    caller.pause(2.594).say(PEOPLE).pause(2.594).hangup()
+    call = case.call(caller, record=tmp_path / "call.zip", action=action)
+    assert len(texts(call, "bot")) > 1
+    outcome = replay(tmp_path / "call.zip", case.bot)
+    outcome.assert_same()
+    before, after = (list(one.events) for one in (outcome.recorded, outcome.replayed))
+    for kind in ("bot_started", "bot_stopped", "hold", "resume", "interruption"):
+        at, at_now = ([event.at for event in events if event.kind == kind] for events in (before, after))
+        assert at_now == pytest.approx(at, abs=0.1), kind
 
 
 def test_a_replay_is_the_same_every_time(either: type[Case], tmp_path: Path) -> None:

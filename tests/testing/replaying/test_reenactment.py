@@ -6,22 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from piopiy_pipeline.testing.replaying.acts import Act, Anchor
+from piopiy_pipeline.testing.replaying.acts import Act, Anchor, Stretch
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
 
 RATE = 1000
 FRAME = 0.02
+RECORDED = ((0.5, 3.0), (5.5, 6.0))
+"""When the bot was heard in the call."""
 
 
 def reenacted(
-    acts: Sequence[Act], *bot: tuple[float, float], until: float = 60.0
+    acts: Sequence[Act],
+    *bot: tuple[float, float],
+    recorded: Sequence[tuple[float, float]] = RECORDED,
+    until: float = 60.0,
 ) -> tuple[list[Begun], np.ndarray, float | None]:
     """What begins, what is heard of the caller, and when they hang up, if the bot is heard from and to."""
     pcm = np.full(20 * RATE, 1, np.int16)  # the noise of their line
     for number, act in enumerate(acts):
         if act.kind == "speech":
             pcm[round(act.start * RATE) : round(act.end * RATE)] = 100 * (number + 1)
-    caller = Reenactment(acts, pcm, RATE)
+    caller = Reenactment(acts, pcm, RATE, [Stretch(*each) for each in recorded])
     begun: list[Begun] = []
     heard = b""
     changes = sorted((at, edge) for stretch in bot for edge, at in enumerate(stretch))
@@ -53,6 +58,28 @@ def test_the_same_bot_gets_the_same_call() -> None:
     assert np.count_nonzero(heard == 100) == 1000
 
 
+def test_in_step_each_sample_comes_at_its_own_time_also_what_is_not_taken_for_speech() -> None:
+    acts = [said(4.005, Anchor("bot_stopped", 1.005))]
+    pcm = np.arange(20 * RATE, dtype=np.int16)
+    caller = Reenactment(acts, pcm, RATE, [Stretch(0.5, 3.0)])
+    heard = b""
+    for tick in range(500):
+        if tick * FRAME == 0.5:
+            caller.bot_started(0.5)
+        if tick * FRAME == 3.0:
+            caller.bot_stopped(3.0)
+        step = caller.step(tick * FRAME, round(FRAME * RATE))
+        assert all(begun.at == 4.005 for begun in step.begun)
+        heard += step.pcm
+    assert caller.in_step
+    assert (np.frombuffer(heard, np.int16) == pcm[: 10 * RATE]).all()
+
+
+def test_who_is_out_of_step_stays_so() -> None:
+    begun, _, _ = reenacted([ANSWER, HANGUP], (0.5, 3.2), (5.5, 6.0))
+    assert [round(each.at, 1) for each in begun] == [4.2, 8.0]
+
+
 def test_a_longer_answer_does_not_become_a_barge_in() -> None:
     begun, _, _ = reenacted([ANSWER], (0.5, 9.0), until=20)
     assert round(begun[0].at, 2) == 10.0
@@ -64,7 +91,9 @@ def test_a_shorter_answer_is_answered_sooner() -> None:
 
 
 def test_a_pause_for_breath_is_not_taken_for_the_end() -> None:
-    begun, _, _ = reenacted([said(3.5, Anchor("bot_stopped", 0.1))], (0.5, 3.0), (3.2, 6.0), until=20)
+    begun, _, _ = reenacted(
+        [said(3.5, Anchor("bot_stopped", 0.1))], (0.5, 3.0), (3.2, 6.0), recorded=[(0.5, 3.4)], until=20
+    )
     assert begun[0].at < 3.4, "who answers within 0.1 s cannot know"
     begun, _, _ = reenacted([ANSWER], (0.5, 3.0), (3.5, 6.0), until=20)
     assert round(begun[0].at, 2) == 7.0, "the bot spoke on, before the caller would have"
