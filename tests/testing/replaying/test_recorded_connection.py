@@ -1,0 +1,47 @@
+"""The connection to a recorded speech-to-speech model: what the caller's sounds do to an answer under way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part
+from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
+from piopiy_pipeline.testing.replaying.recorded_connection import RecordedModel
+
+KEEPS = {"type": "server_vad", "interrupt_response": False}
+CUTS = {"type": "server_vad", "interrupt_response": True}
+
+
+def said_at_a_sound(session: dict[str, Any]) -> list[str]:
+    """Return the types of what the provider says when a sound comes into an answer, with such a session."""
+
+    async def run() -> list[str]:
+        book = AnswerBook([], now=lambda: 0.0)
+        model = RecordedModel(RealtimeBook([], lambda rate: np.zeros(0, np.int16), book), book, pytest.fail)
+        connection = model.connect()
+        await connection.send(json.dumps({"type": "session.update", "session": session}))
+        model.tell(Part(0.0, "message", {"type": "response.created", "response": {"id": "one"}}))
+        model.tell(Part(0.1, "message", {"type": "input_audio_buffer.speech_started"}))
+        await connection.close()
+        return [json.loads(text)["type"] async for text in connection]
+
+    opened = ["session.created", "session.updated", "response.created"]
+    said = asyncio.run(run())
+    assert said[:3] == opened
+    return said[3:]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [lambda found: {"audio": {"input": {"turn_detection": found}}}, lambda found: {"turn_detection": found}],
+    ids=["OpenAI and Inworld", "Voice Live and Grok"],
+)
+def test_a_sound_cancels_an_answer_only_if_the_session_has_it_so(place: Any) -> None:
+    started = "input_audio_buffer.speech_started"
+    assert said_at_a_sound(place(KEEPS)) == [started]
+    assert said_at_a_sound(place(CUTS)) == ["response.done", started]
