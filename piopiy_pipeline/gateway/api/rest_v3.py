@@ -108,10 +108,17 @@ class OwnAnswer:
         return str(self.body.get("error", ""))
 
 
+def content_of(order: Model) -> bytes:
+    """Return an order for our own API as JSON, without what is the default: another gateway of the cluster may be of an
+    older version, and refuse the name of what it does not know.
+    """
+    return order.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+
+
 async def _own(request: Request, method: str, path: str, body: Model | None = None) -> OwnAnswer:
     """Ask our own API, as whoever has sent `request`. Raises `Refusal` for what is wrong in any of its routes."""
     own: App = request.app.state.own
-    content = b"" if body is None else body.model_dump_json(by_alias=True).encode()
+    content = b"" if body is None else content_of(body)
     headers = [
         pair for pair in request.scope["headers"] if pair[0].decode("latin-1").lower() not in _NOT_SENT_ON
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from piopiy_pipeline.gateway.api.models import PromptKeys, PromptOrder, PromptStep
+from piopiy_pipeline.gateway.api.rest_v3 import content_of
 from piopiy_pipeline.gateway.api.rest_v3_error import NotHere
 from piopiy_pipeline.gateway.api.rest_v3_models import Input
 from piopiy_pipeline.gateway.api.rest_v3_prompts import step_of
@@ -45,6 +48,14 @@ async def playing(folder: Path) -> AsyncIterator[Place]:
         prompts_folder=folder, data_folder=folder, records=True, webhooks=[HOOK, OTHER_HOOK]
     ) as here:
         yield here
+
+
+def test_an_order_for_a_gateway_of_an_older_version_names_only_what_is_asked_for() -> None:
+    plays = PromptOrder(steps=[PromptStep(file="menu.wav")], hangup=True)
+    assert json.loads(content_of(plays)) == {"steps": [{"file": "menu.wav"}], "hangup": True}
+    asks = PromptOrder(steps=[PromptStep(keys=PromptKeys(most=4), receiver=RESULT)])
+    assert json.loads(content_of(asks)) == {"steps": [{"keys": {"most": 4}, "receiver": RESULT}]}
+    assert PromptOrder.model_validate_json(content_of(asks)) == asks
 
 
 def test_prompts_are_played_and_then_the_caller_is_handed_over(tmp_path: Path) -> None:
