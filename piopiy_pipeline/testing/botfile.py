@@ -1,10 +1,9 @@
 """Finds the callback in a bot's file: it imports the file without running its `main`.
 
-The callback is the function that the file passes to `Agent(...)` as `create_session`. If the text does not
-show it,
-it is one called `on_new_session` or `create_session`, or else the only coroutine function of the file that
-takes
-nothing but a call's parameters.
+The callback is what the file passes to `Agent(...)` as `create_session`, as it is once the file was imported. If that
+is known only while the file's `main` runs, there is none, because another one would answer than the bot's. A file
+that makes no `Agent` has one called `on_new_session` or `create_session`, or else the only coroutine function of the
+file that takes nothing but a call's parameters.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ import importlib.util
 import inspect
 import os
 import sys
+import textwrap
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.signaling.agent_identity import (
@@ -34,6 +35,7 @@ from piopiy_pipeline.signaling.agent_identity import (
 __all__ = ["load_bot"]
 
 _USUAL = ("on_new_session", "create_session")
+_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def load_bot(path: Path) -> CreateSession:
@@ -47,8 +49,9 @@ def load_bot(path: Path) -> CreateSession:
         path: The bot's file.
 
     Raises:
-        ValueError: There is no such file, or no such function in it, or its import fails: then the message has the
-            author's line, and what was raised is its cause.
+        ValueError: There is no such file, or no such function in it, or the file gives an `Agent` a callback that is
+            known only while its `main` runs, or several agents different ones; or its import fails: then the message
+            has the author's line, and what was raised is its cause.
         TypeError: The function cannot be called for a call.
     """
     path = path.resolve()
@@ -56,11 +59,12 @@ def load_bot(path: Path) -> CreateSession:
         raise ValueError(f"{path}: no such file")
     source = path.read_text(encoding="utf-8")
     module = _import(path)
-    for name in (*_given_to_agent(source, path), *_USUAL):
-        callback: CreateSession | None = getattr(module, name, None)
-        if callback is not None:
-            bind_callback(callback)  # says so if it cannot be called
-            return callback
+    given = _given_to_agents(ast.parse(source, str(path)), module, path)
+    usual = (getattr(module, name, None) for name in _USUAL)
+    callback: CreateSession
+    for callback in given or [function for function in usual if function is not None]:
+        bind_callback(callback)  # says so if it cannot be called
+        return callback
     candidates: list[CreateSession] = [
         function
         for function in vars(module).values()
@@ -135,19 +139,83 @@ def _some_identity() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _given_to_agent(source: str, path: Path) -> list[str]:
-    """Return the names that the file passes to `Agent` as its callback."""
-    names: list[str] = []
-    for node in ast.walk(ast.parse(source, str(path))):
-        if not isinstance(node, ast.Call):
+def _given_to_agents(tree: ast.Module, module: ModuleType, path: Path) -> list[CreateSession]:
+    """Return the callback that the file passes to `Agent`, if it makes one."""
+    found: list[tuple[CreateSession, int]] = []
+    for call, names in _calls(tree, frozenset()):
+        if not _makes_an_agent(call.func, module, names):
             continue
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if called != "Agent":
-            continue
-        given = [keyword.value for keyword in node.keywords if keyword.arg == "create_session"]
-        given += node.args[2:3]
-        names += [value.id for value in given if isinstance(value, ast.Name)]
-    return names
+        given = _create_session(call)
+        if given is None:
+            continue  # `Agent` itself says what is missing
+        text = textwrap.shorten(ast.unparse(given), 80)
+        known_late = any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(given))
+        try:
+            if known_late or isinstance(given, ast.Starred):
+                raise NameError(text)  # noqa: TRY301  as of a name that only the file's `main` gives a value
+            code = compile(ast.Expression(given), str(path), "eval")
+            found.append((eval(code, vars(module)), call.lineno))
+        except NameError:
+            raise ValueError(
+                f"{path}:{call.lineno}: Agent's create_session, {text}, is known only while the bot runs: "
+                "give it a function of the file, by its name"
+            ) from None
+        except Exception as error:
+            raise ValueError(f"{path}:{call.lineno}: {text} fails: {error_text(error)}") from error
+    if any(callback != found[0][0] for callback, _ in found):
+        lines = ", ".join(str(line) for _, line in found)
+        raise ValueError(
+            f"{path}: which function answers calls? The agents of lines {lines} have different ones: "
+            "give each agent a file of its own"
+        )
+    return [callback for callback, _ in found[:1]]
+
+
+def _calls(node: ast.AST, names: frozenset[str]) -> Iterator[tuple[ast.Call, frozenset[str]]]:
+    """Yield each call below a node, with the names that the functions around it bind."""
+    for child in ast.iter_child_nodes(node):
+        around = names | _bound_in(child) if isinstance(child, _Scope) else names
+        if isinstance(child, ast.Call):
+            yield child, names
+        yield from _calls(child, around)
+
+
+def _bound_in(scope: _Scope) -> frozenset[str]:
+    """Return the names that this function binds, and not those of functions within it."""
+    names = {node.arg for node in ast.walk(scope.args) if isinstance(node, ast.arg)}
+    rest: list[ast.AST] = [scope.body] if isinstance(scope, ast.Lambda) else [*scope.body]
+    while rest:
+        node = rest.pop()
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+                continue
+            case ast.Lambda():
+                continue
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.Import(names=imported) | ast.ImportFrom(names=imported):
+                names |= {each.asname or each.name.partition(".")[0] for each in imported}
+        rest += ast.iter_child_nodes(node)
+    return frozenset(names)
+
+
+def _makes_an_agent(function: ast.expr, module: ModuleType, names: frozenset[str]) -> bool:
+    """Return whether this is `Agent`, by its name or under another one that the file has imported it by."""
+    if isinstance(function, ast.Name) and function.id not in names and hasattr(module, function.id):
+        known = getattr(module, function.id)
+        return isinstance(known, type) and issubclass(known, Agent)
+    return (function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")) == "Agent"
+
+
+def _create_session(call: ast.Call) -> ast.expr | None:
+    """Return what this call of `Agent` gives as its callback: a starred argument if that may hold it."""
+    for keyword in call.keywords:
+        if keyword.arg == "create_session":
+            return keyword.value
+    starred = [each for each in call.args[:3] if isinstance(each, ast.Starred)]
+    unpacked = [ast.Starred(keyword.value, ast.Load()) for keyword in call.keywords if keyword.arg is None]
+    return next(iter([*starred, *call.args[2:3], *unpacked]), None)
 
 
 def _takes_a_call(function: CreateSession) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,114 @@ def test_it_is_the_one_that_is_given_to_the_agent(tmp_path: Path) -> None:
     )
     assert name_of(bot(tmp_path, text.format("create_session=second"))) == "second"
     assert name_of(bot(tmp_path, text.format("second"))) == "second"
-    assert name_of(bot(tmp_path, text.format("create_session=lambda: 1"))) == "create_session"
+
+
+@pytest.mark.parametrize(
+    ("within", "given"),
+    [
+        ("handle = lambda: 1", "create_session=handle"),
+        ("on_new_session = other", "create_session=on_new_session"),
+        ("async def on_new_session(call): ...", "'id', 'token', on_new_session"),
+        ("from sys import exit as on_new_session", "create_session=on_new_session"),
+        ("for on_new_session in [other]: pass", "create_session=on_new_session"),
+        ("bots = [other]", "create_session=bots[0]"),
+        ("...", "create_session=callback"),
+        ("...", "create_session=undefined"),
+        ("...", "**options"),
+        ("...", "*arguments"),
+    ],
+)
+def test_one_that_only_main_knows_is_refused_and_no_other_one_answers(
+    tmp_path: Path, within: str, given: str
+) -> None:
+    text = (
+        "from piopiy_pipeline import Agent\n"
+        "async def on_new_session(call): ...\n"
+        "async def other(call): ...\n"
+        "arguments, options = ('id', 'token', other), {'create_session': other}\n"
+        "def main(callback=other):\n"
+        f"    {within}\n"
+        f"    Agent({given})\n"
+    )
+    with pytest.raises(ValueError, match=r"bot\.py:7: .*known only while the bot runs"):
+        load_bot(bot(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ("partial(answer, menu=['tea'])", "partial(answer)"),
+        ("BOT.answer", "method"),
+        ("made('this one')", "this one"),
+    ],
+)
+def test_one_that_is_not_a_function_of_the_file_is_the_same_as_the_agents(
+    tmp_path: Path, given: str, what: str
+) -> None:
+    text = (
+        "from functools import partial\n"
+        "from piopiy.agent import Agent as PhoneAgent\n"
+        "async def on_new_session(call): ...\n"
+        "async def answer(call, menu): ...\n"
+        "class Bot:\n"
+        "    async def answer(self, call): ...\n"
+        "def made(name):\n"
+        "    async def answer(call): ...\n"
+        "    answer.__name__ = name\n"
+        "    return answer\n"
+        "BOT = Bot()\n"
+        "def main():\n"
+        f"    PhoneAgent('id', 'token', create_session={given})\n"
+    )
+    callback = load_bot(bot(tmp_path, text))
+    if what == "partial(answer)":
+        assert isinstance(callback, partial)
+        assert (callback.func.__name__, callback.keywords) == ("answer", {"menu": ["tea"]})
+    elif what == "method":
+        assert callback.__qualname__ == "Bot.answer"
+    else:
+        assert callback.__name__ == what
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ("lambda call: 1", TypeError, "must be 'async def'"),
+        ("needs_more", TypeError, "wants 'people', which is not of a call"),
+        ("None", TypeError, "must be an async function, not None"),
+        ("1 / 0", ValueError, r"bot\.py:4: 1 / 0 fails: ZeroDivisionError"),
+    ],
+)
+def test_one_that_the_agent_would_refuse_is_refused_as_it_does(
+    tmp_path: Path, given: str, error: type[Exception], told: str
+) -> None:
+    text = (
+        "from piopiy_pipeline import Agent\n"
+        "async def on_new_session(call): ...\n"
+        "async def needs_more(people): ...\n"
+        f"def main(): Agent('id', 'token', create_session={given})\n"
+    )
+    with pytest.raises(error, match=told):
+        load_bot(bot(tmp_path, text))
+
+
+def test_several_agents_have_one_callback_or_a_file_each(tmp_path: Path) -> None:
+    text = (
+        "from piopiy_pipeline import Agent\n"
+        "async def one(call): ...\n"
+        "async def two(call): ...\n"
+        "def main():\n"
+        "    Agent('a', 'token', one)\n"
+        "    Agent('b', 'token', {})\n"
+    )
+    assert name_of(bot(tmp_path, text.format("one"))) == "one"
+    with pytest.raises(ValueError, match="agents of lines 5, 6 have different ones"):
+        load_bot(bot(tmp_path, text.format("two")))
+
+
+def test_another_class_called_agent_is_none(tmp_path: Path) -> None:
+    text = "class Agent: ...\nasync def one(call): ...\ndef main(other): Agent('id', 'token', other)\n"
+    assert name_of(bot(tmp_path, text)) == "one"
 
 
 def test_it_is_the_one_with_the_usual_name(tmp_path: Path) -> None:
