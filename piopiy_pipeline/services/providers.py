@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +45,12 @@ __all__ = [
     "from_environment",
     "names",
     "prepare",
+    "stand_ins",
 ]
+
+stand_ins: ContextVar[Mapping[Kind, Callable[[], Any]]] = ContextVar("stand_ins", default={})  # noqa: B039
+"""Of a simulated call: the kinds of service that are scripted, and what makes one that is built where the bot's own
+cannot be. It is replaced before the chain runs, so a test needs no keys and no models of what it scripts."""
 
 SLOW_LOAD_S = 10.0
 """Models that are still loading after so many seconds are named in the log. At rest, a machine takes two to four."""
@@ -136,9 +142,26 @@ def build(
         env: The environment variables. None: those of this process.
 
     Raises:
-        ProviderError: The name is not known, or an extra or a key is missing.
+        ProviderError: The name is not known, or an extra or a key is missing. Not in a simulated call in which
+            services of this kind are scripted.
         PlaybookError: The playbook has a mistake.
     """
+    try:
+        return _build(kind, name, hot_words, playbook, env)
+    except ProviderError:
+        stand_in = stand_ins.get().get(kind)
+        if stand_in is None:
+            raise
+        return stand_in()
+
+
+def _build(
+    kind: Kind,
+    name: str,
+    hot_words: Iterable[str],
+    playbook: str | Path | None,
+    env: Environment | None,
+) -> Any:
     environment = os.environ if env is None else env
     if problems := check(kind, name, environment):
         raise ProviderError("; ".join(problems))

@@ -7,7 +7,8 @@
     ))
 
 The bot's callback makes its services as always, with any keys. Before its chain runs they are replaced, also those
-in a list of services (`Action(stt=[a, b])`). What is None stays the bot's own. The scripted services have pipecat's
+in a list of services (`Action(stt=[a, b])`). What is None stays the bot's own. `from_environment()` and `build()` need
+no key, model or playbook of a service that is scripted. The scripted services have pipecat's
 own base classes, so that the rest of the chain, tool calls, interruptions and word times are as in production.
 
 A speech-to-speech service is not replaced: its own class talks to a server of OpenAI's protocol, which says what the
@@ -29,6 +30,7 @@ from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.providers import Kind, stand_ins
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.realtime.redirected_service import RedirectedServices
@@ -104,6 +106,12 @@ class BoundProviders:
         self._plans = {kind.name: FaultPlan(kind.faults) for kind in kinds}
         self._seed = seed
         self._begun = False
+        unheard: dict[Kind, Callable[[], FrameProcessor]] = {
+            "stt": lambda: ScriptedSTT(spoken=lambda start, end: ""),
+            "llm": lambda: ScriptedLLM(Replies()),
+            "tts": ScriptedTTS,
+        }
+        self._stand_ins = {kind.name: unheard[kind.name] for kind in kinds}
         self._redirected = None
         if replies is not None:
             self._redirected = RedirectedServices(
@@ -127,6 +135,13 @@ class BoundProviders:
             if kind.name not in own:
                 _put_in(chain, kind, self._seed, self._plans[kind.name])
 
+    def needs_no_settings(self) -> None:
+        """Have the bot's callback get services of the kinds that are scripted, whatever keys and models are here.
+
+        It holds for the running task and for those that it makes from now on.
+        """
+        stand_ins.set(self._stand_ins)
+
     async def close(self) -> None:
         """End what serves the call's services."""
         if self._redirected is not None:
@@ -137,7 +152,7 @@ class BoundProviders:
 class _Kind:
     """One kind of provider that is scripted."""
 
-    name: str
+    name: Kind
     base: type[FrameProcessor]
     make: Callable[..., FrameProcessor]
     faults: Mapping[int, Fault]

@@ -276,6 +276,8 @@ class _Simulation:
     async def run(self) -> SimulatedCall:
         """Run the call from the offer to its end, and return what happened. Raises as `simulate` does."""
         self._tell_progress()
+        if self._replace is not None:
+            self._replace.needs_no_settings()
         limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
         setup = self._loop.call_later(SETUP_S, self._not_answered)
         session = asyncio.create_task(self._agents.run(), name="simulate::session")

@@ -9,7 +9,8 @@ Every fenced block names its language, and each language has its check:
   an `Agent`, up to its connection; a bot that is whole takes a call in virtual time.
 - ``toml`` is read as the configuration of a gateway.
 - ``sh``, and code in backticks: verbs and options of ``piopiy``, targets of ``make`` and files exist.
-- ``json`` and ``yaml`` are parsed; ``text`` and ``mermaid`` are drawings and output.
+- ``json`` and ``yaml`` are parsed; a block that begins with ``# name.yaml`` is a file of the page's tests;
+  ``text`` and ``mermaid`` are drawings and output.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ TEST_PAGES = {
     ROOT / "docs" / "control.md": 2,
     ROOT / "docs" / "chat.md": 1,
     ROOT / "docs" / "collecting.md": 3,
+    ROOT / "docs" / "flows.md": 2,
 }
 """Pages whose Python is a test file -> how many tests it has at least."""
 
@@ -114,10 +116,23 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 
 @pytest.mark.parametrize(("page", "name"), _tests_of_pages())
-def test_a_test_on_a_page_passes(page: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def test_a_test_on_a_page_passes(
+    page: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("OPENAI_API_KEY", "LLM_BASE_URL", "PIOPIY_LLM"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.chdir(tmp_path if _save_files(page, tmp_path) else ROOT)
     test: Callable[[], None] = getattr(_module(page), name)
     test()
+
+
+def _save_files(page: Path, folder: Path) -> int:
+    """Save the page's blocks of YAML that begin with a file's name, and return how many there are."""
+    blocks = [block.text for block in code_blocks(page) if block.language == "yaml"]
+    named = [(text, match[1]) for text in blocks if (match := re.match(r"# (\w+\.yaml)\n", text))]
+    for text, name in named:
+        (folder / name).write_text(text)
+    return len(named)
 
 
 def test_the_pages_that_are_tests_are_found() -> None:

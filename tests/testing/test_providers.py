@@ -9,6 +9,9 @@ from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.services.providers import ProviderError, from_environment
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing.line.callers import CallerLine
 from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.scripted.faults import (
     Disconnects,
@@ -24,7 +27,9 @@ from piopiy_pipeline.testing.scripted.reply_script import Tool
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts
 from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS, Voice
+from piopiy_pipeline.testing.simulation import simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.calls import AUDIO
 from tests.support.scripted_bots import Restaurant
 from tests.support.scripted_calls import Heard, Says, call
 from tests.support.services import ScriptedLLM as PlainLLM
@@ -45,6 +50,36 @@ def latency(heard: Heard, says: Says, seconds: float) -> float:
 
 
 # ---------------------------------------------------------------------- in the place of the bot's own
+
+
+@pytest.mark.parametrize(
+    "names", [{}, {"PIOPIY_STT": "deepgram", "PIOPIY_LLM": "anthropic", "PIOPIY_TTS": "?"}]
+)
+def test_what_is_scripted_needs_no_key_model_or_playbook(
+    names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("OPENAI_API_KEY", "LLM_BASE_URL", "DEEPGRAM_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        stt, llm, tts = from_environment()
+        await agent.Action(stt=stt, llm=llm, tts=tts)
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.say(AUDIO / FOR_FOUR.wav, text=FOR_FOUR.text)
+        await line.my_turn()
+
+    simulate(bot, caller, providers=scripted("For which day?")).assert_said("For which day?")
+    if names:
+        with pytest.raises(ProviderError):  # what is not scripted, and outside of a simulated call
+            from_environment()
+        call_ = simulate(bot, caller, providers=Providers(stt=Transcripts(), tts=Voice()))
+        call_.assert_ended(EndReason.ERROR)
+        assert "ANTHROPIC_API_KEY is not set" in call_.end_detail
 
 
 def test_the_bot_hears_what_the_caller_says_and_answers_by_the_script() -> None:

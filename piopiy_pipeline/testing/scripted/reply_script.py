@@ -72,6 +72,7 @@ class ReplyScript:
         self._otherwise = otherwise
         self._turn = 0
         self._users = self._inputs = self._tools = -1
+        self._asked: list[tuple[Any, Any]] = []  # roles and texts of the last request
         self._steps: list[str | Tool | Replier] = []
         self._at = 0  # the step that this response begins with
         self._next = 0  # and the next one, once it is completed
@@ -92,8 +93,15 @@ class ReplyScript:
         users = sum(one.get("role") == "user" and one.get("content") != CUT_SHORT for one in messages)
         inputs = roles.count("user") + roles.count("system") + roles.count("developer")
         tools = sum("tool_calls" in message or message.get("role") == "tool" for message in messages)
-        asked_on = self._awaits_tools and users == self._users and tools != self._tools
         resumed, self._resumed = self._resumed, False
+        # A conversation that begins anew (a hand-off, a flow's node) has no trace of the tool that led there.
+        asked = [(message.get("role"), message.get("content")) for message in messages]
+        rewritten = not resumed and asked[: len(self._asked)] != self._asked
+        self._asked = asked
+        asked_on = self._awaits_tools and (
+            (users == self._users and tools != self._tools)
+            or (rewritten and users <= self._users and self._next < len(self._steps))
+        )
         if asked_on:
             self._at = self._next
         elif users > self._users if resumed else inputs != self._inputs:

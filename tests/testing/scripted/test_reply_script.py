@@ -75,6 +75,15 @@ def test_a_caller_who_cuts_in_while_a_tool_runs_gets_the_next_reply() -> None:
     assert talk.user("Never mind.") == ("As you like.", [])
 
 
+@pytest.mark.parametrize("summary", [[], [{"role": "user", "content": "They ask about a bill."}]])
+def test_a_conversation_that_a_tool_begins_anew_goes_on_behind_the_tool(summary: list[Any]) -> None:
+    talk = Conversation((Tool("hand_off_call"), "Which bill is it?"), "Nine dollars.")
+    assert talk.user() == ("", ["hand_off_call"])
+    talk.messages = [{"role": "system", "content": "You are billing."}, *summary]
+    assert talk.ask() == ("Which bill is it?", [])
+    assert talk.user("It is number 17.") == ("Nine dollars.", [])
+
+
 def test_a_bot_that_is_nudged_by_its_author_takes_the_next_reply() -> None:
     talk = Conversation("Hello.", "Are you still there?")
     talk.ask()
