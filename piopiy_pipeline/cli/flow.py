@@ -9,6 +9,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.flow_findings import checked_flow
+from piopiy_pipeline.cli.options import require_writable
 
 if TYPE_CHECKING:
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -40,6 +41,8 @@ def flow(
 
       piopiy flow booking.yaml --bot my_bot.py --svg booking.svg
     """
+    if svg is not None:
+        require_writable("--svg", svg)
     graph = checked_flow(file, bot)
     for node in graph.nodes:
         marks = ["first"] * (node == graph.initial) + ["ends the call"] * (node in graph.ends)

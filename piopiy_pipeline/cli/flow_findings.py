@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.finding import Finding
+from piopiy_pipeline.cli.options import require_bot
 
 if TYPE_CHECKING:
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -58,6 +59,7 @@ def flow_findings(file: Path | None, bot: Path | None = None) -> Iterator[Findin
 
 def _tree_of(bot: Path) -> ast.Module:
     """Return what a file says, without running it. Raises `BadInput` if it cannot be read."""
+    require_bot(bot)
     try:
         return ast.parse(bot.read_text(encoding="utf-8"), str(bot))
     except OSError as error:

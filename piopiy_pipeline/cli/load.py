@@ -29,6 +29,7 @@ from piopiy_pipeline.cli.options import (
     choose_log_format,
     require_rate,
     require_seconds,
+    require_writable,
 )
 from piopiy_pipeline.cli.signals import stop_on_signals
 from piopiy_pipeline.cli.target import Target, find_target, require_gateway
@@ -190,7 +191,7 @@ def load(
         _require_permission(host, may_load or [], calls)
     thresholds = [*map(_threshold(plan.kinds), with_default_limit(fail_if or []))]
     if html is not None:
-        _require_writable(html)
+        require_writable("--html", html)
     habits = Habits(hangup_after_s=hangup_after)
     callers = {
         kind: load_script(
@@ -374,13 +375,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _require_writable(path: Path) -> None:
-    try:
-        path.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise BadInput(f"--html {path}: cannot be written ({error.strerror or error})") from None
 
 
 def _without_keys(arguments: list[str]) -> list[str]:

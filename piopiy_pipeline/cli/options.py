@@ -25,6 +25,7 @@ __all__ = [
     "require_bot",
     "require_rate",
     "require_seconds",
+    "require_writable",
 ]
 
 A_DAY_S = 86_400
@@ -90,9 +91,11 @@ def _no_number(name: str) -> Any:
 
 
 def require_bot(bot: Path) -> None:
-    """Raise `BadInput` if `bot` is not a file."""
+    """Raise `BadInput` if `bot` is not a Python file."""
     if not bot.is_file():
         raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+    if bot.suffix != ".py":
+        raise BadInput(f"{bot}: not a Python file, whose name ends in .py")
 
 
 def require_rate(rate: int) -> Literal[8000, 16000]:
@@ -117,3 +120,24 @@ def require_seconds(option: str, seconds: float, *, at_least: float | None = Non
             raise BadInput(f"{option} {seconds:g}: it is a number of seconds, more than 0")
     elif not at_least <= seconds <= A_DAY_S:
         raise BadInput(f"{option} {seconds:g}: it is a number of seconds from {at_least:g} to a day")
+
+
+def require_writable(option: str, path: Path) -> None:
+    """Raise `BadInput` if a file could not be written, before the work whose result it is to hold.
+
+    No folder is made: one that is not there is most often a name with a mistake in it.
+
+    Args:
+        option: The option that it was given with, such as ``"--html"``.
+        path: The file. One that is there already may be written over.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        why = f"there is no folder {folder}"
+    elif path.is_dir():
+        why = "it is a folder"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        why = "you may not write there"
+    else:
+        return
+    raise BadInput(f"{option} {path}: cannot be written ({why})")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
-from piopiy_pipeline.cli.options import require_bot, require_seconds
+from piopiy_pipeline.cli.options import require_bot, require_seconds, require_writable
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.text import printable_line, well_formed
 
@@ -59,8 +59,10 @@ def replay(
       piopiy replay call.zip front_desk.py --json --record today.zip
     """
     require_bot(bot)
-    if record is not None and record.suffix != ".zip":
-        raise BadInput(f"--record {record}: the name of a recording ends in .zip")
+    if record is not None:
+        if record.suffix != ".zip":
+            raise BadInput(f"--record {record}: the name of a recording ends in .zip")
+        require_writable("--record", record)
     require_seconds("--tolerance", tolerance)
     require_seconds("--timeout", timeout)
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader

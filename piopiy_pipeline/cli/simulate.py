@@ -19,6 +19,7 @@ from piopiy_pipeline.cli.options import (
     require_bot,
     require_rate,
     require_seconds,
+    require_writable,
 )
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.text import counted, well_formed
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
 
 __all__ = ["simulate"]
+
+MOST_NOISE_DB = 100
+MOST_JITTER_MS = 10_000
+BURSTS_LOSE_LESS = 80
+"""Bursts of `GilbertElliott.bursts` cannot lose so much, in percent."""
 
 
 def simulate(
@@ -100,8 +106,14 @@ def simulate(
       piopiy simulate examples/front_desk.py --text --say "When are you open?"
     """
     _check(bot, rate, calls, record, limit, timeout)
+    if report is not None:
+        require_writable("--report", report)
+    if interrupt is not None:
+        require_seconds("--interrupt", interrupt, at_least=0)
     if text:
         _check_typed(noise, jitter, loss)
+    else:
+        _check_line(noise, jitter, loss)
     choose_log_format(None)
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
     from piopiy_pipeline.cli.turns import load_script
@@ -136,8 +148,10 @@ def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, 
     require_rate(rate)
     if not 1 <= calls <= 1000:
         raise BadInput(f"--calls {calls}: from 1 to 1000")
-    if record is not None and (record.suffix != ".zip" or calls > 1):
-        raise BadInput(f"--record {record}: one call, and a name that ends in .zip")
+    if record is not None:
+        if record.suffix != ".zip" or calls > 1:
+            raise BadInput(f"--record {record}: one call, and a name that ends in .zip")
+        require_writable("--record", record)
     require_seconds("--limit", limit)
     require_seconds("--timeout", timeout)
 
@@ -148,21 +162,28 @@ def _check_typed(noise: float | None, jitter: float, loss: float) -> None:
             raise BadInput(f"--{name} is of a line with sound: leave it out, or --text")
 
 
+def _check_line(noise: float | None, jitter: float, loss: float) -> None:
+    """Raise `BadInput` for what a line cannot have, with the option and its unit."""
+    if noise is not None and not abs(noise) <= MOST_NOISE_DB:
+        raise BadInput(f"--noise {noise:g}: it is a number of dB from -{MOST_NOISE_DB} to {MOST_NOISE_DB}")
+    if not 0 <= jitter <= MOST_JITTER_MS:
+        raise BadInput(f"--jitter {jitter:g}: it is a number of milliseconds from 0 to {MOST_JITTER_MS}")
+    if not 0 <= loss < BURSTS_LOSE_LESS:
+        raise BadInput(f"--loss {loss:g}: it is a percentage from 0 to less than {BURSTS_LOSE_LESS}")
+
+
 def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
     from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment
     from piopiy_pipeline.testing.line.line import Line, Noise
 
     network = None
-    try:
-        if jitter or loss:
-            network = Impairment(jitter_ms=jitter, loss=GilbertElliott.bursts(loss=loss / 100))
-        return Line(
-            codec="pcmu" if rate == 8000 else "linear",
-            noise=None if noise is None else Noise("babble", snr_db=noise),
-            network=network,
-        )
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    if jitter or loss:
+        network = Impairment(jitter_ms=jitter, loss=GilbertElliott.bursts(loss=loss / 100))
+    return Line(
+        codec="pcmu" if rate == 8000 else "linear",
+        noise=None if noise is None else Noise("babble", snr_db=noise),
+        network=network,
+    )
 
 
 def _run(bot: Path, caller: Caller, calls: int, record: Path | None, options: dict[str, Any]) -> Calls:

@@ -25,7 +25,7 @@ def test_a_flow_is_shown_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture
     ("arguments", "said"),
     [
         (["nothing.yaml"], "nothing.yaml: cannot be read"),
-        ([str(FLOW), "--bot", "nothing.py"], "nothing.py: cannot be read"),
+        ([str(FLOW), "--bot", "nothing.py"], "nothing.py: there is no such bot"),
         ([str(FLOW), "--svg", "/no/folder/flow.svg"], "--svg /no/folder/flow.svg"),
     ],
 )

@@ -100,6 +100,7 @@ def test_a_reply_that_was_changed_is_all_that_is_printed(
         (["{bot}", "{bot}"], "not a recorded call (it is no zip file)"),
         (["{bot}", "none.py"], "none.py: there is no such bot"),
         (["{bot}", "{bot}", "--record", "x.wav"], "the name of a recording ends in .zip"),
+        (["{bot}", "{bot}", "--record", "/no/folder/x.zip"], "--record /no/folder/x.zip: cannot be written"),
         (["{bot}", "{bot}", "--tolerance", "-1"], "--tolerance -1: it is a number of seconds"),
     ],
 )
