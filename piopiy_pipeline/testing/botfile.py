@@ -32,7 +32,7 @@ from piopiy_pipeline.signaling.agent_identity import (
     read_first,
 )
 
-__all__ = ["load_bot"]
+__all__ = ["callback_of", "load_bot"]
 
 _USUAL = ("on_new_session", "create_session")
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -81,6 +81,21 @@ def load_bot(path: Path) -> CreateSession:
     return candidates[0]
 
 
+def callback_of(bot: CreateSession | Path) -> CreateSession:
+    """Return the callback of a bot that is given as its file or as the callback itself.
+
+    Args:
+        bot: Either.
+
+    Raises:
+        ValueError: As `load_bot`.
+        TypeError: It is a text; or as `load_bot`.
+    """
+    if isinstance(bot, str):
+        raise TypeError(f"{bot!r} is no async function: for a bot's file, pass Path({bot!r})")
+    return load_bot(bot) if isinstance(bot, Path) else bot
+
+
 def _import(path: Path) -> ModuleType:
     name = f"piopiy_bot_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -96,7 +111,7 @@ def _import(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except SyntaxError as error:  # names the file and the line itself
         raise ValueError(f"{path} cannot be imported: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{path} cannot be imported: {error_text(error)}") from error
     else:
         imported = True

@@ -27,7 +27,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.signaling.messages import Control, Transfer
 from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.agent_loss import AgentLoss
-from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.botfile import callback_of
 from piopiy_pipeline.testing.call_setting import Medium, Progress, Setting
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
@@ -199,7 +199,7 @@ def _run(
 
     async def all_of_them() -> Calls:
         await preload()
-        create_session = load_bot(bot) if isinstance(bot, Path) else bot
+        create_session = callback_of(bot)
         simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -143,7 +143,6 @@ def test_a_key_that_is_missing_is_one_line_that_says_which(tmp_path: Path) -> No
         (["nobody.py"], "nobody.py: there is no such bot"),
         ([str(FRONT_DESK), "--metadata", '{"a": NaN}'], "NaN is no number of JSON"),
         ([str(FRONT_DESK), "--metadata", "[1]"], "--metadata must be a JSON object"),
-        ([str(ROOT / "examples" / "front_desk.yaml")], "not a Python file"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line_and_exit_status_2(

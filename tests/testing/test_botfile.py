@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.botfile import callback_of, load_bot
+from piopiy_pipeline.testing.line.callers import Caller
+from piopiy_pipeline.testing.simulation import simulate, simulate_many
 
 
 def bot(folder: Path, text: str) -> Path:
@@ -193,6 +195,7 @@ def test_it_is_imported_afresh_each_time(tmp_path: Path) -> None:
         ("print(1 / 0)", "ZeroDivisionError at bot.py:2: division by zero"),
         ("int('x')", "ValueError at bot.py:2: invalid literal"),
         ("import no_such_module", "ModuleNotFoundError at bot.py:2: No module named"),
+        ("raise SystemExit(3)", "SystemExit at bot.py:2: 3"),
         ("a = = 1", r"invalid syntax \(bot.py, line 2\)"),
     ],
 )
@@ -221,3 +224,14 @@ def test_an_agent_that_is_made_at_the_import_finds_its_id_and_token(
     assert name_of(bot(tmp_path, text)) == "answer"
     assert "AGENT_ID" not in os.environ
     assert os.environ["AGENT_TOKEN"] == ""
+
+
+def test_a_bot_is_given_as_its_path_or_its_callback_and_not_as_text(tmp_path: Path) -> None:
+    async def answer(call: object) -> None: ...
+
+    assert callback_of(answer) is answer
+    assert callback_of(bot(tmp_path, "async def one(call): ...\n")).__name__ == "one"
+    with pytest.raises(TypeError, match=r"for a bot's file, pass Path\('my_bot.py'\)"):
+        simulate("my_bot.py", Caller().hangup())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"for a bot's file, pass Path\('my_bot.py'\)"):
+        simulate_many("my_bot.py", [Caller().hangup()])  # type: ignore[arg-type]

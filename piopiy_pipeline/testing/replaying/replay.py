@@ -30,7 +30,7 @@ from piopiy_pipeline.capture.secrets import Scrubber, secrets_of, secrets_of_env
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
-from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.botfile import callback_of
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of, stretches_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
@@ -162,7 +162,7 @@ def replay(
 
 
 def _callback(bot: CreateSession | Path) -> Callable[..., Any]:
-    return bind_callback(load_bot(bot) if isinstance(bot, Path) else bot)
+    return bind_callback(callback_of(bot))
 
 
 def _length(capture: CapturedCall) -> float:
