@@ -20,6 +20,7 @@ from piopiy_pipeline.cli.options import (
     given_metadata,
     require_bot,
 )
+from piopiy_pipeline.cli.signals import ends_at_once
 from piopiy_pipeline.cli.target import Target, find_target, require_gateway
 from piopiy_pipeline.log import import_pipecat, log_to_stderr
 
@@ -101,7 +102,8 @@ async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json
     if not isinstance(bot, Path):
         return await conversation.run(GatewayChat(bot, metadata, conversation))
     with contextlib.redirect_stdout(sys.stderr) if json_lines else contextlib.nullcontext():
-        from piopiy_pipeline.cli.chatting.bot_chat import BotChat
+        with ends_at_once():
+            from piopiy_pipeline.cli.chatting.bot_chat import BotChat
 
         try:
             peer = BotChat(

@@ -32,7 +32,7 @@ from piopiy_pipeline.cli.credentials import (
 )
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format, require_bot
-from piopiy_pipeline.cli.signals import stop_on_signals
+from piopiy_pipeline.cli.signals import ends_at_once, stop_on_signals
 from piopiy_pipeline.log import DEVELOPMENT, log_to_stderr
 from piopiy_pipeline.signaling.agent_identity import identity_variables
 
@@ -157,9 +157,10 @@ async def _dev(
     record: bool,
     phone: tuple[str, int] | None,
 ) -> None:
-    from piopiy_pipeline.gateway.config import GatewayConfig
-    from piopiy_pipeline.gateway.errors import GatewayError
-    from piopiy_pipeline.gateway.server import Gateway
+    with ends_at_once():
+        from piopiy_pipeline.gateway.config import GatewayConfig
+        from piopiy_pipeline.gateway.errors import GatewayError
+        from piopiy_pipeline.gateway.server import Gateway
 
     log_to_stderr()
     credentials = DevCredentials.random(_agent_id(path))

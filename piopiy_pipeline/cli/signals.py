@@ -1,15 +1,37 @@
-"""Turns Ctrl-C, SIGTERM and a closed terminal into an event: the first asks for an orderly end, the second
-ends at once.
+"""What Ctrl-C, SIGTERM and a closed terminal do to a verb: while it loads it ends at once; later the first one asks for
+an orderly end, and the second ends at once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["stop_on_signals"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["ends_at_once", "stop_on_signals"]
+
+
+@contextmanager
+def ends_at_once() -> Iterator[None]:
+    """Have Ctrl-C end this process meanwhile, without a traceback and without waiting for what is being imported.
+
+    It is for the imports of a verb that has begun nothing yet which would need an orderly end. The earlier handler is
+    restored; a SIGINT that is ignored stays ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -18,6 +40,8 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
 
     A SIGHUP that is ignored (nohup) stays ignored. The earlier handlers are restored at the end.
     """
+    import asyncio  # only here: the first thing that a command does is to see to Ctrl-C
+
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     numbers = [signal.SIGINT, signal.SIGTERM]

@@ -1,15 +1,12 @@
-"""The command line, with one file for each verb. This file knows the verbs, and how they fail.
+"""The verbs of the command line, and how they fail.
 
 For a user's mistake it prints one line on stderr and exits with status 2, and for a command that failed with
 1.
-A verb imports heavy modules only when it runs, so that ``--help`` is there at once.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections.abc import Sequence
 
 import typer
@@ -19,7 +16,7 @@ from piopiy_pipeline.cli.chat import chat as _chat
 from piopiy_pipeline.cli.check import check as _check
 from piopiy_pipeline.cli.dev import dev as _dev
 from piopiy_pipeline.cli.drain import drain as _drain
-from piopiy_pipeline.cli.errors import CliError
+from piopiy_pipeline.cli.errors import BadInput, CliError
 from piopiy_pipeline.cli.flow import flow as _flow
 from piopiy_pipeline.cli.gateway import gateway as _gateway
 from piopiy_pipeline.cli.load import load as _load
@@ -29,12 +26,11 @@ from piopiy_pipeline.cli.start import start as _start
 from piopiy_pipeline.fault_text import plain_words
 from piopiy_pipeline.text import printable_line
 
-__all__ = ["app", "main"]
+__all__ = ["app", "run"]
 
 app = typer.Typer(
     name="piopiy",
     help="Voice agents for phone and browser, on your own machines.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -49,26 +45,17 @@ def _verbs() -> None:
     """Voice agents for phone and browser, on your own machines."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb.
+def run(arguments: Sequence[str]) -> int:
+    """Run a verb. Without one, print what ``--help`` prints, which is a mistake all the same.
 
     Args:
-        arguments: The command line without the name of the program. None: that of this process.
+        arguments: The command line without the name of the program.
 
     Returns:
         The exit status.
     """
-    status = _run(arguments)
-    if arguments is None:
-        _leave_threads(status)
-    return status
-
-
-def _run(arguments: Sequence[str] | None) -> int:
     try:
-        status = app(
-            list(arguments) if arguments is not None else None, prog_name="piopiy", standalone_mode=False
-        )
+        status = app([*arguments] or ["--help"], prog_name="piopiy", standalone_mode=False)
     except CliError as error:
         return _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -78,15 +65,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stderr.close()
         return 1
+    if not arguments:
+        return BadInput.exit_code
     return status if isinstance(status, int) else 0
-
-
-def _leave_threads(status: int) -> None:
-    """End this program at once if Python would wait for a thread that nobody stops any more, of an HTTP server."""
-    if any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
 
 
 def _fail(message: str, status: int) -> int:

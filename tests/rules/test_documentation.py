@@ -34,7 +34,7 @@ import typer.main
 import yaml
 
 from piopiy_pipeline import Agent
-from piopiy_pipeline.cli import app
+from piopiy_pipeline.cli.verbs import app
 from piopiy_pipeline.gateway import GatewayConfig
 from piopiy_pipeline.services import providers
 from piopiy_pipeline.testing import Caller, Providers, Replies, Transcripts, Voice

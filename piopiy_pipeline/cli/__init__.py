@@ -1,0 +1,41 @@
+"""The command line, with one file for each verb; `verbs` knows them.
+
+A verb imports heavy modules only when it runs, so that ``--help`` is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+from piopiy_pipeline.cli.signals import ends_at_once
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Args:
+        arguments: The command line without the name of the program. None: that of this process.
+
+    Returns:
+        The exit status.
+    """
+    with ends_at_once():
+        from piopiy_pipeline.cli.verbs import run
+
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        _leave_threads(status)
+    return status
+
+
+def _leave_threads(status: int) -> None:
+    """End this program at once if Python would wait for a thread that nobody stops any more, of an HTTP server."""
+    if any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
