@@ -27,7 +27,18 @@ class CallReport:
     """Something to tell the user. `at` is in seconds since the caller dialled."""
 
     event: Literal[
-        "ringing", "waiting", "answered", "user", "bot", "turn", "tool", "latency", "error", "ended"
+        "ringing",
+        "waiting",
+        "answered",
+        "lost",
+        "resumed",
+        "user",
+        "bot",
+        "turn",
+        "tool",
+        "latency",
+        "error",
+        "ended",
     ]
     at: float
     data: dict[str, Any] = field(default_factory=dict)

@@ -50,6 +50,8 @@ _LEAVE_S = 3.0  # how long the gateway may take to confirm a hang-up
 _WAITS_S = 2.0  # a bot that is there has answered by then; one that is being started has not
 _CAUSED = frozenset({EndReason.ERROR, EndReason.SETUP_TIMEOUT, EndReason.AGENT_LOST, EndReason.UNREACHABLE})
 """Ends that say little without their detail."""
+_GATEWAYS_OWN = frozenset({"hold", "nobody"})
+"""Of these sounds the bot knows nothing."""
 _ALIGN_S = 0.1  # a received frame this close to the end of the one before follows it without a gap
 
 
@@ -96,6 +98,10 @@ class GatewayLink:
         self._utterances: deque[tuple[Recording, asyncio.Future[None]]] = deque()
         self._began: int | None = None  # the position of the utterance under way
         self._spoke_until = -inf
+        self._source = "bot"  # whose sound is heard, as the gateway says it
+        self._parts: dict[str, Any] | None = (
+            None  # of an answer that is on its way: its turn is told of first
+        )
         self._times = AnswerTimes(self.detector, self._report_turn)
         self._playout = HeardPlayout(rate)
         self._messages: list[bytes | str] = [dump(start)]
@@ -232,6 +238,8 @@ class GatewayLink:
         self._heard_end = arrived + pcm.size
         self._sounds.append(PlacedSound("right", arrived, pcm))
         self._playout.audio(pcm.size, now)
+        if self._source in _GATEWAYS_OWN:
+            return  # neither an answer nor a voice that is waited for
         self._times.heard(self.detector.hear(pcm, now))
 
     def on_unreadable(self, detail: str) -> None:
@@ -262,11 +270,29 @@ class GatewayLink:
             case "tool":
                 self._report("tool", name=str(data.get("name", "")), arguments=data.get("arguments", {}))
             case "latency":
-                self._report("latency", **data)
+                self._tell_parts()
+                self._parts = data
+                exchanges = self._times.exchanges
+                if not exchanges or exchanges[-1].reported:
+                    self._tell_parts()
+            case "sound":
+                self._on_source(str(data.get("of", "")))
             case "error":
                 self._report("error", **data)
         if self.on_event is not None:
             self.on_event(event.name, data)
+
+    def _on_source(self, source: str) -> None:
+        before, self._source = self._source, source
+        if source == "nobody":
+            self._report("lost")
+        elif before == "nobody":
+            self._report("resumed")
+
+    def _tell_parts(self) -> None:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            self._report("latency", **parts)
 
     # ------------------------------------------------------------------ time passes
 
@@ -385,6 +411,7 @@ class GatewayLink:
         if self._tells_barge_in:
             data["barge_in_ms"] = exchange.barge_in_ms
         self._report("turn", **data)
+        self._tell_parts()
 
     def _report(self, event: Any, **data: Any) -> None:
         self._reports.append(CallReport(event, round(self.now() - self._dialled_at, 3), data))

@@ -125,6 +125,10 @@ class ForPeople:
                 self._say(report, "dim", "", "waiting for the bot")
             case "answered":
                 self._say(report, "dim", "", "answered")
+            case "lost":
+                self._say(report, "red", "", "the bot was lost: no bot has the call")
+            case "resumed":
+                self._say(report, "dim", "", "a bot has the call again")
             case "user":
                 self._say(report, "cyan", "you", data["text"])
             case "bot":

@@ -35,7 +35,9 @@ __all__ = [
 class CallStart(Message):
     """The first message of a caller. `rate` is the sample rate of both directions in Hz.
 
-    With `watch`, the conversation (what was said, which tools ran) comes as `Conversation` events.
+    With `watch`, the conversation (what was said, which tools ran) comes as `Conversation` events, and before audio of
+    another source its name is ``sound``: ``of`` the ``bot``, a ``bridge`` to somebody else, or the gateway's own, while
+    the caller is on ``hold`` or ``nobody`` has the call, because its agent was lost.
     """
 
     event: Literal["start"] = "start"

@@ -280,6 +280,43 @@ def test_the_latency_runs_from_the_last_sample_of_speech_to_the_first_of_the_ans
     assert "barge_in_ms" not in turn
 
 
+@pytest.mark.parametrize("source", ["nobody", "hold"])
+def test_the_gateways_own_sound_is_no_answer_and_no_speech_to_wait_for(source: str) -> None:
+    call = Call([utterance(lead_s=0.0), utterance(lead_s=0.0)], no_answer_s=8)
+    call.answer()
+    call.bot_says(1.0)
+    call.run(1.5)  # the first turn: 1.5 to 2.5
+    call.tell("sound", of=source)
+    call.run(20.0, bot=LOUD)
+    assert len(call.said_at()) == 2
+    call.tell("sound", of="bot")
+    call.run(0.5)
+    call.run(0.1, bot=LOUD)
+    first, second = call.reports_of("turn")
+    assert first["voice_to_voice_ms"] is None
+    assert second["voice_to_voice_ms"] > 10_000, "until the bot is heard"
+    told = [report.event for report in call.reports if report.event in ("lost", "resumed")]
+    assert told == (["lost", "resumed"] if source == "nobody" else [])
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_parts_of_a_latency_are_told_behind_their_turn(early: bool) -> None:
+    call = Call([utterance(lead_s=0.0)])
+    call.answer()
+    call.tell("latency", total_s=0.1)
+    call.bot_says(1.0)
+    call.run(2.5)
+    if early:
+        call.tell("latency", total_s=0.9)
+    call.run(0.1, bot=LOUD)
+    if not early:
+        call.tell("latency", total_s=0.9)
+    call.run(0.1)
+    told = [report.event for report in call.reports if report.event in ("turn", "latency")]
+    assert told == ["latency", "turn", "latency"]
+    assert [parts["total_s"] for parts in call.reports_of("latency")] == [0.1, 0.9]
+
+
 def test_an_interruption_comes_so_long_into_the_bots_speech_and_tells_when_it_fell_silent() -> None:
     call = Call([utterance(1.0, lead_s=0.1)], interrupt_s=1.0)
     call.answer()
@@ -366,6 +403,7 @@ def test_partial_words_are_no_sign_of_life_and_a_latency_is_told_with_its_parts(
     call.answer()
     call.bot_says(0.5)
     call.run(2.0)
+    call.run(0.1, bot=LOUD)
     parts = {"silence_s": 0.2, "stt_s": 0.0, "turn_s": 0.4, "llm_s": 0.3, "tts_s": 0.1, "playout_s": 0.02}
     call.tell("latency", **parts, total_s=1.02)
     assert call.reports_of("latency") == [{**parts, "total_s": 1.02}]

@@ -11,7 +11,7 @@ from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialledListener, D
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.instances import Instance
-from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.gateway.core.leg import Leg, LegListener, SoundSource
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
@@ -38,6 +38,7 @@ class NotedLeg(Leg):
     def __init__(self) -> None:
         self.rate = 16000
         self.notes: list[str] = []
+        self.sources: list[SoundSource] = []
         self.ended: tuple[EndReason, str] | None = None
 
     def attach(self, listener: LegListener) -> None:
@@ -51,6 +52,9 @@ class NotedLeg(Leg):
 
     def send_audio(self, pcm: bytes) -> None:
         self.notes.append("frame")
+
+    def sound_from(self, source: SoundSource) -> None:
+        self.sources.append(source)
 
     def clear(self) -> None:
         self.notes.append("clear")

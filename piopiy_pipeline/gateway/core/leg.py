@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.messages import ConversationEvent, Transfer
 from piopiy_pipeline.token_bucket import TokenBucket
 
-__all__ = ["AUDIO_AT_ONCE_S", "TOO_MUCH_AUDIO", "AudioBucket", "Leg", "LegListener", "TransferDone"]
+__all__ = [
+    "AUDIO_AT_ONCE_S",
+    "TOO_MUCH_AUDIO",
+    "AudioBucket",
+    "Leg",
+    "LegListener",
+    "SoundSource",
+    "TransferDone",
+]
 
 AUDIO_AT_ONCE_S = 10.0
 """So many seconds of a caller's audio are taken at once: what a network brings that has stood still. A caller whose
@@ -25,6 +33,10 @@ LEAST_PIECE_S = 0.002
 """A message counts as so many seconds at least, because each takes its time: browsers send 128 samples, 2.7 ms."""
 TOO_MUCH_AUDIO = f"audio comes faster than time: {AUDIO_AT_ONCE_S:g} s of it at once are the limit"
 """The fault of a caller who sends more."""
+
+SoundSource = Literal["bot", "bridge", "hold", "nobody"]
+"""Whose sound a caller hears: the bot's, that of whoever they were put through to, or the gateway's own: while they are
+on hold, or while no agent has the call."""
 
 TransferDone = Callable[[TransferOutcomeName, str, float], None]
 """Is told what became of a transfer, why in a sentence, and the time in seconds."""
@@ -102,6 +114,12 @@ class Leg(ABC):
         Args:
             pcm: PCM16 little-endian mono at the leg's rate. While the bot is silent, nothing is sent.
         """
+
+    def sound_from(self, source: SoundSource) -> None:
+        """Show the caller whose sound the next audio is, if the caller can show it. Called when it changes; without a
+        word it is the bot's.
+        """
+        return
 
     def clear(self) -> None:
         """Drop audio that was sent and not heard yet, because the caller interrupted. This is for lines that

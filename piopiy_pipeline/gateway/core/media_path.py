@@ -16,7 +16,7 @@ from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
 from piopiy_pipeline.gateway.core.caller_backlog import CallerBacklog
-from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.leg import Leg, SoundSource
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 
 __all__ = ["HoldSound", "MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
@@ -90,6 +90,7 @@ class MediaPath:
         self.backlog = CallerBacklog(leg)
         """What the next instance of the agent has to hear."""
         self._hold_sound: HoldSound | None = None
+        self._source: SoundSource = "bot"  # whose sound the caller hears
         self._alone_since: float | None = None
         self._waiting_tone: Tone | None = None  # of a caller who has been without an agent for long
         self._cleaner: SoundCleaner | None = None
@@ -179,6 +180,7 @@ class MediaPath:
             if media is not None:
                 media.pause()
             return
+        self._tell_source(media)
         if self.bridge is not None:
             frame = self.bridge.on_frame_tick()
             if frame is not None:
@@ -196,6 +198,16 @@ class MediaPath:
             self._play_alone(now)
         if self._cleaner is not None:
             self._cleaner.played_until(now)
+
+    def _tell_source(self, media: MediaPort | None) -> None:
+        source: SoundSource = "bot" if media is not None else "nobody"
+        if self.bridge is not None:
+            source = "bridge"
+        elif self._hold_sound is not None:
+            source = "hold"
+        if source != self._source:
+            self._source = source
+            self._leg.sound_from(source)
 
     def _play_alone(self, now: float) -> None:
         if self._alone_since is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.core.leg import TOO_MUCH_AUDIO, AudioBucket
+from piopiy_pipeline.gateway.core.leg import TOO_MUCH_AUDIO, AudioBucket, SoundSource
 from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, SocketLeg
 from piopiy_pipeline.signaling.caller import (
     Answered,
@@ -62,6 +62,8 @@ class StreamLeg(SocketLeg):
         self._audio = AudioBucket(self._loop.time())
         self._may_watch = may_watch
         self._wants_conversation = False
+        self._wants_sources = False
+        self._answered_at = 0.0
         self._dropped = 0
         self._stuck_since: float | None = None
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
@@ -85,6 +87,7 @@ class StreamLeg(SocketLeg):
 
     def answer(self) -> None:
         self._answered = True
+        self._answered_at = self._loop.time()
         self._post(Answered())
 
     def send_audio(self, pcm: bytes) -> None:
@@ -97,6 +100,13 @@ class StreamLeg(SocketLeg):
             self._stuck_since = now
         elif now - self._stuck_since > STUCK_S:
             self._hang_up(f"the caller's connection took nothing for {STUCK_S:g} s")
+
+    def sound_from(self, source: SoundSource) -> None:
+        if (
+            self._wants_sources and self._answered
+        ):  # whoever hears it can know it: no secret of the conversation
+            at = round(self._loop.time() - self._answered_at, 3)
+            self._post(Conversation(at=at, name="sound", data={"of": source}))
 
     def conversation(self, event: ConversationEvent) -> None:
         if self._wants_conversation:
@@ -127,7 +137,8 @@ class StreamLeg(SocketLeg):
                 raise ProtocolError("start: this call has started already")
             self._started = True
             self._timer.cancel()
-            self.rate, self._wants_conversation = event.rate, event.watch and self._may_watch
+            self.rate, self._wants_sources = event.rate, event.watch
+            self._wants_conversation = event.watch and self._may_watch
             self._connection.binary_limit_bytes = int(BUFFER_S * event.rate) * 2
             self._place(self, event)
         elif not self._started or self._listener is None:

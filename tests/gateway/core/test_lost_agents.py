@@ -29,6 +29,26 @@ def test_a_lost_agent_hands_its_call_to_another_with_the_last_checkpoint(room: R
     assert (seen.instance_id, seen.recoveries, seen.gaps, seen.worst_gap_s) == ("two", 1, 2, 0.3)
 
 
+def test_the_caller_is_told_whose_sound_they_hear_when_that_changes(room: Room) -> None:
+    one = room.agent("one")
+    call, leg = room.call()
+    one.take()
+    room.frame_tick(times=3)
+    assert leg.sources == [], "the bot's, without a word"
+    one.lose()
+    room.frame_tick(times=3)
+    assert leg.sources == ["nobody"]
+    again = room.agent("two")
+    room.wait(0.3)
+    again.take()
+    room.frame_tick(times=3)
+    call.media_path.hold()
+    room.frame_tick(times=3)
+    call.media_path.resume()
+    room.frame_tick(times=3)
+    assert leg.sources == ["nobody", "bot", "hold", "bot"]
+
+
 def test_with_no_other_instance_the_call_ends_with_agent_lost(room: Room) -> None:
     one = room.agent()
     _, leg = room.call()

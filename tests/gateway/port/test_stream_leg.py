@@ -109,6 +109,23 @@ def test_the_conversation_is_told_only_to_callers_who_watch() -> None:
     asyncio.run(story())
 
 
+def test_a_caller_who_watches_is_told_when_its_agent_is_lost_and_when_another_has_the_call() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway, "one") as one, caller(gateway) as line:
+            await one.take()
+            await line.hear("answered")
+            async with agent(gateway, "two") as two:
+                one.die()
+                lost = await line.hear_where(lambda told: told.get("name") == "sound", "loss")
+                assert lost["data"] == {"of": "nobody"}
+                assert lost["at"] >= 0
+                await two.take()
+                found = await line.hear_where(lambda told: told.get("name") == "sound", "return")
+                assert found["data"] == {"of": "bot"}
+
+    asyncio.run(story())
+
+
 def test_sound_sent_before_the_answer_is_not_kept_for_later() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
