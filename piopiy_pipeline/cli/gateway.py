@@ -18,6 +18,7 @@ from piopiy_pipeline.private_files import warn_if_others_can_read
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.server import Gateway
+    from piopiy_pipeline.gateway.sip.config import SipConfig
 
 __all__ = ["gateway"]
 
@@ -140,6 +141,12 @@ def _ports(text: str) -> tuple[int, int]:
         raise BadInput(f"--webrtc-ports {text}: a range from 1024 to 65535, as 20000-20999") from None
 
 
+def _sip_address(sip: SipConfig, port: int) -> str:
+    """Return where telephones reach the gateway; by an address of this machine where it listens on all of them."""
+    host = sip.external_host or ("127.0.0.1" if sip.host in ("", "0.0.0.0", "::") else sip.host)
+    return f"sip:[{host}]:{port}" if ":" in host else f"sip:{host}:{port}"
+
+
 def _check_cluster(settings: GatewayConfig) -> None:
     """Raise `BadInput` if gateways of a cluster could not trust each other."""
     if settings.cluster is None:
@@ -181,6 +188,8 @@ async def _serve(settings: GatewayConfig, file: Path | None) -> None:
             raise Failed(f"{error}{option}") from None
         try:
             print(f"gateway  {server.url}\nconsole  {server.console_url}", flush=True)
+            if settings.sip is not None and server.phones is not None:
+                print(f"phones   {_sip_address(settings.sip, server.phones.port)}", flush=True)
             ready, stopped = asyncio.create_task(server.ready()), asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait((ready, stopped), return_when=asyncio.FIRST_COMPLETED)

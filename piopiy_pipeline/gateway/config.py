@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -210,17 +210,24 @@ class GatewayConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _carriers_have_agents(self) -> Self:
-        unknown = sorted((self.carriers.default_agents() if self.carriers else set()) - self.agents.keys())
-        if unknown:
-            raise ValueError(f"carriers: agent {unknown[0]!r} is none of agents")
+    def _agents_are_there(self) -> Self:
+        for place, agent_id in self._named_agents():
+            if agent_id not in self.agents:
+                raise ValueError(f"{place}: agent {agent_id!r} is none of agents")
         return self
 
-    @model_validator(mode="after")
-    def _cloud_has_its_agent(self) -> Self:
-        if self.cloud is not None and self.cloud.agent_id not in self.agents:
-            raise ValueError(f"cloud: agent {self.cloud.agent_id!r} is none of agents")
-        return self
+    def _named_agents(self) -> Iterator[tuple[str, str]]:
+        """Go through the agents that calls are led to, each with the place where it is named."""
+        if self.sip is not None:
+            for number, route in enumerate(self.sip.routes):
+                yield f"sip.routes.{number} (to {route.to!r})", route.agent
+            if self.sip.default_agent is not None:
+                yield "sip.default_agent", self.sip.default_agent
+        if self.carriers is not None:
+            for carrier, agent_id in self.carriers.default_agents().items():
+                yield f"carriers.{carrier}.agent", agent_id
+        if self.cloud is not None:
+            yield "cloud.agent_id", self.cloud.agent_id
 
     @property
     def known_origins(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,16 @@ def test_it_prints_where_it_is_and_ends_with_a_signal(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_S) == 0
     assert list(tmp_path.glob("*.sqlite3"))
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", r"127\.0\.0\.1"), ("0.0.0.0", r"127\.0\.0\.1"), ("::1", r"\[::1\]")]
+)
+def test_it_prints_where_telephones_reach_it(tmp_path: Path, host: str, shown: str) -> None:
+    sip = json.dumps({"host": host, "port": 0})
+    with running(tmp_path, "--webrtc-workers", "0", PIOPIY_GATEWAY_SIP=sip) as process:
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert re.fullmatch(rf"phones   sip:{shown}:[1-9]\d+\n", lines[2]), lines
 
 
 def test_records_that_cannot_be_kept_are_one_line_and_the_end(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_caller_is_transferred_to_a_phone_at_another_gateway(tmp_path: Path) -
 
 def test_a_phone_whose_gateway_was_killed_is_called_directly(tmp_path: Path) -> None:
     port = free_sip_port()
-    sip = f'[sip]\nhost = "127.0.0.2"\nport = {port}\nusers = {{ alice = "secret" }}\ndefault_agent = "x"'
+    sip = f'[sip]\nhost = "127.0.0.2"\nport = {port}\nusers = {{ alice = "secret" }}\ndefault_agent = "{AGENT_ID}"'
 
     async def story() -> None:
         async with AsyncExitStack() as stack:

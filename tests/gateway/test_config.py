@@ -105,7 +105,7 @@ def test_telephones_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert GatewayConfig.load(None, {}).sip is None
     path = written(
         tmp_path,
-        "[sip]\nport = 5070\ndefault_agent = 'desk'\n[sip.users]\nalice = 'secret'\n"
+        "[agents]\ndesk = 'd'\nsales = 's'\n[sip]\nport = 5070\ndefault_agent = 'desk'\n[sip.users]\nalice = 'secret'\n"
         "[[sip.routes]]\nto = '+1555*'\nagent = 'sales'\n",
     )
     sip = GatewayConfig.load(path, {}).sip
@@ -113,6 +113,25 @@ def test_telephones_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert (sip.port, sip.users) == (5070, {"alice": "secret"})
     assert (sip.agent_for("+15550100"), sip.agent_for("100")) == ("sales", "desk")
     assert "secret" not in repr(sip)
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        (
+            "[sip]\nroutes = [{to = '1*', agent = 'desk'}, {to = '+49*', agent = 'nobody'}]",
+            "sip.routes.1 (to '+49*')",
+        ),
+        ("[sip]\ndefault_agent = 'nobody'", "sip.default_agent"),
+        (
+            "[carriers]\npublic_url = 'https://voice.example'\n[carriers.twilio]\nauth_token = 't'\nagent = 'nobody'",
+            "carriers.twilio.agent",
+        ),
+    ],
+)
+def test_calls_are_led_to_agents_that_are_there(tmp_path: Path, table: str, place: str) -> None:
+    path = written(tmp_path, f"[agents]\ndesk = 'token'\n{table}\n")
+    assert f"{place}: agent 'nobody' is none of agents" in complaint(path)
 
 
 def test_a_mistake_in_the_table_of_telephones_is_told_with_its_own_keys(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ class CarriersConfig(BaseModel):
             raise ValueError(f"name a carrier: there are {', '.join(CARRIERS)}")
         return self
 
-    def default_agents(self) -> set[str]:
-        """Return the agents that the tables name."""
-        tables = (getattr(self, name) for name in CARRIERS)
-        return {table.agent for table in tables if table is not None and table.agent is not None}
+    def default_agents(self) -> dict[str, str]:
+        """Return the agent that each table names, by the carrier."""
+        tables = ((name, getattr(self, name)) for name in CARRIERS)
+        return {name: table.agent for name, table in tables if table is not None and table.agent is not None}
