@@ -4,8 +4,9 @@ One place for HTTP routes and for the WebSocket of events, which are served by d
 
 A browser sends the cookies and reaches the loopback addresses of whoever sits before it, for any page
 that asks. Against that stand two rules: a page of another origin is refused unless it is configured,
-and an open console, which asks for no key, answers only what is addressed to a loopback name, so that
-no foreign name can be pointed at it (DNS rebinding), and nothing that a proxy passed on.
+and an open console, which asks for no key and accepts no wrong one, answers only what is addressed to a
+loopback name, so that no foreign name can be pointed at it (DNS rebinding), and nothing that a proxy
+passed on.
 """
 
 from __future__ import annotations
@@ -65,15 +66,18 @@ class Access:
         )
 
     def is_operator(self, header: Header) -> bool:
-        """Return whether the request has an API key, or needs none."""
-        token = bearer_token(header)
-        return self._is_key(token) or self._is_open_to(header)
+        """Return whether the request has an API key, or needs none and has no other token."""
+        return self._may(bearer_token(header), header)
 
     def check_operator(self, header: Header) -> None:
-        """Raise `AccessError` if the request has no API key and needs one."""
+        """Raise `AccessError` if the request has no API key and needs one, or has a token that is none."""
         token = bearer_token(header)
-        if self._is_key(token) or self._is_open_to(header):
+        if self._may(token, header):
             return
+        if token is not None and self._is_open_to(header):
+            raise AccessError(
+                401, "this bearer token is no API key of this gateway: leave it out, none is needed"
+            )
         if not self._keys and not self._open:
             raise AccessError(401, "this gateway has no API key: set api_keys, and send one of them")
         if token is not None:
@@ -87,9 +91,13 @@ class Access:
 
     def check_watcher(self, key: str | None, header: Header) -> None:
         """Raise `AccessError` if a WebSocket may not watch: its key comes as a message, as browsers send no headers."""
-        if not (self._is_key(key) or self._is_open_to(header)):
+        if not self._may(key, header):
             text = "no API key was sent" if key is None else "this is no API key of this gateway"
             raise AccessError(401, text)
+
+    def _may(self, key: str | None, header: Header) -> bool:
+        """Whoever shows a key means a gateway that has it: a wrong one is refused by an open console, too."""
+        return self._is_open_to(header) if key is None else self._is_key(key)
 
     def _is_key(self, presented: str | None) -> bool:
         if presented is None:

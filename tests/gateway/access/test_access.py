@@ -53,6 +53,17 @@ def test_an_open_console_asks_for_no_key_at_a_loopback_name(host: str) -> None:
     assert operator(access(console="open"), host=host, origin=f"http://{host.lower()}")
 
 
+@pytest.mark.parametrize("keys", [["right"], []])
+def test_an_open_console_refuses_a_key_that_is_wrong(keys: list[str]) -> None:
+    who, header = access(console="open", api_keys=keys), {**LOCAL, "authorization": "Bearer wrong"}.get
+    assert not who.is_operator(header)
+    with pytest.raises(AccessError, match="no API key of this gateway: leave it out") as refused:
+        who.check_operator(header)
+    assert refused.value.status == 401
+    with pytest.raises(AccessError, match="no API key of"):
+        who.check_watcher("wrong", LOCAL.get)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
