@@ -21,8 +21,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from examples import front_desk
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.cli import main
+from piopiy_pipeline.cli.chatting.bot_chat import BotChat
 from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople
 from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.calls import AGENT_ID, KEY, house
 from tests.support.commands import run_command
 
@@ -286,6 +288,8 @@ class TypedLines:
 class SilentPeer:
     """A bot that never answers, and leaves when it is told to."""
 
+    not_ready = "the callback has not called start()"
+
     def __init__(self) -> None:
         self.answered = asyncio.Event()
         self.answered.set()
@@ -332,6 +336,76 @@ def test_ctrl_c_is_answered_while_the_model_hangs_and_a_signal_ends_the_chat(
         asyncio.run(asyncio.wait_for(story(), LONG_S))
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class LateLines(TypedLines):
+    """Lines of a terminal, each typed 25 s after the one before was taken."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("")
+        self._lines = [*lines]
+        self._asked: asyncio.Future[str | None] | None = None
+
+    def ask(self) -> asyncio.Future[str | None]:
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(25, self._asked.set_result, self._lines.pop(0))
+        return self._asked
+
+
+class LatePeer(SilentPeer):
+    """A bot that is not ready, and takes three seconds to leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered.clear()
+
+    def leave(self) -> None:
+        self.did.put_nowait("leave")
+        asyncio.get_running_loop().call_later(3, self.over.set)
+
+
+def test_a_bot_that_is_not_ready_is_told_of_and_quit_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    async def story() -> tuple[list[str], float]:
+        began_at = asyncio.get_running_loop().time()
+        peer, lines = LatePeer(), LateLines("Hello!", "/quit", "never asked for")
+        await TypedConversation(ChatForPeople(), lines, title="chat").run(peer)  # type: ignore[arg-type]
+        took_s = asyncio.get_running_loop().time() - began_at
+        return [peer.did.get_nowait() for _ in range(peer.did.qsize())], took_s
+
+    did, took_s = run_virtual(story)
+    assert (did, took_s) == (["leave"], 53.0)
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"     the callback has not called start() for {s} s: /quit ends" for s in (10, 20, 30, 40)),
+        "     waiting until the bot has ended",
+        "     ended: caller_hangup",
+    ]
+
+
+def test_what_is_typed_before_the_bot_is_ready_waits_for_it() -> None:
+    async def story() -> str:
+        peer, lines = LatePeer(), LateLines("Hello!", "Again", "/quit")
+        asyncio.get_running_loop().call_later(60, peer.answered.set)
+        await TypedConversation(ChatForPeople(), lines, title="chat").run(peer)  # type: ignore[arg-type]
+        return " ".join(peer.did.get_nowait() for _ in range(peer.did.qsize()))
+
+    assert run_virtual(story) == "Hello! Again leave"
+
+
+def test_a_callback_that_never_starts_has_failed_in_the_end(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.sleep(3600)\n")
+
+    async def story() -> CallEnd:
+        def drop(*_: object) -> None: ...
+
+        return await BotChat(bot, metadata=None, on_words=drop, on_message=drop, on_event=drop).run()
+
+    end = run_virtual(story)
+    assert (end.reason, end.detail) == (
+        EndReason.SETUP_TIMEOUT,
+        "the callback has not called start() within 30 s",
+    )
 
 
 @pytest.mark.realtime

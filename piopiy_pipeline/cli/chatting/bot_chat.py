@@ -25,6 +25,8 @@ __all__ = ["BotChat"]
 
 Text = AggregatedTextFrame | AggregatedTextProgressFrame
 
+READY_S = 30.0
+"""How long a callback may take to start its pipeline. At a gateway it has `setup_s`, which is 10 s."""
 NO_LINE = "a text chat has no line that could be put through"
 
 
@@ -66,6 +68,8 @@ class BotChat:
         TypeError: The callback cannot be called for a call.
     """
 
+    not_ready = "the callback has not called start()"
+
     def __init__(
         self,
         bot: Path,
@@ -88,8 +92,16 @@ class BotChat:
         self._session = Session(self._info, self._link, post=self._posted, make_monitor=make_monitor)
 
     async def run(self) -> CallEnd:
-        """Run the bot until the chat has ended."""
-        return await self._session.run(self._callback)
+        """Run the bot until the chat has ended. A callback that has started no pipeline within `READY_S` has failed."""
+        not_ready = asyncio.get_running_loop().call_later(READY_S, self._end_unless_ready)
+        try:
+            return await self._session.run(self._callback)
+        finally:
+            not_ready.cancel()
+
+    def _end_unless_ready(self) -> None:
+        if not self.answered.is_set():
+            self._session.end(EndReason.SETUP_TIMEOUT, f"{self.not_ready} within {READY_S:g} s")
 
     def begin(self) -> None:
         """Tell the bot that somebody is there."""

@@ -29,6 +29,8 @@ class GatewayChat:
         conversation: Is told what comes.
     """
 
+    not_ready = "the agent has not answered"
+
     def __init__(
         self, target: Target, metadata: dict[str, Any] | None, conversation: TypedConversation
     ) -> None:

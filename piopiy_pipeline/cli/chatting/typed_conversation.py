@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import deque
 from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallEnd, EndReason
@@ -14,10 +15,15 @@ from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, refusal_of
 
 __all__ = ["ChatPeer", "TypedConversation", "failed"]
 
+QUIT = "/quit"
 KEYS = frozenset("0123456789*#ABCD")
 GOODBYE_S = 1.0
 MAX_BEFORE = 16
 """So many events are kept that come before a chat has begun."""
+NOT_READY_S = 10.0
+"""It is told each time that a bot has not been ready for so long."""
+SLOW_END_S = 1.5
+"""It is told if a bot takes longer to end."""
 TWICE_S = 2.0
 """A second Ctrl-C within so many seconds ends the chat."""
 HELP = "/keys 12# presses keys, /quit ends; a message that begins with a slash: //like this"
@@ -27,6 +33,8 @@ class ChatPeer(Protocol):
     """The bot at the other end, in this process or behind a gateway."""
 
     answered: asyncio.Event
+    not_ready: str
+    """What is missing, as a sentence without its end, while it is not `answered`."""
 
     async def run(self) -> CallEnd: ...
     def begin(self) -> None: ...
@@ -57,6 +65,11 @@ class TypedConversation:
         self._words_since = False
         """Whether words of the bot are shown whose turn is not told yet."""
         self._peer: ChatPeer | None = None
+        self._early: deque[str] = deque()  # typed before the bot was ready
+        self._asked: asyncio.Future[str | None] | None = (
+            None  # the line behind these, which may be there already
+        )
+        self._slow_end: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ from the bot
 
@@ -102,15 +115,17 @@ class TypedConversation:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
             ends.append(signal.SIGHUP)
         for number in ends:
-            self._loop.add_signal_handler(number, peer.leave)
+            self._loop.add_signal_handler(number, self._leave)
         try:
             await asyncio.wait({running, writing}, return_when=asyncio.FIRST_COMPLETED)
             if writing.done() and not running.done():
-                peer.leave()
+                self._leave()
             end = await running
             if writing.done():
                 writing.result()
         finally:
+            if self._slow_end is not None:
+                self._slow_end.cancel()
             self._loop.remove_signal_handler(signal.SIGINT)
             for number in ends:
                 self._loop.remove_signal_handler(number)
@@ -125,7 +140,8 @@ class TypedConversation:
 
     async def _write(self, peer: ChatPeer) -> None:
         """Send what is written, line by line, until there is no more."""
-        await peer.answered.wait()
+        if not await self._until_ready(peer):
+            return
         self._progress.began(self._loop.time())
         peer.begin()
         self._view.began(self._title)
@@ -141,9 +157,43 @@ class TypedConversation:
             if not self._take(peer, line.strip()):
                 return
 
+    async def _until_ready(self, peer: ChatPeer) -> bool:
+        """Wait until the bot is ready, and tell of it if that takes long.
+
+        On a terminal, lines are taken meanwhile and kept for it. Those of a pipe wait where they are, because each is
+        sent behind the answer to the one before.
+
+        Returns:
+            Whether the chat begins. It does not if a person ends it before.
+        """
+        began_at = self._loop.time()
+        ready = asyncio.create_task(peer.answered.wait(), name="chat::ready")
+        notes = 0
+        try:
+            while not peer.answered.is_set():
+                if self._asked is None and self._lines.is_terminal and len(self._early) < MAX_BEFORE:
+                    self._asked = self._lines.ask()
+                waits: set[asyncio.Future[Any]] = {ready} if self._asked is None else {ready, self._asked}
+                left_s = began_at + (notes + 1) * NOT_READY_S - self._loop.time()
+                await asyncio.wait(waits, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+                if self._asked is not None and self._asked.done():
+                    text, self._asked = self._asked.result(), None
+                    if text is None or text.strip() == QUIT:
+                        return False
+                    self._early.append(text)
+                if self._loop.time() - began_at >= (notes + 1) * NOT_READY_S and not ready.done():
+                    notes += 1
+                    hint = ": /quit ends" if self._lines.is_terminal else ""
+                    self._view.note(f"{peer.not_ready} for {notes * NOT_READY_S:g} s{hint}")
+        finally:
+            ready.cancel()
+        return True
+
     async def _next_line(self) -> str | None:
         """Return the next line. What the bot says meanwhile is shown above the prompt, and a line cuts it off."""
-        line = self._lines.ask()
+        if self._early:
+            return self._early.popleft()
+        line, self._asked = self._asked or self._lines.ask(), None
         while not line.done():
             self._moved.clear()
             finished = asyncio.create_task(self._bot_has_something_said(), name="chat::bot_said")
@@ -190,7 +240,7 @@ class TypedConversation:
     def _command(self, peer: ChatPeer, line: str) -> bool:
         name, _, rest = line.partition(" ")
         keys = rest.strip()
-        if name == "/quit":
+        if name == QUIT:
             return False
         if name == "/keys" and keys and not set(keys) - KEYS:
             self._view.user(line)
@@ -206,8 +256,7 @@ class TypedConversation:
         """Stop the answer at Ctrl-C; end the chat at the second one, or if there is nothing to stop."""
         now = self._loop.time()
         if self._peer is None or not self._peer.answered.is_set() or now - self._stopped_at < TWICE_S:
-            if self._peer is not None:
-                self._peer.leave()
+            self._leave()
             return
         self._stopped_at = now
         if self._progress.busy or self._progress.due() > now:
@@ -218,6 +267,16 @@ class TypedConversation:
         else:
             self._view.note("Ctrl-C again ends the chat")
             self._lines.prompt_again()
+
+    def _leave(self) -> None:
+        """End the chat from this side. A callback has some seconds for that, to write a note."""
+        if self._peer is None:
+            return
+        self._peer.leave()
+        if self._slow_end is None:
+            self._slow_end = self._loop.call_later(
+                SLOW_END_S, self._view.note, "waiting until the bot has ended"
+            )
 
 
 def failed(end: CallEnd) -> bool:
