@@ -39,6 +39,7 @@ from piopiy_pipeline.session.held_turns import TurnListener
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.live_events import MODEL_WRITES
+from piopiy_pipeline.session.missing_tools import tell_missing_tools
 from piopiy_pipeline.session.model.asked_ahead import never_ahead
 from piopiy_pipeline.session.model.eager_answers import EagerAnswers
 from piopiy_pipeline.session.model.heard_first import HeardFirst
@@ -198,6 +199,7 @@ class PipelineRun:
         if self._realtime is not None:
             self._realtime.bound_by(self._streams)
         ContextTurns(state, pipeline, monitor, self._hangup, rtvi=lambda: self.client.protocol)
+        tell_missing_tools(pipeline, come_later=options.flow is not None or bool(options.personas))
         self._add_llm_handlers()
         self.flow = (
             None

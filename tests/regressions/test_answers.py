@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loguru import logger
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.services.playbook.loading import parse_playbook
 from piopiy_pipeline.services.playbook.service import PlaybookLLMService
+from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.providers.provider_failures import CLOSING_LINE
 from piopiy_pipeline.testing import (
     Caller,
@@ -216,6 +218,31 @@ def test_whatever_a_model_answers_the_caller_hears_something(pieces: list[str]) 
     assert texts(call, "bot") or any(call.of("error"))
     assert longest_silence_s(call) < 12
     assert not any(mark in text for text in texts(call, "bot") for mark in ("think>", "im_end", "\ud83d"))
+
+
+def test_of_a_tool_that_the_bot_does_not_have_the_log_tells_before_the_call_and_no_goodbye_is_said() -> None:
+    playbook = parse_playbook('intents: {bye: {examples: [note that], say: "Goodbye!", tool: hang_up}}')
+    logged: list[str] = []
+    answered: list[int] = []
+
+    async def bot(call: Call) -> None:
+        call.on("answered", lambda _: answered.append(len(logged)))
+        agent = VoiceAgent(instructions="")
+        await agent.Action(stt=ScriptedSTT(["note that"]), llm=PlaybookLLMService(playbook), tts=ToneTTS())
+        await agent.start()
+
+    handler = logger.add(
+        logged.append, level="ERROR", filter="piopiy_pipeline.services.playbook", format="{message}"
+    )
+    try:
+        call = simulate(bot, Caller().say(PEOPLE))
+    finally:
+        logger.remove(handler)
+    assert answered == [1], "it is told before the answer"
+    (told,) = logged
+    assert "the bot does not have: hang_up." in told
+    assert not any("Goodbye" in text for text in texts(call, "bot"))
+    assert any("did not work" in text for text in texts(call, "bot"))
 
 
 def test_a_playbook_without_a_reply_to_a_tool_is_silent_on_purpose() -> None:

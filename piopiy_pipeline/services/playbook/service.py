@@ -104,30 +104,40 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
         else:
             await self.push_frame(frame, direction)
 
-    def _warn_of_missing_tools(self, context: LLMContext) -> None:
-        """Tell the author which tools the playbook will call in vain."""
-        tools = context.tools if isinstance(context.tools, ToolsSchema) else None
-        names = {schema.name for schema in tools.standard_tools} if tools else set()
+    def check_tools(self, context: LLMContext) -> None:
+        """Tell the author in the log, once, which tools the playbook will call in vain. The first answer does it, too.
+
+        Args:
+            context: The conversation, whose tools are those of the bot.
+        """
+        if self._knows_tools:
+            return
+        self._knows_tools = True
         called = {intent.tool for intent in self._dialogue.playbook.intents.values() if intent.tool}
-        if missing := sorted(called - names):
-            logger.warning(
+        if missing := sorted(name for name in called if not self._has_tool(name, context)):
+            logger.error(
                 "the playbook calls tools that the bot does not have: {}. Callers who want them hear that it did not "
                 "work: give the bot these tools, VoiceAgent(tools=[...])",
                 ", ".join(missing),
             )
 
+    def _has_tool(self, name: str, context: LLMContext) -> bool:
+        tools = context.tools if isinstance(context.tools, ToolsSchema) else None
+        advertised = tools is not None and any(schema.name == name for schema in tools.standard_tools)
+        return advertised or self.has_function(name)
+
     async def _respond(self, context: LLMContext) -> None:
-        if not self._knows_tools:
-            self._knows_tools = True
-            self._warn_of_missing_tools(context)
+        self.check_tools(context)
         await self.start_ttfb_metrics()
         messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
         action = self._dialogue.next(messages, self._unsure)
         await self.stop_ttfb_metrics()
         await self.push_frame(LLMFullResponseStartFrame())
         try:
-            for word in re.findall(r"\S+\s*", action.text):
-                await push_llm_text(self, word)
+            # Of a tool that the bot does not have, a caller hears only that it did not work, and no "Goodbye!" before.
+            if action.tool is None or self._has_tool(action.tool, context):
+                for word in re.findall(r"\S+\s*", action.text):
+                    await push_llm_text(self, word)
             if action.tool is not None:
                 call = FunctionCallFromLLM(
                     function_name=action.tool,
