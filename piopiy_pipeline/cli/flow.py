@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,8 @@ def flow(
 ) -> None:
     """Check a flow, and show its nodes with the ways that lead on.
 
-    A mistake is one line with file and line. The bot's file is read and not run.
+    A mistake is one line with file and line. What is probably not meant, such as a node that no way leads to, is a note
+    on stderr. The bot's file is read and not run.
 
     Example:
 
@@ -51,6 +53,8 @@ def flow(
     if any(edge.before == _ANY for edge in graph.edges):
         print("in any node")
         _print_ways(graph, _ANY)
+    for note in graph.notes():
+        print(f"note: {note}", file=sys.stderr)
     if svg is not None:
         from piopiy_pipeline.testing.report.flow_picture import flow_svg
 

@@ -54,7 +54,8 @@ def flow_findings(file: Path | None, bot: Path | None = None) -> Iterator[Findin
     except BadInput as error:
         yield Finding("flow", "bad", str(error))
     else:
-        yield Finding("flow", "ok", f"{file}: {len(graph.nodes)} nodes, {len(graph.edges)} edges")
+        counts = f"{file}: {len(graph.nodes)} nodes, {len(graph.edges)} edges"
+        yield Finding("flow", "ok", "; ".join([counts, *graph.notes()]))
 
 
 def _tree_of(bot: Path) -> ast.Module:

@@ -48,6 +48,58 @@ def test_a_function_that_the_bot_lacks_is_named_with_its_line(
     assert "'set_people', and there is no such function" in error
 
 
+def test_all_functions_that_the_bot_lacks_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        BOT.read_text()
+        .replace("async def set_people", "async def a")
+        .replace("async def book", "async def b")
+    )
+    assert main(["flow", str(FLOW), "--bot", str(bot)]) == 2
+    error = capsys.readouterr().err
+    assert "'set_people', and there is no such function" in error
+    assert "'book', and there is no such function" in error
+    assert error.count("\n") == 1
+
+
+NODE = "  {name}:\n    task_messages: [{{role: developer, content: Ask.}}]\n    functions: [{functions}]\n"
+END = "    post_actions: [{type: end_conversation}]\n"
+GO = "{{name: go_{0}, transition_only: true, description: Go., transition_to: {0}}}"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more", "notes"),
+    [
+        (
+            {"a": "b", "b": "a"},
+            "",
+            ["no node ends the call (end_conversation): only the caller or the bot's code"],
+        ),
+        ({"a": "b", "c": "b", "b": ""}, END, ["no way in the file leads to c"]),
+        ({"a": "a b", "c": "c", "b": ""}, END, ["leads to c", "leads from c to a node that ends the call"]),
+        ({"a": "b", "b": ""}, END, []),
+    ],
+)
+def test_what_is_probably_not_meant_is_a_note(
+    nodes: dict[str, str], more: str, notes: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "".join(
+        NODE.format(name=name, functions=", ".join(GO.format(to) for to in ways.split()))
+        for name, ways in nodes.items()
+    )
+    file = tmp_path / "flow.yaml"
+    file.write_text(f"initial_node: a\nnodes:\n{text}{more}")
+    assert main(["flow", str(file)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(lines) == len(notes)
+    assert all(note in line for note, line in zip(notes, lines, strict=True)), lines
+    main(["check", "--flow", str(file)])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(note in shown for note in notes), shown
+
+
 def test_check_knows_flows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     main(["check", "--flow", str(FLOW)])
     assert "6 nodes, 10 edges" in capsys.readouterr().out

@@ -26,6 +26,7 @@ __all__ = ["FlowFileError", "check_actions", "join_flow", "read_flow"]
 
 MAX_BYTES = 1 << 20
 MAX_KEPT = 16
+MOST_PROBLEMS = 8
 """So many parsed files are kept: more than an agent has flows."""
 _KEPT: OrderedDict[Path, tuple[dict[Path, str], FlowConfig]] = OrderedDict()
 """By file: its text with those of the files that it includes, and what they are, parsed. The last used at the end."""
@@ -149,11 +150,14 @@ def join_flow(config: FlowConfig, handlers: Any, path: Path | None = None) -> Fl
     try:
         return Flow(config, handlers=handlers)
     except FlowReferenceError as error:
-        first = error.problems[0]
-        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        problem = first.message.replace("which is not in the handlers", "and there is no such function")
-        where = "the flow" if path is None else f"{path}:{_line_of(path.read_text('utf-8'), (), problem)}"
-        raise FlowFileError(f"{where}: {_one_line(problem)}{more}") from None
+        text = None if path is None else path.read_text("utf-8")
+        found = []
+        for each in error.problems[:MOST_PROBLEMS]:
+            problem = each.message.replace("which is not in the handlers", "and there is no such function")
+            where = "the flow" if text is None else f"{path}:{_line_of(text, (), problem)}"
+            found.append(f"{where}: {_one_line(problem)}")
+        more = len(error.problems) - len(found)
+        raise FlowFileError("; ".join(found) + (f" (and {more} more)" if more else "")) from None
 
 
 def check_actions(config: FlowConfig, registered: Collection[str], path: Path) -> None:

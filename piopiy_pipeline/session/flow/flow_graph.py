@@ -5,7 +5,7 @@ The report of tests compares it with the steps of calls, and `draw_graph` makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,32 @@ class FlowGraph:
             if edge.before in (before, EVERYWHERE) and (edge.function, edge.node) == (function, node):
                 return edge
         return None
+
+    def notes(self) -> list[str]:
+        """Return what is probably not meant, in sentences: nodes that no way leads to, and calls that cannot end.
+
+        The bot's code may enter nodes and hang up by itself, so these are no mistakes.
+        """
+        found = []
+        reached = self._closure({self.initial, EVERYWHERE}, lambda edge: (edge.before, edge.node))
+        if lost := [node for node in self.nodes if node not in reached]:
+            found.append(f"no way in the file leads to {', '.join(lost)}")
+        if not self.ends:
+            found.append(
+                "no node ends the call (end_conversation): only the caller or the bot's code hangs up"
+            )
+            return found
+        ending = self._closure(set(self.ends), lambda edge: (edge.node, edge.before))
+        if EVERYWHERE not in ending and (stuck := [node for node in self.nodes if node not in ending]):
+            found.append(f"no way in the file leads from {', '.join(stuck)} to a node that ends the call")
+        return found
+
+    def _closure(self, nodes: set[str], step: Callable[[FlowEdge], tuple[str, str]]) -> set[str]:
+        """Return all nodes that steps lead to, one after the other."""
+        reached = nodes
+        while more := {to for start, to in map(step, self.edges) if start in reached} - reached:
+            reached |= more
+        return reached
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
