@@ -66,6 +66,8 @@ class CallOutcome:
     """Where the caller's telephone had nothing to play within the bot's speech, from 20 ms on (`HeardPlayout`)."""
     turns: int
     failure: str | None
+    by_protocol: bool = False
+    """Whether gateway and caller did not understand each other, which is no fault of the bot's."""
 
 
 @dataclass(slots=True)

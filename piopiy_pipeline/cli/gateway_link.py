@@ -222,7 +222,9 @@ class GatewayLink:
             case LegEnded():
                 self._end(event.reason, event.detail)
             case LegFault():
-                self._end(EndReason.ERROR, f"the gateway did not understand: {event.detail}")
+                self._end(
+                    EndReason.ERROR, f"the gateway did not understand: {event.detail}", by_protocol=True
+                )
             case _:  # keys and application messages mean nothing to a scripted caller
                 return
 
@@ -245,7 +247,7 @@ class GatewayLink:
     def on_unreadable(self, detail: str) -> None:
         """Take note that the gateway has sent something that cannot be read."""
         if self._state is not _State.OVER:
-            self._end(EndReason.ERROR, f"the gateway sent something unknown: {detail}")
+            self._end(EndReason.ERROR, f"the gateway sent something unknown: {detail}", by_protocol=True)
 
     def on_lost(self, detail: str) -> None:
         """Take note that the connection is lost: the gateway has died, or the network.
@@ -362,7 +364,7 @@ class GatewayLink:
 
     # ------------------------------------------------------------------ the end
 
-    def _end(self, reason: EndReason, detail: str) -> None:
+    def _end(self, reason: EndReason, detail: str, *, by_protocol: bool = False) -> None:
         self._times.close()
         self._state = _State.OVER
         self._stop_speaking()
@@ -379,6 +381,7 @@ class GatewayLink:
             gaps_ms=tuple(round(1000 * gap_s) for gap_s in self._playout.gaps_s(-inf) if gap_s >= FRAME_S),
             turns=len(exchanges),
             failure=self._failure(reason, detail),
+            by_protocol=by_protocol,
         )
         self._report(
             "ended",

@@ -190,7 +190,7 @@ def _error(data: dict[str, Any]) -> str:
 
 
 def _summary(outcome: CallOutcome) -> str:
-    why = _WHY.get(outcome.reason.value, "")
+    why = "" if outcome.by_protocol else _WHY.get(outcome.reason.value, "")
     if outcome.detail and outcome.detail != why:
         why = f"{why}: {outcome.detail}" if why else outcome.detail
     parts = [f"ended: {outcome.reason.value}" + (f" ({why})" if why else "")]

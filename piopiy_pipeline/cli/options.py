@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 A_DAY_S = 86_400
+METADATA_BYTES = 60 << 10
+"""The most that ``--metadata`` may have as JSON: the first event of a call is 64 KiB at most, with all that it says."""
 
 AgentOption = Annotated[
     str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
@@ -74,7 +76,11 @@ def choose_log_format(given: str | None) -> None:
 
 
 def given_metadata(text: str | None) -> dict[str, Any] | None:
-    """Return what ``--metadata`` says, or raise `BadInput` if that is no JSON object. None: it was not given."""
+    """Return what ``--metadata`` says. None: it was not given.
+
+    Raises:
+        BadInput: It is no JSON object, or one of more than `METADATA_BYTES`.
+    """
     if text is None:
         return None
     try:
@@ -83,6 +89,10 @@ def given_metadata(text: str | None) -> dict[str, Any] | None:
         raise BadInput(f"--metadata is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
+    if (size := len(json.dumps(value))) > METADATA_BYTES:
+        raise BadInput(
+            f"--metadata has {size} bytes as JSON: {METADATA_BYTES} are the limit. Send a key to more of it"
+        )
     return value
 
 

@@ -22,6 +22,8 @@ from websockets.http11 import Request, Response
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli import main
+from piopiy_pipeline.cli.options import METADATA_BYTES, given_metadata
+from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.caller import (
     Answered,
     CallStart,
@@ -299,6 +301,14 @@ def test_without_a_gateway_nothing_is_loaded_that_only_a_call_needs(unused_port:
     assert f"no gateway at {url}" in done.stderr
 
 
+def test_the_longest_metadata_fit_into_the_first_event() -> None:
+    longest = json.dumps({"a": "x" * (METADATA_BYTES - len('{"a": ""}'))})
+    start = CallStart(
+        rate=16000, from_number="+" + "4" * 128, to_number="1" * 128, metadata=given_metadata(longest)
+    )
+    assert len(dump(start)) < MAX_MESSAGE_BYTES
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -311,6 +321,10 @@ def test_without_a_gateway_nothing_is_loaded_that_only_a_call_needs(unused_port:
         (["--timeout", "nan"], "--timeout nan"),
         (["--metadata", "{"], "--metadata is no JSON"),
         (["--metadata", "[1]"], "must be a JSON object"),
+        (
+            ["--metadata", json.dumps({"a": "x" * 70_000})],
+            "--metadata has 70009 bytes as JSON: 61440 are the limit",
+        ),
         (["--url", "gateway"], "not a gateway's address"),
         (["--url", "ws://host:port"], "not a gateway's address"),
         (["--url", "ws://me:secret@host"], "holds no credentials"),

@@ -145,6 +145,7 @@ def test_a_key_that_is_missing_is_one_line_that_says_which(tmp_path: Path) -> No
         (["nobody.py"], "nobody.py: there is no such bot"),
         ([str(FRONT_DESK), "--metadata", '{"a": NaN}'], "NaN is no number of JSON"),
         ([str(FRONT_DESK), "--metadata", "[1]"], "--metadata must be a JSON object"),
+        ([str(FRONT_DESK), "--metadata", json.dumps({"a": "ü" * 12_000})], "61440 are the limit"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line_and_exit_status_2(

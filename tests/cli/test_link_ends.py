@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.cli.narration import _summary
 from piopiy_pipeline.signaling.caller import LegEnded, LegFault, Ringing
 from tests.cli.test_gateway_link import LOUD, Call, closed, hung_up, utterance
 
@@ -82,10 +83,14 @@ def test_a_lost_gateway_is_no_failure_of_the_bot_and_a_fault_is_an_error() -> No
     assert "connection to the gateway was lost (going away)" in (lost.outcome.failure or "")
     assert lost.outcome.reason is EndReason.GATEWAY_LOST
     assert "rate: 7" in (faulty.outcome.failure or "")
+    assert (
+        _summary(faulty.outcome) == "ended: error (the gateway did not understand: rate: 7) · 0 turns · 0.0 s"
+    )
     strange.answer()
     strange.link.on_unreadable("no JSON")
     assert strange.outcome.reason is EndReason.ERROR
     assert "the gateway sent something unknown: no JSON" in (strange.outcome.failure or "")
+    assert "the bot" not in _summary(strange.outcome)
 
 
 def test_no_call_takes_longer_than_its_limit() -> None:

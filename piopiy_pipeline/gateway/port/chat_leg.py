@@ -16,7 +16,7 @@ from websockets.frames import CloseCode
 from piopiy_pipeline.call import CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.gateway.core.leg import TransferDone
 from piopiy_pipeline.gateway.port.chat_turns import ChatTurns
-from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, LegConnection, SocketLeg
+from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, LegConnection, SocketLeg, too_long
 from piopiy_pipeline.signaling.caller import Answered, Leave, LegEnded
 from piopiy_pipeline.signaling.chat import (
     CLIENT_READY,
@@ -189,7 +189,7 @@ class ChatLeg(SocketLeg):
 
     def _on_text(self, text: bytes) -> None:
         if len(text) > MAX_MESSAGE_BYTES:
-            self._fault(f"an event of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
+            self._fault(too_long(len(text)))
         elif not self._flood.take(self._loop.time()):
             self._fault(f"more than {FLOOD_PER_S} events a second")
         else:

@@ -15,11 +15,16 @@ from piopiy_pipeline.gateway.core.leg import Leg, LegListener
 from piopiy_pipeline.signaling.caller import LegFault, Ringing
 from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, Message, dump
 
-__all__ = ["MAX_MESSAGE_BYTES", "START_S", "LegConnection", "SocketLeg"]
+__all__ = ["MAX_MESSAGE_BYTES", "START_S", "LegConnection", "SocketLeg", "too_long"]
 
 START_S = 5.0
 """How long a caller may take from the connection to the first message."""
 MAX_MESSAGE_BYTES = 64 << 10
+
+
+def too_long(size: int) -> str:
+    """Say why an event of so many bytes is refused."""
+    return f"an event of {size} bytes, a call's metadata among them: {MAX_MESSAGE_BYTES} are the limit"
 
 
 class LegConnection(Protocol):

@@ -9,7 +9,7 @@ from websockets.frames import CloseCode
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import TOO_MUCH_AUDIO, AudioBucket, SoundSource
-from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, SocketLeg
+from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES, SocketLeg, too_long
 from piopiy_pipeline.signaling.caller import (
     Answered,
     CallStart,
@@ -121,7 +121,7 @@ class StreamLeg(SocketLeg):
 
     def _on_text(self, text: bytes) -> None:
         if len(text) > MAX_MESSAGE_BYTES:
-            self._fault(f"an event of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
+            self._fault(too_long(len(text)))
             return
         if not self._rate.take(self._loop.time()):
             self._fault(f"more than {EVENTS_PER_S} events a second")
