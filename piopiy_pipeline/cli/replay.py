@@ -48,9 +48,10 @@ def replay(
     """Replay a recorded call against a bot, in virtual time, and print what differs.
 
     The caller does again what they did, each time after what they had waited for. Network providers
-    are not asked: their answers are in the recording. The bot's tools run, and do what they do. The
-    exit status is 0 if nothing differs, 1 if something does or the replay failed, 2 when something
-    typed is wrong. Calls are recorded by an agent with PIOPIY_RECORD=FOLDER, or Agent(record=...).
+    are not asked: their answers are in the recording. The bot's tools run, and do what they do. That
+    nothing differs is said on stderr. The exit status is 0 then, 1 if something differs or the replay
+    failed, 2 when something typed is wrong. Calls are recorded by an agent with
+    PIOPIY_RECORD=FOLDER, or Agent(record=...).
 
     Examples:
 
@@ -89,6 +90,7 @@ def replay(
             print("\n".join(map(printable_line, str(difference).split("\n"))))
     if outcome.differences:
         raise typer.Exit(1)
+    print(f"{file}: nothing differs", file=sys.stderr)
 
 
 def _run(capture: CapturedCall, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:

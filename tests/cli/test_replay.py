@@ -58,12 +58,14 @@ BUSY = ("--tolerance", "30")
 
 
 @pytest.mark.realtime
-def test_the_same_bot_replays_without_a_word(
+def test_the_same_bot_replays_without_a_difference(
     recorded: Path, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In real time, because the call that is replayed is a live one."""
     assert main(["replay", str(recorded), str(desk / "front_desk.py"), *BUSY]) == 0
-    assert capsys.readouterr().out == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1] == f"{recorded}: nothing differs"
 
 
 @pytest.mark.realtime
