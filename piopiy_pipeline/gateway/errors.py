@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["CannotListenError", "GatewayError"]
+from pathlib import Path
+
+__all__ = ["CannotListenError", "GatewayError", "unusable"]
 
 
 class GatewayError(Exception):
@@ -11,3 +13,14 @@ class GatewayError(Exception):
 
 class CannotListenError(GatewayError):
     """A port of the gateway cannot be had: another one would do."""
+
+
+def unusable(error: OSError, *files: Path | None) -> str:
+    """Return why TLS cannot use these files: which of them cannot be read, else what `error` says, without numbers."""
+    for file in files:
+        try:
+            if file is not None:
+                file.open("rb").close()
+        except OSError as unread:
+            return f"{file}: {unread.strerror}"
+    return error.strerror or str(error)

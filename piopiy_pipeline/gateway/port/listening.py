@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.errors import GatewayError, unusable
 from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest, OpenHttp
 from piopiy_pipeline.gateway.port.router import Route
 from piopiy_pipeline.gateway.port.tls_handshake import TlsHandshake
@@ -136,7 +136,8 @@ async def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
         await offload(context.load_cert_chain, config.tls_certificate, config.tls_key, "")
     except OSError as error:  # ssl.SSLError is one
         raise GatewayError(
-            f"tls_certificate {config.tls_certificate}, tls_key {config.tls_key}: cannot be used: {error}"
+            f"tls_certificate {config.tls_certificate}, tls_key {config.tls_key}: cannot be used: "
+            f"{unusable(error, config.tls_certificate, config.tls_key)}"
         ) from None
     return context
 

@@ -109,13 +109,16 @@ def test_handshakes_of_one_address_do_not_shut_out_others(loop: str, tmp_path: P
 
 def test_a_certificate_that_cannot_be_used_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     chain, key = certificate(tmp_path)
+    none = tmp_path / "none.pem"
     key.write_text("no key")
 
     async def story() -> None:
         with pytest.raises(GatewayError, match=r"key\.pem: cannot be used"):
             await Gateway(config(tls_certificate=chain, tls_key=key)).start()
-        with pytest.raises(GatewayError, match=r"none\.pem.*No such file"):
-            await Gateway(config(tls_certificate=tmp_path / "none.pem", tls_key=key)).start()
+        for files in ({"tls_certificate": chain, "tls_key": none}, {"tls_certificate": none, "tls_key": key}):
+            with pytest.raises(GatewayError) as refused:
+                await Gateway(config(**files)).start()
+            assert str(refused.value).endswith(f": cannot be used: {none}: No such file or directory")
 
     asyncio.run(story())
     with pytest.raises(ValueError, match="give both or neither"):

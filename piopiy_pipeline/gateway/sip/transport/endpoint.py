@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
-from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.errors import GatewayError, unusable
 from piopiy_pipeline.gateway.sip.agent.location import LocationService, NextHop
 from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
 from piopiy_pipeline.gateway.sip.agent.user_agent import CannotCall, OutgoingMessage, SipUserAgent
@@ -285,7 +285,9 @@ class SipEndpoint:
         try:
             context.load_cert_chain(cast("Any", path), key)
         except (OSError, ssl.SSLError) as error:
-            raise GatewayError(f"sip.tls_certificate: cannot use {path}: {error}") from None
+            raise GatewayError(
+                f"sip.tls_certificate: cannot use {path}: {unusable(error, path, key)}"
+            ) from None
         return context
 
     # ------------------------------------------------------------------ messages
