@@ -69,12 +69,24 @@ class Access:
         """Return whether the request has an API key, or needs none and has no other token."""
         return self._may(bearer_token(header), header)
 
+    def is_open_to(self, header: Header) -> bool:
+        """Return whether the console is open, and the request is one that needs no key there."""
+        if not self._open or _hostname(header("host")) not in LOOPBACK_NAMES:
+            return False
+        if any(header(name) is not None for name in _PROXY_HEADERS):
+            return False  # it came from elsewhere, through a proxy or a tunnel that gave it our name
+        origin = header("origin")
+        if origin is not None:
+            return _same_origin(origin, header("host"))
+        # What a page embeds is requested without an origin; this header says what kind of page it is.
+        return header("sec-fetch-site") in (None, "none", "same-origin")
+
     def check_operator(self, header: Header) -> None:
         """Raise `AccessError` if the request has no API key and needs one, or has a token that is none."""
         token = bearer_token(header)
         if self._may(token, header):
             return
-        if token is not None and self._is_open_to(header):
+        if token is not None and self.is_open_to(header):
             raise AccessError(
                 401, "this bearer token is no API key of this gateway: leave it out, none is needed"
             )
@@ -97,7 +109,7 @@ class Access:
 
     def _may(self, key: str | None, header: Header) -> bool:
         """Whoever shows a key means a gateway that has it: a wrong one is refused by an open console, too."""
-        return self._is_open_to(header) if key is None else self._is_key(key)
+        return self.is_open_to(header) if key is None else self._is_key(key)
 
     def _is_key(self, presented: str | None) -> bool:
         if presented is None:
@@ -105,17 +117,6 @@ class Access:
         theirs = presented.encode(errors="replace")
         # Every key is compared, each in constant time.
         return sum(hmac.compare_digest(key.encode(), theirs) for key in self._keys) > 0
-
-    def _is_open_to(self, header: Header) -> bool:
-        if not self._open or _hostname(header("host")) not in LOOPBACK_NAMES:
-            return False
-        if any(header(name) is not None for name in _PROXY_HEADERS):
-            return False  # it came from elsewhere, through a proxy or a tunnel that gave it our name
-        origin = header("origin")
-        if origin is not None:
-            return _same_origin(origin, header("host"))
-        # What a page embeds is requested without an origin; this header says what kind of page it is.
-        return header("sec-fetch-site") in (None, "none", "same-origin")
 
 
 def bearer_token(header: Header) -> str | None:

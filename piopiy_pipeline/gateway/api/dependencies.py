@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 
-__all__ = ["PROBLEMS", "ApiDependencies", "ApiError", "Deps", "KeyCheck", "Operator", "add_routes"]
+__all__ = [
+    "PROBLEMS",
+    "ApiDependencies",
+    "ApiError",
+    "Deps",
+    "KeyCheck",
+    "Operator",
+    "OperatorWithAnyToken",
+    "add_routes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +186,14 @@ async def _operator(request: Request, deps: Deps, _: Annotated[Any, Security(_ap
 
 Operator = Depends(_operator)
 """A dependency of routes that only operators may use."""
+
+
+async def _operator_with_any_token(
+    request: Request, deps: Deps, _: Annotated[Any, Security(_api_key)]
+) -> None:
+    if not deps.access.is_open_to(request.headers.get):
+        await _operator(request, deps, _)
+
+
+OperatorWithAnyToken = Depends(_operator_with_any_token)
+"""The same for clients that cannot do without a token: an open console, which needs none, takes any."""

@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, Operator, add_routes
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, OperatorWithAnyToken, add_routes
 from piopiy_pipeline.gateway.api.models import Model
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
@@ -62,7 +62,7 @@ _NOT_SENT_ON = frozenset({"content-length", "content-type", "transfer-encoding"}
 _REASONS = {"declined": "rejected", "refused": "call_barred", "failed": "network_error"}
 """Outcomes of a transfer that Piopiy has another word for."""
 
-router = APIRouter(dependencies=[Operator])
+router = APIRouter(dependencies=[OperatorWithAnyToken])
 
 _NO_CAUSE = LegHangupBody()
 
@@ -119,9 +119,9 @@ async def _own(request: Request, method: str, path: str, body: Model | None = No
     """Ask our own API, as whoever has sent `request`. Raises `Refusal` for what is wrong in any of its routes."""
     own: App = request.app.state.own
     content = b"" if body is None else content_of(body)
-    headers = [
-        pair for pair in request.scope["headers"] if pair[0].decode("latin-1").lower() not in _NOT_SENT_ON
-    ]
+    deps: ApiDependencies = request.app.state.deps
+    left_out = _NOT_SENT_ON | ({"authorization"} if deps.access.is_open_to(request.headers.get) else set())
+    headers = [pair for pair in request.scope["headers"] if pair[0].decode("latin-1").lower() not in left_out]
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},

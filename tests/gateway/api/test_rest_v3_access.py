@@ -36,6 +36,9 @@ def test_an_open_console_is_open_here_as_well_and_to_nobody_behind_a_proxy_or_on
         async with place(console="open") as here, client(here.gateway, key=None) as web:
             own = await web.post("/v3/voice/ai/call", json=AI_CALL)
             assert own.status_code == 200
+            async with client(here.gateway, key="one of Piopiy's cloud") as theirs:
+                assert (await theirs.post("/v3/voice/ai/call", json=AI_CALL)).status_code == 200
+                assert (await theirs.get("/api/calls")).status_code == 401
             proxied = await web.post(
                 "/v3/voice/ai/call", json=AI_CALL, headers={"X-Forwarded-For": "192.0.2.1"}
             )
@@ -44,7 +47,7 @@ def test_an_open_console_is_open_here_as_well_and_to_nobody_behind_a_proxy_or_on
                 "/v3/voice/ai/call", json=AI_CALL, headers={"Origin": "https://evil.example"}
             )
             assert page.status_code == 403
-            assert len(here.dialler.legs) == 1
+            assert len(here.dialler.legs) == 2
 
     asyncio.run(story())
 
