@@ -9,10 +9,22 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from piopiy_pipeline.cli.signals import ends_at_once
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from piopiy_pipeline.cli.verbs import app
+
+__all__ = ["app", "main"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from piopiy_pipeline.cli.verbs import app
+
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
