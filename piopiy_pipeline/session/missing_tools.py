@@ -12,7 +12,7 @@ __all__ = ["tell_missing_tools"]
 
 
 def tell_missing_tools(pipeline: CallPipeline, *, come_later: bool) -> None:
-    """Log an error that names them.
+    """Log a warning that names them.
 
     Args:
         pipeline: The stages of the call.

@@ -247,6 +247,7 @@ def test_what_is_typed_while_an_answer_is_printed_stands_below_it(tmp_path: Path
     terminal.until("word3")
     terminal.type("Do stöp")
     terminal.until("word60")  # in another row
+    terminal.until("Do stöp")  # which is drawn again below
     rows = terminal.rows()
     assert rows[-1] == "you  Do stöp"
     (begun,) = [number for number, row in enumerate(rows) if row.startswith("bot  word0")]

@@ -232,7 +232,7 @@ def test_of_a_tool_that_the_bot_does_not_have_the_log_tells_before_the_call_and_
         await agent.start()
 
     handler = logger.add(
-        logged.append, level="ERROR", filter="piopiy_pipeline.services.playbook", format="{message}"
+        logged.append, level="WARNING", filter="piopiy_pipeline.services.playbook", format="{message}"
     )
     try:
         call = simulate(bot, Caller().say(PEOPLE))

@@ -115,7 +115,7 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
         self._knows_tools = True
         called = {intent.tool for intent in self._dialogue.playbook.intents.values() if intent.tool}
         if missing := sorted(name for name in called if not self._has_tool(name, context)):
-            logger.error(
+            logger.warning(
                 "the playbook calls tools that the bot does not have: {}. Callers who want them hear that it did not "
                 "work: give the bot these tools, VoiceAgent(tools=[...])",
                 ", ".join(missing),
