@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.bot_kinds import either_bot, pytest_generate_tests  # noqa: F401  a fixture and a hook of pytest
 from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
@@ -41,6 +42,9 @@ sys.dont_write_bytecode = False
 # On a machine that many tests share, an agent of theirs may be busy for most of the time that is left to it, and would
 # refuse the calls that they are about. Tests of admission say their own threshold.
 os.environ.setdefault("PIOPIY_LOAD_THRESHOLD", "1")
+# Nor does a property fail because an example took 0.2 s of the wall's clock.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 WALL_LIMIT_S = 300
 """So long may a simulation or the start of a model take, in real seconds."""

@@ -41,6 +41,7 @@ from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, dump
 from piopiy_pipeline.testing.line.heard_playout import HeardPlayout
 from piopiy_pipeline.testing.line.line import Line, LineSound
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
+from piopiy_pipeline.testing.line.turn_taking import GATEWAYS_OWN
 from piopiy_pipeline.testing.line.utterance_audio import Recording
 
 __all__ = ["GatewayLink"]
@@ -50,8 +51,6 @@ _LEAVE_S = 3.0  # how long the gateway may take to confirm a hang-up
 _WAITS_S = 2.0  # a bot that is there has answered by then; one that is being started has not
 _CAUSED = frozenset({EndReason.ERROR, EndReason.SETUP_TIMEOUT, EndReason.AGENT_LOST, EndReason.UNREACHABLE})
 """Ends that say little without their detail."""
-_GATEWAYS_OWN = frozenset({"hold", "nobody"})
-"""Of these sounds the bot knows nothing."""
 _ALIGN_S = 0.1  # a received frame this close to the end of the one before follows it without a gap
 
 
@@ -240,8 +239,8 @@ class GatewayLink:
         self._heard_end = arrived + pcm.size
         self._sounds.append(PlacedSound("right", arrived, pcm))
         self._playout.audio(pcm.size, now)
-        if self._source in _GATEWAYS_OWN:
-            return  # neither an answer nor a voice that is waited for
+        if self._source in GATEWAYS_OWN:
+            return  # no answer: the caller waits over it (`TurnTaking`)
         self._times.heard(self.detector.hear(pcm, now))
 
     def on_unreadable(self, detail: str) -> None:

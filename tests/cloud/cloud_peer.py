@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["CLOUD_TOKEN", "CloudPeer"]
 
 CLOUD_TOKEN = "cloud-token"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class CloudPeer:

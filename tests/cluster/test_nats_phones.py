@@ -16,6 +16,7 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReporte
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.phones.registered_phone import RegisteredPhone
 from tests.support.baresip import Baresip, baresip, free_sip_port
+from tests.support.calls import AGENT_ID as AGENT_OF_PROCESS
 from tests.support.calls import eventually
 from tests.support.cluster_processes import GatewayOfMany
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, caller, config
@@ -167,7 +168,8 @@ def test_a_caller_is_transferred_to_a_phone_at_another_gateway(tmp_path: Path) -
 
 def test_a_phone_whose_gateway_was_killed_is_called_directly(tmp_path: Path) -> None:
     port = free_sip_port()
-    sip = f'[sip]\nhost = "127.0.0.2"\nport = {port}\nusers = {{ alice = "secret" }}\ndefault_agent = "{AGENT_ID}"'
+    sip = f'[sip]\nhost = "127.0.0.2"\nport = {port}\nusers = {{ alice = "secret" }}\n'
+    sip += f'default_agent = "{AGENT_OF_PROCESS}"'
 
     async def story() -> None:
         async with AsyncExitStack() as stack:

@@ -12,10 +12,12 @@ from typing import Any
 
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
 
-__all__ = ["Habits", "TurnTaking"]
+__all__ = ["GATEWAYS_OWN", "Habits", "TurnTaking"]
 
 _SIGNS_OF_LIFE = frozenset({"user_turn", "bot_turn", "tool", "tool_result", "error", "transfer"})
 """Events that show that the bot is at work. Partial words, for example, are not among them."""
+GATEWAYS_OWN = frozenset({"hold", "nobody"})
+"""Whose sound a caller hears who is on hold, or whose bot was lost: the gateway's own. They wait over it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class TurnTaking:
         self._acted_until = -inf  # the caller's last speech ends then, or they pressed a key
         self._answered = False  # the bot has completed a turn since then
         self._tools: set[Any] = set()  # the numbers of those that run
+        self._alone = False  # no bot hears the caller, and the gateway plays a sound
 
     def acts_until(self, at: float) -> None:
         """Note that the caller speaks until `at` (infinity if that is not known yet), or has acted at that
@@ -83,9 +86,11 @@ class TurnTaking:
 
         Args:
             kind: The kind of event: ``"bot_turn"``, ``"tool"``, ``"tool_result"`` and so on.
-            data: Its data: `interrupted` of a turn, `number` of a tool.
+            data: Its data: `interrupted` of a turn, `number` of a tool, `of` of a sound.
             now: When it was told.
         """
+        if kind == "sound":
+            self._event_at, self._alone = now, data.get("of") in GATEWAYS_OWN
         if kind not in _SIGNS_OF_LIFE:
             return
         self._event_at = now
@@ -101,7 +106,7 @@ class TurnTaking:
 
     def may_speak(self, now: float) -> bool:
         """Return whether it is the caller's turn. It never is while they speak."""
-        if now < self._acted_until:
+        if now < self._acted_until or self._alone:
             return False
         if self._answered and self._detector.silent_for(now) >= self.habits.settle_s:
             return True
@@ -119,5 +124,9 @@ class TurnTaking:
         return began is not None and self._detector.sounding(now) and now - began >= after_s
 
     def silent_for(self, now: float) -> float:
-        """Return the seconds since either side spoke or the bot showed a sign of life; 0 while the caller speaks."""
+        """Return the seconds since either side spoke or the bot showed a sign of life; 0 while the caller speaks, and
+        while no bot hears them.
+        """
+        if self._alone:
+            return 0.0
         return max(0.0, now - max(self._acted_until, self._detector.last_sound_at, self._event_at))
