@@ -96,7 +96,7 @@ class ReplyScript:
         resumed, self._resumed = self._resumed, False
         # A conversation that begins anew (a hand-off, a flow's node) has no trace of the tool that led there.
         asked = [(message.get("role"), message.get("content")) for message in messages]
-        rewritten = not resumed and asked[: len(self._asked)] != self._asked
+        rewritten = not resumed and not _goes_on(self._asked, asked)
         self._asked = asked
         asked_on = self._awaits_tools and (
             (users == self._users and tools != self._tools)
@@ -163,6 +163,17 @@ class ReplyScript:
                 break
         self._next = at
         return ScriptedResponse(self._turn, " ".join(words), tuple(tools))
+
+
+def _goes_on(before: Sequence[tuple[Any, Any]], asked: Sequence[tuple[Any, Any]]) -> bool:
+    """Return whether a request has the conversation of the one before, whose last words may be longer now: a caller
+    who pauses and speaks on is asked about twice.
+    """
+    *kept, (role, text) = before or [("", "")]
+    if list(asked[: len(kept)]) != kept:
+        return False
+    role_now, text_now = asked[len(kept)] if len(asked) > len(kept) else ("", "")
+    return not before or (role_now == role and str(text_now).startswith(str(text)))
 
 
 def _steps(reply: Reply) -> list[str | Tool | Replier]:
