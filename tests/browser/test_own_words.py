@@ -39,8 +39,9 @@ def in_a_row(text: str) -> list[tuple[str, ...]]:
 
 
 def test_who_says_it_in_words_of_their_own_has_the_right_table(make_run: Running, tmp_path: Path) -> None:
-    # The person waits for longer than the bot's answers take, so that on a busy machine nobody cuts in.
-    microphone = spoken(tmp_path / "own-words.wav", 8.0, ASKS, 10.0, AGREES, 11.0, LEAVES)
+    # The person waits for longer than the bot's answers take, so that on a busy machine nobody cuts in. Where the bot
+    # is in doubt what it has heard and asks, they agree once more than they would have to.
+    microphone = spoken(tmp_path / "own-words.wav", 8.0, ASKS, 10.0, AGREES, 10.0, AGREES, 11.0, LEAVES)
 
     async def visit() -> None:
         async with chromium(microphone) as browser:
