@@ -218,7 +218,9 @@ def test_plain_words_wait_for_one_word_only() -> None:
     assert "".join(asyncio.run(run())).startswith("We have")
 
 
+@pytest.mark.realtime
 def test_the_words_of_a_real_voice_find_the_written_ones() -> None:
+    """In real time, because espeak is a process: on a busy machine it may be given up before its first sound."""
     text = "Dr. O'Neill charges $4.50 on Nov. 29, 3-5 pm."
 
     async def run() -> list[TTSTextFrame]:
