@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.density import ratio_found, ratio_of, summary, table
+from benchmarks.density import is_starved, ratio_found, ratio_of, summary, table
 from benchmarks.density_plot import plot_of
 from benchmarks.loop_lag import PERIOD_S, LoopLag
 from piopiy_pipeline.testing.line.heard_playout import BUFFER_S, HeardPlayout
@@ -72,6 +72,15 @@ def test_a_side_that_was_starved_has_no_ratio() -> None:
     }
     assert ratio_of(sides) == 0.25
     assert ratio_of({"stock": summary([found(9.0, starved=True)]), "ours": summary([found(9.0)])}) is None
+
+
+def test_a_side_with_threads_that_takes_more_than_a_core_is_starved_only_if_it_leaves_gaps() -> None:
+    busy = found(109.0) | {"core": 1.09}
+    assert not is_starved(busy)
+    assert is_starved(busy | {"gaps": 3})
+    assert not is_starved(found(9.0) | {"gaps": 3}), "its gaps are of another cause: it has a core to itself"
+    assert is_starved(found(9.0) | {"lag_p95_ms": 51.0})
+    assert is_starved(found(9.0) | {"silent_calls": 1})
 
 
 def test_where_a_side_was_starved_the_ratio_is_that_of_slower_clocks() -> None:
