@@ -6,8 +6,10 @@ interruption the conversation holds what was heard.
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipecat.frames.frames import ErrorFrame, Frame, TTSAudioRawFrame
@@ -20,6 +22,8 @@ __all__ = ["LocalTTSService", "SpeechPiece"]
 
 CHUNK_S = 0.2
 """Seconds of audio in one frame."""
+KEEP_OPEN_S = 1.0
+"""Seconds between two words to pipecat that a text is still being spoken. pipecat takes three of silence for an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +51,17 @@ class LocalTTSService(TTSService):
         settings: The voice's settings.
         sample_rate: The rate of its audio in Hz. None: the pipeline's output rate.
         pool: The worker processes to use.
-        quiet_s: After so many seconds without audio an answer is taken for ended. It must be longer than a
-            worker needs to start again on a busy machine.
     """
 
     runs_locally = True
     """It asks no network provider, so a capture leaves it out and a replay runs it."""
 
     def __init__(
-        self,
-        title: str,
-        *,
-        settings: TTSSettings,
-        sample_rate: int | None,
-        pool: WorkerPool,
-        quiet_s: float = 3.0,
+        self, title: str, *, settings: TTSSettings, sample_rate: int | None, pool: WorkerPool
     ) -> None:
         super().__init__(
             push_start_frame=True,
             push_stop_frames=True,
-            stop_frame_timeout_s=quiet_s,
             push_text_frames=False,  # words come with their times
             sample_rate=sample_rate,
             settings=settings,
@@ -133,6 +128,34 @@ class LocalTTSService(TTSService):
         finally:
             await pieces.aclose()
             lease.release()
+
+    async def tts_process_generator(
+        self, context_id: str, generator: AsyncGenerator[Frame | None, None]
+    ) -> None:
+        """Speak a text, and keep its answer open while a worker computes, or starts again: as long as it may take."""
+        with self._kept_open(context_id):
+            await super().tts_process_generator(context_id, generator)
+
+    @contextmanager
+    def _kept_open(self, context_id: str) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def again() -> None:
+            nonlocal timer
+            self._refresh_audio_context(context_id)
+            timer = loop.call_later(KEEP_OPEN_S, again)
+
+        timer = loop.call_later(KEEP_OPEN_S, again)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def on_turn_context_completed(self) -> None:
+        """End an answer whose last sentence failed as any other: pipecat would wait, and hold up the next one."""
+        self._is_yielding_frames_synchronously = True
+        await super().on_turn_context_completed()
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """Forget the word times of an answer that was interrupted."""

@@ -35,8 +35,6 @@ CLAUSE_PAUSE_S = 0.05
 """The same between two clauses of a sentence that is so long that it is cut."""
 CACHE = 16 * 1024 * 1024
 """Bytes of speech that the process keeps: some 8 minutes at 16 kHz."""
-QUIET_S = 8.0
-"""Seconds without audio after which an answer has ended. A worker that starts again takes about one."""
 MAX_WORKERS = 4
 """Worker processes at most: one serves some ten calls that speak at once."""
 
@@ -95,9 +93,7 @@ class PiperTTSService(LocalTTSService):
         settings = PiperTTSSettings(model=None, voice=voice, language=None, speed=speed)
         files = _check(settings)
         assert files is not None
-        super().__init__(
-            "piper", settings=settings, sample_rate=sample_rate, pool=pool or piper_pool(), quiet_s=QUIET_S
-        )
+        super().__init__("piper", settings=settings, sample_rate=sample_rate, pool=pool or piper_pool())
         self._voice_settings = settings
         self._voice_files = files
         for worker in self._voice_pool.workers:

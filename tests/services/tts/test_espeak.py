@@ -16,7 +16,7 @@ from piopiy_pipeline.services.tts.clauses import clauses
 from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice, word_times
 from piopiy_pipeline.services.workers.worker_processes import WorkerPool
-from tests.support.offline import Chain, stopped, words_of
+from tests.support.offline import Chain, audio_s, stopped, words_of
 
 TEXT = "Hello! A table for 12 people, on Friday at 7:30. Dr. Smith's café - okay?"
 
@@ -88,6 +88,7 @@ def test_a_killed_worker_costs_at_most_one_sentence(pool: WorkerPool) -> None:
 
     frames, errors = asyncio.run(run())
     assert [word.text for word in words_of(frames)] == ["Good."]
+    assert audio_s(frames) > 0
     assert len(errors) <= 2  # the lost sentence, and pipecat's word that it was silent
 
 

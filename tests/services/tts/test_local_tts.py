@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import pairwise
 
 import pytest
@@ -13,16 +13,20 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
+    TTSAudioRawFrame,
     TTSSpeakFrame,
+    TTSStoppedFrame,
     TTSUpdateSettingsFrame,
 )
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.services.tts.espeak import EspeakTTSService, EspeakTTSSettings
+from piopiy_pipeline.services.tts.local_tts import LocalTTSService, SpeechPiece
 from piopiy_pipeline.services.tts.piper import PiperTTSService, PiperTTSSettings
 from piopiy_pipeline.services.tts.piper_files import find_piper_voice
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerPool
+from piopiy_pipeline.testing.stage.run_stage import At, run_stage
 from tests.support.offline import Chain, audio_s, stopped, words_of
 
 FASTER: dict[type[TTSService], TTSSettings] = {
@@ -98,3 +102,43 @@ def test_settings_change_while_the_call_runs(voice: Voice) -> None:
 
     slow, fast = asyncio.run(run())
     assert fast < 0.7 * slow
+
+
+class SlowOrLost(LocalTTSService):
+    """Its worker takes 20 s over "Slow." as one that starts again on a busy machine, and is lost over "Lost."."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "test voice",
+            settings=TTSSettings(model=None, voice=None, language=None),
+            sample_rate=None,
+            pool=WorkerPool("no_module", name="none", size=1),
+        )
+
+    async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
+        if "Lost" in text:
+            raise WorkerLost("it ended")
+        await asyncio.sleep(20.0 if "Slow" in text else 0.1)
+        yield SpeechPiece(bytes(2 * rate), ((text, 0.0),))
+
+
+def test_an_answer_whose_worker_takes_long_is_heard_and_is_no_error() -> None:
+    run = run_stage(SlowOrLost, [TTSSpeakFrame("Slow.")], end_s=60)
+    assert run.errors == []
+    assert [word.text for word in words_of(run)] == ["Slow."]
+    assert audio_s(run) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("said", ["Lost.", "Good. Lost."])
+def test_a_lost_sentence_does_not_hold_up_the_next_answer(said: str) -> None:
+    texts = [LLMTextFrame(f"{sentence} ") for sentence in said.split()]
+    answer = [LLMFullResponseStartFrame(), *texts, LLMFullResponseEndFrame()]
+    run = run_stage(SlowOrLost, [*answer, At(1.0, TTSSpeakFrame("Then."))])
+    (ended, then_at, _) = [
+        each.at
+        for each in run.moments
+        if isinstance(each.frame, TTSStoppedFrame)
+        or (isinstance(each.frame, TTSAudioRawFrame) and each.at > 1)
+    ][:3]
+    assert ended < 0.5
+    assert then_at == pytest.approx(1.1, abs=0.05)

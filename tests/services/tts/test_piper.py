@@ -17,7 +17,6 @@ from pipecat.frames.frames import (
     TTSSpeakFrame,
 )
 
-from piopiy_pipeline.services.tts import piper
 from piopiy_pipeline.services.tts.piper import PiperTTSService
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles, PiperVoiceMissing, find_piper_voice
 from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
@@ -65,19 +64,12 @@ class _Mortal(Worker):
         return process
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no answer end because a worker that starts again takes long: on a busy machine it does."""
-    monkeypatch.setattr(piper, "QUIET_S", BUSY_S)
-
-
 def _mortal_pool(*deaths: int) -> WorkerPool:
     pool = WorkerPool("piopiy_pipeline.services.tts.piper_worker", name="mortal", size=1)
     pool.workers[0] = _Mortal(*deaths)
     return pool
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_worker_that_is_killed_in_mid_sentence_costs_nothing_that_is_said() -> None:
     text = "This is a sentence of which some was heard when its worker is killed, and we want all of it."
     pool = _mortal_pool(3)  # each is some of its audio
