@@ -3,8 +3,8 @@
 The provider hears by itself, and writes down what it has heard behind the end of the turn. Words that come over the
 bot's speech wait for what becomes of them, and those that come behind an interruption for what was heard before it.
 
-The model may have used tools by then. The words stand before these in the conversation: behind their results they would
-be a question that nobody has answered, and another session or instance would have it answered by the same tools.
+The model may have answered or used tools by then. The words stand before that in the conversation: behind it they would
+be a question that nobody has answered, and another session or instance would have it answered once more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from pipecat.frames.frames import (
     Frame,
+    LLMFullResponseStartFrame,
     TranscriptionFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
@@ -32,6 +33,8 @@ __all__ = ["BEHIND_CUT_S", "WordsOfCaller"]
 
 BEHIND_CUT_S = 0.15
 """So many seconds behind an interruption the conversation has what was heard: before the words that have cut it off."""
+LATEST_S = 5.0
+"""Words that come later than this behind the end of a turn, and in the next one, are of the next one, in seconds."""
 
 
 class WordsOfCaller:
@@ -66,12 +69,16 @@ class WordsOfCaller:
         self._decides = decides
         self._typed = typed
         self._timer: asyncio.TimerHandle | None = None
-        self._turn_end: list[Any] | None = None  # the last message when their turn was over, if there was one
+        self._over_at: float | None = None  # when their turn was over, whose words may be to come
         self._written = False  # words of that turn are in the conversation
+        self._speaks = False  # the next turn is under way
+        self._answers = False  # what the caller hears of the bot was begun behind it
+        self._answer: Any = None  # the first message behind it
         provider.settle = self.settle
         watch_processed(user, self._words, TranscriptionFrame)
         watch_pushes(user, self._turn_begins, UserStartedSpeakingFrame)
         watch_pushes(user, self._turn_over, UserStoppedSpeakingFrame)
+        watch_pushes(output, self._answer_begins, LLMFullResponseStartFrame)
         self._context: Any = user.context
         self._append = self._context.add_message
         self._context.add_message = self._add
@@ -80,7 +87,7 @@ class WordsOfCaller:
         """Write into the conversation what the caller has said, as soon as the provider has written it down."""
         if is_typed(frame) and isinstance(frame, TranscriptionFrame):
             if frame.text.strip():
-                self._turn_end = None
+                self._over_at = None
                 self._typed(frame.text)
             return
         if self._decides and not self._items.is_old(frame):
@@ -95,19 +102,31 @@ class WordsOfCaller:
             await user.push_aggregation()
 
     def _turn_begins(self, _user: Any, _frame: object) -> None:
-        if self._written:  # else they come while the next turn is under way
-            self._turn_end = None
+        self._speaks = True
+        # Words that are not written yet come while the next turn is under way.
+        if self._written or (self._over_at is not None and self._state.now() > self._over_at + LATEST_S):
+            self._over_at = None
 
     def _turn_over(self, _user: Any, _frame: object) -> None:
-        self._turn_end, self._written = self._context.get_messages()[-1:], False
+        self._over_at = self._state.now()
+        self._written = self._speaks = self._answers = False
+        self._answer = None
+
+    def _answer_begins(self, _output: Any, _frame: object) -> None:
+        self._answers = True
 
     def _add(self, message: Any) -> None:
-        """Add a message to the conversation: words of the caller's before the tools that were used to answer them."""
+        """Add a message to the conversation: words of the caller's before what has answered them."""
         messages = self._context.get_messages()
         place = len(messages)
-        if isinstance(message, dict) and message.get("role") == "user" and self._turn_end is not None:
+        role = message.get("role") if isinstance(message, dict) else None
+        if role == "user" and self._over_at is not None:
             self._written = True
-            place = _first_tool(messages, self._turn_end)
+            place = next((n for n, one in enumerate(messages) if one is self._answer), place)
+            if self._speaks:  # what comes now is of the next turn
+                self._over_at = None
+        elif role == "assistant" and self._answer is None and (self._answers or message.get("tool_calls")):
+            self._answer = message
         if place == len(messages):
             self._append(message)
         else:
@@ -129,16 +148,3 @@ class WordsOfCaller:
             self._timer.cancel()
             self._timer = None
             await self._user.push_aggregation()
-
-
-def _first_tool(messages: list[Any], behind: list[Any]) -> int:
-    """Return the place of the first use of a tool behind a message, or of the end if there is none."""
-    known = next((n for n, one in enumerate(messages, 1) if behind and one is behind[0]), None)
-    if behind and known is None:  # the conversation is another one
-        return len(messages)
-    tools = (
-        n
-        for n, one in enumerate(messages)
-        if n >= (known or 0) and isinstance(one, dict) and one.get("tool_calls")
-    )
-    return next(tools, len(messages))
