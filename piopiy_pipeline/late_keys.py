@@ -6,6 +6,9 @@ its keys as words.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = ["END_KEY_S", "REPEAT_S", "LateKeys"]
 
 END_KEY_S = 3.0
@@ -38,3 +41,23 @@ class LateKeys:
     def has(self, key: str, now: float) -> bool:
         """Return whether a key with nothing before it belongs to the input that is over."""
         return now < self._until.get(key, now)
+
+    def to_json(self, now: float) -> dict[str, float] | None:
+        """Return for how many seconds each key still belongs to it, for a checkpoint; None if none does."""
+        return {
+            key: round(until - now, 3) for key, until in self._until.items() if key and until > now
+        } or None
+
+    def restore(self, saved: Any, now: float) -> None:
+        """Go on with what another instance has saved, as if no time had passed. What is no such thing is left out.
+
+        Args:
+            saved: What `to_json` has returned there.
+            now: The time in seconds, of the clock of this instance.
+        """
+        left = saved.items() if isinstance(saved, Mapping) else ()
+        self._until = {
+            str(key): now + min(float(left_s), END_KEY_S)
+            for key, left_s in left
+            if isinstance(left_s, (int, float)) and left_s > 0
+        }

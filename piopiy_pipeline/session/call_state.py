@@ -108,13 +108,15 @@ class CallState:
         """Counts what a model has used beside the conversation."""
         self.close_usage: Callable[[], None] = lambda: None
         """Reports what providers were given, at the end of the call."""
+        self.now: Callable[[], float] = asyncio.get_running_loop().time
+        """Returns the time of the loop's clock, in seconds."""
+        self.keys_ahead = KeysAhead()
         self.resume(resumed)
         self.answered_at: float | None = None
         """When the call was answered, by the loop's clock in seconds."""
         self.clean_sound: bool | None = None
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.held_turns: HeldTurns | None = None
-        self.keys_ahead = KeysAhead()
         """Set while the caller's turns are given to code in the place of the model."""
         self.voice_change: VoiceChange | None = None
         """Changes voice and language, for the persona that has the call and for the caller's language."""
@@ -133,8 +135,6 @@ class CallState:
         """The interruption that the call itself has sent last, until it has come down the whole pipeline."""
         self.interruption_passed = asyncio.Event()
         """Set when it has come down the whole pipeline; cleared by whoever sends one."""
-        self.now: Callable[[], float] = asyncio.get_running_loop().time
-        """Returns the time of the loop's clock, in seconds."""
         self._began_at = self.now()
         self._background: set[asyncio.Task[Any]] = set()
         self._answered = asyncio.Event()
@@ -161,6 +161,9 @@ class CallState:
         self.checkpoints.parts[SENTENCE] = self.promised.to_json
         self.collected = CollectedValues(self.checkpoints.kept_part("collected"))
         self.checkpoints.parts["collected"] = self.collected.to_json
+        late_keys = self.keys_ahead.late
+        late_keys.restore(self.checkpoints.kept_part("late_keys"), self.now())
+        self.checkpoints.parts["late_keys"] = lambda: late_keys.to_json(self.now())
 
     def _unsaved(self, fault: str) -> None:
         """Put on record that another instance would go on with an older state than there is."""

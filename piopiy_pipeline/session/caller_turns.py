@@ -30,7 +30,7 @@ from piopiy_pipeline.session.speaker import Speaker
 if TYPE_CHECKING:
     from piopiy_pipeline.session.realtime.realtime_run import RealtimeRun
 
-__all__ = ["CallerTurns"]
+__all__ = ["CallerTurns", "share_late_keys"]
 
 ANSWER_S = 30.0
 """How long an answer of the model to a question in between is waited for, in seconds."""
@@ -173,7 +173,6 @@ class CallerTurns:
         stage = self._pipeline.find(KeysToText)
         if isinstance(stage, KeysToText):
             stage.suspended = suspended
-            stage.late = self.keys_ahead.late
 
     def _user_turn(self, turn: Turn) -> None:
         if self._held.redact:
@@ -297,3 +296,10 @@ class CallerTurns:
     def report(self, event: CollectionEvent) -> None:
         """Tell the author's handlers and the record."""
         self._state.report_collection(event)
+
+
+def share_late_keys(state: CallState, pipeline: CallPipeline) -> None:
+    """Have the stage that makes words of keys, if there is one, know the late keys of the call, and note its own."""
+    stage = pipeline.find(KeysToText)
+    if isinstance(stage, KeysToText):
+        stage.late = state.keys_ahead.late

@@ -26,7 +26,7 @@ from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.caller_turns import CallerTurns
+from piopiy_pipeline.session.caller_turns import CallerTurns, share_late_keys
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.context_turns import ContextTurns
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
@@ -199,6 +199,7 @@ class PipelineRun:
         if self._realtime is not None:
             self._realtime.bound_by(self._streams)
         ContextTurns(state, pipeline, monitor, self._hangup, rtvi=lambda: self.client.protocol)
+        share_late_keys(state, pipeline)
         tell_missing_tools(pipeline, come_later=options.flow is not None or bool(options.personas))
         self._add_llm_handlers()
         self.flow = (

@@ -8,7 +8,7 @@ import pytest
 
 from piopiy_pipeline.collect import NotCollected, collect_digits, confirm
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import Caller, CallerLine
+from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine
 from tests.support.collected_kinds import KINDS
 from tests.support.collecting import VOICE, Form, collected_in, says, value_of
 
@@ -189,3 +189,28 @@ def test_the_hash_behind_a_whole_value_is_no_answer(pause_s: float, apologies: i
     outcomes, call = collected_in(two_codes(0), caller.press("9876").pause(3))
     assert outcomes == [("4157", "9876")]
     assert call.said.count("sorry") == apologies
+
+
+@pytest.mark.parametrize(("pause_s", "apologies"), [(1.2, 0), (6.0, 1)])
+def test_the_hash_is_no_answer_either_if_the_agent_was_lost_between_the_two(
+    pause_s: float, apologies: int
+) -> None:
+    caller = Caller().until("number").pause(0.5).press("4157").pause(pause_s).press("#").pause(4)
+    losses = [AgentLoss("collection", 0.1, number=2)]
+    outcomes, call = collected_in(two_codes(0), caller.press("9876").pause(3), losses=losses)
+    assert outcomes == [("4157", "9876")]
+    assert call.said.count("sorry") == apologies
+    assert len(call.of("agent_lost")) == 1
+
+
+async def nothing_asked(_: Call) -> None: ...
+
+
+@pytest.mark.parametrize(("pause_s", "turns"), [(1.2, 1), (6.0, 2)])
+def test_nor_is_it_a_turn_if_it_comes_late_behind_keys_that_are_turns(pause_s: float, turns: int) -> None:
+    caller = Caller().pause(0.5).press("4157").pause(2.6 + pause_s).press("#").pause(4)
+    losses = [AgentLoss("user_turn", 0.1)]
+    _, call = collected_in(nothing_asked, caller, dtmf="text", losses=losses, otherwise="I see.")
+    assert not call.of("error")
+    assert len(call.of("agent_lost")) == 1
+    assert len(call.of("user_turn")) == turns
