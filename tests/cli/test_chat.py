@@ -262,6 +262,75 @@ def test_what_is_typed_before_the_bot_is_ready_waits_for_it() -> None:
     assert run_virtual(story) == "Hello! Again leave"
 
 
+class PipedLines:
+    """Lines of a pipe, each with the second in which it is written."""
+
+    is_terminal = False
+
+    def __init__(self, *lines: tuple[float, str]) -> None:
+        self._lines = [*lines]
+        self._asked: asyncio.Future[str | None] | None = None
+
+    def ask(self) -> asyncio.Future[str | None]:
+        loop = asyncio.get_running_loop()
+        if self._asked is None or self._asked.done():
+            self._asked = loop.create_future()
+            at, line = self._lines.pop(0)
+            loop.call_at(max(at, loop.time()), self._asked.set_result, line)
+        return self._asked
+
+    def close(self) -> None: ...
+    def prompt_again(self) -> None: ...
+    def over_prompt(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("quit_s", "ended_s"),
+    [(0.0, 5.4), (0.9, 5.4), (3.0, 3.0)],
+    ids=["with the message", "right behind it", "over the answer"],
+)
+def test_a_piped_quit_waits_for_the_answer_unless_it_is_written_over_it(
+    quit_s: float, ended_s: float
+) -> None:
+    async def story() -> tuple[str, float]:
+        peer, lines = SilentPeer(), PipedLines((0.0, "Hello!"), (quit_s, "/quit"))
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        lines._lines = [(began_at + at, line) for at, line in lines._lines]
+        await TypedConversation(ChatForPeople(), lines, title="chat").run(peer)  # type: ignore[arg-type]
+        return " ".join(peer.did.get_nowait() for _ in range(peer.did.qsize())), loop.time() - began_at
+
+    did, took_s = run_virtual(story)
+    assert did == "Hello! leave"
+    assert took_s == pytest.approx(ended_s, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("line", "did", "took_s"), [("/quit", "leave", 4.0), ("Hello!", "Hello! leave", 29.0)]
+)
+def test_a_piped_quit_before_the_bot_is_ready_ends(line: str, did: str, took_s: float) -> None:
+    async def story() -> tuple[str, float]:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        peer, lines = LatePeer(), PipedLines((began_at + 1, line), (began_at + 26, "/quit"))
+        loop.call_later(20, peer.answered.set)
+        await TypedConversation(ChatForPeople(), lines, title="chat").run(peer)  # type: ignore[arg-type]
+        return " ".join(peer.did.get_nowait() for _ in range(peer.did.qsize())), loop.time() - began_at
+
+    done, took = run_virtual(story)
+    assert done == did
+    assert took == pytest.approx(took_s, abs=0.5)
+
+
+def test_a_tool_that_the_playbook_calls_and_the_bot_lacks_is_told_without_verbose(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(FRONT_DESK.read_text().replace("tools=[book_table, ", "tools=["))
+    (tmp_path / "front_desk.yaml").write_text(FRONT_DESK.with_suffix(".yaml").read_text())
+    status, _, err = chat("Hello", bot=bot)
+    assert status == 0, err
+    assert "the playbook calls tools that the bot does not have: book_table" in err
+
+
 def test_a_callback_that_never_starts_has_failed_in_the_end(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.sleep(3600)\n")

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["quiet_log"]
 
 
+_FOR_AUTHORS = frozenset({"piopiy_pipeline.session.text_chat", "piopiy_pipeline.services.playbook.service"})
+"""Whose lines are of the bot's file and stand nowhere else: stages that a chat passes over, tools that are missing."""
+
+
 def quiet_log() -> None:
-    """Log on stderr only which stages a chat passes over, and the warnings of the author's own code."""
+    """Log on stderr only what an author has to know of the bot's file, and the warnings of the author's own code."""
     logger.remove()
     logger.add(_write, level="INFO", format="{message}", filter=_is_wanted, backtrace=False, diagnose=False)
 
@@ -27,7 +31,7 @@ def _write(line: str) -> None:
 
 def _is_wanted(record: Record) -> bool:
     name = record["name"] or ""
-    if name == "piopiy_pipeline.session.text_chat":
+    if name in _FOR_AUTHORS:
         return True
     return record["level"].no >= logger.level("WARNING").no and not name.startswith(
         ("pipecat", "piopiy_pipeline")

@@ -24,6 +24,9 @@ NOT_READY_S = 10.0
 """It is told each time that a bot has not been ready for so long."""
 SLOW_END_S = 1.5
 """It is told if a bot takes longer to end."""
+OVER_S = 1.0
+"""A /quit of a pipe that comes so long after the message before it, is written over the answer to that message. One
+that comes sooner was there with the message."""
 TWICE_S = 2.0
 """A second Ctrl-C within so many seconds ends the chat."""
 HELP = "/keys 12# presses keys, /quit ends; a message that begins with a slash: //like this"
@@ -65,7 +68,7 @@ class TypedConversation:
         self._words_since = False
         """Whether words of the bot are shown whose turn is not told yet."""
         self._peer: ChatPeer | None = None
-        self._early: deque[str] = deque()  # typed before the bot was ready
+        self._early: deque[str | None] = deque()  # typed before the bot was ready; None is the end of a pipe
         self._asked: asyncio.Future[str | None] | None = (
             None  # the line behind these, which may be there already
         )
@@ -148,7 +151,8 @@ class TypedConversation:
         self._show_events()
         while True:
             if not self._lines.is_terminal:  # a line of a pipe is one turn
-                await self._bot_has_finished()
+                if not await self._bot_answers():
+                    return
                 self._view.their_turn()
             line = await self._next_line()
             if line is None:
@@ -160,25 +164,26 @@ class TypedConversation:
     async def _until_ready(self, peer: ChatPeer) -> bool:
         """Wait until the bot is ready, and tell of it if that takes long.
 
-        On a terminal, lines are taken meanwhile and kept for it. Those of a pipe wait where they are, because each is
-        sent behind the answer to the one before.
+        On a terminal, lines are taken meanwhile and kept for it. Of a pipe only the first one is, because each is sent
+        behind the answer to the one before.
 
         Returns:
             Whether the chat begins. It does not if a person ends it before.
         """
         began_at = self._loop.time()
         ready = asyncio.create_task(peer.answered.wait(), name="chat::ready")
+        most_early = MAX_BEFORE if self._lines.is_terminal else 1
         notes = 0
         try:
             while not peer.answered.is_set():
-                if self._asked is None and self._lines.is_terminal and len(self._early) < MAX_BEFORE:
+                if self._asked is None and len(self._early) < most_early:
                     self._asked = self._lines.ask()
                 waits: set[asyncio.Future[Any]] = {ready} if self._asked is None else {ready, self._asked}
                 left_s = began_at + (notes + 1) * NOT_READY_S - self._loop.time()
                 await asyncio.wait(waits, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
                 if self._asked is not None and self._asked.done():
                     text, self._asked = self._asked.result(), None
-                    if text is None or text.strip() == QUIT:
+                    if text.strip() == QUIT if text is not None else self._lines.is_terminal:
                         return False
                     self._early.append(text)
                 if self._loop.time() - began_at >= (notes + 1) * NOT_READY_S and not ready.done():
@@ -206,6 +211,29 @@ class TypedConversation:
                 self._view.their_turn()
                 self._lines.prompt_again()
         return line.result()
+
+    async def _bot_answers(self) -> bool:
+        """Wait until it is the person's turn, who writes through a pipe. The next line is read meanwhile.
+
+        Returns:
+            Whether the chat goes on. It does not if a /quit is written over the answer.
+        """
+        began_at = self._loop.time()
+        if self._asked is None and not self._early:
+            self._asked = self._lines.ask()
+        finished = asyncio.create_task(self._bot_has_finished(), name="chat::bot_answers")
+        waits: set[asyncio.Future[Any]] = {finished} if self._asked is None else {finished, self._asked}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if not finished.done() and self._asked is not None:
+                quits = (self._asked.result() or "").strip() == QUIT
+                if quits and self._loop.time() - began_at >= OVER_S:
+                    return False
+            await finished
+        finally:
+            finished.cancel()
+            await asyncio.gather(finished, return_exceptions=True)
+        return True
 
     async def _bot_has_something_said(self) -> None:
         """Wait until the bot has said something, and it is the person's turn again."""
