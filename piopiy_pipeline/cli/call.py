@@ -18,6 +18,7 @@ from piopiy_pipeline.cli.options import (
     UrlOption,
     choose_log_format,
     given_metadata,
+    given_number,
     require_rate,
     require_seconds,
 )
@@ -72,7 +73,8 @@ def call(
     """Call a bot, speak to it, and print the conversation with its latencies.
 
     Each turn is spoken when the bot has finished; the last line sums up. The exit status is 0 when
-    the call was answered and either side hung up, 1 when it failed, 2 when something typed is wrong.
+    the call was answered and either side hung up, 1 when it failed, 2 when something typed is wrong. A bot that
+    was lost and came back does not change it: the last line says how often (`recoveries` with --json).
 
     Examples:
 
@@ -88,6 +90,7 @@ def call(
     if interrupt is not None:
         require_seconds("--interrupt", interrupt, at_least=0)
     context = given_metadata(metadata)
+    from_number, to_number = given_number("--from", from_number), given_number("--to", to_number)
     choose_log_format(None)
     target = find_target(url, agent, key)
     gone = _gone(target)

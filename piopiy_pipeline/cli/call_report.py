@@ -68,6 +68,8 @@ class CallOutcome:
     failure: str | None
     by_protocol: bool = False
     """Whether gateway and caller did not understand each other, which is no fault of the bot's."""
+    recoveries: int = 0
+    """How often the bot was lost, so that another instance had to go on."""
 
 
 @dataclass(slots=True)

@@ -98,6 +98,7 @@ class GatewayLink:
         self._began: int | None = None  # the position of the utterance under way
         self._spoke_until = -inf
         self._source = "bot"  # whose sound is heard, as the gateway says it
+        self._losses = 0
         self._parts: dict[str, Any] | None = (
             None  # of an answer that is on its way: its turn is told of first
         )
@@ -286,6 +287,7 @@ class GatewayLink:
     def _on_source(self, source: str) -> None:
         before, self._source = self._source, source
         if source == "nobody":
+            self._losses += 1
             self._report("lost")
         elif before == "nobody":
             self._report("resumed")
@@ -381,6 +383,7 @@ class GatewayLink:
             turns=len(exchanges),
             failure=self._failure(reason, detail),
             by_protocol=by_protocol,
+            recoveries=self._losses,
         )
         self._report(
             "ended",
@@ -390,6 +393,7 @@ class GatewayLink:
             turns=outcome.turns,
             median_ms=round(median(voice_to_voice)) if voice_to_voice else None,
             max_ms=max(voice_to_voice, default=None),
+            recoveries=outcome.recoveries,
         )
 
     def _failure(self, reason: EndReason, detail: str) -> str | None:

@@ -201,5 +201,8 @@ def _summary(outcome: CallOutcome) -> str:
         parts.append(f"voice to voice median {middle:.0f} ms, max {ordered[-1]} ms")
     if outcome.barge_in_ms:
         parts.append(f"barge-in max {max(outcome.barge_in_ms)} ms")
+    if outcome.recoveries:
+        times = "once" if outcome.recoveries == 1 else f"{outcome.recoveries} times"
+        parts.append(f"the bot was lost {times}")
     parts.append(f"{outcome.duration_s:.1f} s")
     return " · ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ __all__ = [
     "UrlOption",
     "choose_log_format",
     "given_metadata",
+    "given_number",
     "require_bot",
     "require_rate",
     "require_seconds",
@@ -31,6 +33,9 @@ __all__ = [
 A_DAY_S = 86_400
 METADATA_BYTES = 60 << 10
 """The most that ``--metadata`` may have as JSON: the first event of a call is 64 KiB at most, with all that it says."""
+
+_NUMBER = re.compile(r"(?:\+?[0-9*#]{1,128}|(?:sips?:)?[A-Za-z0-9_][^\s\x00-\x1f\x7f]{0,250})")
+"""A phone number; or the name or the URI of a phone, which SIP's callers have in its place."""
 
 AgentOption = Annotated[
     str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
@@ -94,6 +99,19 @@ def given_metadata(text: str | None) -> dict[str, Any] | None:
             f"--metadata has {size} bytes as JSON: {METADATA_BYTES} are the limit. Send a key to more of it"
         )
     return value
+
+
+def given_number(option: str, text: str | None) -> str | None:
+    """Return the number that an option says, or the name or URI of a phone in its place. None: it was not given.
+
+    Raises:
+        BadInput: It is empty, has a blank, or begins as none of them does.
+    """
+    if text is None or _NUMBER.fullmatch(text):
+        return text
+    raise BadInput(
+        f"{option} {text!r}: it is a number, such as +4930123456, or the name or sip: URI of a phone; without blanks"
+    )
 
 
 def _no_number(name: str) -> Any:

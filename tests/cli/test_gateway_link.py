@@ -16,9 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.call_report import CallOutcome, CallReport, PlacedSound
 from piopiy_pipeline.cli.gateway_link import GatewayLink
-from piopiy_pipeline.signaling.caller import Answered, CallStart, Conversation, Ringing
+from piopiy_pipeline.cli.narration import _summary
+from piopiy_pipeline.signaling.caller import Answered, CallStart, Conversation, LegEnded, Ringing
 from piopiy_pipeline.testing import Caller, CallerLine, Habits
 from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
 
@@ -298,6 +300,11 @@ def test_the_gateways_own_sound_is_no_answer_and_is_waited_over(source: str) -> 
     assert first["voice_to_voice_ms"] > 19_900, "until the bot is heard"
     told = [report.event for report in call.reports if report.event in ("lost", "resumed")]
     assert told == (["lost", "resumed"] if source == "nobody" else [])
+    call.event(LegEnded(reason=EndReason.AGENT_HANGUP))
+    (ended,) = call.reports_of("ended")
+    assert ended["recoveries"] == call.outcome.recoveries == (source == "nobody")
+    assert ("the bot was lost once" in _summary(call.outcome)) == (source == "nobody")
+    assert call.outcome.failure is None, "the caller was served to the end"
 
 
 @pytest.mark.parametrize("early", [False, True])
