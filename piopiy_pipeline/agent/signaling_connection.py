@@ -27,6 +27,7 @@ from piopiy_pipeline.signaling.liveness import (
     moves_calls,
     takes_heartbeats,
     takes_steps,
+    unknown_part,
 )
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, GatewayMessage
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
@@ -101,6 +102,7 @@ class SignalingConnection:
         """Whether the gateway has said that it shuts down."""
         self._protocol: AgentProtocol | None = None
         self._socket: DirectClientConnection | None = None
+        self._features: str | None = None
         self._checkpoints = LateCheckpoints(
             self._post_now, lambda: 0 if self._socket is None else self._socket.write_buffer_size
         )
@@ -113,8 +115,8 @@ class SignalingConnection:
     def post(self, message: AgentMessage) -> None:
         """Send a message without waiting. Without a connection, there is nobody to receive it.
 
-        One that the gateway could not read is left out, because it would cost the connection, and with it all calls.
-        A checkpoint waits while much is on its way.
+        One that the gateway could not read, or is too old to know, is left out: it would cost the connection, and with
+        it all calls. A checkpoint waits while much is on its way.
         """
         if self._socket is None:
             return
@@ -125,6 +127,12 @@ class SignalingConnection:
 
     def _post_now(self, message: AgentMessage) -> None:
         if self._socket is None:
+            return
+        if unknown := unknown_part(message, self._features):
+            log = logger.bind(call_id=getattr(message, "call_id", None))
+            log.warning(
+                "{} is not sent: the gateway is older, and does not know it: update the gateway", unknown
+            )
             return
         try:
             text = legible(message)
@@ -156,6 +164,7 @@ class SignalingConnection:
         assert isinstance(socket, DirectClientConnection)
         self._socket = socket
         features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
+        self._features = features
         self.takes_heartbeats = takes_heartbeats(features)
         self.confirms_checkpoints = confirms_checkpoints(features)
         self.counts_usage = counts_usage(features)

@@ -28,23 +28,59 @@ __all__ = [
     "moves_calls",
     "takes_heartbeats",
     "takes_steps",
+    "unknown_part",
 ]
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming, usage, steps"
+SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming, usage, steps, clean-sound"
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
 have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
 call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`,
 ``usage`` is the event ``usage`` of a `ConversationEvent`, ``steps`` are its events ``flow``, ``hand_off``
-and ``collection``.
+and ``collection``, ``clean-sound`` is that of a `Control`.
 """
+NEWER = {
+    "heartbeat": "liveness",
+    "blocked": "liveness",
+    "move": "moves",
+    "instance_died": "call-workers",
+    "roaming": "roaming",
+    "roam_result": "roaming",
+    "control.clean_sound": "clean-sound",
+    "event.user_backchannel": "liveness",
+    "event.barge_in": "liveness",
+    "event.eager_dropped": "liveness",
+    "event.usage": "usage",
+    "event.flow": "steps",
+    "event.hand_off": "steps",
+    "event.collection": "steps",
+    "event.summary": "steps",
+    "event.language": "steps",
+}
+"""What is newer than the first version of signaling, as the type of a message, or with what it switches or which event
+it is; and the feature of a gateway that can read it."""
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
 
 _Bytes = Annotated[int, Field(ge=0)]
 MediaCount = tuple[_Bytes, _Bytes]
 """How far a call's media stream has come at the agent: bytes of audio that it received, and that it sent."""
+
+
+def unknown_part(message: Message, features: str | None) -> str:
+    """Return what of an agent's message a gateway is too old to read: it would end the connection over it, and with it
+    all calls of the agent. Empty: it can read the message.
+
+    Args:
+        message: The message.
+        features: The value of the gateway's header; None if there is none.
+    """
+    kind = getattr(message, "type", "")
+    for name in (kind, f"{kind}.{getattr(message, 'event', getattr(message, 'what', ''))}"):
+        if (feature := NEWER.get(name)) is not None and not _has(features, feature):
+            return name
+    return ""
 
 
 def takes_heartbeats(features: str | None) -> bool:

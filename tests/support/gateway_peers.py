@@ -142,6 +142,7 @@ class ScriptedAgent(Peer):
                 "agent_id": AGENT_ID,
                 "instance_id": instance_id,
                 "capacity": capacity,
+                "roams": False,
                 **more,
             }
         )

@@ -147,13 +147,22 @@ class NotedMedia:
 class NotedAgent:
     """An instance, with the steps of the protocol as methods."""
 
-    def __init__(self, room: Room, name: str, capacity: int, worker: WorkerKind | None = None) -> None:
+    def __init__(
+        self,
+        room: Room,
+        name: str,
+        capacity: int,
+        worker: WorkerKind | None = None,
+        roams: bool | None = None,
+    ) -> None:
         self.room = room
         self.sent: list[GatewayMessage] = []
         self.replaced = False
         self.let_go = False
         self.instance: Instance = room.board.register(
-            Register(agent_id="desk", instance_id=name, capacity=capacity, worker=worker), self, room.now
+            Register(agent_id="desk", instance_id=name, capacity=capacity, worker=worker, roams=roams),
+            self,
+            room.now,
         )
 
     def send(self, message: GatewayMessage) -> None:
@@ -253,13 +262,20 @@ class Room:
         )
         self.numbers = 0
 
-    def agent(self, name: str = "one", *, capacity: int = 4, worker: WorkerKind | None = None) -> NotedAgent:
-        return NotedAgent(self, name, capacity, worker)
+    def agent(
+        self,
+        name: str = "one",
+        *,
+        capacity: int = 4,
+        worker: WorkerKind | None = None,
+        roams: bool | None = None,
+    ) -> NotedAgent:
+        return NotedAgent(self, name, capacity, worker, roams)
 
-    def call(self) -> tuple[GatewayCall, NotedLeg]:
+    def call(self, kind: CallKind = "stream") -> tuple[GatewayCall, NotedLeg]:
         self.numbers += 1
         leg = NotedLeg()
-        info = CallInfo(agent_id="desk", call_id=f"call-{self.numbers}")
+        info = CallInfo(agent_id="desk", call_id=f"call-{self.numbers}", kind=kind)
         return self.board.place(info, leg, self.now), leg
 
     def dial(

@@ -14,6 +14,7 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import Header, bearer_token, header_of
 from piopiy_pipeline.gateway.access.request_seal import RequestSeal
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
@@ -26,6 +27,7 @@ from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.cluster.cluster import Cluster
+    from piopiy_pipeline.gateway.cluster.directory_messages import GatewayPresence
 
 __all__ = ["ApiRelay"]
 
@@ -39,6 +41,8 @@ MOST_WAITING = 256
 _CALLS = ("/api/calls/", "/api/chats/")
 _PATHS = ("/api/calls", "/api/chats", "/api/agents", "/api/phones", "/api/cluster", "/api/drain")
 _ASKED = ("content-type", "idempotency-key")
+_NOT_KNOWN = (404, 405, 422)
+"""How a gateway refuses a route, a method or a field that it does not know."""
 _ANSWERED = ("content-type", "idempotent-replayed", "retry-after")
 
 
@@ -132,7 +136,8 @@ class ApiRelay:
         self, gateway: str, header: Header, method: str, path: str, *, query: str = "", body: str = ""
     ) -> RelayedAnswer | None:
         """Do as `ask`; None: that gateway is gone, and nothing was carried out."""
-        if self.cluster is None or not any(one.gateway == gateway for one in self._there()):
+        other = next((one for one in self._there() if one.gateway == gateway), None)
+        if self.cluster is None or other is None:
             return _problem(502, f"there is no gateway {gateway[:64]!r} in the cluster just now")
         if self._waiting >= MOST_WAITING:
             return _problem(503, "too many requests wait for other gateways: ask again")
@@ -160,11 +165,12 @@ class ApiRelay:
         if answer is None:
             text = f"gateway {gateway!r} did not answer: whether the request was carried out is not known"
             return _problem(504, text)
+        if answer.status in _NOT_KNOWN and method != "GET" and other.version != __version__:
+            return _of_another_version(answer, other)
         return answer
 
-    def _there(self) -> list[Any]:
-        assert self.cluster is not None
-        return self.cluster.others.there(asyncio.get_running_loop().time())
+    def _there(self) -> list[GatewayPresence]:
+        return [] if self.cluster is None else self.cluster.others.there(asyncio.get_running_loop().time())
 
     # ------------------------------------------------------------------ answering another gateway
 
@@ -228,6 +234,21 @@ class ApiRelay:
             headers={name: value for name, value in answer.headers.items() if name in _ANSWERED},
             body=answer.body.decode(errors="replace"),
         )
+
+
+def _of_another_version(answer: RelayedAnswer, other: GatewayPresence) -> RelayedAnswer:
+    """Return the refusal of a gateway of another version, which says that what it does not know may be newer."""
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("error"), str):
+        return answer
+    body["error"] += (
+        f" (gateway {other.gateway!r}, which has the call, is of version {other.version or 'unknown'}, and the one that"
+        f" was asked of {__version__}: what only one of them knows works when both have the same)"
+    )
+    return answer.model_copy(update={"body": json.dumps(body)})
 
 
 def _problem(status: int, text: str) -> RelayedAnswer:

@@ -4,9 +4,9 @@ another one, as those of `directory_messages`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from piopiy_pipeline.call import CallKind
 from piopiy_pipeline.gateway.cluster.cluster_message import ClusterMessage
@@ -96,6 +96,16 @@ class GatewayHealth(ClusterMessage):
     agents: dict[str, AgentHealth] = Field(default_factory=dict)
 
 
+def _known_entries(value: Any) -> Any:
+    """Leave out calls of a kind or in a phase that only a newer gateway knows: the list of all the others is good."""
+    if not isinstance(value, list):
+        return value
+    known = {"kind": get_args(CallKind), "phase": [*Phase]}
+    return [
+        one for one in value if not isinstance(one, dict) or all(one.get(key) in known[key] for key in known)
+    ]
+
+
 class CallChanges(ClusterMessage):
     """What has changed among the calls of a gateway since the message before, and now and then how it is.
 
@@ -107,7 +117,7 @@ class CallChanges(ClusterMessage):
     epoch: str
     number: Annotated[int, Field(ge=1)]
     whole: bool = False
-    changed: list[CallEntry] = Field(default_factory=list)
+    changed: Annotated[list[CallEntry], BeforeValidator(_known_entries)] = Field(default_factory=list)
     gone: list[_CallId] = Field(default_factory=list)
     health: GatewayHealth | None = None
 

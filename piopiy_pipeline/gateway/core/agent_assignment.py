@@ -166,6 +166,11 @@ class AgentAssignment:
         """Return whether an instance that is not among those that were tried could take the call now."""
         return self._any_free(tried)
 
+    @property
+    def _too_old(self) -> set[Instance]:
+        """The instances that cannot read the offer of a text chat."""
+        return {one for one in self._instances.of(self._info.agent_id) if not one.reads_text}
+
     def _any_free(self, without: Collection[Instance], *, apart: bool = False) -> bool:
         agent_id, call_id = self._info.agent_id, self._info.call_id
         return self._instances.any_free(
@@ -245,6 +250,8 @@ class AgentAssignment:
             The offer; None if nobody is left to ask.
         """
         in_progress = self.last_instance_id is not None
+        if self._info.kind == "text":
+            tried |= self._too_old
         instance = self._instances.pick(
             self._info.agent_id,
             without=tried,
@@ -398,6 +405,8 @@ class AgentAssignment:
             return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected{others}"
         full = sum(one.load is not None and one.load.takes != "all" for one in connected)
         overload = f"; busy with the calls that they have: {full}" if full else ""
+        if self._info.kind == "text" and (old := len(self._too_old)):
+            overload += f"; too old for text chats: {old}"
         return (
             EndReason.BUSY,
             f"instances connected: {len(connected)}, and none took the call{overload}{others}",

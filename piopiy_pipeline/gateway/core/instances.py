@@ -83,6 +83,8 @@ class Instance:
     """Whether it is at home at another gateway, and takes only calls for which it was summoned."""
     roams: bool = False
     """Whether it takes calls at other gateways."""
+    reads_text: bool = True
+    """Whether it can read the offer of a text chat. An older one ends its connection over it, and all of its calls."""
     summoned: set[str] = field(default_factory=set)
     """Of a roaming instance: the calls that it can be offered."""
     reserved: set[str] = field(default_factory=set)
@@ -195,6 +197,7 @@ class Instances:
             heard_at=now,
             roaming=roaming,
             roams=bool(registration.roams) and not roaming,
+            reads_text=registration.roams is not None,  # text chats are newer than that
         )
         siblings = self._by_agent.setdefault(instance.agent_id, {})
         instance.held_back = (instance.agent_id, instance.supervisor_id) in self._held_back

@@ -208,3 +208,12 @@ def test_a_watch_ends_by_itself_and_tells_no_more_than_so_much() -> None:
     told = [watches.may_tell("later", 100.0, partial=True) for _ in range(200)]
     assert sum(told) == 2 * EVENTS_PER_S
     assert watches.may_tell("later", 100.0, partial=False), "what is said whole is always told"
+
+
+def test_a_call_that_only_a_newer_gateway_understands_does_not_cost_the_list() -> None:
+    entry = CallEntry(call_id="one", agent_id="desk", kind="phone", phase=Phase.LIVE, placed_at=1.0)
+    changes = CallChanges(gateway="b", epoch="e", number=1, changed=[entry]).model_dump(mode="json")
+    known = changes["changed"][0]
+    newer = [known | {"call_id": "two", "kind": "hologram"}, known | {"call_id": "three", "phase": "parked"}]
+    read = CallChanges.model_validate(changes | {"changed": [*newer, known]})
+    assert read.changed == [entry]

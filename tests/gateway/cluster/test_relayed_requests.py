@@ -11,6 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.request_seal import FRESH_S, RequestSeal
 from piopiy_pipeline.gateway.api import relay
@@ -94,6 +95,34 @@ def test_a_call_at_another_gateway_is_seen_held_muted_told_of_and_hung_up_from_h
             assert nothing.status_code == 404
 
     asyncio.run(story())
+
+
+def test_what_a_gateway_of_another_version_refuses_is_told_with_both_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> tuple[str, str]:
+        async with (
+            clustered(2, MemoryBroker()) as (here, there),
+            agent(there) as one,
+            client(here) as web,
+            caller(there) as line,
+        ):
+            call_id = str((await line.hear("ringing"))["call_id"])
+            await one.take()
+            await line.hear("answered")
+            await seen(web, call_id, gateway="b", phase="live")
+            order = {"steps": [{"file": "menu.wav", "volume": 3}]}
+            same = await web.post(f"/api/calls/{call_id}/prompts", json=order)
+            monkeypatch.setattr(relay, "__version__", "9.1.0")
+            another = await web.post(f"/api/calls/{call_id}/prompts", json=order)
+            assert same.status_code == another.status_code == 422
+            return same.json()["error"], another.json()["error"]
+
+    same, another = asyncio.run(story())
+    assert "volume" in same
+    assert another.startswith(same)
+    assert f"gateway 'b', which has the call, is of version {__version__}" in another
+    assert "asked of 9.1.0" in another
 
 
 def test_a_chat_at_another_gateway_is_written_to_from_here_and_read_there() -> None:

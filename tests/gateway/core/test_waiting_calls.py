@@ -170,3 +170,25 @@ def test_who_starts_an_agent_says_how_long_its_callers_ring_and_when_it_has_fail
     room.wait(ASK_AGAIN_S)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.NO_AGENT
+
+
+def test_a_text_chat_is_offered_to_no_agent_that_is_too_old_to_read_the_offer(room: Room) -> None:
+    old = room.agent("old")
+    call, _ = room.call("text")
+    room.wait(PLACE_S / 2)
+    assert old.offers == [], "it would end its connection, and lose all of its calls"
+    new = room.agent("new", roams=True)
+    new.take()
+    assert call.phase is Phase.LIVE
+    room.call()
+    assert [offer.kind for offer in old.offers] == ["stream"]
+
+
+def test_a_text_chat_that_only_older_agents_could_take_ends_with_a_sentence(room: Room) -> None:
+    room.agent("old")
+    _, leg = room.call("text")
+    room.wait(PLACE_S + 0.1)
+    assert leg.ended == (
+        EndReason.BUSY,
+        "instances connected: 1, and none took the call; too old for text chats: 1",
+    )
