@@ -34,7 +34,7 @@ from tests.support.difficult_callers import (
     plain,
 )
 from tests.support.gateway_peers import until
-from tests.support.phone_calls import ended, phone_of, phones_of, recognised
+from tests.support.phone_calls import ended, hears_all, phone_of, phones_of, recognised
 
 pytestmark = pytest.mark.realtime
 
@@ -72,7 +72,8 @@ class PhoneCall:
         await self.phone.say(path)
 
     async def heard(self) -> list[str]:
-        """Hang up, and return what a recogniser makes of the telephone's recording of the bot."""
+        """Hang up when all turns of the bot are there, and return what a recogniser makes of the phone's recording."""
+        await hears_all(self.phone, self.count("bot_turn"))
         await self.phone.hang_up()
         await ended(self.place.gateway)
         return await recognised(self.phone.heard())

@@ -162,6 +162,13 @@ class Baresip:
         [recording] = self.folder.glob("dump-*-dec.wav")
         return _load(recording, self.rate)
 
+    def hears(self) -> NDArray[np.int16]:
+        """Return what it has recorded of the other side so far, while it records, at the rate of the codec."""
+        # The header says nothing of the length yet.
+        written = [path.read_bytes() for path in self.folder.glob("dump-*-dec.wav")]
+        found = [wav[wav.find(b"data") + 8 :] for wav in written if b"data" in wav]
+        return np.concatenate([np.frombuffer(pcm[: len(pcm) & ~1], "<i2") for pcm in [b"", *found]])
+
     # ------------------------------------------------------------------ its life
 
     async def connect(self, port: int) -> None:

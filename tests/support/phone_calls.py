@@ -24,6 +24,7 @@ from tests.support.offline import Chain
 __all__ = [
     "answered",
     "ended",
+    "hears_all",
     "hears_tone",
     "loud",
     "phone_of",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 WINDOW_S = 0.2
+LOUD = 300
+QUIET = 4000
+"""Samples: so much silence ends an utterance, half a second."""
 
 
 def phones_of(gateway: Gateway) -> Phones:
@@ -91,14 +95,7 @@ def tone_file(folder: Path, hz: float, seconds: float = 60.0, rate: int = 8000) 
 
 async def hears_tone(phone: Baresip, hz: float, seconds: float = 1.0) -> None:
     """Wait until the phone's recording holds so much of this tone."""
-
-    def there() -> bool:
-        # It is still being written, and its header says nothing of its length.
-        written = [path.read_bytes() for path in phone.folder.glob("dump-*-dec.wav")]
-        found = [wav[wav.find(b"data") + 8 :] for wav in written if b"data" in wav]
-        return any(_seconds_of(np.frombuffer(pcm[: len(pcm) & ~1], "<i2"), hz) >= seconds for pcm in found)
-
-    await until(there)
+    await until(lambda: _seconds_of(phone.hears(), hz) >= seconds)
 
 
 def _seconds_of(pcm: NDArray[np.int16], hz: float, rate: int = 8000) -> float:
@@ -110,10 +107,22 @@ def _seconds_of(pcm: NDArray[np.int16], hz: float, rate: int = 8000) -> float:
     return float(clear.sum()) * WINDOW_S
 
 
+async def hears_all(phone: Baresip, utterances: int) -> None:
+    """Wait until the phone's recording holds so many utterances to their ends: it is later than what the bot knows."""
+
+    def there() -> bool:
+        pcm = phone.hears()
+        return len(_utterances(pcm)) >= utterances and bool(
+            (np.abs(pcm[-QUIET:].astype(np.int32)) < LOUD).all()
+        )
+
+    await until(there)
+
+
 def _utterances(pcm: NDArray[np.int16], rate: int = 8000) -> list[NDArray[np.int16]]:
     """Return what was said between pauses of more than a second."""
     step = rate // 50
-    loud = np.abs(pcm[: pcm.size // step * step].reshape(-1, step)).max(axis=1) > 300
+    loud = np.abs(pcm[: pcm.size // step * step].reshape(-1, step)).max(axis=1) > LOUD
     said, start, last = [], 0, -100
     for at in np.flatnonzero(loud).tolist():
         if at - last > 50:
