@@ -107,6 +107,8 @@ def gateway(
     choose_log_format(log_format)
     if port is not None and not 0 <= port <= 65535:
         raise BadInput(f"--port {port}: it is a number from 0 to 65535")
+    if config == Path():
+        raise BadInput("--config is empty: give the path of a TOML file, or leave it out")
     try:
         settings = GatewayConfig.load(config)
     except GatewayError as error:
@@ -138,7 +140,7 @@ def _ports(text: str) -> tuple[int, int]:
     try:
         return port_numbers(text)
     except ValueError:
-        raise BadInput(f"--webrtc-ports {text}: a range from 1024 to 65535, as 20000-20999") from None
+        raise BadInput(f"--webrtc-ports {text!r}: it is a range from 1024 to 65535, as 20000-20999") from None
 
 
 def _sip_address(sip: SipConfig, port: int) -> str:

@@ -72,7 +72,7 @@ LogFormatOption = Annotated[
 def choose_log_format(given: str | None) -> None:
     """Have this process, and those that it starts, log in this form. Raises `BadInput` if there is no such form."""
     form = os.environ.get(LOG_FORMAT, "") if given is None else given
-    if form not in LOG_FORMS:
+    if form not in LOG_FORMS or given == "":
         raise BadInput(
             f"{'--log-format' if given is not None else LOG_FORMAT}: {form!r} is neither text nor json"
         )

@@ -71,5 +71,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"piopiy: {printable_line(' '.join(message.split()))}", file=sys.stderr)
+    sentences = "; ".join(" ".join(line.split()) for line in message.splitlines() if line.strip())
+    print(f"piopiy: {printable_line(sentences)}", file=sys.stderr)
     return status

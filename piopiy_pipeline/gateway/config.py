@@ -27,7 +27,7 @@ from pydantic import (
 
 from piopiy_pipeline.audio.sound_cleaner import PACKAGE_MISSING, CleanSound, is_installed
 from piopiy_pipeline.call import CallKind
-from piopiy_pipeline.fault_text import fault_key, fault_text
+from piopiy_pipeline.fault_text import TextForm, fault_key, fault_text
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
 from piopiy_pipeline.gateway.cloud.config import CloudConfig
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
@@ -41,9 +41,27 @@ __all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
 ENV_PREFIX = "PIOPIY_GATEWAY_"
 
-Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
-AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"(?i)^[a-z][a-z0-9+.-]*://[^/?#*\s]+/?$")]
+Secret = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    TextForm(
+        r"^[\x21-\x7e]+$", "has a character that may not be there: letters, digits and signs of ASCII may"
+    ),
+]
+AgentId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128),
+    TextForm(
+        r"^[^\x00-\x1f\x7f]+$", "has a character that may not be there: a line break, or another control"
+    ),
+]
+Origin = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    TextForm(
+        r"(?i)^[a-z][a-z0-9+.-]*://[^/?#*\s]+/?$", "expected the origin of a page, as https://shop.example"
+    ),
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -66,7 +84,7 @@ class IceServer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    urls: list[Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):")]]
+    urls: list[Annotated[str, TextForm(r"^(stuns?|turns?):", "expected a server, as stun:stun.example:3478")]]
     username: str | None = None
     credential: str | None = Field(default=None, repr=False)
 
@@ -269,15 +287,24 @@ _TABLES: Mapping[tuple[int | str, ...], type[BaseModel]] = {
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors of Windows write the mark
+    except UnicodeDecodeError as error:
+        raise GatewayError(
+            f"{path}: not a file in UTF-8 (byte {error.start + 1} is none): save it in that encoding"
+        ) from None
     except OSError as error:
         raise GatewayError(f"{path}: cannot read the gateway's configuration: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise GatewayError(f"{path}: not valid TOML: {error}") from None
 
 
 def _value(name: str, text: str) -> Any:
-    """Return a variable's value: lists and tables are JSON, all else is text for pydantic to read."""
+    """Return a variable's value: lists and tables are JSON, all else is text for pydantic to read.
+
+    An empty one is a mistake of whoever fills it in: as a folder it would be the one of the process, as a host all.
+    """
+    if not text.strip():
+        raise GatewayError(f"{name}: is empty: give a value, or do not set it")
     if not text.lstrip().startswith(("[", "{")):
         return text
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Callable
 from types import TracebackType
@@ -167,9 +168,11 @@ class Gateway:
                 max_size=MAX_MESSAGE_BYTES,
             )
         except socket.gaierror as error:
-            raise CannotListenError(f"cannot listen on host {host!r}: {error.strerror}") from None
+            text = f"cannot listen on host {host!r}: {error.strerror}: set host to an address of this machine"
+            raise GatewayError(text) from None
         except OSError as error:
-            raise CannotListenError(bind_error(error, host, port)) from None
+            kind = CannotListenError if error.errno in (errno.EADDRINUSE, errno.EACCES) else GatewayError
+            raise kind(bind_error(error, host, port)) from None
         self._connections, self._services = connections, services
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         await services.start(self._port, self.url)

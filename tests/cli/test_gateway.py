@@ -73,6 +73,10 @@ def test_records_that_cannot_be_kept_are_one_line_and_the_end(tmp_path: Path) ->
     ("arguments", "variables", "says"),
     [
         (("--clean-sound", "all"), {}, "--clean-sound all: it is one of off, noise, echo, both"),
+        (("--config", ""), {}, "--config is empty: give the path of a TOML file, or leave it out"),
+        (("--log-format", ""), {}, "--log-format: '' is neither text nor json"),
+        (("--webrtc-ports", "5-1"), {}, "--webrtc-ports '5-1': it is a range from 1024 to 65535"),
+        ((), {"PIOPIY_GATEWAY_RING_S": "0", "PIOPIY_GATEWAY_SETUP_S": "0"}, "; PIOPIY_GATEWAY_"),
         (("--webrtc-workers", "65"), {}, "64"),  # the sentence is typer's or pydantic's
         ((), {"PIOPIY_GATEWAY_AGENTS": "{}"}, "the gateway has no agents"),
         ((), {"PIOPIY_GATEWAY_TLS_KEY": "key.pem"}, "give both or neither"),

@@ -57,6 +57,36 @@ def test_an_unknown_key_is_told_with_those_that_there_are(tmp_path: Path) -> Non
     assert "port" in message
 
 
+def test_a_file_of_another_encoding_is_told_so_and_the_mark_of_utf_8_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes("# Grüße\nport = 9000\n".encode("latin-1"))
+    assert complaint(path) == f"{path}: not a file in UTF-8 (byte 5 is none): save it in that encoding"
+    path.write_bytes("port = 9000\n".encode("utf-8-sig"))
+    assert GatewayConfig.load(path, {}).port == 9000
+
+
+def test_an_empty_variable_is_refused_whatever_it_sets() -> None:
+    for name in ("PIOPIY_GATEWAY_DATA_FOLDER", "PIOPIY_GATEWAY_PORT", "PIOPIY_GATEWAY_HOST"):
+        with pytest.raises(GatewayError, match=f"^{name}: is empty: give a value, or do not set it$"):
+            GatewayConfig.load(None, {name: " "})
+
+
+def test_no_expression_is_told_of_what_has_a_form(tmp_path: Path) -> None:
+    said = [
+        complaint(written(tmp_path, text))
+        for text in (
+            '[agents]\ndesk = "ein Tökén"\n',
+            'agents = {"a\\nb" = "t"}\n',
+            'allowed_origins = ["shop.example"]\n',
+            '[[ice_servers]]\nurls = ["stun.example"]\n',
+            '[sip]\nusers = {"an na" = "secret"}\n',
+            '[cluster]\nservers = ["nats://x"]\nsubject = "a b"\n',
+        )
+    ]
+    assert not any(sign in text for text in said for sign in "^$[]"), said
+    assert "as https://shop.example" in said[2]
+
+
 def test_a_wrong_or_unknown_variable_is_told_by_its_name() -> None:
     assert complaint(None, {"PIOPIY_GATEWAY_PORT": "99999"}).startswith("PIOPIY_GATEWAY_PORT: port: ")
     assert "PIOPIY_GATEWAY_PROT" in complaint(None, {"PIOPIY_GATEWAY_PROT": "1"})

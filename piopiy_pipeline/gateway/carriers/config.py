@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from piopiy_pipeline.fault_text import TextForm
+
 __all__ = [
     "CARRIERS",
     "CarrierName",
@@ -28,7 +30,13 @@ __all__ = [
 CarrierName = Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "piopiy"]
 CARRIERS: tuple[CarrierName, ...] = get_args(CarrierName)
 
-Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+Secret = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    TextForm(
+        r"^[\x21-\x7e]+$", "has a character that may not be there: letters, digits and signs of ASCII may"
+    ),
+]
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
@@ -105,7 +113,14 @@ class PlivoConfig(_Carrier):
 class ExotelConfig(_Carrier):
     """Settings of Exotel, whose calls come from its Voicebot applet."""
 
-    user: Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x39\x3b-\x7e]+$")]
+    user: Annotated[
+        str,
+        StringConstraints(min_length=1),
+        TextForm(
+            r"^[\x21-\x39\x3b-\x7e]+$",
+            "has a character that may not be there: letters, digits and signs of ASCII may, but no colon",
+        ),
+    ]
     """The user in the URL that the applet has: ``wss://user:password@...``."""
     password: Secret = Field(repr=False)
     sample_rate: Literal[8000, 16000, 24000] = 8000

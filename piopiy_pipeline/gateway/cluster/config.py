@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from piopiy_pipeline.fault_text import TextForm
 from piopiy_pipeline.gateway.cluster.nats_credentials import check_credentials
 from piopiy_pipeline.url_parts import url_parts
 
@@ -29,14 +30,21 @@ class ClusterConfig(BaseModel):
     url: Annotated[str, StringConstraints(strip_whitespace=True)] | None = None
     """Where agents of other gateways reach this one, as ``ws://10.0.0.5:7860``. None: where it listens."""
     name: (
-        Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")] | None
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=64),
+            TextForm(r"^[^\x00-\x1f\x7f]+$", "has a character that may not be there: a control character"),
+        ]
+        | None
     ) = None
     """What operators call this gateway: no other one has this name. None: the host and port of its address."""
     pages: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
     """Where browsers reach the gateways, as ``https://calls-b.example``: the same list at all of them. A page whose own
     gateway is gone goes on at another one of these.
     """
-    subject: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "piopiy"
+    subject: Annotated[
+        str, TextForm(r"^[A-Za-z0-9_-]{1,64}$", "expected 1 to 64 letters, digits, hyphens and underscores")
+    ] = "piopiy"
     """What all subjects begin with: two clusters at the same servers need two of them."""
     user: str | None = None
     """The user name at the servers."""

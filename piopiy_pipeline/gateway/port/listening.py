@@ -153,7 +153,7 @@ def bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use on {host}: stop what uses it, or choose another port"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {host}: that is no address of this machine"
+        return f"cannot listen on {host}: that is no address of this machine: set host to one"
     if error.errno == errno.EACCES:
         return f"port {port} needs privileges on this machine: choose one above 1023"
     return f"cannot listen on {host} port {port}: {error.strerror or error}"

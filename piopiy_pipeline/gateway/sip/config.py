@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from piopiy_pipeline.fault_text import TextForm
 from piopiy_pipeline.gateway.port_numbers import PortNumbers
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName
 from piopiy_pipeline.gateway.sip.syntax.phone_numbers import NumberPattern, dialled_number, matches
@@ -22,10 +23,19 @@ __all__ = ["SipConfig", "SipRoute", "SipTrunk"]
 Transport = Literal["udp", "tcp", "tls"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 User = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.!~*'()&=+$,;?/#-]+$")
+    str,
+    StringConstraints(min_length=1, max_length=128),
+    TextForm(
+        r"^[A-Za-z0-9_.!~*'()&=+$,;?/#-]+$",
+        "has a character that may not be there: letters and digits may, and the signs of a SIP user (RFC 3261)",
+    ),
 ]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")]
+Host = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=253),
+    TextForm(r"^[A-Za-z0-9.:_-]+$", "expected the name or the address of a host, without port"),
+]
 
 
 class SipRoute(BaseModel):
@@ -60,9 +70,9 @@ class SipTrunk(BaseModel):
     """How long a registration is to last, in seconds."""
     sources: list[str] = Field(default_factory=list)
     """Addresses or networks (``203.0.113.0/24``) that its calls come from. An address in `host` counts, too."""
-    prefixes: list[Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{1,32}$")]] = Field(
-        default_factory=list
-    )
+    prefixes: list[
+        Annotated[str, TextForm(r"^\+?[0-9*#]{1,32}$", "expected the beginning of a number, as +49")]
+    ] = Field(default_factory=list)
     """The beginnings of the numbers that are called through it; of several trunks, the one with the longest beginning
     that fits is used. Empty: any number."""
     caller_ids: list[NumberPattern] = Field(default_factory=list)
@@ -122,9 +132,13 @@ class SipConfig(BaseModel):
     phone shows is replaced by the user's name."""
     callers: Literal["known", "anyone"] = "known"
     """Who may call: phones with a password and trunks, or everybody who can reach the port."""
-    realm: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r'^[^"\\\x00-\x1f]+$')] = (
-        "piopiy"
-    )
+    realm: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=128),
+        TextForm(
+            r'^[^"\\\x00-\x1f]+$', "has a character that may not be there: a quotation mark, or a control"
+        ),
+    ] = "piopiy"
     """What phones show when they ask for the password."""
     digest_algorithms: Annotated[list[Literal["MD5", "SHA-256"]], Field(min_length=1)] = ["MD5"]
     """Which digests are asked for, the preferred one first. Many phones know only MD5."""
