@@ -16,16 +16,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.audio.playout import Playout
 from piopiy_pipeline.capture import CapturedCall
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
 
-__all__ = ["Act", "Anchor", "Stretch", "acts_of", "speech_in", "stretches_of"]
+__all__ = ["Act", "Anchor", "Stretch", "acts_of", "speech_in", "stretches_of", "utterances_of"]
 
 MERGE_BOT_S = 0.35
 """A silence of the bot that is shorter than this (in seconds) is one between two sentences."""
 MERGE_CALLER_S = 1.2
 """A silence of the caller that is shorter than this, and in which the bot did nothing, is within an utterance."""
+HELD_WITHIN_S = 0.05
+"""The end of a stretch and the hold that ended it are as close as this, in seconds."""
 START_S, STOP_S = 0.1, 0.3
 
 
@@ -45,7 +48,8 @@ class Anchor:
 
     The act began `delay_s` seconds after the `count`-th such event since the act before it began. `answer`
     (of the call)
-    and `act` (the end of the act before) happen once. `bot_started` makes the act a barge-in.
+    and `act` (the end of the act before) happen once. `bot_started` makes the act a barge-in. A `count` of 0 is the
+    speech in which the act before began.
     """
 
     after: Literal["answer", "act", "bot_started", "bot_stopped"]
@@ -53,7 +57,7 @@ class Anchor:
     count: int = 1
 
     def __str__(self) -> str:
-        times = {1: "", 2: "the second time ", 3: "the third time "}.get(
+        times = {0: "", 1: "", 2: "the second time ", 3: "the third time "}.get(
             self.count, f"for the {self.count}th time "
         )
         what = {
@@ -83,7 +87,7 @@ class Act:
 
 def acts_of(capture: CapturedCall) -> list[Act]:
     """Return what the caller of a capture did, in order."""
-    stretches = stretches_of(capture)
+    stretches = utterances_of(capture)
     speech = speech_in(capture.caller, capture.meta.caller_rate)
     raw: list[tuple[float, float, Literal["speech", "dtmf", "message", "hangup"], dict[str, Any]]]
     raw = [(start, end, "speech", {}) for start, end in _joined(speech, stretches)]
@@ -112,6 +116,33 @@ def stretches_of(capture: CapturedCall, *, merge_s: float = MERGE_BOT_S) -> list
         elif event.kind == "bot_stopped" and stretches:
             stretches[-1] = Stretch(stretches[-1].start, event.at)
     return stretches
+
+
+def utterances_of(capture: CapturedCall) -> list[Stretch]:
+    """Return when the bot spoke, also where it held its speech because the caller made a sound.
+
+    So a sound is anchored to the speech that it fell into, and not to the silence that it caused.
+    """
+    found: list[Stretch] = []
+    for each in stretches_of(capture, merge_s=0.0):
+        if found and each.start - found[-1].end < MERGE_BOT_S:
+            found[-1] = Stretch(found[-1].start, each.end)
+        else:
+            found.append(each)
+        if (until := _held_until(capture, each.end)) is not None:
+            found[-1] = Stretch(found[-1].start, until)
+    return found
+
+
+def _held_until(capture: CapturedCall, end: float) -> float | None:
+    """Return until when the bot held the speech that was heard until `end`; None if it did not hold it."""
+    hold: float | None = None
+    for event in capture.events:
+        if event.kind == "hold" and abs(event.at - end) < HELD_WITHIN_S:
+            hold = event.at
+        elif hold is not None and event.kind in ("resume", "interruption"):
+            return min(event.at, hold + Playout.HOLD_S)
+    return None if hold is None else hold + Playout.HOLD_S
 
 
 def speech_in(
@@ -179,11 +210,14 @@ def _joined(speech: Sequence[tuple[float, float]], stretches: Sequence[Stretch])
 def _anchor(start: float, before: Act | None, stretches: Sequence[Stretch]) -> Anchor:
     since = before.start if before else -1.0
     heard = [stretch for stretch in stretches if since < stretch.start < start]
-    speaking = [stretch for stretch in heard if stretch.end > start]
-    if speaking:
-        return Anchor("bot_started", start - speaking[0].start, len(heard))
+    speaking = next((stretch for stretch in stretches if stretch.start < start < stretch.end), None)
+    if speaking is not None:
+        return Anchor("bot_started", start - speaking.start, len(heard))
     if heard:
         return Anchor("bot_stopped", start - heard[-1].end, len(heard))
     if before is not None:
+        outlasts = next((each for each in stretches if each.start <= since and before.end < each.end), None)
+        if outlasts is not None:
+            return Anchor("bot_stopped", start - outlasts.end, 0)
         return Anchor("act", start - before.end)
     return Anchor("answer", start)

@@ -71,7 +71,7 @@ class Reenactment:
         bot: The stretches in which the bot was heard in the call, each for itself however short the silence between.
         began: Is filled with the times at which the acts begin.
         ended: Is filled with the times at which the acts end.
-        stretches: Is filled with the stretches in which the bot is heard.
+        stretches: Is filled with the stretches in which the bot speaks, also where it holds its speech.
     """
 
     acts: Sequence[Act]
@@ -83,6 +83,8 @@ class Reenactment:
     stretches: list[Stretch] = field(default_factory=list)
     in_step: bool = True
     """Whether the bot has been heard when it was heard in the call, so far."""
+    held: bool = False
+    """Whether the bot is not heard for now, and may go on with what it was saying."""
     _playing: _Playing | None = None
 
     def __post_init__(self) -> None:
@@ -93,19 +95,25 @@ class Reenactment:
 
     def bot_started(self, now: float) -> None:
         """Take note that the bot is heard from `now` on."""
+        self.held = False
         if self.stretches and now - self.stretches[-1].end < MERGE_BOT_S:
             self.stretches[-1] = Stretch(self.stretches[-1].start)
         elif not self.bot_speaks:
             self.stretches.append(Stretch(now))
 
+    def bot_held(self) -> None:
+        """Take note that the bot is not heard for now, and may go on with what it was saying."""
+        self.held = self.bot_speaks
+
     def bot_stopped(self, now: float) -> None:
         """Take note that the bot is not heard any more."""
+        self.held = False
         if self.bot_speaks:
             self.stretches[-1] = Stretch(self.stretches[-1].start, now)
 
     @property
     def bot_speaks(self) -> bool:
-        """Whether the bot is heard."""
+        """Whether the bot is heard, or holds what it was saying."""
         return bool(self.stretches) and self.stretches[-1].end == float("inf")
 
     # ------------------------------------------------------------------ every 20 ms
@@ -131,7 +139,7 @@ class Reenactment:
 
     def _is_as_it_was(self, now: float) -> bool:
         """Return whether the bot was heard in the call about `now`, if it is heard, and was not, if it is not."""
-        if self.bot_speaks:
+        if self.bot_speaks and not self.held:
             return any(each.start - IN_STEP_S <= now <= each.end + IN_STEP_S for each in self.bot)
         return not any(each.start + IN_STEP_S < now < each.end - IN_STEP_S for each in self.bot)
 
@@ -174,6 +182,8 @@ class Reenactment:
             return self.ended[-1] if self.ended else 0.0
         since = self.began[-1] if self.began else -1.0
         heard = [stretch for stretch in self.stretches if stretch.start > since]
+        if count == 0:  # the speech in which the act before began
+            heard, count = [stretch for stretch in self.stretches if stretch.start <= since][-1:], 1
         if after == "bot_started":
             return heard[count - 1].start if len(heard) >= count else None
         closed = [stretch for stretch in heard if stretch.end < float("inf")]

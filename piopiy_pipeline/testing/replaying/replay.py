@@ -318,34 +318,30 @@ class _ReplayLink(InProcessLink):
         super().__init__(caller_rate=caller.rate, bot_rate=bot_rate)
         self._caller = caller
         self._on_begun, self._on_hangup = on_begun, on_hangup
-        self._holds = False  # the bot is silent, and keeps what it was saying
 
     def on_bot_plays(self, now: float) -> None:
         """Tell the caller that the bot is heard."""
-        if not self._holds:
+        if not self.playout.held:
             self._caller.bot_started(self.ticks * FRAME_S)
 
     def on_bot_ran_dry(self, now: float) -> None:
-        """Tell the caller that the bot is not heard any more."""
-        self._caller.bot_stopped(self.ticks * FRAME_S)
+        """Tell the caller that the bot is not heard any more. While it holds its speech, more may come."""
+        if not self.playout.held:
+            self._caller.bot_stopped(self.ticks * FRAME_S)
 
     def on_clear(self) -> None:
         """Tell the caller that the bot's speech was cut off."""
-        self._holds = False
         self._caller.bot_stopped(asyncio.get_running_loop().time() - self.start)
 
     def on_hold(self) -> None:
-        """Tell the caller that the bot is silent for now."""
-        self._holds = True
-        self._caller.bot_stopped(asyncio.get_running_loop().time() - self.start)
-
-    def on_resume(self) -> None:
-        """Tell the caller, when the next frame is played, that the bot goes on."""
-        self._holds = False
+        """Tell the caller that the bot is silent for now. They hear it again when a frame is played."""
+        self._caller.bot_held()
 
     def on_frame_tick(self, now: float) -> None:
         """Play the bot's next frame, and send the caller's."""
         self.play(now)
+        if self._caller.held and not self.playout.held:  # there was nothing left to go on with
+            self._caller.bot_stopped(self.ticks * FRAME_S)
         step = self._caller.step(self.ticks * FRAME_S - FRAME_S, frame_samples(self.caller_rate))
         for begun in step.begun:
             self._on_begun(begun)

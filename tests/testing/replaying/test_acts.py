@@ -27,6 +27,7 @@ def recording(
     speaks: tuple[float, ...] = (),
     keys: float | None = None,
     end: float | None = None,
+    held: tuple[float, float, str] | None = None,
 ) -> CapturedCall:
     """A call in which the bot is heard from and to, and the caller says "yes, please" at some seconds."""
     events = [
@@ -38,6 +39,8 @@ def recording(
         events.append(EventLine(at=keys, kind="dtmf", data={"digits": "1"}))
     if end is not None:
         events.append(EventLine(at=end, kind="end", data={"reason": "caller_hangup"}))
+    if held is not None:
+        events += [EventLine(at=held[0], kind="hold", data={}), EventLine(at=held[1], kind=held[2], data={})]
     pcm = np.zeros(20 * RATE, np.int16)
     for at in speaks:
         pcm[round(at * RATE) : round(at * RATE) + YES.size] = YES
@@ -66,6 +69,28 @@ def test_a_barge_in_follows_the_beginning() -> None:
     (act,) = acts_of(recording((1.0, 4.5), speaks=(3.0,)))
     assert act.barges_in
     assert act.anchor.delay_s == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize(("after", "until"), [("resume", 4.0), ("interruption", 3.4)])
+def test_a_sound_for_which_the_bot_held_its_speech_is_anchored_to_that_speech(
+    after: str, until: float
+) -> None:
+    goes_on = [(until + 0.02, 7.0)] if after == "resume" else []
+    held = (3.01, until, after)
+    sound, answer = acts_of(recording((1.0, 3.0), *goes_on, held=held, speaks=(3.05, 9.0)))
+    assert sound.start > 3.0, "it is found behind the silence that it caused"
+    assert (sound.anchor.after, sound.anchor.count) == ("bot_started", 1)
+    assert sound.anchor.delay_s == pytest.approx(2.05, abs=0.15)
+    waited_for = (answer.anchor.after, answer.anchor.count)
+    assert waited_for == (("bot_stopped", 0) if after == "resume" else ("act", 1))
+
+
+def test_a_second_sound_within_one_utterance_is_anchored_to_its_beginning() -> None:
+    first, second = acts_of(recording((1.0, 9.0), speaks=(3.0, 6.0)))
+    assert (first.anchor.after, first.anchor.count) == ("bot_started", 1)
+    assert (second.anchor.after, second.anchor.count) == ("bot_started", 0)
+    assert second.anchor.delay_s == pytest.approx(5.0, abs=0.15)
+    assert "after the bot had begun to speak" in str(second.anchor)
 
 
 def test_a_second_answer_of_the_bot_was_waited_for() -> None:

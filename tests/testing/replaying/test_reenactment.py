@@ -19,6 +19,7 @@ def reenacted(
     acts: Sequence[Act],
     *bot: tuple[float, float],
     recorded: Sequence[tuple[float, float]] = RECORDED,
+    held: tuple[float, float] | None = None,
     until: float = 60.0,
 ) -> tuple[list[Begun], np.ndarray, float | None]:
     """What begins, what is heard of the caller, and when they hang up, if the bot is heard from and to."""
@@ -35,6 +36,10 @@ def reenacted(
         while changes and changes[0][0] <= now:
             at, edge = changes.pop(0)
             (caller.bot_started, caller.bot_stopped)[edge](at)
+        if held is not None and tick == round(held[0] / FRAME):
+            caller.bot_held()
+        if held is not None and tick == round(held[1] / FRAME):
+            caller.bot_started(now)
         step = caller.step(now, round(FRAME * RATE))
         begun += step.begun
         if step.hang_up:
@@ -102,6 +107,22 @@ def test_a_pause_for_breath_is_not_taken_for_the_end() -> None:
 def test_a_barge_in_comes_as_far_into_the_answer_as_it_did() -> None:
     begun, _, _ = reenacted([said(2.0, Anchor("bot_started", 1.5))], (4.0, 9.0), until=20)
     assert round(begun[0].at, 2) == 5.5
+
+
+def test_speech_that_is_held_and_goes_on_is_one() -> None:
+    sounds = [said(2.0, Anchor("bot_started", 1.5)), said(4.0, Anchor("bot_started", 4.0, 0))]
+    answer = said(10.0, Anchor("bot_stopped", 1.0, 0))
+    begun, _, _ = reenacted([*sounds, answer], (4.0, 12.0), held=(5.5, 6.5), until=20)
+    assert [round(each.at, 2) for each in begun] == [5.5, 8.0, 13.0]
+
+
+def test_a_bot_that_is_held_when_it_was_held_in_the_call_is_in_step() -> None:
+    acts = [said(4.0, Anchor("bot_started", 3.5)), HANGUP]
+    for held, in_step in ((4.1, True), (4.5, False)):
+        begun, _, _ = reenacted(
+            acts, (0.5, 7.0), recorded=[(0.5, 4.1), (5.2, 7.0)], held=(held, held + 1.1), until=20
+        )
+        assert (begun[1].at == 8.0) == in_step
 
 
 def test_a_bot_that_says_nothing_is_spoken_to_all_the_same_and_that_is_noted() -> None:
