@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,10 +18,39 @@ from piopiy_pipeline.services.realtime_dialects import OPENAI, setting
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, item_content, said_as_written
 
-__all__ = ["CUT_WAIT_S", "RecordedModel"]
+__all__ = ["CUT_WAIT_S", "Inbox", "RecordedModel"]
 
 CUT_WAIT_S = 2.0
 """How many seconds an answer that was cut off waits to be cut off again."""
+
+
+class Inbox:
+    """The messages on their way to the client. Of those that came at one time it gets one in each turn of the loop.
+
+    So the stages behind it begin with the first one before the last one is there, as where a connection is read.
+    """
+
+    def __init__(self) -> None:
+        self._coming: deque[str | None] = deque()
+        self._there: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def put(self, text: str | None) -> None:
+        """Send the client a message; None closes the connection."""
+        self._coming.append(text)
+        if len(self._coming) == 1:
+            asyncio.get_running_loop().call_soon(self._deliver)
+
+    async def get(self) -> str | None:
+        """Return the next message; None again and again when the connection is closed."""
+        text = await self._there.get()
+        if text is None:
+            self._there.put_nowait(None)
+        return text
+
+    def _deliver(self) -> None:
+        self._there.put_nowait(self._coming.popleft())
+        if self._coming:
+            asyncio.get_running_loop().call_soon(self._deliver)
 
 
 class RecordedModel:
@@ -55,7 +85,7 @@ class _RecordedConnection:
     def __init__(self, model: RecordedModel) -> None:
         self.state = State.OPEN
         self._model = model
-        self._messages: asyncio.Queue[str | None] = asyncio.Queue()
+        self._inbox = Inbox()
         self._given: list[Any] = []
         self._detection: dict[str, Any] = {}
         self._answering: asyncio.Task[None] | None = None
@@ -91,7 +121,7 @@ class _RecordedConnection:
                 self._cancel("client_cancelled")
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        while (text := await self._messages.get()) is not None:
+        while (text := await self._inbox.get()) is not None:
             yield text
 
     async def close(self, *_: Any) -> None:
@@ -149,14 +179,14 @@ class _RecordedConnection:
             self._lost()
             return
         if "type" not in part.data:
-            self._messages.put_nowait(str(part.data.get("text")))
+            self._inbox.put(str(part.data.get("text")))
             return
         body = self._model.recorded.message(part.data)
         if body["type"] == "response.created":
             self._response = body["response"]["id"]
         elif body["type"] == "response.done":
             self._response = ""
-        self._messages.put_nowait(json.dumps(body))
+        self._inbox.put(json.dumps(body))
 
     def _cancel(self, reason: str) -> None:
         answering, self._answering = self._answering, None
@@ -175,7 +205,7 @@ class _RecordedConnection:
         if self._answering is not None and self._answering is not asyncio.current_task():
             self._answering.cancel()
         self.state = State.CLOSED
-        self._messages.put_nowait(None)
+        self._inbox.put(None)
 
     def _fail(self, code: str, why: str) -> None:
         error = {"type": "invalid_request_error", "code": code, "message": why}
@@ -184,7 +214,7 @@ class _RecordedConnection:
     def _say(self, kind: str, **body: Any) -> None:
         self._number += 1
         message = {"type": kind, "event_id": f"event_replayed_{self._number}", **body}
-        self._messages.put_nowait(json.dumps(message))
+        self._inbox.put(json.dumps(message))
 
 
 def _response_of(body: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.gemini_book import GeminiBook, gemini_request, is_of_model
-from piopiy_pipeline.testing.replaying.recorded_connection import CUT_WAIT_S
+from piopiy_pipeline.testing.replaying.recorded_connection import CUT_WAIT_S, Inbox
 
 __all__ = ["RecordedGemini"]
 
@@ -52,7 +52,7 @@ class _RecordedSocket:
 
     def __init__(self, model: RecordedGemini) -> None:
         self._model = model
-        self._messages: asyncio.Queue[str | None] = asyncio.Queue()
+        self._inbox = Inbox()
         self._given: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered: list[RecordedAnswer] = []  # what the model speaks to, and what it will speak to then
@@ -66,9 +66,8 @@ class _RecordedSocket:
 
     async def recv(self, **_: Any) -> bytes:
         """Return the next message of the provider's."""
-        text = await self._messages.get()
+        text = await self._inbox.get()
         if text is None:
-            self._messages.put_nowait(None)
             raise ConnectionClosedError(None, None)
         return text.encode()
 
@@ -139,7 +138,7 @@ class _RecordedSocket:
         if part.kind == "closed":
             self._lost()
         elif "text" in part.data:  # it was no message
-            self._messages.put_nowait(str(part.data["text"]))
+            self._inbox.put(str(part.data["text"]))
         else:
             self._say(self._model.recorded.message(part.data))
 
@@ -148,7 +147,7 @@ class _RecordedSocket:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        self._messages.put_nowait(None)
+        self._inbox.put(None)
 
     def _say(self, message: dict[str, Any]) -> None:
-        self._messages.put_nowait(json.dumps(message))
+        self._inbox.put(json.dumps(message))

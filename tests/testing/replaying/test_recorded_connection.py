@@ -11,7 +11,7 @@ import pytest
 
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
-from piopiy_pipeline.testing.replaying.recorded_connection import RecordedModel
+from piopiy_pipeline.testing.replaying.recorded_connection import Inbox, RecordedModel
 
 KEEPS = {"type": "server_vad", "interrupt_response": False}
 CUTS = {"type": "server_vad", "interrupt_response": True}
@@ -45,3 +45,18 @@ def test_a_sound_cancels_an_answer_only_if_the_session_has_it_so(place: Any) -> 
     started = "input_audio_buffer.speech_started"
     assert said_at_a_sound(place(KEEPS)) == [started]
     assert said_at_a_sound(place(CUTS)) == ["response.done", started]
+
+
+def test_what_a_message_leads_to_begins_before_the_next_one_of_the_same_time_is_there() -> None:
+    async def run() -> list[str]:
+        inbox, happened = Inbox(), []
+        for text in ("the caller's words", "the answer", None):
+            inbox.put(text)
+        while (text := await inbox.get()) is not None:
+            happened.append(text)
+            asyncio.get_running_loop().call_soon(happened.append, f"what {text} led to")
+        assert await inbox.get() is None
+        return happened
+
+    first, second = "the caller's words", "the answer"
+    assert asyncio.run(run()) == [first, f"what {first} led to", second, f"what {second} led to"]
