@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from loguru import logger
 
+from piopiy_pipeline.compat.service_keys import placeholder_key
 from piopiy_pipeline.services.offline_models import OfflineModelMissing, find_offline_model
 from piopiy_pipeline.services.provider_table import (
     PROVIDERS,
@@ -143,7 +144,7 @@ def build(
 
     Raises:
         ProviderError: The name is not known, or an extra or a key is missing. Not in a simulated call in which
-            services of this kind are scripted.
+            services of this kind are scripted, and not for a key in a replay.
         PlaybookError: The playbook has a mistake.
     """
     try:
@@ -162,7 +163,7 @@ def _build(
     playbook: str | Path | None,
     env: Environment | None,
 ) -> Any:
-    environment = os.environ if env is None else env
+    environment = _with_placeholder(_find(kind, name), os.environ if env is None else env)
     if problems := check(kind, name, environment):
         raise ProviderError("; ".join(problems))
     wanted = WantedService(environment, tuple(hot_words), Path(playbook) if playbook else None)
@@ -172,6 +173,16 @@ def _build(
         extra = _find(kind, name).extra
         help_ = f"pip install 'piopiy-pipeline[{extra}]'"
         raise ProviderError(f"{name} cannot be imported ({error}): {help_}") from error
+
+
+def _with_placeholder(provider: Provider, env: Environment) -> Environment:
+    """Return the environment variables with a placeholder for the provider's key, if a recording answers for it."""
+    key = placeholder_key()
+    keys = [name for name in provider.keys if name.endswith("_API_KEY")]
+    if (provider.kind, provider.name) == ("llm", "openai") and not env.get("LLM_BASE_URL"):
+        keys.append("OPENAI_API_KEY")
+    missing = {name: key for name in keys if key and not env.get(name)}
+    return {**env, **missing} if missing else env
 
 
 def chosen(kind: Kind, env: Environment | None = None) -> str:

@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.preload import preload
@@ -27,9 +33,11 @@ from piopiy_pipeline.capture.format import ExchangeLine
 from piopiy_pipeline.capture.provider_taps import services_in
 from piopiy_pipeline.capture.redaction import redacted
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of, secrets_of_environment
+from piopiy_pipeline.compat.service_keys import KeylessServices
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
+from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.testing.botfile import callback_of
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of, stretches_of
@@ -218,6 +226,8 @@ class _Run:
         recorder = CallCapture(self._path, info, redact=self._redact, resumed=meta.resumed)
 
         def adapt(chain: CallPipeline) -> None:
+            keyless.close()
+            _require_stages(chain, keyless.made)
             for _, service in services_in(chain):
                 self._scrubber.learn(secrets_of(service))
             put_recorded_providers(
@@ -239,7 +249,8 @@ class _Run:
         )
         recorder.follow(self._session.call)
         self._session.call.on("answered", self._answered)
-        await self._session.run(callback)
+        with closing(KeylessServices((STTService, LLMService, TTSService))) as keyless:
+            await self._session.run(callback)
         written = await recorder.close()
         if written is None:
             raise CaptureError(self._path, "the replay could not be written: see the log")
@@ -288,6 +299,17 @@ class _Run:
         if self._redact is not None:
             content = redacted(content, self._redact)
         return self._scrubber.value(content)
+
+
+def _require_stages(chain: CallPipeline, keyless: Sequence[FrameProcessor]) -> None:
+    """Check that the replay answers for all services that were made without a key."""
+    stages = [service for _, service in services_in(chain)]
+    for service in keyless:
+        if not any(service is stage for stage in stages):
+            raise StageError(
+                f"{type(service).__name__} was made without its provider's key, and is no stage of the pipeline: a "
+                "replay answers for stages only, so give it a key"
+            )
 
 
 def _tell_all(parts: list[tuple[Callable[[Part], None], Part]]) -> None:
