@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import LLMMessagesAppendFrame
+from pipecat.frames.frames import EndFrame, LLMMessagesAppendFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
@@ -307,3 +307,24 @@ def test_an_answer_that_stalls_half_way_is_given_again(kind: type[Case]) -> None
     assert error.data == {"stage": "llm", "message": "no progress for 10 s"}
     assert recorded_apology_heard(call)
     assert {"a table please", "For how many?", "yes"} <= set(known(case))
+
+
+@only("openai", "grok", "inworld", "voice_live", "gemini", "nova")
+def test_a_session_that_ends_with_its_pipeline_is_no_loss(kind: type[Case]) -> None:
+    async def end(agent: VoiceAgent) -> None:
+        async def goodbye(_: object) -> None:
+            saying.append(asyncio.ensure_future(agent.say(LONG)))
+            await asyncio.sleep(1.5)
+            asked.append(case.server.asked)
+            await agent.pipeline["transport_in"].queue_frame(EndFrame())
+
+        agent.on("answered", goodbye)
+        await agent.start()
+
+    saying: list[Any] = []
+    asked: list[int] = []
+    case = kind()
+    call = case.call(Caller().pause(20), agent={"greeting": None}, run=end)
+    assert texts(call, "bot") == [LONG], call.timeline()
+    call.assert_no_error()
+    assert [case.server.asked] == asked, "nothing is opened again"
