@@ -1,8 +1,9 @@
 """What this project uses of pipecat's service for Google's Gemini Live beyond its public interface.
 
 The service has no public way to begin a conversation without an answer, to be asked for one, to be told something
-beside the conversation, to be opened again, or to change what a session is set up with. What the caller says and what
-tools return pass through functions that are given here, because a session that is being opened hears neither.
+beside the conversation, to be opened again, or to change what a session is set up with. What the caller says passes
+through a function that is given here, because a session that is being opened does not hear it. Tools are in
+`gemini_calls`.
 
 Only the agent's side may import this module: the gateway does without pipecat.
 """
@@ -10,11 +11,10 @@ Only the agent's side may import this module: the gateway does without pipecat.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from google.genai.types import AudioTranscriptionConfig, LiveConnectConfig, Modality
-from pipecat.frames.frames import Frame, LLMFullResponseEndFrame
+from pipecat.frames.frames import Frame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService, GeminiVADParams
@@ -23,7 +23,6 @@ from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = [
-    "ToolResult",
     "answer_given_up",
     "answers",
     "ask",
@@ -35,9 +34,7 @@ __all__ = [
     "hears",
     "is_connected",
     "is_ready",
-    "keep_tools_quietly",
     "lead_caller",
-    "lead_tools",
     "leave_turns",
     "note",
     "open_again",
@@ -57,7 +54,6 @@ __all__ = [
 ]
 
 _USED = (
-    "_async_tool_warning_logged",
     "_bot_is_responding",
     "_complete_turn",
     "_connect",
@@ -66,7 +62,6 @@ _USED = (
     "_create_single_response",
     "_disconnect",
     "_disconnecting",
-    "_function_is_async",
     "_handle_context",
     "_handle_session_ready",
     "_handle_user_started_speaking",
@@ -81,12 +76,8 @@ _USED = (
     "_send_user_audio",
     "_session",
     "_session_resumption_handle",
-    "_set_bot_is_responding",
     "create_client",
-    "_supports_non_blocking_tools",
     "_system_instruction_from_init",
-    "_tool_call_id_to_name",
-    "_tool_result",
     "_user_audio_preroll_buffer",
     "_user_audio_preroll_buffer_sample_rate",
     "_user_is_speaking",
@@ -97,30 +88,6 @@ _USED = (
 
 MAX_WRITTEN = 8000
 """A text beside the conversation is cut behind so many characters."""
-CALLS = 64
-"""The names of so many calls of tools are remembered."""
-Send = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a tool has returned.
-
-    Attributes:
-        name: The tool.
-        content: What it has returned.
-        known: Whether the session that stands has asked for it.
-        wanted: Whether the model is to answer it.
-        awaited: Whether the model waits for it, and answers it whenever it is sent.
-        send: Sends it.
-    """
-
-    name: str
-    content: dict[str, Any]
-    known: bool
-    wanted: bool
-    awaited: bool
-    send: Send
 
 
 def leave_turns(service: GeminiLiveLLMService) -> None:
@@ -272,62 +239,6 @@ def put_preroll(service: Any, audio: tuple[bytes, int | None]) -> None:
     service._user_audio_preroll_buffer_sample_rate = audio[1]
 
 
-def lead_tools(
-    service: Any, *, begins: Callable[[], None], take: Callable[[ToolResult], Awaitable[None]]
-) -> None:
-    """Have functions called when the model uses tools, and with what these return, in the place of sending it.
-
-    An answer ends where the model uses a tool: what it says to the result is another one. A call that comes once more,
-    under its id, is no other call: nothing runs, and its result is given again as soon as there is one.
-
-    Args:
-        service: The service, before it runs.
-        begins: Called before the tools run.
-        take: Takes each result.
-    """
-    run, send = service.run_function_calls, service._tool_result
-    names: dict[str, str] = {}  # of sessions before this one, too
-    returned: dict[str, tuple[dict[str, Any], bool]] = {}
-
-    async def run_function_calls(calls: Any) -> None:
-        new: list[Any] = []
-        again: list[Any] = []
-        for call in calls:
-            (new if names.get(call.tool_call_id) != call.function_name else again).append(call)
-        names.update({call.tool_call_id: call.function_name for call in new})
-        for old in list(names)[:-CALLS]:
-            del names[old]
-            returned.pop(old, None)
-        if answers(service):
-            await service._set_bot_is_responding(False)
-            await service.push_frame(LLMFullResponseEndFrame())
-        begins()
-        if new:
-            await run(new)
-        for call in again:
-            if call.tool_call_id in returned:
-                content, spoken = returned[call.tool_call_id]
-                await tool_result(call.tool_call_id, call.function_name, content, spoken=spoken)
-
-    async def tool_result(
-        call_id: str, name: str, content: dict[str, Any], *, is_final: bool = True, spoken: bool = True
-    ) -> None:
-        async def sent() -> None:
-            await send(call_id, name, content, is_final=is_final, spoken=spoken)
-
-        known, name = call_id in service._tool_call_id_to_name, names.get(call_id, name)
-        if not is_final:
-            if known:
-                await sent()
-            return
-        if call_id in names:
-            returned[call_id] = content, spoken
-        goes_on = service._supports_non_blocking_tools and service._function_is_async(name)
-        await take(ToolResult(name, content, known=known, wanted=spoken, awaited=not goes_on, send=sent))
-
-    service.run_function_calls, service._tool_result = run_function_calls, tool_result
-
-
 def words_so_far(service: Any) -> int:
     """Return how many characters of the caller's words have come that were not told yet."""
     return len(service._user_transcription_buffer)
@@ -343,17 +254,6 @@ async def tell_words(service: Any) -> None:
     words, service._user_transcription_buffer = service._user_transcription_buffer, ""
     if words.strip():
         await service._push_user_transcription(words)
-
-
-def keep_tools_quietly(service: Any) -> None:
-    """Have it be no error that tools outlive interruptions, with a model that says nothing while they run."""
-    process = service._process_completed_function_calls
-
-    async def processed(send_new_results: bool) -> None:
-        service._async_tool_warning_logged = True  # each new session says it again
-        await process(send_new_results)
-
-    service._process_completed_function_calls = processed
 
 
 async def seed(service: Any, context: LLMContext) -> None:

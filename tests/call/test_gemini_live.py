@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.llm_service import FunctionCallParams, LLMService
 
-from piopiy_pipeline.testing import Caller, Disconnects, Voice
+from piopiy_pipeline.testing import Caller, Disconnects, Tool, Voice
 from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.hand_off_desk import Desk
@@ -16,7 +16,7 @@ from tests.support.realtime_calls import GREETING, LONG
 from tests.support.virtual import PEOPLE, YES, texts
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-from tests.support.gemini_calls import MODELS, GeminiCase
+from tests.support.gemini_calls import MODELS, GeminiCase, gemini_service
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
 THANKS = "Goodbye, and thank you for your call."
@@ -94,3 +94,86 @@ def test_a_call_that_comes_once_more_runs_nothing_and_has_its_result(takes_s: fl
     assert "always" in str(results[-1].body)
     assert texts(call, "bot")[-1] == "Desk here."
     call.assert_no_error()
+
+
+class WaitingCase(GeminiCase):
+    """A bot whose model says nothing and asks for nothing while a tool runs."""
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        return gemini_service(self.server.url, MODELS[1])
+
+
+def without_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server name no calls of tools, as Vertex AI's: a result belongs to the call of its function."""
+    send, take_results = GeminiLiveSession.send, GeminiLiveSession._take_results
+
+    async def sent(session: GeminiLiveSession, kind: str, message: dict[str, Any], **options: Any) -> None:
+        for call in message.get("toolCall", {}).get("functionCalls", ()):
+            call.pop("id", None)
+        await send(session, kind, message, **options)
+
+    async def taken(session: GeminiLiveSession, results: list[dict[str, Any]]) -> None:
+        for result, name in zip(results, list(session._open_calls), strict=False):
+            result["id"] = name
+        await take_results(session, results)
+
+    monkeypatch.setattr(GeminiLiveSession, "send", sent)
+    monkeypatch.setattr(GeminiLiveSession, "_take_results", taken)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [(WaitingCase, False), (WaitingCase, True), (GeminiCase, True)],
+    ids=["the same session", "the next session", "the next session of a model that goes on"],
+)
+def test_a_call_without_an_id_that_comes_once_more_while_it_runs_runs_nothing(
+    kind: type[GeminiCase], lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ids(monkeypatch)
+    runs: list[int] = []
+    again: list[asyncio.Task[None]] = []
+
+    async def open_hours(params: FunctionCallParams) -> str:
+        """Say when it is open."""
+        runs.append(1)
+        again.append(asyncio.create_task(once_more()))
+        await asyncio.sleep(4.0)
+        return "always"
+
+    async def once_more() -> None:
+        session = desk.case.server.session
+        (used,) = [one for one in session.sent if one.kind == "toolCall"]
+        open_calls = dict(session._open_calls)
+        await asyncio.sleep(0.5)
+        if lost:
+            session.drop()
+        await asyncio.sleep(1.5)
+        session = desk.case.server.session
+        session._open_calls.update(open_calls)
+        await session.send("toolCall", used.body)
+
+    desk = Desk("use open_hours", "hello", kind=kind)
+    agent = desk.agent()
+    desk.agent = lambda: {**agent, "tools": [open_hours]}  # type: ignore[method-assign]
+    call = desk.call(caller=Caller().say(YES).pause(8).say(YES).pause(4))
+    assert [task.exception() for task in again] == [None]
+    assert len(runs) == 1, call.timeline()
+    results = [one for one in desk.case.server.session.received if one.kind == "tool_response"]
+    assert len(results) == 1
+    assert "always" in str(results[0].body)
+    assert texts(call, "bot")[-1] == "Desk here."
+
+
+def test_two_calls_without_an_id_for_the_same_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_ids(monkeypatch)
+    runs: list[int] = []
+
+    async def roll(params: FunctionCallParams) -> int:
+        """Roll a die."""
+        runs.append(1)
+        return len(runs)
+
+    case = GeminiCase([Tool("roll"), Tool("roll"), "Six."], [Tool("roll"), "One."], texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [roll]})
+    assert len(runs) == 3, call.timeline()
+    assert texts(call, "bot") == [GREETING, "Six.", "One."]

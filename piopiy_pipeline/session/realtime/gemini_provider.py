@@ -19,7 +19,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 
-from piopiy_pipeline.compat import gemini_connection, gemini_session
+from piopiy_pipeline.compat import gemini_calls, gemini_connection, gemini_session
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
 from piopiy_pipeline.session.model.system_message import system_message
 from piopiy_pipeline.session.realtime.awaited_answer import AwaitedAnswer
@@ -77,7 +77,7 @@ class GeminiProvider(RealtimeProvider):
             service, begins=self._awaited.end, awaits=self._awaited.begin, ask=self._ask_for_result
         )
         instruct_by_setting(service)
-        gemini_session.keep_tools_quietly(service)
+        gemini_calls.keep_tools_quietly(service)
         gemini_connection.on_failure(service, self._failed)
         gemini_connection.close_in_time(service, CLOSE_S)
         gemini_connection.bound_sends(service, SEND_S)

@@ -3,16 +3,20 @@
 The model answers a result by itself, as soon as it has it, and knows only the calls of its session. So a result that
 nobody is to answer waits until an answer is asked for, or until another session knows it from the conversation; and one
 of a call that another session has made is told in words.
+
+Vertex AI gives calls no id. One that comes once more while it runs is the same one: it runs once. A model that goes on
+while a tool runs may want another one of the same session, not of the next.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from piopiy_pipeline.compat import gemini_session
-from piopiy_pipeline.compat.gemini_session import ToolResult
+from piopiy_pipeline.compat import gemini_calls, gemini_session
+from piopiy_pipeline.compat.gemini_calls import ToolResult
 
 __all__ = ["GeminiTools"]
 
@@ -43,9 +47,32 @@ class GeminiTools:
         self._ask = ask
         self._unsent: list[ToolResult] = []  # no session stands
         self._waiting: list[ToolResult] = []  # nobody is to answer them
-        gemini_session.lead_tools(service, begins=begins, take=self._take)
+        self._unnamed: dict[
+            str, tuple[tuple[str, Any], object]
+        ] = {}  # calls that run: what, and of which session
+        gemini_calls.lead_tools(service, begins=begins, take=self._take)
+        gemini_calls.name_calls(service, self._ids)
+
+    def _ids(self, asked: Sequence[tuple[str, Any]]) -> Sequence[str]:
+        """Return the ids of calls that have none: of one that comes once more, the id that it was given before."""
+        session = gemini_session.session_of(self._service)
+        before = {
+            name: call
+            for name, (call, known_to) in self._unnamed.items()
+            if known_to is not session or gemini_calls.waits_for(self._service, call[0])
+        }
+        ids = []
+        for one in asked:
+            name = next((name for name, call in before.items() if call == one), "") or str(uuid.uuid4())
+            before.pop(name, None)
+            self._unnamed[name] = one, session
+            ids.append(name)
+        for old in list(self._unnamed)[: -gemini_calls.CALLS]:
+            del self._unnamed[old]
+        return ids
 
     async def _take(self, result: ToolResult) -> None:
+        self._unnamed.pop(result.call, None)
         if not gemini_session.hears(self._service):
             self._unsent = [*self._unsent, result][-MAX_WAITING:]
         elif not result.known:
