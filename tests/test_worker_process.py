@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from piopiy_pipeline.worker_process import end_worker, start_worker
 
 MODULE = "piopiy_pipeline.services.tts.espeak_worker"
+LEG_PROGRAMS = ["piopiy_pipeline.gateway.webrtc.peer_program", "piopiy_pipeline.gateway.cloud.room_program"]
 
 
 def test_a_file_in_the_authors_folder_shadows_nothing(
@@ -41,10 +43,7 @@ def test_a_process_that_does_not_end_by_itself_is_killed() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(
-    "module",
-    [MODULE, "piopiy_pipeline.gateway.webrtc.peer_program", "piopiy_pipeline.gateway.cloud.room_program"],
-)
+@pytest.mark.parametrize("module", [MODULE, *LEG_PROGRAMS])
 def test_a_signal_that_reaches_all_processes_is_left_to_the_parent(
     module: str, number: signal.Signals
 ) -> None:
@@ -58,3 +57,15 @@ def test_a_signal_that_reaches_all_processes_is_left_to_the_parent(
     ours.close()
     end_worker(process, 20.0)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("program", LEG_PROGRAMS)
+def test_a_leg_process_loads_its_legs_and_not_the_gateway(program: str) -> None:
+    """Its start took half a second more of a core with all of it, and a gateway starts several."""
+    if "cloud" in program:
+        pytest.importorskip("livekit.rtc")
+    code = f"import sys, {program}; print(*(name for name in sys.modules if 'pipeline.gateway.' in name))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.split(".")[2] for name in ran.stdout.split()}
+    assert loaded >= {"leg_processes", program.split(".")[2]}
+    assert not loaded & {"api", "config", "core", "server", "sip"}
