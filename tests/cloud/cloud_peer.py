@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
+
+from tests.support.programs import Program
 
 __all__ = ["CLOUD_TOKEN", "CloudPeer"]
 
@@ -19,7 +21,7 @@ PATIENCE_S = 180.0
 class CloudPeer:
     """A running fake. Make it with `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Program) -> None:
         self._process = process
         self._numbers = count(1)
         self._changed = asyncio.Event()
@@ -29,15 +31,8 @@ class CloudPeer:
     @classmethod
     @asynccontextmanager
     async def start(cls, host: str) -> AsyncIterator[CloudPeer]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.cloud.fake_cloud",
-            host,
-            CLOUD_TOKEN,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        arguments = ("-m", "tests.cloud.fake_cloud", host, CLOUD_TOKEN)
+        process = await Program.start(*arguments, environment=os.environ, stderr=False)
         peer = cls(process)
         try:
             await peer.wait("ready")
@@ -61,8 +56,7 @@ class CloudPeer:
     async def do(self, what: str, **details: Any) -> None:
         """Have it do something, and wait until it has."""
         number = next(self._numbers)
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": what, "number": number, **details}).encode() + b"\n")
+        self._process.say(json.dumps({"do": what, "number": number, **details}))
         await self.wait("done", number=number)
 
     async def wait(self, event: str, *, times: int = 1, **fields: Any) -> dict[str, Any]:
@@ -96,18 +90,10 @@ class CloudPeer:
         return heard
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.events.append(json.loads(line))
             self._changed.set()
 
     async def _close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            async with asyncio.timeout(5):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        await self._process.close()
         self._reading.cancel()

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LENGTH_BYTES", "Order"]
+__all__ = ["LENGTH_BYTES", "Order", "ProgramServer", "run_order"]
 
 LENGTH_BYTES = 4
 LOADED = (
@@ -181,7 +181,7 @@ class ProgramServer:
             to.sendall(number.to_bytes(LENGTH_BYTES, "big", signed=True))
 
 
-def _run(order: Order) -> None:
+def run_order(order: Order) -> None:
     """Run a program in this process, to which the interpreter belongs from now on."""
     match order.arguments:
         case ["-m", module, *rest]:
@@ -259,7 +259,7 @@ if __name__ == "__main__":
     _load(sys.argv[2:])
     if (_order := ProgramServer(_listener).serve()) is not None:
         try:
-            _run(_order)
+            run_order(_order)
         except BaseException as _error:
             _exit.note(_error)
             raise
