@@ -14,6 +14,7 @@ __all__ = [
     "corrected_address",
     "corrected_part",
     "names_flat",
+    "names_street",
     "without_labels",
     "wrong_part",
 ]
@@ -104,6 +105,11 @@ class AddressParts:
 def names_flat(said: str, *, only: bool = False) -> bool:
     """Return whether there is a flat in it, with its number or letter; `only`: and nothing else."""
     return (_A_FLAT.fullmatch(said) if only else _A_FLAT.search(said)) is not None
+
+
+def names_street(said: str) -> bool:
+    """Return whether there is a word for a street in it: "Main Street", "Hauptstraße"."""
+    return _STREET.search(said) is not None
 
 
 def without_labels(said: str) -> str:

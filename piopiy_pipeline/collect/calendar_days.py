@@ -13,11 +13,14 @@ import importlib.util
 import re
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 
 from babel.core import UnknownLocaleError
 from babel.dates import get_day_names
 from text_to_num import alpha2digit
 
+from piopiy_pipeline.collect.days_not_meant import is_day_list, names_excluded, without_days_not_meant
+from piopiy_pipeline.collect.remarks import counts
 from piopiy_pipeline.services.playbook.days import day_matches
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, read_words
 from piopiy_pipeline.turns.caller_words import language_code
@@ -33,6 +36,10 @@ _OH_YEAR = re.compile(r"(?<=\D)(?P<century>(?:19|20) )?(?:oh|o) (?P<digit>\d)(?!
 _FROM_TODAY = re.compile(
     r"\b(?P<many>an?|\d{1,2}|a couple of) (?P<unit>days?|weeks?) from (?P<base>today|tomorrow|now)\b"
 )
+_AGO = re.compile(
+    r"\b(?:(?P<many>an?|\d{1,2}|a couple of) (?P<unit>days?|weeks?) ago|(?P<before>(?:the )?day before )?yesterday)\b"
+)
+_LAST = re.compile(rf"\blast ({'|'.join(WEEKDAYS)})\b(?! (?:of|in)\b)")
 _WITH_YEAR = re.compile(
     rf"\b(?P<month>{'|'.join(MONTHS)}) (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?"
     r"(?:(?P<year>(?:19|20)\d\d)|(?P<century>19|20) (?P<rest>\d\d))(?!\d)"
@@ -49,10 +56,23 @@ _FEASTS = {
 }  # fmt: skip
 _DAY_ALONE = re.compile(r"\bthe (3[01]|[12]\d|[1-9])$")
 """What recognisers make of "the twenty third"."""
+_DAY_ALONE_GERMAN = re.compile(r"\b(?:am|der|den) (3[01]|[12]\d|[1-9])\.?\W*$")
+_NTH_OF_NTH = re.compile(r"\b(?P<day>\d{1,2})(?:st|nd|rd|th) of the (?P<month>\d{1,2})(?:st|nd|rd|th)\b")
 _PLAIN = re.compile(r"[^\W\d_]+|\d+\.?|[./-]")
 _RELATIVE = {
-    "de": {"heute": 0, "morgen": 1, "übermorgen": 2},
+    "de": {"übermorgen": 2, "morgen": 1, "heute": 0},
+    "fr": {"après-demain": 2, "demain": 1, "aujourd'hui": 0},
+    "es": {"pasado mañana": 2, "mañana": 1, "hoy": 0},
 }
+_COUNTED = {
+    "de": r"in (?:\d+|einer?m?) (?:woche|tag|monat)\w*|übernächste\w*",
+    "fr": r"dans (?:\d+|une?) (?:semaine|jour|mois)\w*|en (?:8|15)",
+    "es": r"(?:en|dentro de) (?:\d+|una?) (?:semana|día|mes)\w*",
+}
+"""Behind a day: another one is counted from it, which only a calendar knows."""
+_GREETING = re.compile(r"\bguten (?:morgen|tag|abend)\b")
+_SPAN_BEGINS = re.compile(r"(?:in|vor|dans|il y a|en|dentro|hace)\b")
+"""What stands before a number of days that is counted from today; "72 years old" is none."""
 _NEXT = {"de": re.compile(r"\bnächste[nrs]? woche\b"), "en": re.compile(r"\bnext week\b")}
 
 
@@ -73,12 +93,13 @@ def find_date(
         past: Whether a date without a year has been, such as a birthday; else it is to come.
         day_first: Whether 3/4 is the third of April.
     """
-    text = text[:MAX_CHARACTERS].lower()
+    code = language_code(language)
+    text = without_days_not_meant(text[:MAX_CHARACTERS].lower(), code, past=past)
     if (found := _written(text, today, past=past, day_first=day_first)) is not None:
         return found
-    if language_code(language) == "en":
+    if code == "en":
         return _english(text, today, past=past)
-    return _parsed(text, language_code(language), today, past=past)
+    return _parsed(text, code, today, past=past)
 
 
 def day_of_keys(keys: str, *, today: date, past: bool, day_first: bool) -> date | None:
@@ -125,7 +146,9 @@ def _full_year(year: str, today: date, *, past: bool) -> int | None:
 def _written(text: str, today: date, *, past: bool, day_first: bool) -> date | None:
     if (found := _ISO.search(text)) is not None:
         return _exact(int(found["d"]), int(found["m"]), int(found["y"]))
-    if (found := _NUMERIC.search(text)) is not None and (found["mark"] != "-" or found["y"]):
+    written = [one for one in _NUMERIC.finditer(text) if not names_excluded(text[: one.start()])]
+    if written and (written[-1]["mark"] != "-" or written[-1]["y"]):
+        found = written[-1]
         a, b = int(found["a"]), int(found["b"])
         first = day_first or found["mark"] == "."
         day, month = (a, b) if (first or a > 12) and b <= 12 else (b, a)
@@ -164,17 +187,33 @@ def _english(text: str, today: date, *, past: bool) -> date | None:
     if (ahead := _FROM_TODAY.search(words)) is not None:
         start = today + timedelta(days=ahead["base"] == "tomorrow")
         return start + timedelta(days=_days_of(ahead["many"], ahead["unit"]))
-    if (whole := _WITH_YEAR.search(words)) is not None:
+    if past and (ago := _AGO.search(words)) is not None:
+        return today - timedelta(
+            days=_days_of(ago["many"], ago["unit"]) if ago["many"] else 1 + bool(ago["before"])
+        )
+    if past and (last := _LAST.search(words)) is not None:
+        return _weekday(WEEKDAYS.index(last[1]), today, past=True)
+    if (both := _NTH_OF_NTH.search(words)) is not None:
+        year = _year_behind(words[both.end() :], today, past=past)
+        return _date(int(both["day"]), int(both["month"]), year, today, past=past)
+    meant = [whole for whole in _WITH_YEAR.finditer(words) if not names_excluded(words[: whole.start()])]
+    if meant:
+        whole = meant[-1]
         year = int(whole["year"] or whole["century"] + whole["rest"])
         return _exact(int(whole["day"]), MONTHS.index(whole["month"]) + 1, year)
     found: date | None = None
+    excluded, end = False, 0
     for match in day_matches(said):
-        before = words[: match.start()]
-        if re.search(r"\b(?:not|instead of|rather than)(?: on| the)? $", before):
+        listed = is_day_list(words[end : match.start()])
+        excluded, end = names_excluded(words[: match.start()]) or (excluded and listed), match.end()
+        if excluded:
             continue
         day = _resolved(match, words[match.end() :], today, past=past)
+        if day and found and listed:
+            return None  # "Monday or Tuesday"
         found = day or found  # the last one counts: "no, the sixth"
-    if found is None and (alone := _DAY_ALONE.search(words)) is not None:
+    alone = _DAY_ALONE.search(words)
+    if found is None and alone is not None and not names_excluded(words[: alone.start()]):
         return _day_of_month(int(alone[1]), today, past=past)
     return found
 
@@ -250,14 +289,22 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
 
     with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
         text = alpha2digit(text, code, threshold=0.0)
-    for name, days in _RELATIVE.get(code, {}).items():
-        if re.search(rf"\b{name}\b(?! (?:früh|abend|mittag))", text) and not re.search(
-            r"\bguten morgen\b", text
-        ):
-            return today + timedelta(days=days)
+    text = _GREETING.sub(" ", text).replace("1º", "1")
+    if (found := _written(text, today, past=past, day_first=True)) is not None:
+        return found  # "am 3. 12."
     weekdays = _weekdays(code)
+    days = "|".join(map(re.escape, (*_RELATIVE.get(code, ()), *weekdays)))
+    if code in _COUNTED and re.search(rf"\b(?:{days})\b.*\b(?:{_COUNTED[code]})\b", text):
+        return None  # "Freitag in einer Woche"
+    for name, ahead in _RELATIVE.get(code, {}).items():
+        if re.search(rf"(?<!la )\b{name}\b(?! (?:früh|abend|mittag))", text):
+            return today + timedelta(days=ahead)
+    if (alone := _DAY_ALONE_GERMAN.search(text)) is not None and code == "de":
+        return _day_of_month(int(alone[1]), today, past=past)
     named = re.finditer(rf"\b({'|'.join(map(re.escape, weekdays))})\b", text) if weekdays else ()
-    meant = [day for day in named if not re.search(r"\bnicht(?: am)? $", text[: day.start()])]
+    meant = [day for day in named if not names_excluded(text[: day.start()])]
+    if any(is_day_list(text[a.end() : b.start()]) for a, b in pairwise(meant)):
+        return None
     if meant:
         day = meant[-1]  # the last one counts: "Freitag, nein, Samstag"
         if not re.search(r"\d", text):
@@ -280,6 +327,8 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
             if tried > MAX_PARTS:
                 return None
             part = " ".join(tokens[at : at + size])
+            if counts(part) and not _SPAN_BEGINS.match(part):
+                continue
             parsed = dateparser.parse(part, languages=[code], settings=settings)
             if parsed is not None:
                 return date(parsed.year, parsed.month, parsed.day)

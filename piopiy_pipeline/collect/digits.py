@@ -67,7 +67,7 @@ class DigitsReader(TextEntryReader):
         if self._entry and (entry := corrected(self._entry, spoken)) is not None:
             self._entry, self._over = entry, False
             return self._reading()
-        if self._entry and not spoken.only and not self._fits(spoken):
+        if not spoken.only and not (spoken.says_number and (not self._entry or self._fits(spoken))):
             return Reading.NOTHING
         if (checking or spoken.denies) and self._entry and len(spoken.digits) < self._least:
             return Reading.NOTHING  # "no, seven": of which digit?

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import groupby
+from operator import itemgetter
 
 from piopiy_pipeline.collect.digits import in_groups
-from piopiy_pipeline.collect.remarks import self_repair
+from piopiy_pipeline.collect.remarks import self_repair, sentence_words
 from piopiy_pipeline.collect.spoken_digits import read_digits
 from piopiy_pipeline.collect.text_entry import TextEntryReader
 from piopiy_pipeline.collect.value_reader import Reading, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
-from piopiy_pipeline.turns.caller_words import language_code
+from piopiy_pipeline.turns.caller_words import is_opener, language_code
 
-__all__ = ["EmailReader", "is_email"]
+__all__ = ["ALPHABET", "EmailReader", "is_email"]
 
 MAX_CHARACTERS = 254
 """RFC 5321, section 4.5.3.1.3: the longest path, less its brackets."""
+MAX_WORDS = 3
+"""So many words stand between two marks of an address."""
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _EMAIL = re.compile(rf"{_LOCAL}@(?:{_LABEL}\.)+[a-z]{{2,63}}")
@@ -41,12 +45,12 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_ALPHABET = _words(
+ALPHABET = _words(
     "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo "
     "sierra tango uniform victor whiskey xray yankee zulu"
 )
 _LETTERS = {
-    "en": {word: word[0] for word in _ALPHABET}
+    "en": {word: word[0] for word in ALPHABET}
     | {"alfa": "a", "juliet": "j", "see": "c", "are": "r", "you": "u", "why": "y", "tea": "t", "bee": "b", "zee": "z",
        "zed": "z", "ess": "s", "em": "m", "en": "n", "jay": "j", "kay": "k", "ex": "x"},
     "de": {"anton": "a", "berta": "b", "cäsar": "c", "dora": "d", "emil": "e", "friedrich": "f", "gustav": "g",
@@ -68,7 +72,8 @@ _AROUND = _words(
 _PART = r"(?:[a-z](?: [a-z])+|[\w.@+-]+)"
 _NOT = re.compile(rf"\b({_PART}),? (?:and |und )?(?:not|nicht|instead of|statt) (?:an? )?({_PART})(?![\w@])")
 _ASIDE = re.compile(
-    r"\b(?:(?:and )?(?:it's |that's )?(?:all )?(?:in |as )?(?:lower ?case|small letters|one word)"
+    r"\b(?:thank(?:s| you)(?: a lot| (?:very|so) much)?"
+    r"|(?:and )?(?:it's |that's )?(?:all )?(?:in |as )?(?:lower ?case|small letters|one word)"
     r"|(?:and )?with (?:an? )?(?:capital|upper ?case)(?: letters?| [a-z](?![a-z]))?"
     r"|(?:with )?no (?:dots?|spaces?|capitals)"
     r"|(?:alles )?(?:in )?(?:kleinbuchstaben|klein ?geschrieben)|alles (?:klein|zusammen)|zusammen ?geschrieben"
@@ -81,6 +86,8 @@ _SPELLED = re.compile(
 """The letters of a word that was said before them."""
 _HYPHENED = re.compile(r"(?<![\w-])[a-z](?:-[a-z]){2,}(?![\w-])")
 """How recognisers write letters that are said one by one."""
+_GOES_ON = tuple("._-+@")
+"""Marks behind which an address goes on."""
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+[a-z]{{2,63}}")
 _KNOWN = _words(
     "gmail googlemail outlook hotmail yahoo icloud example proton protonmail live msn aol gmx web posteo "
@@ -128,10 +135,24 @@ class EmailReader(TextEntryReader):
         if "@" in self._entry and (checking or denies) and _DOMAIN.fullmatch(said) and self._has_mark(plain):
             self._entry = f"{self._entry.partition('@')[0]}@{said}"  # "no, gmail dot com"
             return self._reading()
+        local, at, host = self._entry.partition("@")
+        if (
+            at
+            and _DOMAIN.fullmatch(said.lstrip("@"))
+            and (said[0] == "@" or (host and said.startswith(f"{host}.")))
+        ):
+            self._entry, self._over = (
+                f"{local}@{said.lstrip('@')}",
+                False,
+            )  # "at gmail", and then: "gmail dot com"
+            return self._reading()
         whole = "@" in said and not said.startswith("@")
         if not self._is_address(plain, said, checking=checking or denies):
             return Reading.NOTHING
-        if whole or self._over or not self._entry:
+        anew = self._over or said.startswith(self._entry) or (at and whole)
+        if self._entry[-1:] in _GOES_ON and not anew:
+            self._entry += said  # "john dot", "smith at", "gmail dot com"
+        elif whole or self._over or not self._entry:
             self._entry = said
         elif said.startswith(("@", ".")) or not denies:
             self._entry += said
@@ -181,11 +202,32 @@ class EmailReader(TextEntryReader):
             return "@" in said and "." in said.partition("@")[2]
         if not said.strip(".@_-+"):
             return False
-        words = [word for word in re.findall(r"[\w@]+", plain) if word not in _AROUND]
-        spelled = sum(len(word) == 1 for word in words) >= 2
-        if spelled or any(word in _MARKS[self._code] for word in plain.replace("?", "").split()):
+        tokens, marks = self._tokens(plain), _MARKS[self._code]
+        marked = [token in marks or token in ".@_+-" for token in tokens]
+        whole = "." in said.partition("@")[2]
+        parts = groupby(zip(tokens, marked, strict=True), key=itemgetter(1))
+        runs = [[token for token, _ in part] for is_mark, part in parts if not is_mark]
+        if not all((whole and len(run) == 1) or self._is_dictated(run) for run in runs):
+            return False
+        if whole:
             return True
-        return 0 < len(words) <= 2 and not plain.endswith("?") and says_yes(plain, self.language) is None
+        if (said[0] in ".@" and not self._entry) or tokens[-1] in ("point", "period"):
+            return False  # "at the weekend", "good point"
+        if any(marked) or sum(len(token) == 1 for token in tokens) >= 2:
+            return True
+        if plain.endswith("?") or is_opener(plain, self.language):
+            return False
+        return len(tokens) <= 2 and says_yes(plain, self.language) is None
+
+    def _is_dictated(self, run: list[str]) -> bool:
+        """Whether words between two marks are of an address, and not of a sentence: some words, or letters."""
+        letters = [token for token in run if len(token) == 1 or token in _LETTERS[self._code]]
+        if sum(len(token) == 1 for token in run) >= 2 and 2 * len(letters) >= len(run):
+            return True
+        words = [
+            token for token in run if token not in letters and not read_digits(token, self.language).digits
+        ]
+        return len(words) <= MAX_WORDS and not sentence_words(" ".join(run), language_code(self.language))
 
     def _corrected(self, plain: str) -> str | None:
         """Return the address with a part in the place of another: "gmail, not hotmail", "n not m"."""
@@ -199,9 +241,9 @@ class EmailReader(TextEntryReader):
             return self._entry.replace(old, new, 1) if local.count(old) == 1 else None
         return self._entry.replace(old, new) if self._entry.count(old) == 1 else None
 
-    def _joined(self, plain: str) -> str:
-        """Return words, letters and names of marks as they are written together."""
-        marks, letters = _MARKS[self._code], _LETTERS[self._code]
+    @staticmethod
+    def _tokens(plain: str) -> list[str]:
+        """Return the words, letters and marks of an address, without what is said around it."""
         plain = re.sub(r"\bdouble (?:you|u)\b", "w", plain)
         plain = re.sub(r"\b(?:double|doppel) ?([a-z])\b", r"\1\1", plain)
         plain = re.sub(r"\b(?:at sign|at-zeichen)\b", "at", plain)
@@ -212,6 +254,12 @@ class EmailReader(TextEntryReader):
             tokens = tokens[1:]
         while tokens and tokens[-1] in _AROUND:
             tokens = tokens[:-1]
+        return tokens
+
+    def _joined(self, plain: str) -> str:
+        """Return words, letters and names of marks as they are written together."""
+        marks, letters = _MARKS[self._code], _LETTERS[self._code]
+        tokens = self._tokens(plain)
         digits = {token: read_digits(token, self.language).digits for token in tokens if len(token) > 1}
         singles = [len(token) == 1 or bool(digits.get(token)) for token in tokens]
         out: list[str] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, ValidationResult
 
@@ -14,6 +16,8 @@ __all__ = ["PhoneNumberReader"]
 
 MAX_ENTRY = 24
 """E.164 has 15 digits; before them may stand a prefix such as 00 or 011."""
+_EXTENSION = re.compile(r"[\s,.]*\b(?:extension|ext\b\.?|nebenstelle|extensión)\W*\w.*", re.IGNORECASE)
+"""E.164 has no place for one."""
 
 
 def _usual_length(number: phonenumbers.PhoneNumber) -> int:
@@ -40,14 +44,14 @@ class PhoneNumberReader(TextEntryReader):
         self._region = region
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
-        spoken = read_digits(text, self.language)
+        spoken = read_digits(_EXTENSION.sub("", text), self.language)
         if not spoken.digits:
             return Reading.NOTHING
         plus, digits = self._entry.startswith("+"), self._entry.lstrip("+")
         if digits and (entry := corrected(digits, spoken)) is not None:
             self._entry, self._over = ("+" if plus else "") + entry, False
             return self._reading()
-        if digits and not spoken.only and len(spoken.digits) < 5:
+        if not spoken.only and (not spoken.says_number or (digits and len(spoken.digits) < 5)):
             return Reading.NOTHING
         said = self._with_plus(spoken.words, spoken.digits)
         joined = self._entry + spoken.digits

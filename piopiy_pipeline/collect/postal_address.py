@@ -18,14 +18,16 @@ from piopiy_pipeline.collect.address_correction import (
     corrected_address,
     corrected_part,
     names_flat,
+    names_street,
     without_labels,
     wrong_part,
 )
-from piopiy_pipeline.collect.remarks import self_repair
+from piopiy_pipeline.collect.email_address import ALPHABET
+from piopiy_pipeline.collect.remarks import counts, self_repair, sentence_words
 from piopiy_pipeline.collect.spoken_digits import read_digits
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
-from piopiy_pipeline.turns.caller_words import language_code, words_of
+from piopiy_pipeline.turns.caller_words import is_opener, language_code, words_of
 
 __all__ = ["POSTAL_CODES", "Address", "AddressReader"]
 
@@ -42,7 +44,9 @@ POSTAL_CODES = {
 _LEAD_IN = re.compile(
     r"^\W*(?:(?:um+|uh+|so|okay|ok|yes|well|no|sorry|ja|nein|also|ähm?)\b\W*)*"
     r"(?:(?:my|the|meine|die)? ?(?:address|adresse|anschrift) (?:is|ist|lautet)|(?:it's|it is|that's|that is"
-    r"|i live (?:at|in|on)|we live (?:at|in|on)|ich wohne (?:in der|in|am|im)|das ist|es ist))\b\W*",
+    r"|i live (?:at|in|on)|we live (?:at|in|on)|ich wohne (?:in der|in|am|im)|das ist|es ist"
+    r"|j'habite (?:au|à la|à|dans la)|mon adresse,? (?:c'est|est)(?: le)?|c'est (?:le|au)"
+    r"|vivo en(?: la| el)?|mi dirección es(?: la)?|es la))\b\W*",
     re.IGNORECASE,
 )
 _NO = re.compile(
@@ -55,9 +59,22 @@ _NO_PLACE = frozenset(
     | {"ja", "nein", "doch", "äh", "ähm"}
 )
 """Who says only these names no street and no town."""
+_COURTESY = re.compile(
+    r"[\s,.!]+(?:please|thanks|thank you|bitte|danke|s'il vous plaît|merci|por favor|gracias)$", re.IGNORECASE
+)
+_NAME = re.compile(
+    r"\S+ (?:.* )?[A-ZÄÖÜÀ-Ý][a-zß-ÿ]|[^\W\d]+$|(?:am|an der|auf de[rm]|im|in der|unter den|zum|zur) "
+)
+"""How the name of a place is written that is known by no word: "Unter den Linden", "Portland, Oregon", "Broadway"."""
+_A_THING = re.compile(r"an? (?!\w\b|der |den |dem )", re.IGNORECASE)
 _TIMES = re.compile(r"\b(double|triple) (oh|[a-z]+|\d)\b", re.IGNORECASE)
 _SPELLED = re.compile(r"(?<!\S)(?:[a-z\d]{1,2} ){2,6}[a-z\d]{1,2}(?!\S)", re.IGNORECASE)
 """A postal code with letters in it, as it is said: "o x 1 4 a a"."""
+_RADIO = re.compile(
+    rf"(?<!\S)(?:(?:{'|'.join(ALPHABET)}|[a-z\d]) ){{3,6}}(?:{'|'.join(ALPHABET)}|[a-z\d])(?!\S)",
+    re.IGNORECASE,
+)
+"""The same with the alphabet of NATO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +180,27 @@ class AddressReader(ValueReader[Address]):
     def _is_part(self, said: str, *, checking: bool) -> bool:
         words = [word for word in words_of(said) if not word.isdigit()]
         has_number = bool(re.search(r"\d", said))
+        talk = sentence_words(said, language_code(self.language))
+        if (
+            talk > self._is_whole(said)
+            or counts(said)
+            or is_opener(said, self.language)
+            or _A_THING.match(said)
+        ):
+            return False  # one such word may be in the name of a street
         if not has_number and _NO_PLACE.issuperset(words):
             return False
         if checking:
             return has_number and bool(words) and not says_yes(said, self.language)
         if says_yes(said, self.language) is not None and not has_number:
             return False
-        return has_number or (bool(self._entry) and bool(words)) or 1 <= len(words) <= 6
+        if has_number or (self._entry and words):
+            return True
+        return 1 <= len(words) <= 6 and (names_street(said) or _NAME.match(said) is not None)
 
     def _plain(self, text: str) -> str:
         said = _LEAD_IN.sub("", re.sub(r"\s+", " ", text.replace("’", "'")).strip()).strip(" .,!")
+        said = _COURTESY.sub("", said)
         code = language_code(self.language)
         if code == "en":
             said = _TIMES.sub(self._repeated, said)
@@ -184,6 +212,7 @@ class AddressReader(ValueReader[Address]):
             said = re.sub(
                 r"^(\d\d) (\d\d)(?= [^\W\d])", r"\1\2", said
             )  # "twenty three forty five Main Street"
+            said = _RADIO.sub(lambda found: " ".join(word[0] for word in found[0].split()), said)
         said = _SPELLED.sub(self._unspelled, said)
         said = re.sub(r"(?<=\d)-(?=(?:st|nd|rd|th)\b)", "", said)
         return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,8}(?![\w])", self._joined, said)

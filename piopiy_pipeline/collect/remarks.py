@@ -6,12 +6,23 @@ import re
 
 from piopiy_pipeline.services.playbook.sentence_kinds import is_question
 
-__all__ = ["asks", "asks_to_repeat", "refuses", "restricts", "self_repair", "starts_over", "waits"]
+__all__ = [
+    "asks",
+    "asks_to_repeat",
+    "counts",
+    "refuses",
+    "restricts",
+    "self_repair",
+    "sentence_words",
+    "starts_over",
+    "waits",
+]
 
 _REPEAT = {
     "en": re.compile(
         r"\b(?:what was that|what did you say|say (?:that|it) again|(?:can|could) you repeat|repeat (?:that|it|please)"
-        r"|pardon|come again|i (?:didn't|did not) (?:hear|catch|get) (?:that|you|it)|excuse me)\b"
+        r"|pardon|come again|i (?:didn't|did not|can't|cannot) (?:hear|catch|get|understand) (?:that|you|it)"
+        r"|excuse me)\b"
         r"|^(?:what|sorry|huh|repeat)$"
     ),
     "de": re.compile(
@@ -58,6 +69,41 @@ _GERMAN_QUESTION = re.compile(
     r"^(?:und |aber |ähm? )*(?:was|wer|wie|wo|wann|warum|wieso|welche\w*|haben sie|gibt es|kann ich|ist das|sind sie)\b"
 )
 
+_SENTENCE = {
+    language: frozenset(words.split())
+    for language, words in {
+        "en": "i i'm i've i'd i'll you you're you've you'll your he he's him she she's we we're we've we'd us our "
+        "they they're them their me my mine it it's that that's this these those there's there what what's "
+        "where who who's why how which when is isn't are aren't was wasn't were weren't has have haven't "
+        "had can't cannot could couldn't don't doesn't didn't won't wouldn't would should nobody somebody "
+        "someone anybody anyone something anything nothing everything hello hi hey goodbye bye thank thanks "
+        "please sorry pardon",
+        "de": "ich du er sie es wir mich mir dich dir ihn ihm uns euch mein meine meinen meiner meinem ihr ihre "
+        "ihren das was wer wie wo wann warum wieso welche bin bist ist sind war waren habe hab hat haben "
+        "hatte kann können könnte will wollen möchte muss müssen soll sollte wird würde nicht kein keine "
+        "nichts niemand jemand etwas hallo tschüss danke bitte guten entschuldigung ein eine einen einem "
+        "einer",
+        "fr": "je j' c' n' m' qu' tu il elle on nous vous ils elles moi mon mes votre vos ce ça cela qui que quoi "
+        "comment pourquoi quel quelle est suis sont était ai avez avons ont peux peut pouvez voudrais veux "
+        "pas rien personne quelqu'un bonjour bonsoir merci pardon allô un une",
+        "es": "yo usted él ella nosotros me te se mi mis qué quién cómo cuándo dónde cuál soy es son está estoy "
+        "están he ha han hay tengo tiene puedo puede quiero quisiera necesito nada nadie alguien hola "
+        "gracias perdón adiós un una",
+    }.items()
+}
+"""Pronouns, auxiliary verbs, question words, greetings: sentences have them, and names of places and people do not."""
+_PERSON = re.compile(
+    r"\b(?:operator|agent|human|representative|real person|manager|supervisor"
+    r"|(?:customer|technical) (?:service|support)|mitarbeiter\w*|kundendienst|kundenservice|conseill\w+|asesor\w*)\b"
+)
+"""Whom callers ask for who do not want to talk to a bot."""
+_COUNTS = re.compile(
+    r"\b\d+(?:st|nd|rd|th)? (?:past|o'clock|am|pm|uhr|mal|fois|veces|times?"
+    r"|(?:minute|hour|day|week|month|year|stunde|tag|woche|monat|jahr|heure|jour|semaine|an|minuto|hora|semana|año)n?e?s?"
+    r"|mois|meses|días|people|persons?|personen|personnes|personas|percent|prozent|euros?|dollars?|pounds?)\b",
+    re.IGNORECASE,
+)
+
 
 def asks_to_repeat(plain: str, code: str) -> bool:
     """Return whether a caller wants to hear the last question again. `plain`: the words, in small letters."""
@@ -82,6 +128,25 @@ def restricts(plain: str) -> bool:
 def waits(plain: str) -> bool:
     """Return whether a caller says nothing but that they need a moment."""
     return _WAITS.fullmatch(plain) is not None
+
+
+def sentence_words(text: str, code: str) -> int:
+    """Return how many words of a text are such as sentences have, and names of places and people do not.
+
+    Args:
+        text: What was said, without what leads to the value ("my address is").
+        code: The code of its language. Without words for it there are none.
+    """
+    tokens = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text.replace("’", "'"))
+    words = [token.lower() for token in tokens if not (len(token) == 2 and token.isupper())]  # "Portland, ME"
+    known = _SENTENCE.get(code, frozenset())
+    said = sum(word in known or f"{word.partition(chr(39))[0]}'" in known for word in words)  # "j'appelle"
+    return said + bool(_PERSON.search(" ".join(words)))
+
+
+def counts(text: str) -> bool:
+    """Return whether a number of a text counts something: "20 minutes". Numbers are in digits."""
+    return _COUNTS.search(text) is not None
 
 
 def self_repair(text: str) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from text_to_num import alpha2digit
 
-from piopiy_pipeline.collect.remarks import self_repair
+from piopiy_pipeline.collect.remarks import counts, self_repair
 from piopiy_pipeline.turns.caller_words import language_code
 
 __all__ = ["SpokenDigits", "corrected", "read_digits"]
@@ -82,20 +82,31 @@ class SpokenDigits:
         words: The words in lower case; what was digits is digits, and stands together if it was said together.
         digits: All digits, in order.
         denies: Whether it begins with a no.
-        only: Whether there is nothing but digits, a plus, and what people say around them.
+        others: How many words there are beside digits, a plus, and what people say around them; all words, if a
+            number counts something.
     """
 
     words: str
     digits: str
     denies: bool
-    only: bool
+    others: int
+
+    @property
+    def only(self) -> bool:
+        """Whether there is nothing but the number."""
+        return not self.others
+
+    @property
+    def says_number(self) -> bool:
+        """Whether a number is said, and no sentence that has one in it: "I called 3 times"."""
+        return len(self.digits) >= 2 * self.others
 
 
 _AROUND = frozenset(
     _words(
         "it's its it is my the a number code pin um uh er wait sorry so okay ok yes yeah sure and please then that's "
         "that no nope plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein "
-        "also dann strich ich habe"
+        "also dann strich ich habe c'est le la est mon numéro alors euh oui non es el número mi sí"
     )
 )
 
@@ -119,13 +130,14 @@ def read_digits(text: str, language: str) -> SpokenDigits:
     if digits is None and after.only and len(after.digits) >= len(before.digits):
         digits = after.digits
     words = f"{before.words} {after.words}" if digits is None else digits
-    return replace(before, words=words, digits=digits or "", only=before.only and after.only)
+    return replace(before, words=words, digits=digits or "", others=before.others + after.others)
 
 
 def _read(text: str, language: str) -> SpokenDigits:
     code = language_code(language)
     plain = _NO_ONE.sub(" ", text.lower().replace("’", "'"))
     plain = re.sub(r"^\W*o+h[,.!]", " ", plain)  # that one is no zero
+    plain = re.sub(r"\b(zwei|drei) ?mal(?: die)? ", r"\1mal ", plain)
     if code not in ("en", "de") and code in _LANGUAGES:
         plain = alpha2digit(plain, code, threshold=0.0)
     tokens = _TOKEN.findall(plain)
@@ -164,7 +176,9 @@ def _read(text: str, language: str) -> SpokenDigits:
         words=words,
         digits="".join(part for part, is_digits in parts if is_digits),
         denies=bool(parts) and parts[0][0] in _NO,
-        only=all(is_digits or part in _AROUND or part == "+" for part, is_digits in parts),
+        others=sum(
+            counts(words) or not (is_digits or part in _AROUND or part == "+") for part, is_digits in parts
+        ),
     )
 
 

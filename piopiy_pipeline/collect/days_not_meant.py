@@ -1,0 +1,142 @@
+"""Leaves out of an answer what names a day that the caller does not mean: "any day but Friday", "I called on Monday".
+
+Callers exclude days, say that one is not possible, tell what happened on one, or ask about one. A clause that does
+so is left out before a date is looked for. Without I/O.
+"""
+
+from __future__ import annotations
+
+import re
+
+from piopiy_pipeline.services.playbook.sentence_kinds import contents, is_question
+from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, read_words
+
+__all__ = ["is_day_list", "names_excluded", "without_days_not_meant"]
+
+_CLAUSE = re.compile(
+    r"(?<=[,.;!?])\s+|\s+(?=(?:but|because|sondern|aber|weil|mais|car|sino|pero|porque)\b)"
+    r"|\s+(?=(?:lieber|plutôt|mejor) (?!que\b))"
+)
+_ALL_BUT = re.compile(
+    r"\b((?:any|every|all|each)(?:thing|time|one)?(?: (?:days?|time|weekdays?|other|of|the|this|next|week|month))*),?"
+    r" but\b"
+)
+_EXCEPT = {
+    "en": r"except(?:ing)?|excluding|other than|apart from|besides|with the exception of",
+    "de": r"außer|ausser|bis auf|mit ausnahme",
+    "fr": r"sauf|excepté|hormis|à part",
+    "es": r"excepto|salvo|menos",
+}
+"""Excludes all days behind it, as in "except Monday, Tuesday or Wednesday"."""
+_INSTEAD = {
+    "en": r"instead of|rather than|unless|without|since|until|till|not (?:before|after|later|earlier)",
+    "de": r"statt|anstatt|anstelle|seit|bis|ohne",
+    "fr": r"au lieu d[eu]|plutôt que|depuis|jusqu|sans",
+    "es": r"en (?:vez|lugar) de|desde|hasta|sin",
+}
+"""Excludes the days behind it in its clause."""
+_DENIES = {
+    "en": r"\w+n't|cannot|never|not|no good|no use|wrong|busy|away|impossible|closed|unavailable",
+    "de": r"nicht|kein\w*|nie|niemals|unmöglich|verhindert|geschlossen|falsch|schlecht",
+    "fr": r"pas|jamais|impossible|fermée?|occupée?",
+    "es": r"no|nunca|imposible|cerrado|ocupad[oa]",
+}
+"""Says of the days of its clause that they are not possible, or not right."""
+_AGREES = re.compile(
+    r"\b(?:why not|(?:don't|doesn't) (?:mind|matter)|can't wait|warum nicht|pourquoi pas|por qué no)\b"
+)
+"""Has a negation in it, and denies nothing."""
+_TELLS = {
+    "en": r"was|were|had|did|been|(?<!\bi )(?:said|told)|spoke|came|went|sent|bought"
+    r"|(?!need|preferr|interest|suppos|schedul)\w{3,}ed",
+    "de": r"war|waren|hatten?|wurden?|gestern|(?:habe?|hat|haben|bin|ist|sind)\b.*\b\w*ge\w+(?:t|en)",
+    "fr": r"était|avait|hier|(?:ai|a|avez|avons|ont)\b.*\w+ée?s?",
+    "es": r"fue|era|había|estaba|ayer|(?:he|ha|han)\b.*\w+[ai]do|llamé|dijo|\w+(?:aron|ieron)",
+}
+"""Tells of something that has been: no day to come is meant."""
+_STILL_MEANT = re.compile(r"\bwas (?:just )?(?:thinking|hoping|wondering)\b|\bich habe?\b.*\bgesagt\b")
+_ASKS = {
+    "de": re.compile(
+        r"\W*(?:(?:und|aber|ähm?) )*(?:was|wer|wie|wo|wann|warum|wieso|welche\w*|haben sie|sind sie)\b"
+    ),
+    "fr": re.compile(
+        r"\W*(?:(?:et|mais|euh) )*(?:qu\w*|quand|comment|pourquoi|où|combien|avez-vous|êtes-vous)\b"
+    ),
+    "es": re.compile(
+        r"\W*(?:(?:y|pero) )*(?:qué|quién|cuándo|cómo|dónde|cuánto|por qué|para qué|tienen|están)\b"
+    ),
+}
+"""A question about something. English ones are known by `is_question`."""
+_DAY = rf"(?:{'|'.join((*WEEKDAYS, *MONTHS))}|today|tomorrow|tonight|\d)"
+_BEFORE_DAY = r"(?: (?:on|the|this|that|next|coming|for|am|den|der|le|el))*"
+_PROPOSES = re.compile(rf"(?:\w+ ){{0,2}}(?:is|does|are){_BEFORE_DAY} {_DAY}")
+"""A question that proposes a day: "is Friday possible?"."""
+_AROUND_WORDS = """
+come coming go see make take book booking put down schedule arrange appointment meeting day date born birthday birth
+best better fine great nice works work suits free available possible next coming following week morning afternoon
+evening night early late after before think thinking thought guess say said tell told hoping wondering maybe perhaps
+probably rather yesterday ago last about around half past noon oh
+"""
+_AROUND = frozenset(_AROUND_WORDS.split())
+"""What is said around a day that is meant, beside the little words of all sentences."""
+_MOST_OTHERS = 2
+"""With more words of something else, an English clause is about that."""
+_EXCLUDED = re.compile(rf"\b(?:not|nicht|instead of|rather than){_BEFORE_DAY} $")
+_DIRECT = re.compile(rf"\bnot{_BEFORE_DAY} (?={_DAY})")
+_LISTED = re.compile(rf" (?:or|nor|and|to|through|oder|und|bis|ou|et|o|y){_BEFORE_DAY} ")
+
+
+def names_excluded(before: str) -> bool:
+    """Return whether words exclude the day that comes right behind them: "not on the "."""
+    return _EXCLUDED.search(before) is not None
+
+
+def is_day_list(between: str) -> bool:
+    """Return whether the words between two days make a list or a stretch of them: "Monday or Tuesday"."""
+    return _LISTED.fullmatch(between) is not None
+
+
+def without_days_not_meant(text: str, code: str, *, past: bool) -> str:
+    """Return a text without the clauses whose days are not meant.
+
+    Args:
+        text: What was said, in small letters, with its marks.
+        code: The code of its language. Without words for it nothing is left out.
+        past: Whether the day that is asked for has been: then who tells what happened may name it.
+    """
+    if code not in _EXCEPT:
+        return text
+    text = text.replace("’", "'")
+    if code == "en":
+        text = _ALL_BUT.sub(r"\1 except", text)
+    kept: list[str] = []
+    listing = False
+    for clause in _CLAUSE.split(_AGREES.sub(" ", text)):
+        if listing and len(clause.split()) <= 3:
+            continue
+        listing = False
+        if (cut := re.search(rf"\b(?:{_EXCEPT[code]})\b", clause)) is not None:
+            clause, listing = clause[: cut.start()], True
+        elif (cut := re.search(rf"\b(?:{_INSTEAD[code]})\b", clause)) is not None:
+            clause = clause[: cut.start()]
+        if not _is_about_else(clause, code, past=past):
+            kept.append(clause)
+    return " ".join(kept)
+
+
+def _is_about_else(clause: str, code: str, *, past: bool) -> bool:
+    plain = read_words(clause).text if code == "en" else clause
+    if _has(_DENIES[code], _DIRECT.sub(" ", plain)):
+        return True
+    if not past and _has(_TELLS[code], plain) and not _STILL_MEANT.search(plain):
+        return True
+    if code != "en":
+        return _ASKS[code].match(plain) is not None
+    if is_question(plain) and not _PROPOSES.match(plain):
+        return True
+    others = [word for word in contents(plain) - _AROUND if word.isalpha() and not re.fullmatch(_DAY, word)]
+    return len(others) > _MOST_OTHERS
+
+
+def _has(pattern: str, plain: str) -> bool:
+    return re.search(rf"\b(?:{pattern})\b", plain) is not None
