@@ -280,7 +280,8 @@ class CallerTurns:
         try:
             async with asyncio.timeout(READ_S):
                 return (await self._realtime.write(text)).strip()
-        except TimeoutError:
+        except Exception as error:  # noqa: BLE001  of any provider's client: the caller is asked again
+            logger.warning("the model has not read an answer: {}", error_text(error))
             return ""
 
     def _is_idle(self) -> bool:

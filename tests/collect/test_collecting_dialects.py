@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import pytest
 
-from piopiy_pipeline.testing import Caller
-from tests.collect.test_realtime_collecting import CollectingCase, ask_code
+from piopiy_pipeline.testing import Caller, CallerLine
+from tests.collect.test_realtime_collecting import CollectingCase, CollectingGeminiCase, ask_code, ears
 from tests.session.test_realtime_chat import Chat
-from tests.support.collecting import say, value_of
+from tests.support.collected_kinds import EACH, Kind
+from tests.support.collecting import VOICE, say, value_of
 from tests.support.realtime_calls import GREETING, Case
 from tests.support.realtime_providers import GrokCase, InworldCase, VoiceLiveCase
 from tests.support.virtual import texts
@@ -46,6 +48,43 @@ def test_a_value_is_collected_and_then_the_turns_are_the_models_again(
     ]
     assert not call.of("error")
     assert not [message.body for message in case.server.session.sent if message.kind == "error"]
+
+
+MAKERS: dict[str, tuple[type[Case] | None, dict[str, Any]]] = {
+    "grok, our turns": WORK["grok, our turns"],
+    "inworld": WORK["inworld"],
+    "voice live": WORK["voice live"],
+    "gemini, ears of one's own": (None, {}),
+}
+
+
+@EACH
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
+def test_each_kind_of_value_wrong_then_corrected_and_cut_off(kind: Kind, maker: str) -> None:
+    """The wrong answer comes over the question, and the correction over what is read back.
+
+    The model fails when it is asked to read an answer: it has no reply. Then the caller is asked again.
+    """
+    answers = [kind.wrong, *kind.corrected]
+
+    async def caller(line: CallerLine) -> None:
+        for text, over in zip(answers, cycle((True, False)), strict=False):
+            await (line.speech(after=0.5) if over else line.my_turn())
+            await line.say(VOICE, text=text)
+        await line.my_turn()
+        await line.pause(2)
+
+    made, action = MAKERS[maker]
+    if made is None:
+        case: CollectingCase = CollectingGeminiCase(texts=[])
+        action = {"stt": ears(*answers)}
+    else:
+        case = collecting(made, texts=answers)
+    call = case.collect(kind.form, caller, action=action)
+    assert value_of(case.outcomes) == kind.value, call.timeline()
+    assert texts(call, "user") == answers
+    assert not call.of("error")
 
 
 @pytest.mark.parametrize("kind", [InworldCase, VoiceLiveCase])
