@@ -27,7 +27,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 
 __all__ = ["CpuTimes", "Ear", "Ears", "Heard", "process_cpu_s"]
 

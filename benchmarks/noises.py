@@ -27,7 +27,8 @@ from benchmarks.noise_sounds import KINDS, noise
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService, moonshine_pool
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import Worker
 from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, ScriptedTTS, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from scripts.make_recordings import finish, speak

@@ -32,7 +32,8 @@ from piopiy_pipeline.services.stt.moonshine import moonshine_pool
 from piopiy_pipeline.services.tts.espeak import EspeakTTSService, espeak_pool
 from piopiy_pipeline.services.tts.local_tts import LocalTTSService
 from piopiy_pipeline.services.tts.piper import PiperTTSService, piper_pool
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool, close_pools
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool, close_pools
+from piopiy_pipeline.services.workers.worker_processes import Worker
 
 RATE = 16_000
 SENTENCES = (
@@ -77,7 +78,7 @@ async def talk(service: LocalTTSService, pool: WorkerPool, until: float, heard: 
         ran = _run_ns(lease.worker)
         asked = time.monotonic()
         begun = played_s = 0.0
-        async with aclosing(service.speak(text, lease.worker, RATE)) as pieces:
+        async with aclosing(service.speak(text, lease, RATE)) as pieces:
             async for piece in pieces:
                 now = time.monotonic()
                 if not begun:
@@ -97,10 +98,12 @@ async def measure(voice: str, calls: int, seconds: float, hearing: bool) -> Foun
     """Have `calls` calls speak at once for `seconds` seconds."""
     pool = piper_pool() if voice == "piper" else espeak_pool()
     service: LocalTTSService = PiperTTSService(pool=pool) if voice == "piper" else EspeakTTSService(pool=pool)
-    for worker in pool.workers:  # starts it
-        async with aclosing(service.speak(f"Ready, {next(_numbers)}.", worker, RATE)) as pieces:
+    leases = [pool.lease() for _ in pool.workers]
+    for lease in leases:  # starts each worker
+        async with aclosing(service.speak(f"Ready, {next(_numbers)}.", lease, RATE)) as pieces:
             async for _ in pieces:
                 pass
+        lease.release()
     stop = asyncio.Event()
     ears: list[asyncio.Task[None]] = []
     if hearing:

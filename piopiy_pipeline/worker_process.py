@@ -18,7 +18,7 @@ from pathlib import Path
 
 from loguru import logger
 
-__all__ = ["end_worker", "leave_signals_to_parent", "start_worker"]
+__all__ = ["end_worker", "leave_signals_to_parent", "process_state", "start_worker"]
 
 KILL_S = 5.0
 """How long a process that was killed may take to end."""
@@ -92,3 +92,20 @@ def end_worker(process: subprocess.Popen[bytes], grace_s: float = 0.0) -> None:
             process.wait(KILL_S)
         except subprocess.TimeoutExpired:
             logger.error("worker process {} was killed and does not end", process.pid)
+
+
+def process_state(pid: int) -> tuple[str, float] | None:
+    """Return what a process does, as Linux has it, and the CPU time that it has used, in seconds.
+
+    Args:
+        pid: Its id.
+
+    Returns:
+        None if it is gone, or the system does not say. The state is a letter: ``R`` runs or could run, ``D`` waits for
+        a disk, ``S`` waits for something else, ``T`` is stopped by a signal, ``t`` by a debugger, ``Z`` has ended.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -49,7 +49,7 @@ from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.forwarded_counts import ForwardedCounts
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
-from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
+from piopiy_pipeline.services.workers.worker_pool import make_shared_pools
 from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
 
 __all__ = ["ForkedWorker", "ServingAgent", "SupervisorLink"]

@@ -20,7 +20,7 @@ from piopiy_pipeline.agent.preload import preload_blocking
 from piopiy_pipeline.agent.process_messages import ForkWorker
 from piopiy_pipeline.agent.supervisor import Supervisor, WorkersRefused
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
-from piopiy_pipeline.services.workers.worker_processes import close_pools, shared_pool_plans
+from piopiy_pipeline.services.workers.worker_pool import close_pools, shared_pool_plans
 
 __all__ = ["IsolatedAgent"]
 

@@ -14,6 +14,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from piopiy_pipeline.worker_process import process_state
+
 __all__ = [
     "ThreadsTimes",
     "adopt_orphans",
@@ -94,11 +96,8 @@ def anonymous_mb(pid: int) -> float | None:
 
 def processor_s(pid: int) -> float:
     """Return the CPU time that a process has used, in seconds; 0.0 if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    state = process_state(pid)
+    return 0.0 if state is None else state[1]
 
 
 def processor_wait_s(thread_id: int) -> float:
@@ -136,10 +135,8 @@ def threads_times(pid: int) -> ThreadsTimes:
 
 def is_stopped(pid: int) -> bool:
     """Return whether a signal or a debugger has stopped a process, or it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtXZ"
-    except OSError:
-        return True
+    state = process_state(pid)
+    return state is None or state[0] in "TtXZ"
 
 
 def leave_connections() -> None:

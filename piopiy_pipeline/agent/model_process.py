@@ -23,7 +23,7 @@ from piopiy_pipeline.agent.process_messages import (
 )
 from piopiy_pipeline.compat.asyncio import forget_running_loop
 from piopiy_pipeline.services.workers.pool_host import PoolHost
-from piopiy_pipeline.services.workers.worker_processes import PoolPlan, make_shared_pools
+from piopiy_pipeline.services.workers.worker_pool import PoolPlan, make_shared_pools
 
 __all__ = ["ModelProcess"]
 

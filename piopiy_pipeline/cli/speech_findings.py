@@ -33,7 +33,8 @@ def speech_findings() -> Iterator[Finding]:
 
 def _loaded(kind: str, role: str, provider: str) -> Finding:
     from piopiy_pipeline.services.offline_models import find_offline_model
-    from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, close_pools
+    from piopiy_pipeline.services.workers.worker_pool import close_pools
+    from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost
 
     model = find_offline_model(kind, provider, os.environ)
     if model is None:

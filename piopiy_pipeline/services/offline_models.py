@@ -23,7 +23,8 @@ from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, fin
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceMissing, find_piper_voice
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
+    from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+    from piopiy_pipeline.services.workers.worker_processes import Worker
 
 __all__ = ["OfflineModel", "OfflineModelMissing", "find_offline_model"]
 

@@ -17,7 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from piopiy_pipeline.testing import CallerLine, Line, SimulatedCall, simulate
 from tests.support.difficult_callers import (
     COUGH,

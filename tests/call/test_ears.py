@@ -12,7 +12,8 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import Worker
 from piopiy_pipeline.testing import Caller, CallerLine, simulate, simulate_many
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedLLM, ToneTTS
@@ -67,6 +68,25 @@ def test_the_worker_dies_in_mid_utterance_and_nobody_notices(pool: WorkerPool) -
     call.assert_ended(EndReason.CALLER_HANGUP)
     assert texts(call, "user") == ["I would like to book a table for four people.", "Yes, please."]
     assert texts(call, "bot") == ["For how many?", "Done."]
+    assert not call.of("error")
+
+
+def test_the_worker_hangs_in_mid_utterance_and_nobody_notices(pool: WorkerPool) -> None:
+    """What it is asked then is more than its pipe holds, so it cannot even be written."""
+
+    async def caller(line: CallerLine) -> None:
+        await line.say(PEOPLE, wait=False)
+        await line.pause(1.5)
+        pid = pool.workers[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        await line.heard()
+        await line.say(YES)
+        await line.heard()
+
+    call = simulate(HearingBot(pool), caller)
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "user") == ["I would like to book a table for four people.", "Yes, please."]
     assert not call.of("error")
 
 

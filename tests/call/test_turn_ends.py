@@ -14,7 +14,7 @@ from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
 from piopiy_pipeline.turns.turn_end_policy import TurnWaits

@@ -160,7 +160,7 @@ def test_names_are_in_the_order_of_the_table() -> None:
 
 def test_prepare_loads_the_models_and_says_which(log: list[str]) -> None:
     from piopiy_pipeline.services.stt.moonshine import moonshine_pool
-    from piopiy_pipeline.services.workers.worker_processes import close_pools
+    from piopiy_pipeline.services.workers.worker_pool import close_pools
 
     asyncio.run(prepare(playbook=PLAYBOOK, env={}))
     assert all(worker.pid for worker in moonshine_pool().workers)

@@ -1,8 +1,9 @@
-"""A worker that answers with what it is asked, fails, or dies."""
+"""A worker that answers with what it is asked, computes, waits, fails, or dies."""
 
 import os
 import signal
 import time
+from pathlib import Path
 
 from piopiy_pipeline.services.workers.worker_loop import serve
 
@@ -19,9 +20,30 @@ def wait(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def compute(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_once(path: str) -> int:
+    """Die, unless the file is there already; then return the id of this process."""
+    if not Path(path).exists():
+        Path(path).touch()
+        die()
+    return os.getpid()
+
+
+def leave(code: int) -> None:
+    """Close all pipes, and exit a little later, as a process does that leaves much memory behind."""
+    os.closerange(0, 100)
+    time.sleep(0.3)
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    serve({method.__name__: method for method in (echo, fail, wait, die)})
+    serve({method.__name__: method for method in (echo, fail, wait, compute, die, die_once, leave)})

@@ -14,7 +14,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.services.tts.piper import PiperTTSService
 from piopiy_pipeline.services.tts.piper_files import find_piper_voice
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Replies, SimulatedCall, Transcripts, simulate
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT

@@ -38,13 +38,8 @@ from piopiy_pipeline.services.stt.moonshine_files import common_words, find_spee
 from piopiy_pipeline.services.stt.speech_buffer import SpeechBuffer
 from piopiy_pipeline.services.stt.speech_lead import LEAD_PAUSE_S, SpeechLead
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
-from piopiy_pipeline.services.workers.worker_processes import (
-    Worker,
-    WorkerFailed,
-    WorkerLost,
-    WorkerPool,
-    shared_pool,
-)
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool, shared_pool
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost
 from piopiy_pipeline.services.workers.worker_queue import Urgency, WorkerQueue, queue_of
 
 __all__ = ["MoonshineSTTService", "load_ears", "moonshine_pool"]
@@ -64,6 +59,8 @@ HARDLY = 0.3
 """A word of less confidence is hardly credible."""
 MAX_FINALS = 64
 """As many utterances are remembered with their unsure words."""
+LOAD_S = 5.0
+"""How many seconds the beginning of a call waits for the model. A gateway waits ten for all of the agent."""
 DRAIN_S = 3.0
 """How many seconds the end of a call waits for the last transcript."""
 
@@ -87,7 +84,9 @@ def load_ears(worker: Worker, language: str) -> asyncio.Future[Any]:
         BlockingIOError: Too many requests wait already.
     """
     worker.first = ("load", language)  # after a death
-    return worker.submit("load", language)
+    answer = worker.submit("load", language)
+    answer.add_done_callback(_note)
+    return answer
 
 
 @dataclass(slots=True, frozen=True)
@@ -184,14 +183,33 @@ class MoonshineSTTService(STTService):
         self._speech = SpeechBuffer(self.sample_rate)
 
     async def start(self, frame: StartFrame) -> None:
-        """Load the model into the workers, so that the first utterance need not wait for it."""
+        """Have the workers load the model, and wait for the first, so that the first utterance need not wait for it."""
         await super().start(frame)
         self._queue = queue_of(self._pool)
+        until = asyncio.get_running_loop().time() + LOAD_S
         try:
-            await asyncio.gather(*(load_ears(each, self._language) for each in self._pool.workers))
+            try:
+                await self._load(until)
+            except WorkerLost as error:
+                logger.debug("{}: the model is loaded once more", error)
+                await self._load(until)
         except _Failures as error:
             await self.push_error(f"the recogniser did not start: {error}", exception=error)
         self._delivery = self.create_task(self._deliver(), "finals")
+
+    async def _load(self, until: float) -> None:
+        """Wait until a worker has the model; only if none gets it, raise why. Later, it is an utterance that waits."""
+        loading = {load_ears(worker, self._language) for worker in self._pool.workers}
+        failure: BaseException | None = None
+        while loading:
+            left = max(0.0, until - asyncio.get_running_loop().time())
+            done, loading = await asyncio.wait(loading, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            failures = [answer.exception() for answer in done if not answer.cancelled()]
+            if not done or None in failures:
+                return
+            failure = failures[0] if failures else failure
+        if failure is not None:
+            raise failure
 
     async def stop(self, frame: EndFrame) -> None:
         """Wait up to 3 s for the transcripts that are under way."""
@@ -271,7 +289,7 @@ class MoonshineSTTService(STTService):
         """Start what has died before it had loaded its model, ahead of the first question."""
         for worker in self._pool.workers:
             if worker.pid is None:
-                load_ears(worker, self._language).add_done_callback(_note)
+                load_ears(worker, self._language)
 
     def _may_ask_partial(self) -> bool:
         return self._partial is None and self._queue is not None and self._queue.idle

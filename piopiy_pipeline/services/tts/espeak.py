@@ -16,7 +16,7 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
 
 from piopiy_pipeline.services.tts.clauses import clauses
 from piopiy_pipeline.services.tts.local_tts import LocalTTSService, SpeechPiece
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool, shared_pool
+from piopiy_pipeline.services.workers.worker_pool import Lease, WorkerPool, shared_pool
 
 __all__ = ["EspeakTTSService", "EspeakTTSSettings", "espeak_pool"]
 
@@ -28,7 +28,10 @@ def espeak_pool() -> WorkerPool:
     """Return the pool of the one espeak-ng process that serves all calls of this process. It is fast enough
     for a thousand.
     """
-    return shared_pool("piopiy_pipeline.services.tts.espeak_worker", name="espeak", size=1)
+    pool = shared_pool("piopiy_pipeline.services.tts.espeak_worker", name="espeak", size=1)
+    for worker in pool.workers:
+        worker.first = ("load",)  # after a death
+    return pool
 
 
 @dataclass
@@ -48,9 +51,8 @@ class EspeakTTSSettings(TTSSettings):
 class EspeakTTSService(LocalTTSService):
     """Speaks with espeak-ng at the pipeline's output rate, and reports the time of each word.
 
-    If a voice does not exist, or the worker process is lost, it pushes an `ErrorFrame`, and tries again with
-    the next
-    sentence.
+    If the worker process is lost, the sentence is finished by another. If that one is lost too, or the voice does not
+    exist, it pushes an `ErrorFrame`, and tries again with the next sentence.
 
     Args:
         voice: One of espeak-ng's voices, such as ``"en-us"``, ``"en-gb+f3"`` or ``"de"``.
@@ -79,11 +81,11 @@ class EspeakTTSService(LocalTTSService):
         super().__init__("espeak-ng", settings=settings, sample_rate=sample_rate, pool=pool or espeak_pool())
         self._voice_settings = settings
 
-    async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
+    async def speak(self, text: str, lease: Lease, rate: int) -> AsyncGenerator[SpeechPiece]:
         """Make the speech of a text, clause by clause."""
         settings = self._voice_settings
         for clause in clauses(text):
-            pcm, words = await worker.call(
+            pcm, words = await lease.call(
                 "speak", clause, settings.voice, settings.rate, settings.pitch, rate
             )
             yield SpeechPiece(pcm, tuple(words), PAUSE_S)

@@ -79,6 +79,9 @@ class EspeakVoice:
         self._samples = 0
         self._marks: list[tuple[int, int]] = []
 
+    def load(self) -> None:
+        """Do nothing: all is loaded when the process can be asked."""
+
     def speak(self, text: str, voice: str, words_per_minute: int, pitch: int, rate: int) -> Speech:
         """Speak a text. Blocks while it computes.
 
@@ -157,7 +160,8 @@ def word_times(text: str, marks: Sequence[tuple[int, float]]) -> list[tuple[str,
 
 def main() -> None:
     """Answer requests until the parent process has gone."""
-    serve({"speak": EspeakVoice().speak})
+    voice = EspeakVoice()
+    serve({"load": voice.load, "speak": voice.speak})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from pipecat.frames.frames import ErrorFrame, Frame, TTSAudioRawFrame
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import Lease, WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost
 
 __all__ = ["LocalTTSService", "SpeechPiece"]
 
@@ -44,7 +45,8 @@ class SpeechPiece:
 class LocalTTSService(TTSService):
     """Speaks with a worker process, and reports the time of each word.
 
-    If the worker refuses a text or is lost, it pushes an `ErrorFrame`, and tries again with the next sentence.
+    If a worker is lost, the sentence is finished by another. If that one is lost too, or a worker refuses the text, it
+    pushes an `ErrorFrame`, and tries again with the next sentence.
 
     Args:
         title: What errors call it.
@@ -71,16 +73,16 @@ class LocalTTSService(TTSService):
         self._spoken_s: dict[str, float] = {}  # audio so far, by context: its word times go on from there
 
     @abstractmethod
-    def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
+    def speak(self, text: str, lease: Lease, rate: int) -> AsyncGenerator[SpeechPiece]:
         """Make the speech of a text, piece by piece.
 
         Args:
             text: What to say, a sentence as a rule.
-            worker: The process that is to compute.
+            lease: Has a process that is to compute, and the next one if that is lost.
             rate: The sample rate of the pieces in Hz.
 
         Raises:
-            WorkerLost: The process died.
+            WorkerLost: The process died, and so did the next one.
             WorkerFailed: It refused.
             BlockingIOError: Too many requests wait already.
         """
@@ -103,7 +105,7 @@ class LocalTTSService(TTSService):
         rate = self.sample_rate
         await self.start_tts_usage_metrics(text)
         lease = self._voice_pool.lease()
-        pieces = self.speak(text, lease.worker, rate)
+        pieces = self.speak(text, lease, rate)
         try:
             async for piece in pieces:
                 pcm, words = piece.pcm, list(piece.words)

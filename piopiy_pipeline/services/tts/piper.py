@@ -16,7 +16,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from loguru import logger
 from pipecat.services.settings import ServiceSettings, TTSSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given, require_given
 
@@ -25,7 +24,7 @@ from piopiy_pipeline.services.tts.encoded_sentence import EncodedSentence, Phone
 from piopiy_pipeline.services.tts.local_tts import LocalTTSService, SpeechPiece
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles, find_piper_voice
 from piopiy_pipeline.services.tts.speech_cache import SpeechCache
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerPool, shared_pool
+from piopiy_pipeline.services.workers.worker_pool import Lease, WorkerPool, shared_pool
 
 __all__ = ["PiperTTSService", "PiperTTSSettings", "piper_pool"]
 
@@ -99,7 +98,7 @@ class PiperTTSService(LocalTTSService):
         for worker in self._voice_pool.workers:
             worker.first = ("load", files)  # after a death
 
-    async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
+    async def speak(self, text: str, lease: Lease, rate: int) -> AsyncGenerator[SpeechPiece]:
         """Make the speech of a text, piece by piece. What is not asked for is not computed."""
         files = self._voice_files  # a change of settings is for the next text
         speed = require_given(self._voice_settings.speed, "speed")
@@ -111,9 +110,7 @@ class PiperTTSService(LocalTTSService):
                 yield piece
             if known is None:
                 made: list[SpeechPiece] = []
-                async with aclosing(
-                    _speak_clause(clause, _VoiceAtWorker(worker, files), speed, rate, pause_s)
-                ) as pieces:
+                async with aclosing(_speak_clause(clause, lease, files, speed, rate, pause_s)) as pieces:
                     async for piece in pieces:
                         made.append(piece)
                         yield piece
@@ -128,50 +125,31 @@ class PiperTTSService(LocalTTSService):
         return changed
 
 
-class _VoiceAtWorker:
-    """A voice at a worker. A request is made once more if the worker was lost meanwhile, once in a clause."""
-
-    def __init__(self, worker: Worker, files: PiperVoiceFiles) -> None:
-        self._worker = worker
-        self._files = files
-        self._lost = False
-
-    async def call(self, method: str, *args: Any) -> Any:
-        try:
-            return await self._worker.call(method, self._files, *args)
-        except WorkerLost as error:
-            if self._lost:
-                raise
-            self._lost = True
-            logger.debug("{}; its sentence is finished by another", error)
-            return await self._worker.call(method, self._files, *args)
-
-
 async def _speak_clause(
-    clause: str, voice: _VoiceAtWorker, speed: float, rate: int, pause_s: float
+    clause: str, lease: Lease, files: PiperVoiceFiles, speed: float, rate: int, pause_s: float
 ) -> AsyncGenerator[SpeechPiece]:
     waiting: list[str | PhonemeSentence] = [clause]
     while waiting:
         sentence: EncodedSentence | None
-        sentence, begun, further = await voice.call("begin", waiting.pop(0), speed, rate)
+        sentence, begun, further = await lease.call("begin", files, waiting.pop(0), speed, rate)
         waiting += further
         if sentence is None:  # a dash, an emoji: a word that takes its time, and is not an error
             words = tuple((word, 0.0) for word in clause.split())
             yield SpeechPiece(bytes(2 * int(SENTENCE_PAUSE_S * rate)), words)
             return
-        async with aclosing(_speak_sentence(sentence, begun, voice, rate, pause_s)) as pieces:
+        async with aclosing(_speak_sentence(sentence, begun, lease, files, rate, pause_s)) as pieces:
             async for piece in pieces:
                 yield piece
         pause_s = SENTENCE_PAUSE_S
 
 
 async def _speak_sentence(
-    sentence: EncodedSentence, begun: bytes, voice: _VoiceAtWorker, rate: int, pause_s: float
+    sentence: EncodedSentence, begun: bytes, lease: Lease, files: PiperVoiceFiles, rate: int, pause_s: float
 ) -> AsyncGenerator[SpeechPiece]:
     """Go on with a sentence of which the first chunk is there."""
     words, start = sentence.words, 0.0
     for chunk, latents in sentence.chunks(rate):
-        pcm = begun if chunk.first else await voice.call("decode", latents, chunk, rate)
+        pcm = begun if chunk.first else await lease.call("decode", files, latents, chunk, rate)
         end = start + len(pcm) / 2 / rate
         inside = tuple((word, at - start) for word, at in words if at < end or chunk.last)
         words = words[len(inside) :]

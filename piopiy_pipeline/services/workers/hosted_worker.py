@@ -20,14 +20,14 @@ from contextlib import suppress
 from typing import Any
 
 from piopiy_pipeline.error_text import own_text
+from piopiy_pipeline.services.workers.worker_pipe import ReplyWait, read_exactly, unpickle_answer
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from piopiy_pipeline.services.workers.worker_processes import (
     START_S,
     Worker,
     WorkerFailed,
     WorkerLost,
-    WorkerPool,
-    read_exactly,
-    unpickle_answer,
+    WorkerSlow,
 )
 
 __all__ = ["GREETING", "LENGTH", "Connect", "HostedWorker", "hosted_pool"]
@@ -73,6 +73,11 @@ class HostedWorker(Worker):
     def pid(self) -> int | None:
         """This process's id while there is a connection, else None: the process that computes is the host's."""
         return None if self._stream is None else os.getpid()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a connection: which of the host's workers is ready, the host knows."""
+        return self._stream is not None
 
     def submit_as(self, urgency: int, method: str, *args: Any) -> Any:
         """Do as `submit` does. What is more urgent overtakes what other call workers have asked for."""
@@ -120,11 +125,12 @@ class HostedWorker(Worker):
                     answer = self._converse(request)
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._disconnect()
-                raise WorkerLost(f"the process that has {self.name} was lost: {own_text(error)}") from error
+                lost = WorkerSlow if isinstance(error, TimeoutError) else WorkerLost
+                raise lost(f"the process that has {self.name} was lost: {own_text(error)}") from error
         kind, value = answer
         if kind == "done":
             return value
-        errors = {"failed": WorkerFailed, "full": BlockingIOError}
+        errors = {"failed": WorkerFailed, "full": BlockingIOError, "slow": WorkerSlow}
         raise errors.get(kind, WorkerLost)(value)
 
     def _converse(self, request: object) -> tuple[Any, Any]:
@@ -137,8 +143,9 @@ class HostedWorker(Worker):
             stream = self._open(until)
         _send(stream, request, until)
         fd = stream.fileno()
-        (length,) = LENGTH.unpack(read_exactly(fd, LENGTH.size, until))
-        return unpickle_answer(read_exactly(fd, length, until))
+        wait = ReplyWait(until)  # the process at the other end waits for its workers itself
+        (length,) = LENGTH.unpack(read_exactly(fd, LENGTH.size, wait))
+        return unpickle_answer(read_exactly(fd, length, wait))
 
     def _open(self, until: float) -> socket.socket:
         """Return a stream that a host has greeted."""
@@ -166,7 +173,7 @@ class HostedWorker(Worker):
 
     def _greet(self, stream: socket.socket, until: float) -> None:
         _send(stream, (*self._pool, self._number), until)
-        if read_exactly(stream.fileno(), len(GREETING), until) != GREETING:
+        if read_exactly(stream.fileno(), len(GREETING), ReplyWait(until)) != GREETING:
             raise OSError("the host's greeting is another one")
 
     def _take(self, stream: socket.socket) -> None:

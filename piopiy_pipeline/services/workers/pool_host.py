@@ -16,20 +16,16 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.services.workers.hosted_worker import GREETING, LENGTH
-from piopiy_pipeline.services.workers.worker_processes import (
-    MAX_MESSAGE,
-    PoolPlan,
-    WorkerFailed,
-    WorkerLost,
-    close_pools,
-    shared_pool,
-)
+from piopiy_pipeline.services.workers.worker_pipe import MAX_MESSAGE
+from piopiy_pipeline.services.workers.worker_pool import PoolPlan, close_pools, shared_pool
+from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerSlow
 from piopiy_pipeline.services.workers.worker_queue import Urgency, queue_of
 
 __all__ = ["MAX_CONNECTIONS", "PoolHost"]
 
 MAX_CONNECTIONS = 1_000
 """Connections at once; one more is closed. A call worker has a handful."""
+_KINDS = {WorkerFailed: "failed", WorkerSlow: "slow", BlockingIOError: "full"}
 _FAILURES = (WorkerFailed, WorkerLost, BlockingIOError, RuntimeError)
 
 
@@ -123,13 +119,7 @@ class PoolHost:
 
 
 def _kind(error: Exception) -> str:
-    return (
-        "failed"
-        if isinstance(error, WorkerFailed)
-        else "full"
-        if isinstance(error, BlockingIOError)
-        else "lost"
-    )
+    return next((kind for failure, kind in _KINDS.items() if isinstance(error, failure)), "lost")
 
 
 async def _receive(reader: asyncio.StreamReader) -> Any:

@@ -1,4 +1,4 @@
-"""The child's side of `workers.py`: it reads a request, runs it, and answers, without pipecat and an event
+"""The child's side of `worker_processes.py`: it reads a request, runs it, and answers, without pipecat and an event
 loop.
 
 Standard output is the pipe to the parent. It is moved to another descriptor before a native library can print

@@ -4,15 +4,15 @@ Models that hear and speak compute for long, and espeak-ng, which piper has insi
 agent's process, the ones would delay the audio of every call and the other would crash. A worker is
 ``python -m MODULE`` on two pipes; `worker_loop` is its other side.
 
-A worker sends nothing but answers, in the order of the requests. When it dies, the requests that wait fail with
-`WorkerLost`, and the next request starts another process; one that has a `Worker.first` is started at once. It ends by
-itself when its parent is gone.
+A worker sends nothing but answers, in the order of the requests. When it dies or hangs, the request that it has fails
+with `WorkerLost`, and the next request starts another process; one that has a `Worker.first` is started at once. What
+needs no state is asked once more: by `Lease.call` or by a `WorkerQueue`. A worker ends by itself when its parent is
+gone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import pickle
 import select
@@ -20,35 +20,22 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
 
 from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.offload import Lane
+from piopiy_pipeline.services.workers.worker_pipe import ReplyWait, read_exactly, unpickle_answer, write_all
 from piopiy_pipeline.worker_process import end_worker, start_worker
 
 __all__ = [
-    "MAX_MESSAGE",
     "START_S",
-    "Lease",
-    "PoolPlan",
     "Worker",
     "WorkerFailed",
     "WorkerLost",
-    "WorkerPool",
-    "close_pools",
-    "make_shared_pools",
-    "read_exactly",
-    "shared_pool",
-    "shared_pool_plans",
-    "unpickle_answer",
+    "WorkerSlow",
 ]
-
-MAX_MESSAGE = 64 * 1024 * 1024
-"""The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
 
 START_S = 60.0
 """What a process may take for its first answer beside the usual time, in seconds: it loads a model, and many start
@@ -57,11 +44,22 @@ at once on a machine that is busy."""
 EXIT_S = 2.0
 """What a process may take to exit when it has closed its pipe, in seconds."""
 
+LOST_STARTS = 3
+"""So many processes in a row that are lost before their first answer make a pause before the next one."""
+
+PAUSE_S = 3.0
+"""How long that pause is, in seconds. Requests fail at once meanwhile. A process that dies at its start has computed
+for half a second before that, which other calls need more."""
+
 _LENGTH = struct.Struct("<I")
 
 
 class WorkerLost(RuntimeError):
     """The worker process died, or did not answer in time and was killed. Its state is lost."""
+
+
+class WorkerSlow(WorkerLost):
+    """It has computed until its time was over. To ask once more would take as long again, from other calls, too."""
 
 
 class WorkerFailed(RuntimeError):
@@ -79,7 +77,7 @@ class Worker:
         module: The module to run, which calls `worker_loop.serve`.
         name: What errors and logs call it.
         reply_timeout_s: A worker that takes longer to answer is killed, in seconds. Its first answer may take
-            `START_S` longer.
+            `START_S` longer. One that hangs is killed after 3 s already (`ReplyWait`).
         """
         self.module = module
         self.name = name
@@ -92,6 +90,9 @@ class Worker:
         self._lane = Lane(name, threads=1, limit=5_000)
         self._process: subprocess.Popen[bytes] | None = None
         self._has_answered = False  # the process that runs
+        self._lost_starts = 0  # in a row
+        self._starts_at = 0.0  # the earliest time, of `time.monotonic`
+        self._killed_for: dict[int, str] = {}  # by process id, until its death is logged
         self._closed = False
         self._lock = threading.Lock()  # one request at a time on the pipes, `close` from any thread
 
@@ -100,6 +101,11 @@ class Worker:
         """The process id, or None while no process runs."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process runs that has answered: what is asked now waits for no start."""
+        return self._has_answered and self.pid is not None
 
     @property
     def closed(self) -> bool:
@@ -114,7 +120,7 @@ class Worker:
             args: Its arguments, which are pickled.
 
         Raises:
-            WorkerLost: The process died, or did not answer in time.
+            WorkerLost: The process died or hung; `WorkerSlow`: it did not answer in time.
             WorkerFailed: The method raised an error.
             BlockingIOError: Too many requests wait already.
         """
@@ -160,21 +166,31 @@ class Worker:
     def _exchange_locked(self, method: str, args: tuple[Any, ...]) -> Any:
         with self._lock:
             process = self._running()
+            until = time.monotonic() + self.reply_timeout_s + (0.0 if self._has_answered else START_S)
+            wait = ReplyWait(until, process.pid)
             try:
                 assert process.stdin is not None
                 assert process.stdout is not None
                 message = pickle.dumps((method, args), protocol=pickle.HIGHEST_PROTOCOL)
-                process.stdin.write(_LENGTH.pack(len(message)) + message)
-                process.stdin.flush()
+                write_all(process.stdin.fileno(), _LENGTH.pack(len(message)) + message, wait)
                 fd = process.stdout.fileno()
-                until = time.monotonic() + self.reply_timeout_s + (0.0 if self._has_answered else START_S)
-                (length,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size, until))
-                ok, answer = unpickle_answer(read_exactly(fd, length, until))
+                (length,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size, wait))
+                ok, answer = unpickle_answer(read_exactly(fd, length, wait))
                 self._has_answered = True
+                self._lost_starts = 0
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
+                why = own_text(error)
+                if isinstance(error, EOFError | BrokenPipeError):  # it has ended, and says how
+                    end_worker(process, EXIT_S)
+                    why = f"it ended with {_how_ended(process)}"
+                else:
+                    self._killed_for[process.pid] = why
                 self._end(process)
-                why = f"{own_text(error)} (exit status {process.returncode})"
-                raise WorkerLost(f"the {self.name} worker was lost: {why}") from error
+                if not self._has_answered:
+                    self._note_lost_start()
+                slow = isinstance(error, TimeoutError) and not wait.hangs
+                lost = WorkerSlow if slow else WorkerLost
+                raise lost(f"the {self.name} worker was lost: {why}") from error
         if not ok:
             raise WorkerFailed(f"{self.name}: {answer}")
         return answer
@@ -209,17 +225,30 @@ class Worker:
             if self._process.poll() is None:
                 return self._process
             self._end(self._process)
-        self._process = start_worker(
-            self.module,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            environment={"OPENBLAS_NUM_THREADS": "1"},
-        )
-        self.generation += 1
+        if time.monotonic() < self._starts_at:
+            times = f"{self._lost_starts} times in a row"
+            raise WorkerLost(
+                f"the {self.name} worker is not started again yet: it was lost at its start {times}"
+            )
         self._has_answered = False
+        try:
+            self._process = start_worker(
+                self.module,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                environment={"OPENBLAS_NUM_THREADS": "1"},
+            )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            os.set_blocking(self._process.stdin.fileno(), False)
+            end = os.dup(self._process.stdout.fileno())  # `_end` closes the other one
+        except OSError as error:  # no descriptors, no memory
+            if self._process is not None:
+                self._end(self._process)
+            self._note_lost_start()
+            raise WorkerLost(f"the {self.name} worker cannot be started: {own_text(error)}") from error
+        self.generation += 1
         logger.debug("worker {} started as process {}", self.name, self._process.pid)
-        assert self._process.stdout is not None
-        end = os.dup(self._process.stdout.fileno())  # `_end` closes the other one
         threading.Thread(
             target=self._watch, args=(self._process, end), name=f"{self.name}-watch", daemon=True
         ).start()
@@ -228,6 +257,11 @@ class Worker:
             raise WorkerLost(f"the {self.name} worker has been closed")
         return self._process
 
+    def _note_lost_start(self) -> None:
+        self._lost_starts += 1
+        if self._lost_starts >= LOST_STARTS:
+            self._starts_at = time.monotonic() + PAUSE_S
+
     def _watch(self, process: subprocess.Popen[bytes], end: int) -> None:
         """Wait for the death of a process in a thread of its own, log it once, and start the next process."""
         poll = select.poll()
@@ -235,11 +269,11 @@ class Worker:
         poll.poll()
         os.close(end)
         end_worker(process, EXIT_S)
+        killed_for = self._killed_for.pop(process.pid, None)
         if self._closed:
             return
-        code = process.returncode
-        how = f"exit code {code}" if code is None or code >= 0 else f"signal {-code}"
-        logger.warning("the {} worker ({}, process {}) died: {}", self.name, self.module, process.pid, how)
+        how = f"died: {_how_ended(process)}" if killed_for is None else f"was killed: {killed_for}"
+        logger.warning("the {} worker ({}, process {}) {}", self.name, self.module, process.pid, how)
         if self.first is not None and self._has_answered:  # else it would die of the same
             try:
                 self._exchange(*self.first)
@@ -258,155 +292,11 @@ class Worker:
             self._process = None
 
 
-class Lease:
-    """A caller's place on one worker of a pool. `release` gives it back, and may be called more than once."""
-
-    def __init__(self, pool: WorkerPool, worker: Worker) -> None:
-        self.worker = worker
-        self._pool: WorkerPool | None = pool
-
-    def release(self) -> None:
-        """Give the place back. It may be called more than once."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.give_back(self.worker)
-
-
-class WorkerPool:
-    """Some workers of one module, shared by all calls of the process. A lease goes to the worker with the
-    fewest leases.
-    """
-
-    def __init__(
-        self, module: str, *, name: str, size: int, make: Callable[[int], Worker] | None = None
-    ) -> None:
-        """Args:
-        module: The module that the workers run.
-        name: What errors and logs call it.
-        size: How many workers it has.
-        make: Makes the worker of a number. None: processes of this one's.
-        """
-        if size < 1:
-            raise ValueError(f"a pool of {size} workers: at least 1 is needed")
-        make = make or (lambda number: Worker(module, name=f"{name}-{number}"))
-        self.workers = [make(number) for number in range(size)]
-        self._leases = dict.fromkeys(range(size), 0)
-
-    def lease(self) -> Lease:
-        """Take a place on the worker that has the fewest leases."""
-        number = min(self._leases, key=lambda each: (self._leases[each], each))
-        self._leases[number] += 1
-        return Lease(self, self.workers[number])
-
-    def give_back(self, worker: Worker) -> None:
-        """Give a place back. `Lease.release` calls it."""
-        self._leases[self.workers.index(worker)] -= 1
-
-    @property
-    def leases(self) -> int:
-        """The number of places that are taken."""
-        return sum(self._leases.values())
-
-    def close(self) -> None:
-        """End all workers. May be called more than once."""
-        for worker in self.workers:
-            worker.close()
-
-
-@dataclass(frozen=True, slots=True)
-class PoolPlan:
-    """What a shared pool is, so that another process can have the same.
-
-    Attributes:
-        module: The module that the workers run.
-        name: What errors and logs call it.
-        size: How many workers it has.
-        first: What each is asked first, such as to load a model (`Worker.first`).
-    """
-
-    module: str
-    name: str
-    size: int
-    first: tuple[str, *tuple[Any, ...]] | None
-
-
-_pools: dict[str, WorkerPool] = {}
-_make_pool: Callable[[str, str, int], WorkerPool] | None = None
-
-
-def make_shared_pools(make: Callable[[str, str, int], WorkerPool] | None) -> None:
-    """Begin anew with `shared_pool` in a process that was just forked.
-
-    Args:
-        make: Makes the pool of a module, with a name and a size, if it is to be that of another process; None for
-            pools of this one's.
-    """
-    global _make_pool
-    _make_pool = make
-    _pools.clear()  # those of the process that this one was forked from are not its to close
-
-
-def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
-    """Return this process's pool of workers of a module, and make it at the first call.
-
-    Args:
-        module: The module that the workers run.
-        name: What errors and logs call it.
-        size: How many workers it has. Only the first call's size counts.
-    """
-    pool = _pools.get(module)
-    if pool is None:
-        make = _make_pool or (lambda module, name, size: WorkerPool(module, name=name, size=size))
-        pool = _pools[module] = make(module, name, size)
-    return pool
-
-
-def shared_pool_plans() -> list[PoolPlan]:
-    """Return what the shared pools of this process are."""
-    return [
-        PoolPlan(module, pool.workers[0].name.rpartition("-")[0], len(pool.workers), pool.workers[0].first)
-        for module, pool in _pools.items()
-    ]
-
-
-@atexit.register
-def close_pools() -> None:
-    """End all shared workers. A later `shared_pool` makes a new pool."""
-    while _pools:
-        _pools.popitem()[1].close()
-
-
 def _note(answer: asyncio.Future[Any]) -> None:
     if not answer.cancelled() and (error := answer.exception()):
         logger.debug("worker: clean-up was not done: {}", error)
 
 
-def unpickle_answer(body: bytes) -> tuple[Any, Any]:
-    """Return an answer and what it is. Whatever is in place of one, the stream is out of step."""
-    try:
-        ok, answer = pickle.loads(body)
-    except (
-        Exception
-    ) as error:  # unpickling raises errors of any kind, such as AttributeError for a class gone
-        raise pickle.UnpicklingError(
-            f"an answer that cannot be read: {type(error).__name__}: {error}"
-        ) from error
-    return ok, answer
-
-
-def read_exactly(fd: int, size: int, until: float) -> bytes:
-    """Read exactly `size` bytes from `fd` before the time `until` (of `time.monotonic`)."""
-    if size > MAX_MESSAGE:
-        raise OSError(f"a message of {size} bytes")
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    parts = bytearray()
-    while len(parts) < size:
-        left = until - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise TimeoutError("no answer in time")
-        part = os.read(fd, size - len(parts))
-        if not part:
-            raise EOFError("it ended")
-        parts += part
-    return bytes(parts)
+def _how_ended(process: subprocess.Popen[bytes]) -> str:
+    code = process.returncode
+    return f"exit code {code}" if code is None or code >= 0 else f"signal {-code}"

@@ -1,8 +1,9 @@
 """The most urgent request first: what waits for the workers of a pool whose requests need no state.
 
 `Worker` answers in the order of submission, so a final transcript would wait behind whatever was asked before.
-Here a request waits outside, and goes to the first worker that is idle. If its worker dies, it is asked once
-more, because another worker or a new one can answer it as well; one that kills two workers fails.
+Here a request waits outside, and goes to the first worker that is idle; to one that is started again only if there is
+no other. If its worker dies, it is asked once more, because another worker or a new one can answer it as well; one that
+kills two workers fails.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from weakref import WeakKeyDictionary
 
 from loguru import logger
 
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerSlow
 
 __all__ = ["Urgency", "WorkerQueue", "queue_of"]
 
@@ -70,7 +72,7 @@ class WorkerQueue:
             args: Its arguments, which are pickled.
 
         Returns:
-            A future with the result; or with `WorkerLost` after a second loss, or with `WorkerFailed`. If it is
+            A future with the result; or with `WorkerLost` after a second loss, `WorkerSlow` or `WorkerFailed`. If it is
             cancelled before a worker is idle, nothing is asked.
 
         Raises:
@@ -99,7 +101,8 @@ class WorkerQueue:
             question = heapq.heappop(self._waiting)
             if question.answer.done():
                 continue
-            worker = self._idle.pop()
+            worker = next((each for each in reversed(self._idle) if each.is_ready), self._idle[-1])
+            self._idle.remove(worker)
             try:
                 answer = worker.submit_as(question.urgency, question.method, *question.args)
             except (BlockingIOError, RuntimeError) as error:  # others fill its lane, or it was closed
@@ -111,7 +114,7 @@ class WorkerQueue:
     def _answered(self, worker: Worker, question: _Question, answer: asyncio.Future[Any]) -> None:
         self._idle.append(worker)
         error = None if answer.cancelled() else answer.exception()
-        if isinstance(error, WorkerLost) and not worker.closed:
+        if isinstance(error, WorkerLost) and not (worker.closed or isinstance(error, WorkerSlow)):
             question.losses += 1
             if question.losses < 2 and not question.answer.done():
                 logger.debug("{}: it is asked once more", error)

@@ -15,7 +15,7 @@ from piopiy_pipeline.offload import in_flight
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
 from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, find_speech_model
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from tests.support.calls import eventually
 from tests.support.offline import Chain, Pcm, load, say, scenes, telephone
 

@@ -1,22 +1,20 @@
 """Text to speech: audio of a plausible length, words that know their time, and an end when it is wanted."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from pipecat.frames.frames import (
-    Frame,
     TTSSpeakFrame,
 )
 
 from piopiy_pipeline.services.tts.clauses import clauses
 from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice, word_times
-from piopiy_pipeline.services.workers.worker_processes import WorkerPool
-from tests.support.offline import Chain, audio_s, stopped, words_of
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from tests.support.mortal_worker import mortal_pool
+from tests.support.offline import Chain, audio_s, stopped
 
 TEXT = "Hello! A table for 12 people, on Friday at 7:30. Dr. Smith's café - okay?"
 
@@ -71,25 +69,25 @@ def test_clauses_together_are_the_text(text: str) -> None:
     assert all(0 < len(piece) <= 4 * 160 for piece in pieces)
 
 
-def test_a_killed_worker_costs_at_most_one_sentence(pool: WorkerPool) -> None:
-    async def run() -> tuple[list[Frame], list[str]]:
-        async with Chain(EspeakTTSService(pool=pool)) as chain:
-            await chain.send(TTSSpeakFrame("Hello."))
-            await chain.sink.until(stopped(1))
-            pid = pool.workers[0].pid
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
-            await chain.send(TTSSpeakFrame("Are you there?"))
-            await chain.sink.until(stopped(2))
-            chain.sink.frames = []
-            await chain.send(TTSSpeakFrame("Good."))
-            await chain.sink.until(stopped(1))
-            return chain.sink.frames, chain.errors
+@pytest.mark.parametrize(
+    ("deaths", "least_s", "lost"), [((1,), 0.8, 0), ((1, 2), 0.2, 1)], ids=["once", "twice"]
+)
+def test_a_sentence_whose_worker_is_killed_is_asked_for_once_more(
+    deaths: tuple[int, ...], least_s: float, lost: int
+) -> None:
+    pool = mortal_pool("piopiy_pipeline.services.tts.espeak_worker", *deaths)
 
-    frames, errors = asyncio.run(run())
-    assert [word.text for word in words_of(frames)] == ["Good."]
-    assert audio_s(frames) > 0
-    assert len(errors) <= 2  # the lost sentence, and pipecat's word that it was silent
+    async def run() -> tuple[float, list[str]]:
+        async with Chain(EspeakTTSService(pool=pool)) as chain:
+            for number, text in enumerate(("Are you there?", "Good."), 1):
+                await chain.send(TTSSpeakFrame(text))
+                await chain.sink.until(stopped(number))
+            return audio_s(chain.sink.frames), chain.errors
+
+    seconds, errors = asyncio.run(run())
+    pool.close()
+    assert least_s < seconds < least_s + 0.4
+    assert sum("did not speak: the mortal worker was lost" in error for error in errors) == lost
 
 
 def test_a_voice_that_does_not_exist_is_an_error_and_not_silence(pool: WorkerPool) -> None:

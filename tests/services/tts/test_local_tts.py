@@ -25,7 +25,8 @@ from piopiy_pipeline.services.tts.espeak import EspeakTTSService, EspeakTTSSetti
 from piopiy_pipeline.services.tts.local_tts import LocalTTSService, SpeechPiece
 from piopiy_pipeline.services.tts.piper import PiperTTSService, PiperTTSSettings
 from piopiy_pipeline.services.tts.piper_files import find_piper_voice
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import Lease, WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import WorkerLost
 from piopiy_pipeline.testing.stage.run_stage import At, run_stage
 from tests.support.offline import Chain, audio_s, stopped, words_of
 
@@ -115,7 +116,7 @@ class SlowOrLost(LocalTTSService):
             pool=WorkerPool("no_module", name="none", size=1),
         )
 
-    async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
+    async def speak(self, text: str, lease: Lease, rate: int) -> AsyncGenerator[SpeechPiece]:
         if "Lost" in text:
             raise WorkerLost("it ended")
         await asyncio.sleep(20.0 if "Slow" in text else 0.1)

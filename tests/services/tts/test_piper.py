@@ -1,10 +1,6 @@
 """Text to speech: audio of a plausible length, words that know their time, and an end when it is wanted."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +15,14 @@ from pipecat.frames.frames import (
 
 from piopiy_pipeline.services.tts.piper import PiperTTSService
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles, PiperVoiceMissing, find_piper_voice
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from tests.support.mortal_worker import mortal_pool
 from tests.support.offline import Chain, audio_s, stopped, words_of
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    pool = WorkerPool("piopiy_pipeline.services.tts.piper_worker", name="piper-test", size=1)
+    pool = WorkerPool(MODULE, name="piper-test", size=1)
     pool.workers[0].request("load", find_piper_voice())
     yield pool
     pool.close()
@@ -35,44 +32,14 @@ def _audio(frames: list[Frame]) -> bytes:
     return b"".join(frame.audio for frame in frames if isinstance(frame, TTSAudioRawFrame))
 
 
+MODULE = "piopiy_pipeline.services.tts.piper_worker"
 BUSY_S = 300.0
 """What a worker that is started again may take on a machine that is as busy as one that runs this whole suite."""
 
 
-class _Mortal(Worker):
-    """A worker whose process is killed with signal 9 during some of its requests, by their numbers."""
-
-    def __init__(self, *deaths: int) -> None:
-        super().__init__("piopiy_pipeline.services.tts.piper_worker", name="mortal")
-        self.deaths = deaths
-        self.requests = 0
-        self._dies_in = 0
-        """The thread whose request its process does not survive. A process that is dead before is no loss."""
-
-    def request(self, method: str, *args: Any) -> Any:
-        self.requests += 1
-        if self.requests in self.deaths:
-            self._dies_in = threading.get_ident()
-        return super().request(method, *args)
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        process = super()._running()
-        if self._dies_in == threading.get_ident():
-            self._dies_in = 0
-            os.kill(process.pid, signal.SIGSTOP)  # it must not answer first
-            os.kill(process.pid, signal.SIGKILL)
-        return process
-
-
-def _mortal_pool(*deaths: int) -> WorkerPool:
-    pool = WorkerPool("piopiy_pipeline.services.tts.piper_worker", name="mortal", size=1)
-    pool.workers[0] = _Mortal(*deaths)
-    return pool
-
-
 def test_a_worker_that_is_killed_in_mid_sentence_costs_nothing_that_is_said() -> None:
     text = "This is a sentence of which some was heard when its worker is killed, and we want all of it."
-    pool = _mortal_pool(3)  # each is some of its audio
+    pool = mortal_pool(MODULE, 3)  # each is some of its audio
 
     async def run(pool: WorkerPool) -> tuple[list[Frame], list[str]]:
         async with Chain(PiperTTSService(pool=pool)) as chain:
@@ -89,7 +56,7 @@ def test_a_worker_that_is_killed_in_mid_sentence_costs_nothing_that_is_said() ->
 
 
 def test_a_worker_that_is_lost_twice_costs_a_sentence_and_not_the_call() -> None:
-    pool = _mortal_pool(1, 2)
+    pool = mortal_pool(MODULE, 1, 2)
 
     async def run() -> tuple[list[Frame], list[str]]:
         async with Chain(PiperTTSService(pool=pool)) as chain:
@@ -133,7 +100,7 @@ def test_what_was_said_before_needs_no_worker(pool: WorkerPool) -> None:
             await chain.send(TTSSpeakFrame("Good morning, this is the front desk."))
             await chain.sink.until(stopped(1))
             first, chain.sink.frames = chain.sink.frames, []
-        closed = WorkerPool("piopiy_pipeline.services.tts.piper_worker", name="closed", size=1)
+        closed = WorkerPool(MODULE, name="closed", size=1)
         closed.close()
         async with Chain(PiperTTSService(pool=closed)) as chain:
             await chain.send(TTSSpeakFrame("Good morning, this is the front desk."))

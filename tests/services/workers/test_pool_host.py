@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from piopiy_pipeline.services.workers import hosted_worker, worker_processes
+from piopiy_pipeline.services.workers import hosted_worker, worker_pool
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.pool_host import PoolHost
-from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerSlow
 from piopiy_pipeline.services.workers.worker_queue import Urgency, queue_of
 from tests.support.calls import eventually
 
@@ -64,7 +65,7 @@ def test_two_processes_share_one_worker_and_each_has_its_answers() -> None:
                 *(worker.call("echo", (n, big)) for n, worker in enumerate(workers))
             )
             assert answers == [(0, big), (1, big)]
-            (shared,) = worker_processes.shared_pool(MODULE, name="echo", size=1).workers
+            (shared,) = worker_pool.shared_pool(MODULE, name="echo", size=1).workers
             assert shared.generation == 1
             with pytest.raises(WorkerFailed, match="as asked"):
                 await workers[0].call("fail")
@@ -76,13 +77,13 @@ def test_two_processes_share_one_worker_and_each_has_its_answers() -> None:
 def test_what_another_process_had_loaded_is_loaded_ahead() -> None:
     async def story() -> None:
         async with hosting() as place:
-            (worker,) = worker_processes.shared_pool(MODULE, name="echo", size=1).workers
+            (worker,) = worker_pool.shared_pool(MODULE, name="echo", size=1).workers
             worker.first = ("echo", "a model")
-            plans = [plan for plan in worker_processes.shared_pool_plans() if plan.module == MODULE]
-            assert plans == [worker_processes.PoolPlan(MODULE, "echo", 1, ("echo", "a model"))]
-            worker_processes.close_pools()
-            await place.host.load([*plans, worker_processes.PoolPlan(MODULE + "_gone", "gone", 1, ("load",))])
-            (worker,) = worker_processes.shared_pool(MODULE, name="echo", size=1).workers
+            plans = [plan for plan in worker_pool.shared_pool_plans() if plan.module == MODULE]
+            assert plans == [worker_pool.PoolPlan(MODULE, "echo", 1, ("echo", "a model"))]
+            worker_pool.close_pools()
+            await place.host.load([*plans, worker_pool.PoolPlan(MODULE + "_gone", "gone", 1, ("load",))])
+            (worker,) = worker_pool.shared_pool(MODULE, name="echo", size=1).workers
             assert worker.generation == 1
             assert await place.pool().workers[0].call("echo", 1) == 1
             assert worker.generation == 1
@@ -98,6 +99,20 @@ def test_a_worker_that_dies_of_a_request_is_lost_for_that_one_only() -> None:
                 await worker.call("die")
             assert await worker.call("echo", 1) == 1
             assert worker.generation == 1, "over the same connection"
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_takes_too_long_is_slow_for_who_has_asked_too() -> None:
+    async def story() -> None:
+        async with hosting() as place:
+            worker = place.pool().workers[0]
+            await worker.call("echo", 0)
+            (shared,) = worker_pool.shared_pool(MODULE, name="echo", size=1).workers
+            shared.reply_timeout_s = 0.3
+            with pytest.raises(WorkerSlow, match="no answer in time"):
+                await worker.call("compute", 60.0)
+            assert shared.generation == 1
 
     asyncio.run(story())
 
@@ -142,7 +157,7 @@ def test_a_host_that_is_lost_twice_with_a_request_is_not_asked_again() -> None:
             await worker.call("echo", 0)
             asked = asyncio.ensure_future(worker.call("wait", 60))
             for _ in range(2):
-                real = queue_of(worker_processes.shared_pool(MODULE, name="echo", size=1))
+                real = queue_of(worker_pool.shared_pool(MODULE, name="echo", size=1))
                 await eventually(lambda real=real: not real.idle, 10)  # type: ignore[misc]
                 place.host, gone = PoolHost(), place.host
                 await gone.close()
@@ -158,7 +173,7 @@ def test_closing_ends_a_request_under_way_and_leaves_the_number_of_its_stream_to
         async with hosting() as place:
             worker = place.pool().workers[0]
             await worker.call("echo", 0)
-            real = queue_of(worker_processes.shared_pool(MODULE, name="echo", size=1))
+            real = queue_of(worker_pool.shared_pool(MODULE, name="echo", size=1))
             asked = asyncio.ensure_future(worker.call("wait", 20.0))
             await eventually(lambda: not real.idle, 10)
             worker.close()
@@ -169,7 +184,7 @@ def test_closing_ends_a_request_under_way_and_leaves_the_number_of_its_stream_to
                     await asyncio.wait_for(asked, 10)
                 assert ours.recv(100) == b"not an answer"
             await eventually(lambda: worker.pid is None, 10)
-            worker_processes.close_pools()
+            worker_pool.close_pools()
 
     asyncio.run(story())
 
@@ -183,7 +198,7 @@ def test_what_is_urgent_overtakes_what_other_processes_asked_for() -> None:
             first = place.pool().workers[0]
             await first.call("echo", 0)
             done: list[str] = []
-            real = queue_of(worker_processes.shared_pool(MODULE, name="echo", size=1))
+            real = queue_of(worker_pool.shared_pool(MODULE, name="echo", size=1))
             slow = asyncio.ensure_future(first.call("wait", 0.5))
             await eventually(lambda: not real.idle, 10)
             late = queue_of(place.pool()).ask(Urgency.PARTIAL, "echo", "partial")
@@ -202,10 +217,10 @@ def test_a_process_that_ends_takes_its_request_with_it() -> None:
         async with hosting() as place:
             stays, ends = place.pool().workers[0], place.pool().workers[0]
             await stays.call("echo", 0)
-            real = queue_of(worker_processes.shared_pool(MODULE, name="echo", size=1))
+            real = queue_of(worker_pool.shared_pool(MODULE, name="echo", size=1))
             slow = asyncio.ensure_future(stays.call("wait", 0.5))
             await eventually(lambda: not real.idle, 10)
-            (shared,) = worker_processes.shared_pool(MODULE, name="echo", size=1).workers
+            (shared,) = worker_pool.shared_pool(MODULE, name="echo", size=1).workers
             dying = asyncio.ensure_future(ends.call("die"))
             await eventually(lambda: len(real._waiting) == 1, 10)
             assert ends._stream is not None  # type: ignore[attr-defined]

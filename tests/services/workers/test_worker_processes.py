@@ -14,10 +14,12 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerPool
+from piopiy_pipeline.services.workers import worker_pipe, worker_processes
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost
 from tests.support.calls import eventually
 
 MODULE = "piopiy_pipeline.services.tts.espeak_worker"
+ECHO = "tests.support.echo_worker"
 HELLO = ("speak", "Hello.", "en-us", 165, 50, 16_000)
 
 
@@ -87,6 +89,57 @@ def test_a_process_that_is_silent_for_too_long_is_killed(worker: Worker) -> None
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker that has answered, of which it is seen at once that it hangs."""
+    worker = Worker(ECHO, name="echo")
+    assert worker.request("echo", 1) == 1
+    monkeypatch.setattr(worker_pipe, "LOOK_S", 0.05)
+    yield worker
+    worker.close()
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000], ids=["small", "more_than_the_pipe_holds"])
+def test_a_process_that_is_stopped_is_killed_long_before_its_time_and_the_next_one_answers(
+    echo: Worker, size: int
+) -> None:
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(line.record["message"]), level="WARNING")
+    process = echo._process
+    assert process is not None
+    _stop(process)
+
+    async def story() -> object:
+        with pytest.raises(WorkerLost, match="it hangs: no answer, and no use of the processor"):
+            await asyncio.wait_for(echo.call("echo", bytes(size)), 10)
+        await eventually(lambda: lines, 10)
+        return await echo.call("echo", 2)
+
+    try:
+        assert asyncio.run(story()) == 2
+    finally:
+        logger.remove(sink)
+        echo.close()
+    assert "was killed: it hangs" in lines[0]
+
+
+def test_a_process_that_waits_for_ever_hangs_and_one_that_computes_does_not(echo: Worker) -> None:
+    echo.request("compute", 10 * 0.05)
+    with pytest.raises(WorkerLost, match="it hangs"):
+        echo.request("wait", 20.0)
+    assert echo.generation == 1
+
+
+def test_a_message_of_any_size_arrives_whole(echo: Worker) -> None:
+    sent = os.urandom(3_000_000)
+    assert echo.request("echo", sent) == sent
+
+
+def test_a_process_that_ends_by_itself_is_waited_for_and_says_how(echo: Worker) -> None:
+    with pytest.raises(WorkerLost, match="it ended with exit code 3"):
+        echo.request("leave", 3)
+
+
 def test_an_answer_that_cannot_be_read_is_the_end_of_its_process_and_the_next_one_answers() -> None:
     worker = Worker("tests.support.unreadable_worker", name="unreadable")
     try:
@@ -128,7 +181,7 @@ def test_closing_twice_is_as_good_as_once_and_nothing_is_taken_afterwards(worker
 
 
 def test_closing_ends_a_request_under_way_and_leaves_the_numbers_of_its_pipes_to_it() -> None:
-    worker = Worker("tests.support.echo_worker", name="echo")
+    worker = Worker(ECHO, name="echo")
 
     async def story() -> None:
         await worker.call("echo", 0)
@@ -149,17 +202,6 @@ def test_closing_ends_a_request_under_way_and_leaves_the_numbers_of_its_pipes_to
         assert process.stdin.closed
 
     asyncio.run(story())
-
-
-def test_a_lease_goes_to_the_worker_with_the_fewest() -> None:
-    pool = WorkerPool(MODULE, name="pool", size=2)
-    first, second = pool.lease(), pool.lease()
-    assert first.worker is not second.worker
-    first.release()
-    first.release()
-    assert pool.lease().worker is first.worker
-    assert pool.leases == 2
-    pool.close()
 
 
 def test_workers_load_no_pipecat() -> None:
@@ -213,3 +255,38 @@ def test_a_process_that_dies_before_it_has_answered_is_not_started_again_and_aga
         broken.close()
     assert broken.generation == 1
     assert [line.rpartition("died: ")[2] for line in lines] == ["exit code 1"]
+
+
+def test_processes_that_die_at_each_start_make_a_pause_in_which_requests_fail_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = Worker("no.such.module", name="broken")
+    try:
+        for _ in range(worker_processes.LOST_STARTS):
+            with pytest.raises(WorkerLost, match="it ended with exit code 1"):
+                broken.request(*HELLO)
+        for _ in range(5):
+            with pytest.raises(
+                WorkerLost, match="is not started again yet: it was lost at its start 3 times"
+            ):
+                broken.request(*HELLO)
+        assert broken.generation == 3
+        monkeypatch.setattr(broken, "_starts_at", 0.0)  # what the pause's end does
+        broken.module = ECHO
+        assert broken.request("echo", 1) == 1
+        broken.request("echo", 2)
+    finally:
+        broken.close()
+
+
+def test_a_process_that_cannot_be_started_is_lost_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptors(*_: object, **__: object) -> object:
+        raise OSError(24, "Too many open files")
+
+    worker = Worker(ECHO, name="echo")
+    monkeypatch.setattr(worker_processes, "start_worker", no_descriptors)
+    with pytest.raises(WorkerLost, match=r"cannot be started: .*Too many open"):
+        worker.request("echo", 1)
+    monkeypatch.undo()
+    assert worker.request("echo", 1) == 1
+    worker.close()

@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerPool
+from piopiy_pipeline.services.workers.worker_pool import WorkerPool
+from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerSlow
 from piopiy_pipeline.services.workers.worker_queue import MAX_WAITING, Urgency, queue_of
 
 MODULE = "tests.support.echo_worker"
@@ -70,6 +72,37 @@ def test_a_request_whose_worker_dies_is_asked_once_more(pool: WorkerPool) -> Non
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         return await queue.ask(Urgency.FINAL, "echo", 2)
+
+    assert asyncio.run(run()) == 2
+
+
+def test_a_worker_that_is_started_again_is_asked_only_if_no_other_is_idle(tmp_path: Path) -> None:
+    pool = WorkerPool(MODULE, name="queue-test", size=2)
+
+    async def run() -> list[object]:
+        queue = queue_of(pool)
+        await asyncio.gather(*(worker.call("echo", 0) for worker in pool.workers))
+        died = await queue.ask(Urgency.FINAL, "die_once", str(tmp_path / "died"))
+        return [died, *(worker.generation for worker in pool.workers)]
+
+    died, first, second = asyncio.run(run())
+    assert died == pool.workers[0].pid, "the other one, which ran already"
+    assert (first, second) == (1, 1)
+    pool.close()
+
+
+def test_a_request_that_takes_too_long_is_not_asked_again_and_holds_nobody_up_twice(pool: WorkerPool) -> None:
+    pool.workers[0].reply_timeout_s = 0.3
+
+    async def run() -> object:
+        queue = queue_of(pool)
+        assert await queue.ask(Urgency.FINAL, "echo", 1) == 1
+        long = queue.ask(Urgency.FINAL, "compute", 60.0)
+        next_one = queue.ask(Urgency.FINAL, "echo", 2)
+        with pytest.raises(WorkerSlow, match="no answer in time"):
+            await long
+        assert pool.workers[0].generation == 1
+        return await next_one
 
     assert asyncio.run(run()) == 2
 

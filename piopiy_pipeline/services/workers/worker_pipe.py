@@ -1,0 +1,123 @@
+"""Messages to and from a worker process, and how long they are waited for.
+
+A worker may be slow, because the machine is busy or the model large, and then it is waited for. One that is asked and
+uses no processor hangs: it is stopped, or waits for a lock that nobody gives back. That is known much sooner.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import time
+from typing import Any
+
+from piopiy_pipeline.worker_process import process_state
+
+__all__ = ["MAX_MESSAGE", "ReplyWait", "read_exactly", "unpickle_answer", "write_all"]
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
+LOOK_S = 0.5
+"""How often it is looked at what a worker that is asked does, in seconds."""
+HANGING_LOOKS = 6
+"""A worker that has used no processor between so many looks in a row hangs. On a machine with ten times as many busy
+processes as processors, it would have had 0.3 s of one."""
+
+
+class ReplyWait:
+    """How long one request to a process is waited for.
+
+    Args:
+        until: The end, as `time.monotonic` has it.
+        pid: The process that computes, so that it is noticed when it hangs. None: there is no end but that one.
+    """
+
+    def __init__(self, until: float, pid: int | None = None) -> None:
+        self._until = until
+        self._pid = pid
+        self._used_s = -1.0
+        self._idle_looks = 0
+        self.hangs = False
+        """Whether it was given up because the process hangs."""
+
+    def ready(self, fd: int, event: int) -> None:
+        """Wait until a descriptor can be read or written. Blocks.
+
+        Args:
+            fd: The descriptor.
+            event: `select.POLLIN` or `select.POLLOUT`.
+
+        Raises:
+            TimeoutError: It took too long, or the process hangs.
+        """
+        poll = select.poll()
+        poll.register(fd, event)
+        while True:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no answer in time")
+            if poll.poll(min(left, LOOK_S) * 1000):
+                return
+            self._look()
+
+    def _look(self) -> None:
+        state = None if self._pid is None else process_state(self._pid)
+        if state is None:
+            return
+        name, used_s = state
+        waits = used_s == self._used_s and name not in "RD"  # what waits for a disk does not hang
+        self._used_s = used_s
+        self._idle_looks = self._idle_looks + 1 if waits else 0
+        if self._idle_looks >= HANGING_LOOKS:
+            self.hangs = True
+            raise TimeoutError(
+                f"it hangs: no answer, and no use of the processor for {HANGING_LOOKS * LOOK_S:g} s"
+            )
+
+
+def write_all(fd: int, message: bytes, wait: ReplyWait) -> None:
+    """Write a message to a descriptor that does not block: more than a pipe holds waits for who reads it.
+
+    Raises:
+        TimeoutError: Nobody reads it.
+        OSError: Nobody can read it any more.
+    """
+    left = memoryview(message)
+    while left:
+        try:
+            left = left[os.write(fd, left) :]
+        except BlockingIOError:
+            wait.ready(fd, select.POLLOUT)
+
+
+def read_exactly(fd: int, size: int, wait: ReplyWait) -> bytes:
+    """Read exactly `size` bytes from a descriptor.
+
+    Raises:
+        TimeoutError: They do not come.
+        EOFError: It has ended.
+        OSError: It is too much, or cannot be read.
+    """
+    if size > MAX_MESSAGE:
+        raise OSError(f"a message of {size} bytes")
+    parts = bytearray()
+    while len(parts) < size:
+        wait.ready(fd, select.POLLIN)
+        part = os.read(fd, size - len(parts))
+        if not part:
+            raise EOFError("it ended")
+        parts += part
+    return bytes(parts)
+
+
+def unpickle_answer(body: bytes) -> tuple[Any, Any]:
+    """Return an answer and what it is. Whatever is in place of one, the stream is out of step."""
+    try:
+        ok, answer = pickle.loads(body)
+    except (
+        Exception
+    ) as error:  # unpickling raises errors of any kind, such as AttributeError for a class gone
+        why = f"an answer that cannot be read: {type(error).__name__}: {error}"
+        raise pickle.UnpicklingError(why) from error
+    return ok, answer
