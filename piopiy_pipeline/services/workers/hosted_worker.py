@@ -143,7 +143,9 @@ class HostedWorker(Worker):
             stream = self._open(until)
         _send(stream, request, until)
         fd = stream.fileno()
-        wait = ReplyWait(until)  # the process at the other end waits for its workers itself
+        wait = ReplyWait(
+            until - time.monotonic()
+        )  # the process at the other end waits for its workers itself
         (length,) = LENGTH.unpack(read_exactly(fd, LENGTH.size, wait))
         return unpickle_answer(read_exactly(fd, length, wait))
 
@@ -173,7 +175,7 @@ class HostedWorker(Worker):
 
     def _greet(self, stream: socket.socket, until: float) -> None:
         _send(stream, (*self._pool, self._number), until)
-        if read_exactly(stream.fileno(), len(GREETING), ReplyWait(until)) != GREETING:
+        if read_exactly(stream.fileno(), len(GREETING), ReplyWait(until - time.monotonic())) != GREETING:
             raise OSError("the host's greeting is another one")
 
     def _take(self, stream: socket.socket) -> None:

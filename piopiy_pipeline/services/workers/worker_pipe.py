@@ -18,6 +18,8 @@ __all__ = ["MAX_MESSAGE", "ReplyWait", "read_exactly", "unpickle_answer", "write
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
+BUSY_S = 45.0
+"""How much longer than its time a request may take that has not computed for so long yet, in seconds."""
 LOOK_S = 0.5
 """How often it is looked at what a worker that is asked does, in seconds."""
 HANGING_LOOKS = 6
@@ -29,14 +31,17 @@ class ReplyWait:
     """How long one request to a process is waited for.
 
     Args:
-        until: The end, as `time.monotonic` has it.
-        pid: The process that computes, so that it is noticed when it hangs. None: there is no end but that one.
+        limit_s: How long it may take, in seconds. Where the system tells how long `pid` computes, that is what counts:
+            a request that waits for a processor on a busy machine has `BUSY_S` more.
+        pid: The process that computes, so that it is noticed when it hangs, too. None: nobody looks at it.
     """
 
-    def __init__(self, until: float, pid: int | None = None) -> None:
-        self._until = until
+    def __init__(self, limit_s: float, pid: int | None = None) -> None:
+        self._limit_s = limit_s
+        self._until = time.monotonic() + limit_s
         self._pid = pid
-        self._used_s = -1.0
+        self._began_s: float | None = None  # of the processor's time
+        self._used_s = 0.0
         self._idle_looks = 0
         self.hangs = False
         """Whether it was given up because the process hangs."""
@@ -55,25 +60,29 @@ class ReplyWait:
         poll.register(fd, event)
         while True:
             left = self._until - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("no answer in time")
-            if poll.poll(min(left, LOOK_S) * 1000):
+            if poll.poll(LOOK_S * 1000 if left <= 0 else min(left, LOOK_S) * 1000):
                 return
-            self._look()
+            starved = self._look()
+            if left <= 0 and not (starved and left > -BUSY_S):
+                raise TimeoutError("no answer in time")
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Look at what the process does, and return whether it is known to have had less time of a processor."""
         state = None if self._pid is None else process_state(self._pid)
         if state is None:
-            return
+            return False
         name, used_s = state
-        waits = used_s == self._used_s and name not in "RD"  # what waits for a disk does not hang
+        # What is ready to run waits for a processor, and what waits for a disk does not hang.
+        waits = self._began_s is not None and used_s == self._used_s and name not in "RD"
         self._used_s = used_s
+        if self._began_s is None:
+            self._began_s = used_s
         self._idle_looks = self._idle_looks + 1 if waits else 0
         if self._idle_looks >= HANGING_LOOKS:
             self.hangs = True
-            raise TimeoutError(
-                f"it hangs: no answer, and no use of the processor for {HANGING_LOOKS * LOOK_S:g} s"
-            )
+            seconds = HANGING_LOOKS * LOOK_S
+            raise TimeoutError(f"it hangs: no answer, and no use of the processor for {seconds:g} s")
+        return used_s - self._began_s < self._limit_s
 
 
 def write_all(fd: int, message: bytes, wait: ReplyWait) -> None:

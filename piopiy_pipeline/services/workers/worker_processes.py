@@ -76,8 +76,8 @@ class Worker:
         """Args:
         module: The module to run, which calls `worker_loop.serve`.
         name: What errors and logs call it.
-        reply_timeout_s: A worker that takes longer to answer is killed, in seconds. Its first answer may take
-            `START_S` longer. One that hangs is killed after 3 s already (`ReplyWait`).
+        reply_timeout_s: A worker that computes for longer without an answer is killed, in seconds. Its first answer
+            may take `START_S` longer. One that hangs is killed after 3 s already (`ReplyWait`).
         """
         self.module = module
         self.name = name
@@ -166,8 +166,8 @@ class Worker:
     def _exchange_locked(self, method: str, args: tuple[Any, ...]) -> Any:
         with self._lock:
             process = self._running()
-            until = time.monotonic() + self.reply_timeout_s + (0.0 if self._has_answered else START_S)
-            wait = ReplyWait(until, process.pid)
+            limit_s = self.reply_timeout_s + (0.0 if self._has_answered else START_S)
+            wait = ReplyWait(limit_s, process.pid)
             try:
                 assert process.stdin is not None
                 assert process.stdout is not None

@@ -196,6 +196,7 @@ def test_a_worker_that_dies_in_silence_is_there_again_before_anybody_speaks(pool
     async def run() -> None:
         async with Chain(MoonshineSTTService(pool=pool)):
             (worker,) = pool.workers
+            await eventually(lambda: worker.is_ready, 60)  # the first test of its process starts it
             first = worker.pid
             assert first is not None
             os.kill(first, signal.SIGKILL)

@@ -15,7 +15,7 @@ import pytest
 from loguru import logger
 
 from piopiy_pipeline.services.workers import worker_pipe, worker_processes
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerSlow
 from tests.support.calls import eventually
 
 MODULE = "piopiy_pipeline.services.tts.espeak_worker"
@@ -78,17 +78,6 @@ def test_a_killed_process_costs_what_it_was_doing_and_the_next_request_gets_anot
     assert worker.generation == 2
 
 
-def test_a_process_that_is_silent_for_too_long_is_killed(worker: Worker) -> None:
-    asyncio.run(worker.call(*HELLO))
-    process = worker._process
-    assert process is not None
-    _stop(process)
-    worker.reply_timeout_s = 0.05
-    with pytest.raises(WorkerLost, match="no answer in time"):
-        asyncio.run(worker.call(*HELLO))
-    assert process.returncode == -signal.SIGKILL
-
-
 @pytest.fixture
 def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     """A worker that has answered, of which it is seen at once that it hangs."""
@@ -128,6 +117,35 @@ def test_a_process_that_waits_for_ever_hangs_and_one_that_computes_does_not(echo
     with pytest.raises(WorkerLost, match="it hangs"):
         echo.request("wait", 20.0)
     assert echo.generation == 1
+
+
+def test_a_process_that_computes_for_too_long_is_killed(echo: Worker) -> None:
+    process = echo._process
+    assert process is not None
+    echo.reply_timeout_s = 0.1
+    with pytest.raises(WorkerSlow, match="no answer in time"):
+        echo.request("compute", 60.0)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_process_that_is_kept_from_a_processor_has_more_time(
+    echo: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is ready to run, and gets none of a busy machine's time until now."""
+    looks = 0
+
+    def starved(pid: int) -> tuple[str, float]:
+        nonlocal looks
+        looks += 1
+        return "R", 1.0
+
+    monkeypatch.setattr(worker_pipe, "process_state", starved)
+    echo.reply_timeout_s = 0.05
+    echo.request("wait", 0.5)
+    assert looks > 5
+    monkeypatch.setattr(worker_pipe, "BUSY_S", 0.2)
+    with pytest.raises(WorkerSlow, match="no answer in time"):
+        echo.request("wait", 20.0)
 
 
 def test_a_message_of_any_size_arrives_whole(echo: Worker) -> None:
