@@ -1,9 +1,8 @@
 """The stage that speaks: it sends speech ahead of time, and releases what follows it when it was heard.
 
-Everything between the audio (words, the end of a response, a mark) waits in the ledger until the
-gateway's playout has passed it. An interruption sends `clear` and is held until the playout has
-answered, so that the context gets what the caller heard, and then the interruption.
-
+Everything between the audio (words, the end of a response, a mark) waits in the ledger until the gateway's playout has
+passed it. An interruption sends `clear` and is held until the playout has answered, so that the context gets what the
+caller heard, and then the interruption.
 What a frame needs is decided by parts without I/O. This stage gives them frames, reports and the time.
 """
 
@@ -23,6 +22,7 @@ from pipecat.frames.frames import (
     EndFrame,
     Frame,
     InterruptionFrame,
+    LLMFullResponseStartFrame,
     OutputAudioRawFrame,
     OutputDTMFFrame,
     OutputDTMFUrgentFrame,
@@ -70,9 +70,7 @@ END_SLACK_S = 1.5
 
 
 class BotOutput(BaseOutputTransport):
-    """The output transport of a call.
-
-    Takes PCM16 audio of any rate, mono or not, and sends it as mono at the link's `bot_rate`.
+    """The output transport of a call: takes PCM16 audio of any rate, and sends it as mono at the link's `bot_rate`.
 
     Args:
         params: Pipecat's transport parameters.
@@ -203,7 +201,7 @@ class BotOutput(BaseOutputTransport):
         epoch = self._ledger.epoch
         await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
-        self.text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
+        self.text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame), frame.interruptible)
         self._notify(self._monitor.audio_arrived)
         self._state.audio_came(self._now())
         for pcm in self._format.pieces(
@@ -258,6 +256,8 @@ class BotOutput(BaseOutputTransport):
         if cut.dropped:
             self._notify(self._monitor.frames_dropped, cut.dropped)
         await self.push_frame(frame)
+        if self.text.goes_on or any(isinstance(kept, TTSTextFrame) for kept in cut.kept):
+            await self.push_frame(as_heard(LLMFullResponseStartFrame()))  # the context has ended the turn
         if not cut.resend:
             await self._bot_speaks(False)
         self._interruption.end()
@@ -274,8 +274,7 @@ class BotOutput(BaseOutputTransport):
     @property
     def has_floor(self) -> bool:
         """Whether the bot speaks, or is between two sentences of an answer."""
-        state = self._state
-        return state.speaking or state.playing or state.in_answer(self._now())
+        return self._state.speaking or self._state.playing or self._state.in_answer(self._now())
 
     @property
     def asks(self) -> bool:

@@ -38,7 +38,7 @@ class SpokenContexts:
         """Note that audio of a context comes next.
 
         Args:
-            context: The context; None for audio that is of none.
+            context: The context; None for audio that is of none, or that no interruption cuts off.
             position: The position of its first sample.
         """
         if not self._stretches or self._stretches[-1][1] != context:

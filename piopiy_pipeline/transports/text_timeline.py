@@ -86,6 +86,11 @@ class SpokenSentence:
         self.end: int | None = None  # not known while its audio is still being made
         self.rate = rate
 
+    def said_again(self, position: int) -> None:
+        """Note that an interruption at a position has not cut it off: what was not heard of it comes next."""
+        self.start -= position
+        self.end = None if self.end is None else self.end - position
+
     def heard(self, position: int, queued: int) -> str:
         """Return what was heard of the sentence when `position` of the `queued` samples had been played.
 
@@ -194,12 +199,12 @@ class TextTimeline:
         self.on_cut: Callable[[dict[str, HeardContext]], None] | None = None
         """Called once behind each interruption with how much was heard of each context of the speech before it."""
 
-    def audio(self, context_id: str | None, queued: int, clock_ns: int) -> None:
+    def audio(self, context_id: str | None, queued: int, clock_ns: int, interruptible: bool = True) -> None:
         """Note that speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's
-        clock.
+        clock. What is not `interruptible` is never cut off.
         """
         self._words.audio(context_id, queued, clock_ns)
-        self._contexts.audio(context_id, queued)
+        self._contexts.audio(context_id if interruptible else None, queued)
 
     def place(self, frame: Frame, queued: int, clock_ns: int) -> int | None:
         """Take note of a frame that is not audio.
@@ -299,10 +304,17 @@ class TextTimeline:
             self.on_cut(contexts)
         parts = []
         for frame, sentence in self._sentences.values():
-            if text := sentence.heard(position, queued):
+            if not frame.interruptible:
+                sentence.said_again(position)
+            elif text := sentence.heard(position, queued):
                 parts.append(_heard_part(frame, text, known=frame.context_id not in self._not_for_context))
-        self._sentences.clear()
+        self._sentences = {n: one for n, one in self._sentences.items() if not one[0].interruptible}
         return parts
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a sentence is under way that an interruption has not cut off."""
+        return bool(self._sentences)
 
 
 def _heard_part(sentence: AggregatedTextFrame, text: str, *, known: bool) -> HeardTextFrame:

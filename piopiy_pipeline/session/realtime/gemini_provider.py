@@ -21,9 +21,10 @@ from pipecat.processors.aggregators.llm_context import LLMContext, standard_mess
 
 from piopiy_pipeline.compat import gemini_calls, gemini_connection, gemini_session
 from piopiy_pipeline.compat.frame_taps import watch_pushes, watch_taken
+from piopiy_pipeline.compat.realtime import spare
 from piopiy_pipeline.session.model.system_message import system_message
 from piopiy_pipeline.session.realtime.awaited_answer import AwaitedAnswer
-from piopiy_pipeline.session.realtime.bounded_wait import POLL_S
+from piopiy_pipeline.session.realtime.bounded_wait import POLL_S, holds_within
 from piopiy_pipeline.session.realtime.gemini_caller import GeminiCaller
 from piopiy_pipeline.session.realtime.gemini_tools import GeminiTools
 from piopiy_pipeline.session.realtime.instructions import instruct_by_setting
@@ -44,6 +45,8 @@ SEND_S = 3.0
 """A provider that takes nothing for so many seconds is lost."""
 CUT_OFF = "(Your last answer was cut off here. Do not go on with it.)"
 """What the model is told when an answer is given up. That it is told anything, is what cuts the answer off."""
+SPARED_S = 60.0
+"""What the caller types waits so long at most for what must not be interrupted, in seconds."""
 SAID = "You have said this to the caller: "
 
 
@@ -78,6 +81,7 @@ class GeminiProvider(RealtimeProvider):
         )
         instruct_by_setting(service)
         gemini_calls.keep_tools_quietly(service)
+        spare(service, lambda: self.spares)
         gemini_connection.on_failure(service, self._failed)
         gemini_connection.close_in_time(service, CLOSE_S)
         gemini_connection.bound_sends(service, SEND_S)
@@ -141,6 +145,7 @@ class GeminiProvider(RealtimeProvider):
         await gemini_session.ask(self._service, None if text is None else said_as_it_is(text))
 
     async def write(self, text: str) -> None:
+        await holds_within(lambda: not self.spares, SPARED_S)  # it would cut that off
         await gemini_session.note(self._service, text)
 
     async def tell(self, messages: Sequence[Any]) -> None:

@@ -267,7 +267,7 @@ class SpokenAnswer:
         if not self._open:
             self._open, self._ends_empty, self._spoken_s = True, False, 0.0
             self._number += 1
-            await self._push(frame)
+            await self._say(frame)
 
     async def _end(self, *, goes_on: bool = False) -> None:
         if self._drops:
@@ -278,7 +278,7 @@ class SpokenAnswer:
             if self._speaks:
                 await self._say(TTSStoppedFrame())
             if self._open:
-                await self._push(LLMFullResponseEndFrame())
+                await self._say(LLMFullResponseEndFrame())
             if self.mark is not None and not goes_on:
                 await self._say(SpeechMarkFrame(number=self.mark.number))
         self.spoke = self._speaks
