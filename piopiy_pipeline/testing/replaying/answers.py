@@ -35,7 +35,8 @@ class Part:
 class RecordedAnswer:
     """What a provider answered to one request.
 
-    `cut` is True if the caller interrupted it, and `whole` if the answer was complete.
+    `cut` is True if the caller interrupted it, and `whole` if the answer was complete. It was either `over_s` seconds
+    after the request. An answer that is neither was under way, or did not come, when the call ended.
     """
 
     number: int
@@ -44,6 +45,7 @@ class RecordedAnswer:
     cut: bool = False
     whole: bool = False
     used: int = 0
+    over_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,14 @@ class Divergence:
 
 
 class AnswerBook:
-    """The provider answers of one capture."""
+    """The provider answers of one capture.
+
+    Args:
+        exchanges: The lines of the capture's exchanges.
+        now: Returns the time in seconds since the answer of the call.
+        normalize: Returns content as it would have been written into the capture.
+        ended_at: When the call ended, in seconds. What was complete only then had been given up.
+    """
 
     def __init__(
         self,
@@ -67,12 +76,13 @@ class AnswerBook:
         *,
         now: Callable[[], float],
         normalize: Callable[[Any], Any] = lambda content: content,
+        ended_at: float = float("inf"),
     ) -> None:
         self.divergences: list[Divergence] = []
         self._now = now
         self._normalize = normalize
-        self._answers: dict[str, list[RecordedAnswer]] = {"llm": answers_of(exchanges, "llm")}
-        self._answers["tts"] = answers_of(exchanges, "tts")
+        self._answers: dict[str, list[RecordedAnswer]] = {"llm": answers_of(exchanges, "llm", ended_at)}
+        self._answers["tts"] = answers_of(exchanges, "tts", ended_at)
 
     def llm(self, content: dict[str, Any]) -> RecordedAnswer | None:
         """Return the model's answer to a request, or None if no captured request is like it."""
@@ -95,7 +105,7 @@ class AnswerBook:
     def tts(self, content: dict[str, Any]) -> RecordedAnswer | None:
         """Return the voice's answer for a text, or None for a text that it never spoke."""
         content = self._normalize(content)
-        answers = [each for each in self._answers["tts"] if each.parts]
+        answers = [each for each in self._answers["tts"] if each.parts or not each.whole]
         if found := _next(each for each in answers if each.content == content):
             return found
         nearest = _next(each for each in answers if each.content["text"] == content["text"])
@@ -120,12 +130,15 @@ class AnswerBook:
         self.divergences.append(Divergence(round(self._now(), 3), stage, what))
 
 
-def answers_of(exchanges: Iterable[ExchangeLine], stage: Kind) -> list[RecordedAnswer]:
+def answers_of(
+    exchanges: Iterable[ExchangeLine], stage: Kind, ended_at: float = float("inf")
+) -> list[RecordedAnswer]:
     """Return the requests to a kind of provider, in order, with their answers.
 
     Args:
         exchanges: The lines of a capture's exchanges.
         stage: The kind of provider.
+        ended_at: When the call ended, in seconds. What is complete only then was given up.
     """
     answers: dict[int, RecordedAnswer] = {}
     asked: dict[int, float] = {}
@@ -136,13 +149,15 @@ def answers_of(exchanges: Iterable[ExchangeLine], stage: Kind) -> list[RecordedA
             answers[line.id] = RecordedAnswer(line.id, dict(line.data["content"]))
             asked[line.id] = line.at
         elif line.id in answers:
+            answer, after = answers[line.id], max(0.0, line.at - asked[line.id])
             if line.kind == "cut":
-                answers[line.id].cut = True
+                answer.cut, answer.over_s = True, answer.over_s if answer.whole else after
             elif line.kind == "end":
-                answers[line.id].whole = True
-            elif line.kind != "done":  # which says only that a voice's whole turn is over
-                after = max(0.0, line.at - asked[line.id])
-                answers[line.id].parts.append(Part(after, line.kind, line.data))
+                answer.whole, answer.over_s = line.at < ended_at, after
+            elif line.kind == "done":  # which says only that a voice's whole turn is over
+                answer.whole = True
+            else:
+                answer.parts.append(Part(after, line.kind, line.data))
     return list(answers.values())
 
 

@@ -141,7 +141,8 @@ class _Requests:
         content = content if isinstance(content, dict) else {}
         if content.get("interrupted"):
             if self._answered is not None:
-                self._answered[0].cut = True
+                answer, asked_at = self._answered
+                answer.cut, answer.over_s = True, line.at - asked_at
             self._over()
             self._skips = not content.get("turnComplete")
             return

@@ -122,7 +122,7 @@ class _RecordedSocket:
             if of_model and ("toolCall" in part.data or (content or {}).get("turnComplete")):
                 self._answered.remove(answer)
         if speaks and answer.cut and answer in self._answered:
-            await asyncio.sleep(CUT_WAIT_S)
+            await asyncio.sleep(max(0.0, asked + answer.over_s - loop.time()) + CUT_WAIT_S)
             if answer in self._answered:
                 what = "for the rest of an answer that the caller cut off when it was recorded"
                 self._model.book.note("the model", what)

@@ -197,7 +197,10 @@ class _Run:
         self._scrubber = Scrubber(secrets_of_environment())
         heard = stretches_of(capture, merge_s=0.0)
         self.caller = Reenactment(acts_of(capture), capture.caller, capture.meta.caller_rate, heard)
-        self.book = AnswerBook(capture.exchanges, now=self._now, normalize=self._normalized)
+        ended_at = next((event.at for event in capture.events if event.kind == "end"), float("inf"))
+        self.book = AnswerBook(
+            capture.exchanges, now=self._now, normalize=self._normalized, ended_at=ended_at
+        )
         resolve_speech(self.book.voice, capture.exchanges, capture.speech)
         self._heard = RecordedTranscripts()
         recorded = RealtimeBook(capture.exchanges, capture.speech, self.book)

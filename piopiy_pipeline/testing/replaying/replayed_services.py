@@ -56,7 +56,7 @@ SECONDS_A_LETTER = 0.06
 """How many seconds a letter takes of a text that the voice never spoke."""
 CHUNK_S = 0.2
 IN_VAIN_S = 60.0
-"""Who waits for what the model has never written beside the conversation gives up before so many seconds."""
+"""Who waits for an answer that has never come, or not to its end, gives up before so many seconds."""
 
 
 class RecordedTranscripts:
@@ -217,8 +217,6 @@ class ReplayedLLM(LLMService[Any]):
             if part.kind == "error":
                 raise RuntimeError(str(part.data["message"]))
             text += str(part.data["text"])
-        if not answer.whole:  # it was waited for in vain
-            await asyncio.sleep(IN_VAIN_S)
         return text
 
     async def _replay(self, frame: LLMContextFrame) -> None:
@@ -251,7 +249,6 @@ class ReplayedLLM(LLMService[Any]):
                 case "error":
                     await self.push_error(str(part.data["message"]))
         if answer.cut and not answer.whole:
-            await asyncio.sleep(CUT_WAIT_S)
             self.replay_script.book.note(
                 "the model", "for the rest of an answer that the caller cut off when it was recorded"
             )
@@ -304,14 +301,18 @@ _CLASSES: dict[Kind, type[FrameProcessor]] = {"stt": ReplayedSTT, "llm": Replaye
 
 
 async def _in_time(answer: RecordedAnswer) -> AsyncGenerator[Part, None]:
-    """Yield the parts of an answer, each at the time after the request at which it came."""
+    """Yield the parts of an answer, each at the time after the request at which it came, and end when it was over.
+
+    One that was given up waits to be given up again: for as long as whoever did that may take today.
+    """
     loop = asyncio.get_running_loop()
     asked = loop.time()
     for part in answer.parts:
-        wait_s = asked + part.after_s - loop.time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        await asyncio.sleep(max(0.0, asked + part.after_s - loop.time()))
         yield part
+    patience_s = 0.0 if answer.whole else CUT_WAIT_S if answer.cut else IN_VAIN_S
+    failed = any(part.kind == "error" for part in answer.parts)
+    await asyncio.sleep(0.0 if failed else max(0.0, asked + answer.over_s + patience_s - loop.time()))
 
 
 def _tone(text: str, rate: int) -> RecordedAnswer:
@@ -323,4 +324,5 @@ def _tone(text: str, rate: int) -> RecordedAnswer:
     for word in text.split():
         parts.append(Part(0.0, "word", {"word": word, "seconds": at * SECONDS_A_LETTER}))
         at += len(word) + 1
-    return RecordedAnswer(0, {}, [*parts, Part(0.0, "sound", {"sound": SpeechClip(pcm, rate)})])
+    parts.append(Part(0.0, "sound", {"sound": SpeechClip(pcm, rate)}))
+    return RecordedAnswer(0, {}, parts, whole=True)

@@ -122,6 +122,10 @@ def _share_out(
                 data: dict[str, Any] = {**word.data, "seconds": max(0.0, seconds - start / rate)}
                 parts.append(Part(after, "word", data))
         answer.parts = sorted(parts, key=lambda part: (part.after_s, part.kind == "sound"))
+    for answer, following in itertools.pairwise(
+        group
+    ):  # only the last one that was heard may have been cut off
+        answer.whole = answer.whole or any(part.kind == "sound" for part in following.parts)
 
 
 def _bounds(texts: list[str], words: list[Part], total: int, rate: int) -> list[tuple[int, int]]:

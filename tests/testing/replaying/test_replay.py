@@ -13,9 +13,10 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.llm import OpenAILLMService
 
+from piopiy_pipeline import testing
 from piopiy_pipeline.capture import CallCapture, CapturedCall, Redaction
 from piopiy_pipeline.session.model.summaries import Summaries
-from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.testing import Caller, Replies, ScriptedTTS, Voice, simulate
 from piopiy_pipeline.testing.replaying.replay import replay
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO, house
@@ -121,6 +122,29 @@ def test_a_replay_is_the_same_every_time(recorded: Path) -> None:
     for one, other in zip(before.events, runs[0].events, strict=True):
         assert one.kind == other.kind
         assert abs(one.at - other.at) < 0.11, f"{one.kind}: {one.at} and {other.at}"
+
+
+@pytest.mark.parametrize(
+    ("caller", "model_s", "voice"),
+    [
+        (Caller().say(BOOK).pause(1).hangup(), 2.0, Voice()),
+        (Caller().say(BOOK).pause(3.5).say(YES).pause(1).hangup(), 9.0, Voice()),
+        (Caller().say(BOOK).pause(1.5).say(YES).pause(2).hangup(), 0.0, Voice(latency=6.0)),
+    ],
+    ids=["model at the end", "model", "voice"],
+)
+def test_an_answer_that_was_given_up_before_it_was_complete_is_given_up_again(
+    caller: Caller, model_s: float, voice: Voice, tmp_path: Path
+) -> None:
+    async def create_session(call_id: str) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting=HELLO)
+        llm = testing.ScriptedLLM(Replies(LONG, otherwise="Goodbye.", latency=model_s))
+        stt = ScriptedSTT(["a table please", "yes"])
+        await agent.Action(stt=stt, llm=llm, tts=ScriptedTTS(voice), interruption="immediate")
+        await agent.start()
+
+    simulate(create_session, caller, record=tmp_path / "call.zip")
+    replay(tmp_path / "call.zip", create_session).assert_same()
 
 
 def test_a_longer_greeting_is_waited_for_and_named(recorded: Path) -> None:
