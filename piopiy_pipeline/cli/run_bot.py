@@ -43,7 +43,7 @@ def run_bot(bot: Path) -> None:
 
     Raises:
         BadInput: A setting of the environment is wrong, by such an error.
-        Failed: The bot has raised an error whose message is enough for its user.
+        Failed: The bot has raised an error whose message is enough for its user, or a file of it is not Python.
         Exception: Whatever else the bot raises.
     """
     sys.argv = [str(bot)]
@@ -57,6 +57,11 @@ def run_bot(bot: Path) -> None:
             raise Failed(str(error)) from None
         if isinstance(error, ImportError) and (line := _line_of_import(error, bot)):
             raise Failed(f"line {line}: {error}") from None
+        if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_file():
+            what = (
+                "not in UTF-8: save it in that encoding" if "codec can't decode" in error.msg else error.msg
+            )
+            raise Failed(f"{error.filename}, line {error.lineno}: {what}") from None
         raise
 
 

@@ -163,6 +163,8 @@ def start(
 
 def _addresses(given: list[str] | None) -> list[str]:
     """Return the addresses that were given, or those of the environment, as `gateway_url` does. Raises `BadInput`."""
+    if not all(text.strip() for text in given or ()):
+        raise BadInput("--url is empty: give the gateway's address, or leave it out")
     variable = os.environ.get("PIOPIY_URL")
     try:
         return [gateway_url(each) for text in given or [variable or DEFAULT_URL] for each in text.split(",")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 __all__ = ["CannotListenError", "GatewayError", "unusable"]
@@ -23,4 +24,8 @@ def unusable(error: OSError, *files: Path | None) -> str:
                 file.open("rb").close()
         except OSError as unread:
             return f"{file}: {unread.strerror}"
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is not that of the certificate"
+        return "PEM files are expected: a certificate chain, and its private key without a passphrase"
     return error.strerror or str(error)

@@ -154,6 +154,11 @@ def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
             {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
             "--metrics-port: 'x' is no port for metrics",
         ),
+        (
+            ["start", __file__, "--url", ""],
+            {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
+            "--url is empty: give the gateway's address, or leave it out",
+        ),
         (["gateway", "--config", "none.toml"], {}, "none.toml"),
         (["gateway", "--port", "-1"], {}, "--port -1"),
         (["gateway"], {"PIOPIY_GATEWAY_AGENTS": "[]"}, "PIOPIY_GATEWAY_AGENTS"),
@@ -280,6 +285,28 @@ def test_a_drain_at_nothing_is_told_in_words(
     assert says in error
     assert url in error
     assert "urlopen" not in error
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"async def bot(call):\n    x = (\n", "line 2: '(' was never closed"),
+        (b"x = 1\ny = '\xfc'\n", "not in UTF-8: save it in that encoding"),
+    ],
+)
+def test_a_file_that_is_not_python_is_one_sentence_with_its_line(
+    content: bytes, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "helper.py").write_bytes(content)
+    bot = tmp_path / "bot.py"
+    for name, text in (("helper.py", b"import helper\n"), ("bot.py", content)):
+        bot.write_bytes(text)
+        run = [sys.executable, "-m", "piopiy_pipeline.cli.run_bot", str(bot)]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 1
+        assert f"{tmp_path / name}, line" in done.stderr
+        assert says in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_bots_own_error_keeps_its_traceback(tmp_path: Path) -> None:

@@ -120,6 +120,15 @@ def test_a_certificate_that_cannot_be_used_is_an_error_that_names_the_file(tmp_p
                 await Gateway(config(**files)).start()
             assert str(refused.value).endswith(f": cannot be used: {none}: No such file or directory")
 
+        own, _ = certificate(tmp_path)
+        (other := tmp_path / "other").mkdir()
+        for pair, why in (
+            ((own, own), "PEM files are expected: a certificate chain, and its private key"),
+            ((own, certificate(other)[1]), "the key is not that of the certificate"),
+        ):
+            with pytest.raises(GatewayError, match=f": cannot be used: {why}"):
+                await Gateway(config(tls_certificate=pair[0], tls_key=pair[1])).start()
+
     asyncio.run(story())
     with pytest.raises(ValueError, match="give both or neither"):
         config(tls_certificate=chain)

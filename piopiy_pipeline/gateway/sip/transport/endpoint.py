@@ -88,8 +88,10 @@ class SipEndpoint:
             await endpoint._listen()
         except OSError as error:
             await endpoint.close()
+            why = error.__cause__ if isinstance(error.__cause__, OSError) else error  # uvloop's own says less
             raise GatewayError(
-                f"sip: cannot listen on {config.host}, port {config.port}: {error.strerror or error}"
+                f"sip: cannot listen on {config.host}, port {config.port}: {why.strerror or why}: set sip.host and "
+                "sip.port to what is free on this machine"
             ) from None
         except GatewayError:
             await endpoint.close()
