@@ -293,6 +293,8 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
     if (found := _written(text, today, past=past, day_first=True)) is not None:
         return found  # "am 3. 12."
     weekdays = _weekdays(code)
+    if code == "de":
+        text = re.sub(rf"\b({'|'.join(weekdays)}) (?:morgen|früh)\b", r"\1", text)  # in its morning
     days = "|".join(map(re.escape, (*_RELATIVE.get(code, ()), *weekdays)))
     if code in _COUNTED and re.search(rf"\b(?:{days})\b.*\b(?:{_COUNTED[code]})\b", text):
         return None  # "Freitag in einer Woche"

@@ -81,7 +81,7 @@ _AROUND = frozenset(_AROUND_WORDS.split())
 """What is said around a day that is meant, beside the little words of all sentences."""
 _MOST_OTHERS = 2
 """With more words of something else, an English clause is about that."""
-_EXCLUDED = re.compile(rf"\b(?:not|nicht|instead of|rather than){_BEFORE_DAY} $")
+_EXCLUDED = re.compile(rf"\b(?:not|nicht|instead of|than|als){_BEFORE_DAY} $")
 _DIRECT = re.compile(rf"\bnot{_BEFORE_DAY} (?={_DAY})")
 _LISTED = re.compile(rf" (?:or|nor|and|to|through|oder|und|bis|ou|et|o|y){_BEFORE_DAY} ")
 

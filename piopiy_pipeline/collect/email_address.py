@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 from itertools import groupby
-from operator import itemgetter
 
 from piopiy_pipeline.collect.digits import in_groups
 from piopiy_pipeline.collect.remarks import self_repair, sentence_words
@@ -205,9 +204,14 @@ class EmailReader(TextEntryReader):
         tokens, marks = self._tokens(plain), _MARKS[self._code]
         marked = [token in marks or token in ".@_+-" for token in tokens]
         whole = "." in said.partition("@")[2]
-        parts = groupby(zip(tokens, marked, strict=True), key=itemgetter(1))
-        runs = [[token for token, _ in part] for is_mark, part in parts if not is_mark]
-        if not all((whole and len(run) == 1) or self._is_dictated(run) for run in runs):
+        at = next((n for n, token in enumerate(tokens) if marks.get(token, token) == "@"), len(tokens))
+        runs: list[list[str]] = []
+        for is_mark, part in groupby(range(len(tokens)), key=marked.__getitem__):
+            places = list(part)
+            named = whole and (len(places) == 1 or (places[0] > at and len(places) <= MAX_WORDS))
+            if not is_mark and not named:  # a host may have any name: "my company dot com"
+                runs.append([tokens[place] for place in places])
+        if not all(self._is_dictated(run) for run in runs):
             return False
         if whole:
             return True

@@ -42,9 +42,10 @@ POSTAL_CODES = {
 }  # fmt: skip
 """The postal codes of countries (CLDR's, shortened to what is said)."""
 _LEAD_IN = re.compile(
-    r"^\W*(?:(?:um+|uh+|so|okay|ok|yes|well|no|sorry|ja|nein|also|ähm?)\b\W*)*"
+    r"^\W*(?:(?:um+|uh+|so|sure|okay|ok|yes|well|no|sorry|ja|nein|also|ähm?)\b\W*)*"
     r"(?:(?:my|the|meine|die)? ?(?:address|adresse|anschrift) (?:is|ist|lautet)|(?:it's|it is|that's|that is"
-    r"|i live (?:at|in|on)|we live (?:at|in|on)|ich wohne (?:in der|in|am|im)|das ist|es ist"
+    r"|(?:i|we) live (?:at|in|on)|(?:i'm|we're) (?:living (?:at|in|on)|at(?= \d))|(?:please )?send it to"
+    r"|(?:ich wohne|wir wohnen) (?:in der|in|am|im)|(?:das|es) ist(?: in der)?"
     r"|j'habite (?:au|à la|à|dans la)|mon adresse,? (?:c'est|est)(?: le)?|c'est (?:le|au)"
     r"|vivo en(?: la| el)?|mi dirección es(?: la)?|es la))\b\W*",
     re.IGNORECASE,
@@ -182,7 +183,7 @@ class AddressReader(ValueReader[Address]):
         has_number = bool(re.search(r"\d", said))
         talk = sentence_words(said, language_code(self.language))
         if (
-            talk > self._is_whole(said)
+            talk > (self._is_whole(said) or (has_number and names_street(said)))
             or counts(said)
             or is_opener(said, self.language)
             or _A_THING.match(said)

@@ -106,7 +106,8 @@ _AROUND = frozenset(
     _words(
         "it's its it is my the a number code pin um uh er wait sorry so okay ok yes yeah sure and please then that's "
         "that no nope plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein "
-        "also dann strich ich habe c'est le la est mon numéro alors euh oui non es el número mi sí"
+        "also dann strich ich habe c'est le la est mon numéro alors euh oui non es el número mi sí "
+        "i i've i'll have got here here's let see thank you very much hi hello part"
     )
 )
 
