@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches
 from piopiy_pipeline.capture import Redaction
-from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, TOKEN_VARIABLES, read_first
+from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, TOKEN_VARIABLES, identity_fault, read_first
 
 __all__ = ["check_arguments"]
 
@@ -36,6 +36,8 @@ def check_arguments(
         if not given:
             raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
         check_kind(name, given, str, "a text")
+    if fault := identity_fault(str(agent_id), str(agent_token)):
+        raise ValueError(fault)
     check_kind(
         "signaling_url",
         signaling_url,

@@ -17,6 +17,7 @@ from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.signaling.agent_identity import (
     ID_VARIABLES,
     TOKEN_VARIABLES,
+    identity_fault,
     identity_variables,
     read_first,
 )
@@ -133,6 +134,8 @@ def start(
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
     if not (agent_token := read_first(TOKEN_VARIABLES)):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
+    if fault := identity_fault(agent_id, agent_token):
+        raise BadInput(fault)
     os.environ.update(identity_variables(agent_id, agent_token))
     if cloud and url:
         raise BadInput(

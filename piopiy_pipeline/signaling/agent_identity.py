@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["ID_VARIABLES", "TOKEN_VARIABLES", "identity_variables", "read_first"]
+__all__ = ["ID_VARIABLES", "TOKEN_VARIABLES", "identity_fault", "identity_variables", "read_first"]
+
+MAX_ID = 128
+"""So many characters an agent's id has at most."""
 
 ID_VARIABLES = ("AGENT_ID", "PIOPIY_AGENT_ID", "TELECMI_AGENT_ID")
 """piopiy-ai's name, and those of piopiy-agent. The first one that is set counts."""
@@ -29,3 +32,14 @@ def identity_variables(agent_id: str, agent_token: str) -> dict[str, str]:
         TOKEN_VARIABLES[0]: agent_token,
         **{name: value for name, value in newer.items() if not os.environ.get(name)},
     }
+
+
+def identity_fault(agent_id: str, agent_token: str) -> str:
+    """Return why no gateway can know an agent by this id and this token, without the token; empty: one can."""
+    if len(agent_id) > MAX_ID:
+        return f"agent_id has {len(agent_id)} characters: {MAX_ID} are the limit"
+    if any(sign < " " or sign == "\x7f" for sign in agent_id):
+        return "agent_id has a line break or another control character"
+    if not all("!" <= sign <= "~" for sign in agent_token):
+        return "agent_token has a blank, a line break or another sign that no token has: copy it again"
+    return ""

@@ -18,6 +18,15 @@ NAN = float("nan")
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"agent_id": 5}, "agent_id must be a text, not 5"),
     ({"agent_token": None}, "agent_token is missing: set AGENT_TOKEN in the environment, or pass it"),
+    ({"agent_id": "x" * 129}, "agent_id has 129 characters: 128 are the limit"),
+    ({"agent_id": "a\nb"}, "agent_id has a line break or another control character"),
+    *(
+        (
+            {"agent_token": token},
+            "agent_token has a blank, a line break or another sign that no token has: copy it again",
+        )
+        for token in ("secret\n", "two words", "tökén")
+    ),
     ({"capacity": 0}, "capacity must be 'auto' or a whole number from 1 to 1000000, not 0"),
     ({"capacity": 2.5}, "capacity must be 'auto' or a whole number from 1 to 1000000, not 2.5"),
     ({"capacity": True}, "capacity must be 'auto' or a whole number from 1 to 1000000, not True"),

@@ -159,6 +159,11 @@ def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
             {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
             "--url is empty: give the gateway's address, or leave it out",
         ),
+        (
+            ["start", __file__],
+            {"AGENT_ID": "a", "AGENT_TOKEN": "secret\n"},
+            "agent_token has a blank, a line break or another sign that no token has: copy it again",
+        ),
         (["gateway", "--config", "none.toml"], {}, "none.toml"),
         (["gateway", "--port", "-1"], {}, "--port -1"),
         (["gateway"], {"PIOPIY_GATEWAY_AGENTS": "[]"}, "PIOPIY_GATEWAY_AGENTS"),

@@ -79,6 +79,14 @@ class EngineConnections:
             self._connections.add(connection)
 
 
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "sqlite": "sqlite",
+}
+"""By kind of database, what speaks to it, whatever driver an address names that other programs share."""
+
+
 def database_address(config: GatewayConfig) -> URL:
     """Return the address of the database that the configuration names.
 
@@ -94,12 +102,12 @@ def database_address(config: GatewayConfig) -> URL:
             "database_url: not a database's address. Write it as postgresql://user:password@host/name, "
             "or leave it out for a file in the data folder"
         ) from None
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
+    driver = _DRIVERS.get(url.drivername.partition("+")[0])
+    if driver is None:
         raise GatewayError(
             f"database_url: {url.drivername!r} is not supported: records are kept in SQLite or PostgreSQL"
         )
+    url = url.set(drivername=driver)
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise GatewayError("database_url: SQLite needs a file here, as in sqlite:////var/lib/piopiy/calls.db")
     return url

@@ -155,3 +155,17 @@ def _open(config: GatewayConfig) -> None:
             await records.close()
 
     asyncio.run(start())
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("postgres://u:p@db/calls", "postgresql+psycopg"),
+        ("postgresql+asyncpg://u:p@db/calls", "postgresql+psycopg"),
+        ("sqlite+aiosqlite:////tmp/calls.db", "sqlite"),
+    ],
+)
+def test_an_address_with_the_driver_of_another_program_is_taken_without_it(url: str, driver: str) -> None:
+    address = database_address(GatewayConfig(database_url=url))
+    assert address.drivername == driver
+    assert str(address.database).endswith(("calls", "calls.db"))
