@@ -58,12 +58,14 @@ MAX_TEXT = 5000
 """So many characters of a message or a traceback are in a line of JSON."""
 
 _handler = 0  # loguru's own, until ours takes its place
+_set_up: tuple[object, ...] | None = None  # as what it was made
 
 
 def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     """Log to stderr in this project's format, unless the program has set up loguru itself.
 
-    Without an argument, messages from INFO on are logged, and those of pipecat from WARNING on.
+    Without an argument, messages from INFO on are logged, and those of pipecat from WARNING on. To ask for the same
+    again costs nothing: each simulated call does.
 
     Args:
         debug: Log everything.
@@ -72,24 +74,28 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     Raises:
         ValueError: ``PIOPIY_LOG_FORMAT`` is neither text nor json.
     """
-    global _handler
+    global _handler, _set_up
+    as_json = logs_json()
+    colorize = not as_json and sys.stderr.isatty()
+    if (wanted := (debug, quiet, as_json, colorize)) == _set_up:
+        return  # a new handler takes 8 ms
     try:
         logger.remove(_handler)
     except ValueError:  # the program has handlers of its own
         return
-    as_json = logs_json()
     if as_json:
         sys.excepthook = _log_uncaught
         logging.captureWarnings(True)
     _handler = logger.add(
         _write,
-        colorize=not as_json and sys.stderr.isatty(),
+        colorize=colorize,
         level="DEBUG" if debug else "WARNING" if quiet else "INFO",
         format=_json_line if as_json else _line,
         filter=None if debug else _quiet,
         backtrace=False,
         diagnose=False,  # a traceback with the values of variables shows keys and what callers said
     )
+    _set_up = wanted
     if not logging.root.handlers:  # else the program has set up Python's logging itself
         logging.root.addHandler(_StandardLogging())
 

@@ -35,6 +35,24 @@ def test_debug_tells_the_details_too(debug: bool, detail: bool) -> None:
     assert ("a detail" in done.stderr) is detail
 
 
+def test_what_is_set_up_already_is_not_made_anew() -> None:
+    """It was 8 ms of each simulated call."""
+    program = """
+from piopiy_pipeline import log
+
+made = []
+for quiet in (True, True, False):
+    log.log_to_stderr(quiet=quiet)
+    made.append(log._handler)
+print(*made)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True
+    )
+    first, again, other = done.stdout.split()
+    assert first == again != other
+
+
 FORGED = "\n12:00:00.000 ERROR   forged\r\x1b[2K\u2028\x9b31m\u202egnp.exe\udc80"
 FORGER = f"""
 from loguru import logger
