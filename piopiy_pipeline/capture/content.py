@@ -7,6 +7,7 @@ The ids of tool calls differ from run to run and mean nothing, so they are repla
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,7 +99,10 @@ def jsonable(value: Any) -> Any:
 
 
 def _numbered(message: Any, numbers: dict[str, str]) -> Any:
-    """Return a message with numbered tool call ids instead of the provider's: the first is ``call-1``."""
+    """Return a message with numbered tool call ids instead of the provider's: the first is ``call-1``.
+
+    What a model is told of a tool that still runs has the id in its text, too.
+    """
 
     def number(identity: Any) -> str:
         return numbers.setdefault(str(identity), f"call-{len(numbers) + 1}")
@@ -113,4 +117,10 @@ def _numbered(message: Any, numbers: dict[str, str]) -> Any:
             {**call, "id": number(call["id"])} if isinstance(call, dict) and "id" in call else call
             for call in calls
         ]
+    if isinstance(text := message.get("content"), str) and '"tool_call_id"' in text:
+        for identity, numbered in numbers.items():
+            text = text.replace(
+                f'"tool_call_id": {json.dumps(identity, ensure_ascii=False)}', f'"tool_call_id": "{numbered}"'
+            )
+        message["content"] = text
     return message
