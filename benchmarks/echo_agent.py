@@ -6,10 +6,8 @@ The gateway's cost and the delay through it are measured against this agent, bec
 It speaks the protocol of `signaling.messages` by hand, so that nothing of our own agent is measured with it.
 
 An echo never pauses. What a stall of any process piles up at the gateway would be heard late for the rest of
-the
-call, while a bot begins anew with each answer. So the echo leaves out what it has been ahead by for a second:
-the
-delay of the path is measured, and not the history of the machine.
+the call, while a bot begins anew with each answer. So the echo leaves out what it has been ahead by for a
+second: the delay of the path is measured, and not the history of the machine.
 """
 
 from __future__ import annotations

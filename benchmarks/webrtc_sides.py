@@ -1,8 +1,7 @@
 """The two sides that ``webrtc_leg.py`` measures: our gateway, and bare aiortc that sends back what it hears.
 
 It is not started by hand. It reads a JSON line for each offer (``{"n": 0, "sdp": ...}``), and writes one for
-each
-answer. The first line that it writes names the processes whose time counts.
+each answer. The first line that it writes names the processes whose time counts.
 """
 
 from __future__ import annotations

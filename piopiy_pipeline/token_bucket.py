@@ -1,9 +1,8 @@
 """Limits how often something may happen, for both the gateway and the agent. No I/O.
 
 It stands on the ground floor because every side that reads from a peer needs one. Two counters of this
-project do
-something else: `gateway.access.failure_limiter` blocks for a whole minute once a limit is reached, and
-`gateway.api.idempotency` counts calls within the last minute, as its setting says.
+project do something else: `gateway.access.failure_limiter` blocks for a whole minute once a limit is reached,
+and `gateway.api.idempotency` counts calls within the last minute, as its setting says.
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ class HeardSpeech:
     """What one report of the playout means.
 
     `pcm` (PCM16 mono) was heard from `at` on, in seconds since the answer. `began` and `stopped` are set
-    where a
-    stretch of speech begins or ends with it; `cut` says that an interruption ended it.
+    where a stretch of speech begins or ends with it; `cut` says that an interruption ended it.
     """
 
     at: float

@@ -2,8 +2,7 @@
 and always ended.
 
 Each process leads a process group of its own. So Ctrl-C reaches only `piopiy dev`, which then ends its bots
-in order,
-and everything that a bot has started ends with it.
+in order, and everything that a bot has started ends with it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What `piopiy call` reports of a call while it goes on, the latency of each answer, and the outcome.
 
 The latencies are what a person would notice on the line, and the distances that one measures in the saved
-recording.
-The module has values and a measurement, without I/O; the link feeds them.
+recording. The module has values and a measurement, without I/O; the link feeds them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The random credentials of `piopiy dev`, in a file that only its user can read.
 
 `piopiy dev` writes the file when its port is open and removes it when it ends. `piopiy call` finds it by the
-port.
-Its folder is the user's data folder, or PIOPIY_CREDENTIALS. It is not the session's runtime folder, because
-another terminal of the same user may have another one.
+port. Its folder is the user's data folder, or PIOPIY_CREDENTIALS. It is not the session's runtime folder,
+because another terminal of the same user may have another one.
 """
 
 from __future__ import annotations

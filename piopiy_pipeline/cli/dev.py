@@ -1,12 +1,9 @@
 """`piopiy dev` runs the gateway and a bot with one command, without keys and without an account.
 
 The gateway runs in this process, and the bot in one of its own, from its own unchanged file: it runs the same
-way in
-production with `piopiy gateway` and `piopiy start`. The console asks for no key, because only this machine
-can reach
-it. The records and recordings of a bot's calls are kept in a folder for this bot's file, so that the console
-shows
-the calls of one project and not those of all.
+way in production with `piopiy gateway` and `piopiy start`. The console asks for no key, because only this
+machine can reach it. The records and recordings of a bot's calls are kept in a folder for this bot's file, so
+that the console shows the calls of one project and not those of all.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
 """The caller's end of a call over a gateway: what `piopiy call` sends and hears, without I/O.
 
 It is a `testing.line.callers.CallerEnd`, so the callers of the test harness can use it, too. The shell beside
-it
-(`place_call`) carries it over a WebSocket: it passes events and audio in, calls `tick` at the time
-`next_due`, and
-sends what `take_messages` returns.
+it (`place_call`) carries it over a WebSocket: it passes events and audio in, calls `tick` at the time
+`next_due`, and sends what `take_messages` returns.
 
 The clock of this end counts samples: a frame is sent when its last sample is due, as a telephone sends it,
-and
-sample p was spoken at ``answered + p / rate``.
+and sample p was spoken at ``answered + p / rate``.
 """
 
 from __future__ import annotations

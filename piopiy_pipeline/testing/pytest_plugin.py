@@ -11,8 +11,7 @@ report.
   walked.
 
 The plugin is loaded in every test session of everybody who has the package, so it imports nothing before a
-test
-asks for a call. With pytest-xdist the workers write their calls to a folder of the main process.
+test asks for a call. With pytest-xdist the workers write their calls to a folder of the main process.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
     call.assert_tool("book_table", people=4)
 
 A simulated call is the session that a live agent runs, on a media link within the process. No gateway takes
-part,
-but the gateway's playout does, and the bot is measured there.
+part, but the gateway's playout does, and the bot is measured there.
 """
 
 from __future__ import annotations

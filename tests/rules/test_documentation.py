@@ -346,6 +346,25 @@ def test_the_drawing_of_the_floors_is_of_todays_contracts() -> None:
     assert PICTURE.read_text(encoding="utf-8") == drawn, "run scripts/draw_floors.py"
 
 
+def test_the_table_of_floors_has_every_room_of_the_package() -> None:
+    rows = re.findall(
+        r"^\| (`.*?) \|", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    named = {name.rstrip("/").partition("/")[0] for row in rows for name in re.findall(r"`([\w/.]+)`", row)}
+    package = ROOT / "piopiy_pipeline"
+    rooms = {path.name for path in package.glob("[a-z]*.py")}
+    rooms |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert rooms - named == set()
+    assert {name for name in named if name.endswith(".py")} - rooms == set()
+
+
+def test_the_readme_counts_the_rows_of_the_table_of_harms() -> None:
+    counted = re.search(r"has (\d+) rows", (ROOT / "README.md").read_text(encoding="utf-8"))
+    faults = (ROOT / "docs/faults.md").read_text(encoding="utf-8").partition("| fault |")[2].splitlines()
+    assert counted is not None
+    assert int(counted[1]) == sum(line.startswith("| ") for line in faults)
+
+
 def test_the_readme_has_the_published_code_word_for_word() -> None:
     """The code that tests/call/test_published.py runs as a program."""
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines(keepends=True)

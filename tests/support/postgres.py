@@ -1,8 +1,8 @@
 """A PostgreSQL of a test's own: a cluster in a temporary folder, on a socket in that folder and no port.
 
 Only where the server's programs and a driver are installed (Debian: `postgresql`; `pip install -e
-'.[postgres]'`).
-PostgreSQL refuses to run as root: there it runs as the user `postgres`, which Debian's package makes.
+'.[postgres]'`). PostgreSQL refuses to run as root: there it runs as the user `postgres`, which Debian's
+package makes.
 """
 
 from __future__ import annotations

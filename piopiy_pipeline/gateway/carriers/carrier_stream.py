@@ -1,12 +1,9 @@
 """What the media streams of all carriers have in common, as a state machine without I/O.
 
 A carrier connects and says who calls (start). Then it sends the caller's audio and DTMF digits until it sends
-stop
-or closes the connection. The gateway sends it audio, a message that clears its buffer, and, where the carrier
-knows
-marks, a mark, which the carrier sends back when it has played all audio before it. A subclass for each
-carrier says
-how these messages look.
+stop or closes the connection. The gateway sends it audio, a message that clears its buffer, and, where the
+carrier knows marks, a mark, which the carrier sends back when it has played all audio before it. A subclass
+for each carrier says how these messages look.
 """
 
 from __future__ import annotations

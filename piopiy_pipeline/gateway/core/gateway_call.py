@@ -2,8 +2,7 @@
 
 The caller's leg stays through all of it; agents come and go. `phases` says which phase may follow on which,
 `call_state` is what the parts of a call share, `agent_side` is what happens between the call and its agent,
-and
-`call_control` is what agents and operators can have done with a call in progress.
+and `call_control` is what agents and operators can have done with a call in progress.
 
 Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_call_control.py`,
 `test_transfers.py`).

@@ -1,8 +1,7 @@
 """The state that the parts of one call at the gateway share: its values, its phase, its deadlines. No I/O.
 
 `GatewayCall` makes it, and its parts (`AgentSide`, `GatewayCallControl`, `CallTransfer`) work on it, so that
-they
-need not know the call that they belong to, nor the switchboard. Tested by
+they need not know the call that they belong to, nor the switchboard. Tested by
 `tests/gateway/core/test_switchboard.py`.
 """
 

@@ -6,11 +6,10 @@
         ^  |reject, expiry   |callback failed, agent lost     |agent lost
         |__|_________________|________________________________|
 
-A call that comes in begins with OFFERING, one that goes out with DIALLING. One that is placed without an agent, to hear
-prompts, is LIVE when it is picked up. ENDED may follow on anything, and
-nothing follows on ENDED. A cold transfer dials while the caller hears ringing; if the agent is lost
-meanwhile,
-the call may be OFFERING or SETUP again when the dialled person picks up: so BRIDGED may follow on these too.
+A call that comes in begins with OFFERING, one that goes out with DIALLING. One that is placed without an
+agent, to hear prompts, is LIVE when it is picked up. ENDED may follow on anything, and nothing follows on
+ENDED. A cold transfer dials while the caller hears ringing; if the agent is lost meanwhile, the call may be
+OFFERING or SETUP again when the dialled person picks up: so BRIDGED may follow on these too.
 """
 
 from __future__ import annotations

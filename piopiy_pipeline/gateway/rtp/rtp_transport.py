@@ -168,9 +168,8 @@ class RtpTransport:
         loop's clock.
 
         Some loops return the time at which their present turn began, and a turn with a frame tick is long. So
-        the
-        least difference that was ever read is nearest to the truth, except for drift, and for a clock that is
-        set.
+        the least difference that was ever read is nearest to the truth, except for drift, and for a clock
+        that is set.
         """
         ahead = wall - self._loop.time()
         if self._ahead_s < ahead < self._ahead_s + 1.0:

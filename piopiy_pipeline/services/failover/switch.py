@@ -1,10 +1,8 @@
 """Several services in one place of the chain, of which one is active: `Action(stt=[a, b])`.
 
 Pipecat's `ServiceSwitcher` is not used, because it starts every service, sends every frame to all of them,
-and
-remembers each frame's id for ever (137 bytes a frame). Here a service is set up and started when it is first
-needed,
-and the frames of a service that is not active are dropped.
+and remembers each frame's id for ever (137 bytes a frame). Here a service is set up and started when it is
+first needed, and the frames of a service that is not active are dropped.
 
 A service that reports that it can no longer do its job is replaced by the next one in order, and so is one
 that the session finds failing (`fail_over`). A call begins with the first one whose `CircuitBreaker` lets it.

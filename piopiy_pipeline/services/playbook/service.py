@@ -1,8 +1,7 @@
 """The playbook as a pipecat `LLMService`. It takes the place of a language model, and is not one.
 
 It streams its words and calls tools through pipecat's function calling. So the rest of the chain, the tools
-and the
-conversation's context stay the same if a model takes its place.
+and the conversation's context stay the same if a model takes its place.
 """
 
 from __future__ import annotations

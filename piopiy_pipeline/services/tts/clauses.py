@@ -16,8 +16,7 @@ def clauses(text: str) -> Iterator[str]:
     blanks.
 
     A sentence stays whole up to `CLAUSE` characters. A longer one is cut after punctuation, or between words
-    if
-    it has none.
+    if it has none.
     """
     piece = ""
     for part in re.findall(r"[^.!?;:,]*[.!?;:,]*\s*", text):

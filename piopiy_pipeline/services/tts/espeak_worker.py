@@ -2,8 +2,8 @@
 
 It is a process of its own because espeak-ng's state is global: two threads in it at once crash the process.
 espeak-ng speaks a thousand times faster than real time, so a request is a whole clause and takes 10 ms at
-most.
-Nothing is kept between two requests, so a caller that wants to stop just does not ask for the next clause.
+most. Nothing is kept between two requests, so a caller that wants to stop just does not ask for the next
+clause.
 
 The library: https://github.com/espeak-ng/espeak-ng/blob/master/src/include/espeak-ng/speak_lib.h
 Nothing of pipecat is imported here.
@@ -136,8 +136,7 @@ def word_times(text: str, marks: Sequence[tuple[int, float]]) -> list[tuple[str,
     """Find the time of each word of a text, as it is written, with its punctuation.
 
     espeak-ng reports two marks for "7:30" and none for a dash. A word without a mark gets the time of the
-    word before
-    it, and the times never decrease.
+    word before it, and the times never decrease.
 
     Args:
         text: The text that was spoken.

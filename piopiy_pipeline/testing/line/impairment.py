@@ -1,12 +1,9 @@
 """Simulates what a network does to the packets of a call: delay, jitter, reordering, duplicates, loss.
 
 An `Impairment` is a value that says how bad a path is. An `ImpairedPath` is one direction of one call over
-it.
-Neither has a clock or a socket: a packet goes in with the time at which it was sent, and its arrivals come
-out with
-their times. In the direction to the bot it stands in front of the jitter buffer (`audio.jitter_buffer`), in
-the
-direction to the caller after the playout.
+it. Neither has a clock or a socket: a packet goes in with the time at which it was sent, and its arrivals
+come out with their times. In the direction to the bot it stands in front of the jitter buffer
+(`audio.jitter_buffer`), in the direction to the caller after the playout.
 
 Everything random comes from the seed, and each effect has a generator of its own. With the same seed the same
 packets are lost, whether or not there is jitter, too.

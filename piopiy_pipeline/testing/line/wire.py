@@ -1,8 +1,7 @@
 """One direction of a call over a `Line`: 20 ms enter at one end, and 20 ms leave at the other.
 
 It joins the sound of the line, its network and the jitter buffer behind it. The link of a simulation calls
-`carry`
-once for every frame of 20 ms, with its time. There is no clock inside.
+`carry` once for every frame of 20 ms, with its time. There is no clock inside.
 """
 
 from __future__ import annotations

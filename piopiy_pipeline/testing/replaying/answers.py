@@ -1,10 +1,8 @@
 """Finds the answers of a capture's network providers by the content of today's requests. Without I/O.
 
 A request that was never made is a divergence, whose text says what is different in it. It is then answered
-like the
-nearest captured request, if that one asked for the same thing (the same last words of the caller, the same
-sentence
-to speak), so that the rest of the call can be compared.
+like the nearest captured request, if that one asked for the same thing (the same last words of the caller,
+the same sentence to speak), so that the rest of the call can be compared.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Without I/O.
 
 Turns and tools are aligned, so that one more turn is one difference and does not shift all turns after it.
-Times are
-compared where a caller would notice them: from the end of the caller's speech to the beginning of the answer.
+Times are compared where a caller would notice them: from the end of the caller's speech to the beginning of
+the answer.
 """
 
 from __future__ import annotations
@@ -60,10 +60,8 @@ class Difference:
     """One difference between a capture and its replay.
 
     `at` is in seconds since the answer of the call: in the replay if the thing is there, else in the capture.
-    `number`
-    counts from 1 the turns of that side, the tools or the answers. `recorded` and `now` are what to show of
-    both calls;
-    None if there is nothing.
+    `number` counts from 1 the turns of that side, the tools or the answers. `recorded` and `now` are what to
+    show of both calls; None if there is nothing.
     """
 
     what: What

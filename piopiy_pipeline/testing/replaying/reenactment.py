@@ -1,10 +1,9 @@
 """Decides when a captured caller speaks, now that the bot may say something else.
 
 It is a state machine without I/O. It learns when the bot is heard, and returns every 20 ms the caller's
-audio.
-As long as the bot is heard when it was heard in the call, the caller is in step: each sample of theirs comes at its own
-time, and so does all that follows from it. Then what they did follows the bot's events, and between what they said
-there is the noise of their own line.
+audio. As long as the bot is heard when it was heard in the call, the caller is in step: each sample of theirs
+comes at its own time, and so does all that follows from it. Then what they did follows the bot's events, and
+between what they said there is the noise of their own line.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Makes a bot's network services answer from a capture: `put_recorded_providers(chain, ...)`.
 
 The service that the bot's callback has made stays the same object, with its tools, event handlers, text
-filters
-and settings. Only what its own class does, which is to talk to the provider, is replaced. So nothing that
-holds the
-service notices a change, and nothing connects.
+filters and settings. Only what its own class does, which is to talk to the provider, is replaced. So nothing
+that holds the service notices a change, and nothing connects.
 """
 
 from __future__ import annotations

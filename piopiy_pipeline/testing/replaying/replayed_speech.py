@@ -1,8 +1,7 @@
 """Finds, in a capture, the audio that a network voice sent for each text. Without I/O.
 
 Some providers answer each text by itself. Others take the sentences of an answer one after the other and send
-one
-stream of audio. The stream is cut at the times of the words if they came, or else in proportion to the
+one stream of audio. The stream is cut at the times of the words if they came, or else in proportion to the
 letters.
 """
 

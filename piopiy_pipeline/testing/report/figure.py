@@ -1,8 +1,7 @@
 """The picture of one call in the report: both voices on one time axis, and what happened between them.
 
 It is HTML and SVG as text, and loads nothing. Positions are in percent of the call's length, so that the
-picture is
-as wide as its reader's window. Its style is in ``report.css``.
+picture is as wide as its reader's window. Its style is in ``report.css``.
 """
 
 from __future__ import annotations

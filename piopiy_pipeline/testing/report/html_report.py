@@ -1,11 +1,10 @@
 """The report: one HTML page about simulated calls, for a person to read.
 
 The page loads nothing else, so it can be kept with a build and be mailed. For each call it has both voices,
-what was
-said, the latency of every answer with its parts, and the events; above the calls it shows all answers at
-once.
-A section is made as soon as its call is over (`section`) and is plain data, so that the worker processes of a
-test session can pass it on and nobody has to keep recordings. `page` puts the sections together.
+what was said, the latency of every answer with its parts, and the events; above the calls it shows all
+answers at once. A section is made as soon as its call is over (`section`) and is plain data, so that the
+worker processes of a test session can pass it on and nobody has to keep recordings. `page` puts the sections
+together.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Checks passwords: it makes challenges, and checks the credentials that answer them. No I/O.
 
 Nothing is stored about a peer that has only asked: a nonce is a time under our signature. What is stored is
-how
-often a nonce was used, in a store of bounded size, so that recorded credentials cannot be sent again.
+how often a nonce was used, in a store of bounded size, so that recorded credentials cannot be sent again.
 
 Source: RFC 3261, section 22; RFC 2617 and 7616; RFC 8760 (SHA-256 for SIP).
 """
