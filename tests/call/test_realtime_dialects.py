@@ -6,6 +6,7 @@ virtual time.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,23 @@ def test_ears_of_ones_own_write_down_what_the_caller_says(kind: type[Case]) -> N
     call = case.call(Caller().say(PEOPLE).say(YES), action={"stt": ScriptedSTT(TWO)})
     assert texts(call, "user") == TWO
     assert texts(call, "bot") == [GREETING, "A table for two.", "Goodbye."]
+
+
+@every
+def test_a_turn_that_ends_while_the_model_says_a_text_is_answered_behind_it(kind: type[Case]) -> None:
+    def watch(agent: VoiceAgent) -> None:
+        async def say(_: object) -> None:
+            await asyncio.sleep(6.4)  # the caller speaks
+            await agent.say("One moment please, I have a look at that.")
+
+        agent.on("answered", say)
+
+    case = kind("A table for two.", texts=["a table please"], voice=Voice(speed=1.2))
+    call = case.call(
+        Caller().pause(1).say(PEOPLE).pause(8),
+        agent={"greeting": None, "idle": False},
+        action={"turns": 0.5},
+        watch=watch,
+    )
+    said = texts(call, "bot")
+    assert said == ["One moment please, I have a look at that.", "A table for two."], call.timeline()

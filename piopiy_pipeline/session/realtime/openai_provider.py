@@ -214,7 +214,7 @@ class OpenAIProvider(RealtimeProvider):
                 await self.send(ClientEvent(DELETE, item_id=name))
 
     def answered(self) -> None:
-        self._owes_end = False
+        self._owes_end = self._says_text = False
         self._turn.is_answered()
 
     def hear_again(self) -> bool:
@@ -245,6 +245,9 @@ class OpenAIProvider(RealtimeProvider):
             return
         if event.type == CREATE and not own and self._is_withheld(event):
             realtime.turn_withheld(self._service)
+            return
+        if event.type == CREATE and not (own or self._asks or self.opens_only) and self._is_saying:
+            self.wants_answer()  # the provider would refuse a second one beside it
             return
         if event.type == CREATE and self.opens_only:
             self.opens_only = False
@@ -279,6 +282,10 @@ class OpenAIProvider(RealtimeProvider):
         await self._send(event)
         if not self._dialect.replays_onset:
             await self._keep_onset(event)
+
+    @property
+    def _is_saying(self) -> bool:
+        return self._says_text and self.answers
 
     def _is_withheld(self, event: Any) -> bool:
         return event.response is None and self.instructions is None and self.withholds()

@@ -40,6 +40,8 @@ class RealtimeProvider:
     """How long audio of an answer that was cut off may come if nothing tells its end, in seconds."""
     words_wait_s: float = 0.0
     """How long the caller's words are waited for until they are taken to be complete, in seconds."""
+    wants_answer: Callable[[], None] = staticmethod(lambda: None)
+    """Called when an answer is wanted behind the one under way, which says what the model was told to say."""
     session: Callable[[dict[str, Any]], None] | None = None
     """Changes the settings of the session on their way, where they can be."""
     change: Callable[[dict[str, Any]], None] | None = None

@@ -118,6 +118,7 @@ class RealtimeRun:
         )
         """Keeps the model from answering while code has the caller's turns."""
         self._provider.session = self._in_session
+        self._provider.wants_answer = self._wanted.answer
         items = CallerItems(service, output, turns, has_ears=has_ears)
         self.entries = Entries(
             state,
