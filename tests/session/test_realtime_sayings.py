@@ -6,12 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from pipecat.services.google.gemini_live import llm as gemini_llm
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session.realtime.realtime_provider import said_as_it_is
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.testing import Caller, Tool, Voice
+from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.session.test_realtime_chat import GeminiChat
 from tests.support.gemini_calls import GeminiCase
@@ -79,6 +81,33 @@ def test_a_greeting_in_which_the_session_is_lost_is_said_to_its_end_by_the_next(
     assert [error.data["message"] for error in call.of("error")] == [
         "the session was lost, and was opened again"
     ]
+
+
+def test_a_model_that_was_lost_too_often_in_a_text_is_asked_for_no_more_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    respond, begun = GeminiLiveSession._respond, 0
+
+    async def respond_and_be_lost(session: GeminiLiveSession) -> None:
+        nonlocal begun
+        begun += 1
+        session.start(drop(session), "loss")
+        await respond(session)
+
+    async def drop(session: GeminiLiveSession) -> None:
+        await asyncio.sleep(1.0)
+        session.drop()
+
+    monkeypatch.setattr(GeminiLiveSession, "_respond", respond_and_be_lost)
+    # pipecat's service opens each lost one again
+    monkeypatch.setattr(gemini_llm, "CONNECTION_ESTABLISHED_THRESHOLD", 0.0)
+    case = GeminiCase(voice=Voice(speed=1.0))
+    call = case.call(Caller().pause(30), agent={"greeting": " ".join(["word"] * 60)})
+    call.assert_ended(EndReason.ERROR)
+    assert begun == 4, call.timeline()
+    *mended, given_up = [error.data["message"] for error in call.of("error")]
+    assert mended == ["the session was lost, and was opened again"] * 3
+    assert given_up == "the session was lost 4 times in a row, and gave no answer"
 
 
 def test_a_tool_that_has_something_said_and_returns_at_once_gets_its_answer() -> None:

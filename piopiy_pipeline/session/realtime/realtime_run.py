@@ -191,18 +191,19 @@ class RealtimeRun:
         """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
         owed = self._answer.open or self._provider.answers or self._answer.mark is not None
         self._losses.lost(self._state.now(), owed=owed)
-        self._report(self._service, self._losses.mended)
+        if not (gives_up := owed and self._losses.too_many):
+            self._report(self._service, self._losses.mended)
         if owed:
             self._provider.answer_lost()
             self.opens = True
             was_told = await self._end_lost()
-            if self._losses.too_many:
+            if gives_up:
                 await self._given_up()
-            else:
-                await self._all_heard()
-                self.opens = False
-                if not was_told:
-                    self._wanted.answer()
+                return
+            await self._all_heard()
+            self.opens = False
+            if not was_told:
+                self._wanted.answer()
         await self._ask()
 
     def _lost(self) -> None:
@@ -246,7 +247,7 @@ class RealtimeRun:
         return was_told
 
     async def _given_up(self) -> None:
-        self._answer.hides_errors = self.opens = False
+        self._answer.hides_errors = self.opens = self._set_up = False
         why = f": {found}" if (found := self._losses.why or self._answer.hidden) else ""
         await self._service.set_usable(False)
         await self._service.push_error(self._losses.given_up + why, category=self._losses.category)
