@@ -116,17 +116,21 @@ class CallEnd:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One use of a tool by the model.
+    """One use of a tool by the model. Two are equal if name, arguments and result are.
 
     Attributes:
         name: The tool's name.
         arguments: What the model gave it.
-        result: What it returned; None as long as it runs.
+        result: What it returned, which may be None; None as long as it runs.
+        number: Which use of a tool in the call it is, from 1: it joins a use to its result. 0: not known.
+        returned: Whether this tells the result. A tool that tells of its progress returns more than once.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     result: Any = None
+    number: int = field(default=0, compare=False)
+    returned: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,6 @@ class CallCapture:
             resumed=jsonable(resumed),
         )
         self._log = CaptureLog(CaptureWriter(self.path, redaction=redact, scrubber=self._scrubber), meta)
-        self._tools_under_way: list[tuple[str, dict[str, Any]]] = []
 
     def wrap(self, link: MediaLink) -> MediaLink:
         """Return a link that passes everything on to `link` and back, and notes it."""
@@ -113,15 +112,11 @@ class CallCapture:
         self._log.event(f"{turn.role}_turn", data)
 
     def _tool(self, use: ToolUse) -> None:
-        arguments = jsonable(use.arguments)
-        if use.result is None and (use.name, arguments) not in self._tools_under_way:
-            self._tools_under_way.append((use.name, arguments))
-            self._log.event("tool", {"name": use.name, "arguments": arguments})
-            return
-        if (use.name, arguments) in self._tools_under_way:
-            self._tools_under_way.remove((use.name, arguments))
-        data = {"name": use.name, "arguments": arguments, "result": jsonable(use.result)}
-        self._log.event("tool_result", data)
+        data = {"number": use.number, "name": use.name, "arguments": jsonable(use.arguments)}
+        if use.returned:
+            self._log.event("tool_result", {**data, "result": jsonable(use.result)})
+        else:
+            self._log.event("tool", data)
 
     def _error(self, error: CallError) -> None:
         self._log.event("error", {"stage": error.stage, "message": error.message})

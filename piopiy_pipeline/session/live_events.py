@@ -271,12 +271,12 @@ class LiveEvents:
         arguments = bounded(arguments)
         if not isinstance(arguments, dict):
             arguments = {"value": arguments}
-        self._report("tool", {"number": self._number(call_id), "name": name, "arguments": arguments})
+        self._report("tool", {"number": self.tool_number(call_id), "name": name, "arguments": arguments})
 
     def tool_ended(self, call_id: str, name: str, result: Any) -> None:
         """Report that the tool has returned."""
         self._report(
-            "tool_result", {"number": self._number(call_id), "name": name, "result": bounded(result)}
+            "tool_result", {"number": self.tool_number(call_id), "name": name, "result": bounded(result)}
         )
 
     def close(self) -> None:
@@ -284,7 +284,7 @@ class LiveEvents:
         self._user.close()
         self._bot.close()
 
-    def _number(self, call_id: str) -> int:
+    def tool_number(self, call_id: str) -> int:
         """Return the number of this use of a tool: the ids of providers are long, and not always unique."""
         return self._tools.setdefault(call_id, len(self._tools) + 1)
 

@@ -293,14 +293,16 @@ class CallMonitor:
             self.guard.tool_started(frame.tool_call_id, now)
         arguments = arguments_of(frame)
         self.live.tool_started(frame.tool_call_id, frame.function_name, arguments)
-        self._state.events.emit("tool", ToolUse(frame.function_name, arguments))
+        number = self.live.tool_number(frame.tool_call_id)
+        self._state.events.emit("tool", ToolUse(frame.function_name, arguments, number=number))
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
         self._tool_over(frame.tool_call_id, now)
         if frame.properties is None or frame.properties.is_final:  # another result follows otherwise
             self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
-        use = ToolUse(frame.function_name, arguments_of(frame), frame.result)
+        number = self.live.tool_number(frame.tool_call_id)
+        use = ToolUse(frame.function_name, arguments_of(frame), frame.result, number=number, returned=True)
         self._state.events.emit("tool", use)
 
     def _tool_over(self, call: str, now: float) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline import testing
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.capture import CapturedCall
-from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.testing import Caller, Replies, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO, house
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
@@ -58,7 +60,7 @@ def test_a_call_is_recorded_with_both_voices_and_all_that_was_asked_and_answered
         "It is booked.",
     ]
     (tool,) = [event for event in recording.events if event.kind == "tool"]
-    assert tool.data == {"name": "book", "arguments": {"people": 4}}
+    assert tool.data == {"number": 1, "name": "book", "arguments": {"people": 4}}
     assert [each["text"] for each in of(recording, "stt", "transcript")] == ["a table please", "for four"]
     requests = of(recording, "llm", "request")
     assert [message["content"] for message in requests[1]["content"]["messages"][-2:]] == [
@@ -75,6 +77,34 @@ def test_a_call_is_recorded_with_both_voices_and_all_that_was_asked_and_answered
     assert {each["word"] for each in of(recording, "tts", "word")} >= {"Good", "evening.", "how", "booked."}
     assert recording.speech(16000).size == sum(each["samples"] for each in of(recording, "tts", "audio"))
     np.testing.assert_array_equal(recording.bot, call.bot_audio[: recording.bot.size])
+
+
+def test_of_two_equal_uses_of_a_tool_at_once_each_is_recorded_with_its_result(tmp_path: Path) -> None:
+    uses: list[ToolUse] = []
+
+    async def bot(call_id: str) -> None:
+        async def look(params: FunctionCallParams, x: int) -> None:
+            """Look."""
+            await asyncio.sleep(1)
+            await params.result_callback("a table")
+
+        agent = VoiceAgent(instructions="Be brief.", greeting="Good evening.", tools=[look])
+        agent.on("tool", uses.append)
+        await agent.Action(stt=ScriptedSTT(("a table please",)), llm=llm, tts=ToneTTS(words=True))
+        await agent.start()
+
+    llm = testing.ScriptedLLM(Replies((Tool("look", x=1), Tool("look", x=1), "Yes.")))
+    call = simulate(bot, Caller().say(BOOK).pause(4).hangup(), record=tmp_path / "call.zip")
+    call.assert_said("Yes.")
+    events = [event for event in CapturedCall(tmp_path / "call.zip").events if "tool" in event.kind]
+    assert [event.kind for event in events] == ["tool", "tool", "tool_result", "tool_result"]
+    numbers = [int(event.data["number"]) for event in events]
+    assert (numbers[:2], sorted(numbers[2:])) == ([1, 2], [1, 2])
+    assert [event.data["result"] for event in events[2:]] == ["a table", "a table"]
+    assert [(use.number, use.returned) for use in uses] == [
+        *zip(numbers, (False, False, True, True), strict=True)
+    ]
+    assert [(use.number, use.returned) for use in call.tools] == [(1, True), (2, True)]
 
 
 def test_the_bot_is_recorded_as_it_was_heard_and_not_as_it_was_sent(tmp_path: Path) -> None:

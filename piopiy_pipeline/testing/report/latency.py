@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from piopiy_pipeline.call import ToolUse
@@ -163,8 +164,8 @@ def _tools(events: Sequence[Event], later: Sequence[Event] = ()) -> tuple[ToolUs
     for event in events:
         if event.kind == "tool":
             data: dict[str, Any] = dict(event.data)
-            uses[data["number"]] = ToolUse(data["name"], data["arguments"])
+            uses[data["number"]] = ToolUse(data["name"], data["arguments"], number=data["number"])
     for event in (*events, *later):
         if event.kind == "tool_result" and (use := uses.get(event.data["number"])):
-            uses[event.data["number"]] = ToolUse(use.name, use.arguments, event.data["result"])
+            uses[use.number] = replace(use, result=event.data["result"], returned=True)
     return tuple(uses.values())
