@@ -21,6 +21,7 @@ __all__ = [
     "ToolUse",
     "TransferOutcomeName",
     "Turn",
+    "ended_well",
 ]
 
 CallKind = Literal["phone", "browser", "stream", "recorded", "text"]
@@ -69,6 +70,27 @@ class EndReason(StrEnum):
     """The gateway died in mid-call: written by the next one, on the records that it left open."""
     MOVED = "moved"
     """The call goes on with another instance of the agent. The one that had it learns this; no call ends so."""
+
+
+_WELL = frozenset(
+    {
+        EndReason.CALLER_HANGUP,
+        EndReason.AGENT_HANGUP,
+        EndReason.TRANSFERRED,
+        EndReason.IDLE_TIMEOUT,
+        EndReason.MAX_DURATION,
+        EndReason.DRAINED,
+    }
+)
+
+
+def ended_well(reason: EndReason) -> bool:
+    """Return whether a call that ended so was served to its end, which says nothing of what was said in it.
+
+    Either side hung up, the caller was handed over, nobody spoke any more, a limit was reached, or the bot said goodbye
+    because it was shut down. Every other reason is a call that failed.
+    """
+    return reason in _WELL
 
 
 @dataclass(frozen=True, slots=True)

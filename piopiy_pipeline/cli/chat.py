@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piopiy_pipeline.call import ended_well
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import (
     AgentOption,
@@ -53,7 +54,8 @@ def chat(
     Without a file, the agent of a gateway is chatted with, by a caller's key: that of `piopiy dev`, for example. Of its
     tools is shown then what its author allows.
 
-    The exit status is 0 when either side has ended the chat, 1 when it failed, 2 when something typed is wrong.
+    The exit status is 0 when either side has ended the chat, when it was handed over, and when a timeout, a limit or a
+    goodbye of a bot that is shut down has ended it; 1 when it failed, 2 when something typed is wrong.
 
     Examples:
 
@@ -78,13 +80,12 @@ def chat(
         import_pipecat()
     from piopiy_pipeline.cli.chatting.lines import keeps_terminal
     from piopiy_pipeline.cli.chatting.quiet_log import quiet_log
-    from piopiy_pipeline.cli.chatting.typed_conversation import failed
 
     if not verbose:
         quiet_log()
     with keeps_terminal():
         end = asyncio.run(_chat(bot or target, given, json_lines))
-    if failed(end):
+    if not ended_well(end.reason):
         raise Failed(_advice(end.detail or end.reason.value))
 
 

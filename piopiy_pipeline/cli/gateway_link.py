@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
-from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.call import EndReason, ended_well
 from piopiy_pipeline.cli.call_report import AnswerTimes, CallOutcome, CallReport, PlacedSound, TurnExchange
 from piopiy_pipeline.signaling.caller import (
     Answered,
@@ -401,7 +401,7 @@ class GatewayLink:
             because = "; the gateway tells callers no more: its log and the record of the call say why"
         if not self.answered.is_set():
             return f"the call was not answered ({reason.value}{because})"
-        if reason not in (EndReason.AGENT_HANGUP, EndReason.CALLER_HANGUP):
+        if not ended_well(reason):
             return f"the call ended with {reason.value}{because}"
         return None
 

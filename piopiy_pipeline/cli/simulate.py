@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piopiy_pipeline.call import ended_well
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import (
     RateOption,
@@ -93,7 +94,8 @@ def simulate(
     The bot's own callback runs, with its own services and tools; no gateway takes part. Each turn is
     spoken when the bot has finished; then the caller listens and hangs up. With --text, a turn is typed, and of a
     WAV the words in the .txt beside it. The exit status is 0 when
-    every call was answered and either side hung up, 1 when one failed, 2 when something typed is wrong.
+    every call was answered and ended well: either side hung up, or nobody spoke any more (the idle
+    timeout). It is 1 when one failed, 2 when something typed is wrong.
 
     Examples:
 
@@ -137,7 +139,7 @@ def simulate(
         print(_summary(made))
     if report is not None:
         _write_report(made, report)
-    failed = [call for call in made if call.end_reason.value not in ("agent_hangup", "caller_hangup")]
+    failed = [call for call in made if not ended_well(call.end_reason)]
     if failed:
         because = failed[0].end_detail or failed[0].end_reason.value
         raise Failed(f"{len(failed)} of {counted(len(made), 'call')} failed: {because}")

@@ -80,6 +80,27 @@ def test_as_json_it_is_one_object_a_line_and_what_a_bot_prints_is_none(tmp_path:
     assert "hello" in err
 
 
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("agent_hangup", 0),
+        ("idle_timeout", 0),
+        ("max_duration", 0),
+        ("drained", 0),
+        ("error", 1),
+        ("shutdown", 1),
+    ],
+)
+def test_the_status_is_that_of_a_call_that_ended_so(
+    reason: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended(*_: object) -> CallEnd:
+        return CallEnd(EndReason(reason), "why", 1.0)
+
+    monkeypatch.setattr("piopiy_pipeline.cli.chat._chat", ended)
+    assert main(["chat", str(FRONT_DESK)]) == status
+
+
 def test_commands_press_keys_tell_what_there_is_and_end() -> None:
     status, out, _ = chat("/keys 12#", "/keys 12a", "/dance", "//slash", "/quit", "never sent")
     assert status == 0

@@ -7,19 +7,22 @@ import signal
 from collections import deque
 from typing import Any, Protocol
 
-from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.cli.chatting.chat_progress import ChatProgress
 from piopiy_pipeline.cli.chatting.chat_view import ChatView
 from piopiy_pipeline.cli.chatting.lines import LineSource
 from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, refusal_of
 
-__all__ = ["ChatPeer", "TypedConversation", "failed"]
+__all__ = ["ChatPeer", "TypedConversation"]
 
 QUIT = "/quit"
 KEYS = frozenset("0123456789*#ABCD")
 GOODBYE_S = 1.0
-MAX_BEFORE = 16
+MAX_EARLY_EVENTS = 16
 """So many events are kept that come before a chat has begun."""
+MAX_EARLY_LINES = 16
+"""So many lines of a terminal are kept that are typed before a chat has begun. What is typed behind them stays in the
+terminal."""
 NOT_READY_S = 10.0
 """It is told each time that a bot has not been ready for so long."""
 SLOW_END_S = 1.5
@@ -98,7 +101,7 @@ class TypedConversation:
         if self._before is None:
             self._view.event(name, data)
         else:
-            self._before = [*self._before, (name, data)][-MAX_BEFORE:]
+            self._before = [*self._before, (name, data)][-MAX_EARLY_EVENTS:]
         self._moved.set()
 
     def _show_events(self) -> None:
@@ -172,7 +175,7 @@ class TypedConversation:
         """
         began_at = self._loop.time()
         ready = asyncio.create_task(peer.answered.wait(), name="chat::ready")
-        most_early = MAX_BEFORE if self._lines.is_terminal else 1
+        most_early = MAX_EARLY_LINES if self._lines.is_terminal else 1
         notes = 0
         try:
             while not peer.answered.is_set():
@@ -305,8 +308,3 @@ class TypedConversation:
             self._slow_end = self._loop.call_later(
                 SLOW_END_S, self._view.note, "waiting until the bot has ended"
             )
-
-
-def failed(end: CallEnd) -> bool:
-    """Return whether a chat has ended because something went wrong."""
-    return end.reason not in (EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED)
