@@ -24,6 +24,9 @@ __all__ = ["CloudActions"]
 HANG_UP_S = 3.0
 """How long the cloud may take to hang up, in seconds. The call is over here in any case."""
 POLL_S = 2.0
+LATE_S = 10.0
+"""So long behind its ring timeout the cloud may still say what became of a transfer, in seconds. The gateway gives the
+transfer up sooner."""
 STATUS_TOPIC = "transfer_status"
 NUMBER = re.compile(r"\+?[0-9]{3,20}")
 _SEPARATORS = str.maketrans("", "", " ()-./")
@@ -49,7 +52,7 @@ class CloudActions:
 
     def __init__(self, call_uuid: str, *, token: str, api_url: str) -> None:
         self._control = PiopiyCallControl(call_uuid, token=token, api_url=api_url)
-        self._transfer: asyncio.Task[None] | None = None
+        self._transfers: set[asyncio.Task[None]] = set()  # the current one, and those that end just now
         self._settled: asyncio.Future[TransferStatus] | None = None
         self._request_id = ""
         self._caller_id: str | None = None
@@ -63,18 +66,23 @@ class CloudActions:
         from_number: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Begin a transfer. One at a time.
+        """Begin a transfer. One at a time: an earlier one that the cloud has not settled is not asked about any more.
 
         Args:
             request: Whom to hand the caller to.
-            done: Called once with what became of it, unless the call ends before.
+            done: Called once with what became of it, unless the call ends or another transfer begins before.
             from_number: The number that whoever is called sees, one of the account's. None: as the cloud does it.
             headers: SIP headers, which the cloud sends to SIP URIs only.
         """
         self._caller_id = from_number.translate(_SEPARATORS).lstrip("+") if from_number else None
         self._sip_headers = dict(headers) if headers else None
+        self._request_id = ""  # the earlier one's messages may still come
         self._settled = asyncio.get_running_loop().create_future()
-        self._transfer = asyncio.create_task(self._run(request, self._settled, done), name="cloud transfer")
+        for earlier in self._transfers:
+            earlier.cancel()
+        task = asyncio.create_task(self._run(request, self._settled, done), name="cloud transfer")
+        self._transfers.add(task)
+        task.add_done_callback(self._transfers.discard)
 
     def room_message(self, topic: str, data: bytes) -> None:
         """Take a message of the cloud in the room."""
@@ -97,9 +105,10 @@ class CloudActions:
 
     async def close(self) -> None:
         """End what is under way."""
-        if self._transfer is not None:
-            self._transfer.cancel()
-            await asyncio.gather(self._transfer, return_exceptions=True)
+        transfers = [*self._transfers]
+        for transfer in transfers:
+            transfer.cancel()
+        await asyncio.gather(*transfers, return_exceptions=True)
         await self._control.close()
 
     async def _run(
@@ -116,7 +125,14 @@ class CloudActions:
             self._request_id = asked
             if not request.warm:
                 return "bridged", ""  # the cloud hands the caller over at once
-            status = await self._wait(asked, settled)
+            rings_s = request.ring_timeout_s
+            try:
+                async with asyncio.timeout(rings_s + LATE_S) as waiting:
+                    status = await self._wait(asked, settled)
+            except TimeoutError:
+                if not waiting.expired():
+                    raise
+                return "no_answer", f"Piopiy's cloud has not said within {rings_s:g} s what became of it"
         except ValueError as error:
             return "unreachable", str(error)
         except PiopiyAPIError as error:
