@@ -12,18 +12,17 @@ A caller is never left alone: whatever fails, the bot is still there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from piopiy_pipeline.audio.tones import ToneName
-from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.call import EndReason, TransferOutcomeName
 from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
-__all__ = ["CallTransfer", "TransferOutcomeName"]
+__all__ = ["CallTransfer"]
 
-TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
 SUMMARY_HEADER = "X-Call-Summary"
 NETWORK_S = 5.0
 """How much longer than it may ring a caller's own network is waited for, in seconds."""
