@@ -303,14 +303,14 @@ class SpokenAnswer:
         if not self._speaks:
             self._speaks = True
             await self._say(TTSStartedFrame(context_id=name))
-        await self._begin_sentence(name)
+        await self._begin_sentence()
         self._audio_s += seconds
         frame.context_id = name
         await self._say(frame)
 
     # ------------------------------------------------------------------ its text
 
-    async def _begin_sentence(self, context: str | None = None) -> None:
+    async def _begin_sentence(self) -> None:
         if self._sentence is None and self._is_known:
             self._text, self._audio_s = "", 0.0
             sentence = AggregatedTextFrame("", TextType.SENTENCE)

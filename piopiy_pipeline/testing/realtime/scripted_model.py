@@ -39,7 +39,6 @@ RATE = 24000
 CHUNK_S = 0.2
 PREROLL_S = 0.6
 """Words from before the VAD's start that belong to the utterance, as `ScriptedSTT` has it."""
-MAX_SPEECH_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
