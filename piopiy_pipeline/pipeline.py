@@ -320,7 +320,7 @@ class CallPipeline:
         return self
 
     def replace(self, name: str, stage: FrameProcessor) -> FrameProcessor:
-        """Put another stage in the place of `name`.
+        """Put another stage in the place of `name`. What `insert` was told of the old one does not hold for it.
 
         Returns:
             The stage that was there.
@@ -331,6 +331,7 @@ class CallPipeline:
         self._check_known(name)
         self._check_stage(name, stage)
         old, self._stages[name] = self._stages[name], stage
+        self._wants_audio.pop(name, None)
         return old
 
     def remove(self, name: str) -> FrameProcessor:

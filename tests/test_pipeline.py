@@ -111,6 +111,15 @@ def test_a_stage_says_whether_it_wants_the_callers_audio(wants: bool, ends: str)
     assert in_a_call(build) == ends
 
 
+def test_a_stage_in_the_place_of_a_deaf_one_hears_the_caller() -> None:
+    def build(call: Call) -> str:
+        chain = voice(call).insert("probe", Plain(), after="user_context", wants_audio=False)
+        chain.replace("probe", Plain())
+        return _stop_follows(call, chain)
+
+    assert in_a_call(build) == "probe"
+
+
 def _insert_nowhere(call: Call) -> None:
     voice(call).insert("x", Plain())
 
