@@ -199,7 +199,7 @@ class _EventsConnection:
                 they may wait beside the `UNREAD_BYTES` of later ones.
         """
         if greeting:
-            self._may_wait += len(text)
+            self._may_wait += len(text.encode())
         if call_id is not None and self._calls is not None and call_id not in self._calls:
             return
         if self._connection.write_buffer_size > self._may_wait:

@@ -38,11 +38,13 @@ class KeptEvent:
         number: From 1 on.
         name: Its name, as in ``/chat``.
         text: All of it, as JSON.
+        size: Of its text, in bytes.
     """
 
     number: int
     name: str
     text: str
+    size: int
 
 
 class KeptChat:
@@ -78,12 +80,14 @@ class KeptChat:
 
     def post_text(self, message: str | bytes) -> bool:
         """Keep an event for its readers."""
-        text = message if isinstance(message, str) else message.decode()
+        data = message.encode() if isinstance(message, str) else message
         self.last += 1
-        self._events.append(KeptEvent(self.last, str(json.loads(text).get("event")), text))
-        self._bytes += len(text)
+        self._events.append(
+            KeptEvent(self.last, str(json.loads(data).get("event")), data.decode(), len(data))
+        )
+        self._bytes += len(data)
         while len(self._events) > MAX_EVENTS or (self._bytes > MAX_BYTES and len(self._events) > 1):
-            self._bytes -= len(self._events.popleft().text)
+            self._bytes -= self._events.popleft().size
         self._moved.set()
         return True
 

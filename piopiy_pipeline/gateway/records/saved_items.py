@@ -45,5 +45,7 @@ class SavedItem:
 
 
 def size_of(data: dict[str, Any] | None) -> int:
-    """About how many bytes an item with this `data` takes."""
-    return 100 + (0 if data is None else len(json.dumps(data, ensure_ascii=False, default=str)))
+    """About how many bytes an item or an event with this `data` takes."""
+    if data is None:
+        return 100
+    return 100 + len(json.dumps(data, ensure_ascii=False, default=str).encode(errors="replace"))

@@ -7,7 +7,6 @@ comes is lost and counted: the beginning of a conversation explains more than it
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
@@ -86,7 +85,7 @@ class WriteQueue:
             return self._add_change(event)
         if event.partial:
             return False
-        size = _size(event)
+        size = size_of(event.data)
         full = len(self._events) >= self._max_events or self._bytes + size > self._max_bytes
         if full or event.call_id not in self._known:
             self.lost += 1
@@ -142,7 +141,7 @@ class WriteQueue:
         self._recordings = {**batch.recordings, **self._recordings}
         self._items = {item.identity: item for item in batch.items} | self._items
         self._item_bytes = sum(item.size for item in self._items.values())
-        events = [(event, _size(event)) for event in batch.events]
+        events = [(event, size_of(event.data)) for event in batch.events]
         self._events.extendleft(reversed(events))
         self._bytes += sum(size for _, size in events)
 
@@ -175,8 +174,3 @@ class WriteQueue:
         self._calls[record.call_id] = record
         self._known.add(record.call_id)
         return True
-
-
-def _size(event: ConversationReported) -> int:
-    """About how many bytes an event takes."""
-    return len(json.dumps(event.data, ensure_ascii=False, default=str)) + 100

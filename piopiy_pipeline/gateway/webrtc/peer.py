@@ -209,8 +209,8 @@ class Peer:
         if channel is None:
             if len(self._queued) < QUEUED_MESSAGES and not self._closed:
                 self._queued.append(text)
-        elif channel.bufferedAmount + len(text) > CHANNEL_BYTES:
-            logger.warning("a browser does not read its messages: one of {} bytes was dropped", len(text))
+        elif channel.bufferedAmount + (size := len(text.encode(errors="replace"))) > CHANNEL_BYTES:
+            logger.warning("a browser does not read its messages: one of {} bytes was dropped", size)
         else:
             try:
                 channel.send(text)

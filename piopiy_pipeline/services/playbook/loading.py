@@ -37,11 +37,13 @@ def load_playbook(path: str | Path) -> Playbook:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        text = data.decode("utf-8", "strict" if len(data) <= MAX_BYTES else "ignore")
+        text = data.decode("utf-8") if len(data) <= MAX_BYTES else ""
     except OSError as error:
         raise PlaybookError(f"{path.absolute()}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise PlaybookError(f"{path}: expected text in UTF-8") from None
+    if len(data) > MAX_BYTES:
+        raise _too_large(str(path))
     return parse_playbook(text, name=str(path))
 
 
@@ -55,8 +57,8 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
     Raises:
         PlaybookError: The text has a mistake. The message names the line.
     """
-    if len(text) > MAX_BYTES:
-        raise PlaybookError(f"{name}:1: larger than {MAX_BYTES >> 10} kB: no playbook is")
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise _too_large(name)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -89,6 +91,10 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
     for where, problem in _problems(playbook):
         raise PlaybookError(f"{name}:{_line(where, lines)}: {_dotted(where)}: {problem}")
     return playbook
+
+
+def _too_large(name: str) -> PlaybookError:
+    return PlaybookError(f"{name}:1: larger than {MAX_BYTES >> 10} kB: no playbook is")
 
 
 def _plain(node: yaml.Node, path: _Path, lines: dict[_Path, int], name: str) -> Any:

@@ -337,6 +337,15 @@ def test_the_gateway_closes_though_somebody_reads() -> None:
     asyncio.run(story())
 
 
+async def texts(chat: KeptChat) -> list[str]:
+    found: list[str] = []
+    async for event in chat.behind(0, quiet_s=0):
+        if event is None:
+            return found
+        found.append(json.loads(event.text)["text"])
+    return found
+
+
 def test_a_chat_keeps_so_much_and_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_chat, "MAX_EVENTS", 3)
     monkeypatch.setattr(kept_chat, "MAX_OVER", 1)
@@ -355,12 +364,17 @@ def test_a_chat_keeps_so_much_and_is_forgotten_in_time(monkeypatch: pytest.Monke
         shelf.begin("last").finish()
         await until(lambda: shelf.find("last") is None)
 
-    async def texts(chat: KeptChat) -> list[str]:
-        found: list[str] = []
-        async for event in chat.behind(0, quiet_s=0):
-            if event is None:
-                return found
-            found.append(json.loads(event.text)["text"])
-        return found
+    asyncio.run(story())
+
+
+def test_a_chat_in_any_script_keeps_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        for letter in "a", "订":
+            message = dump(ChatWords(text=letter * 10))
+            monkeypatch.setattr(kept_chat, "MAX_BYTES", 3 * len(message.encode()))
+            chat = KeptChat(lambda: None)
+            for _ in range(20):
+                chat.post_text(message)
+            assert len(await texts(chat)) == 3, letter
 
     asyncio.run(story())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.write_queue import BATCH_EVENTS, WriteQueue
 from tests.support.call_events import NOON, CallEvents
@@ -53,10 +55,11 @@ def test_when_there_is_no_room_the_first_events_stay_and_the_rest_is_counted() -
     assert queue.add(call.event()), "there is room again"
 
 
-def test_large_events_fill_the_room_sooner() -> None:
+@pytest.mark.parametrize("result", ["x" * 4000, "订" * 1334])
+def test_large_events_fill_the_room_sooner(result: str) -> None:
     queue, call = WriteQueue(max_bytes=10_000), CallEvents()
     queue.add(call.placed())
-    assert [queue.add(call.event("tool_result", result="x" * 4000)) for _ in range(3)] == [
+    assert [queue.add(call.event("tool_result", result=result)) for _ in range(3)] == [
         True,
         True,
         False,

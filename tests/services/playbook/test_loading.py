@@ -95,9 +95,10 @@ BILLIONS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("intents: &a [*a]", "an alias stands for something that contains it"),
         ("intents: " + "[" * 50_000, "nested too deeply for a playbook"),
         ("intents: {" + "a" * (300 << 10), "larger than 256 kB: no playbook is"),
+        ("intents: {}\n# " + "订" * (100 << 10), "larger than 256 kB: no playbook is"),
         ("intents: " + "9" * 5000, "intents: expected a mapping"),
     ],
-    ids=["billions", "itself", "deep", "large", "digits"],
+    ids=["billions", "itself", "deep", "large", "chinese", "digits"],
 )
 def test_a_small_file_cannot_take_the_machine(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bomb.yaml"
