@@ -105,6 +105,18 @@ def test_a_wrong_import_turns_its_contract_red(tree: Path, contract: str, file: 
     assert "Contracts: 0 kept, 1 broken." in result.stdout
 
 
+def test_the_core_of_the_gateway_may_import_none_of_its_neighbours(
+    contracts: list[dict[str, object]],
+) -> None:
+    (forbidden,) = (each["forbidden_modules"] for each in contracts if each["id"] == "core-alone")
+    folder = ROOT / "piopiy_pipeline" / "gateway"
+    modules = {path.stem for path in folder.glob("*.py")} | {
+        path.parent.name for path in folder.glob("*/__init__.py")
+    }
+    assert isinstance(forbidden, list)
+    assert {name.rpartition(".")[2] for name in forbidden} == modules - {"core", "__init__"}
+
+
 def _exceptions(contracts: list[dict[str, object]], kinds: set[str]) -> set[str]:
     found: set[str] = set()
     for contract in contracts:
