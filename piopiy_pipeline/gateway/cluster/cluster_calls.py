@@ -209,9 +209,7 @@ class ClusterCalls:
                 if not self._watches.watch(call_id, watcher, self._loop.time()):
                     self._refused(call_id, watcher)
                 if begin:
-                    self._report(
-                        call_id, [watcher], WatchedReport(call_id=call_id, record=self._record(call_id))
-                    )
+                    self._report([watcher], WatchedReport(call_id=call_id, record=self._record(call_id)))
             case WatchedReport(call_id=call_id):
                 self._followed.add(call_id)
                 if (begun := self._beginning.get(call_id)) is not None:
@@ -253,15 +251,15 @@ class ClusterCalls:
         if not watchers:
             return
         if isinstance(event, CallChanged):
-            self._report(call_id, watchers, WatchedReport(call_id=call_id, record=self._record(call_id)))
+            self._report(watchers, WatchedReport(call_id=call_id, record=self._record(call_id)))
             if event.call.ended_at is not None:
                 self._watches.forget(call_id)
         elif self._watches.may_tell(call_id, now, partial=event.partial):
             reported = ReportedEvent(number=event.number, at=event.at, event=event.event, data=event.data)
             if len(str(event.data)) <= MOST_EVENT_CHARS:
-                self._report(call_id, watchers, WatchedReport(call_id=call_id, event=reported))
+                self._report(watchers, WatchedReport(call_id=call_id, event=reported))
 
-    def _report(self, call_id: str, watchers: list[str], report: WatchedReport) -> None:
+    def _report(self, watchers: list[str], report: WatchedReport) -> None:
         notice = GatewayNotice(notice=report)
         for watcher in watchers:
             self._directory.notify(watcher, notice)

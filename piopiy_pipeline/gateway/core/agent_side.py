@@ -153,9 +153,9 @@ class AgentSide:
             self.ask_next(now)
         else:
             offer.confirm(now)
-            self._confirmed(offer, now)
+            self._confirmed(now)
 
-    def _confirmed(self, offer: CallOffer, now: float) -> None:
+    def _confirmed(self, now: float) -> None:
         self._call.enter(Phase.SETUP)
         self.assignment.found()
         self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
@@ -397,7 +397,7 @@ class AgentSide:
         self.assignment.succeed(next_offer)  # somebody gets ready for it already
         self._call.enter(Phase.OFFERING)
         if accepted:
-            self._confirmed(next_offer, now)
+            self._confirmed(now)
         else:
             self._call.deadlines.set("phase", now + self._limits.offer_s, self._offer_expired)
             self._call.changed()

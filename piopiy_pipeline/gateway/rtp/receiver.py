@@ -223,7 +223,7 @@ class RtpReceiver:
         alien = not self._at_home(source)
         if position is None or (alien and arrived - since < ALIEN_S):
             return None
-        self._begin(reception, position, arrived)
+        self._begin(reception)
         self._source, self._locked, self._alien = source, True, alien
         self._candidates.clear()
         return position
@@ -245,7 +245,7 @@ class RtpReceiver:
         sound = packet.payload_type in self._codecs
         return reception.add(packet.sequence, packet.timestamp, arrived, sound=sound)
 
-    def _begin(self, reception: Reception, position: StreamPosition, arrived: float) -> None:
+    def _begin(self, reception: Reception) -> None:
         if self.reception is not None:
             self._lost_before, self._received_before = self.lost, self.received
         self.reception = reception
