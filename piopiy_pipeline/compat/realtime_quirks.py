@@ -55,6 +55,22 @@ def _follow_items(service: Any, _tell: Tell) -> None:
     service._handle_evt_audio_delta = handle_delta
 
 
+def _ask_behind_the_end(service: Any, _tell: Tell) -> None:
+    """Grok and Inworld: begin the answer to a tool that has returned early behind the end of the one that used it.
+
+    They begin it first, so that this end would be taken for the new answer's.
+    """
+    handle = service._handle_evt_response_done
+
+    async def handle_done(evt: Any) -> None:
+        owed, service._response_create_owed = service._response_create_owed, False
+        await handle(evt)
+        if owed and service._results_awaiting_response:
+            await service._create_response()
+
+    service._handle_evt_response_done = handle_done
+
+
 def _take_messages(service: Any, tell: Tell) -> None:
     """Inworld and Azure Voice Live: take messages that are put into the conversation, and answer if that is asked for.
 
@@ -173,6 +189,11 @@ def _lose_quietly(service: Any, _tell: Tell) -> None:
 
 
 _MENDS: tuple[tuple[str, tuple[str, ...], Callable[[Any, Tell], None]], ...] = (
+    (
+        "_response_create_owed",
+        ("_create_response", "_handle_evt_response_done"),
+        _ask_behind_the_end,
+    ),
     ("force_message", ("_handle_evt_audio_delta", "_current_audio_response"), _follow_items),
     (
         "_last_context_message_count",

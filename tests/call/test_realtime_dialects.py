@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CapturedCall
 from piopiy_pipeline.testing import (
     Caller,
+    Tool,
     Voice,
     replay,
 )
+from piopiy_pipeline.testing.realtime.openai_response import OpenAIResponse
 from piopiy_pipeline.testing.replaying.differences import truncations_in
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import NO_WAIT
@@ -156,3 +160,26 @@ def test_a_turn_that_ends_while_the_model_says_a_text_is_answered_behind_it(kind
     )
     said = texts(call, "bot")
     assert said == ["One moment please, I have a look at that.", "A table for two."], call.timeline()
+
+
+@pytest.mark.parametrize("kind", [Case, *ALL])
+def test_a_tool_that_returns_before_its_answer_is_over_is_answered_once(
+    kind: type[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = OpenAIResponse._done
+
+    async def later(response: OpenAIResponse, *given: Any) -> None:
+        await asyncio.sleep(0.3)
+        await done(response, *given)
+
+    monkeypatch.setattr(OpenAIResponse, "_done", later)
+
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        await params.result_callback({"booked": True})
+
+    case = kind([Tool("book"), "It is booked."], "Goodbye.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [book]})
+    assert texts(call, "bot") == [GREETING, "It is booked.", "Goodbye."], call.timeline()
+    assert not call.of("error"), "no answer is taken for an empty one"
+    assert len([one for one in case.server.session.sent if one.kind == "response.created"]) == 4
