@@ -253,4 +253,4 @@ def preload() -> None:
     """Load the libraries and tables of all codecs. It takes some tenths of a second: call it in a thread."""
     for make in CODECS.values():
         codec = make()
-        codec.decode(codec.silence())
+        codec.decode(codec.encode(bytes(frame_bytes(codec.rate))))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, MetaData, text
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
@@ -40,8 +41,29 @@ def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> N
 
 def test_a_second_start_changes_nothing(engine: Engine) -> None:
     migrate(engine)
+    with engine.begin() as connection:
+        row = {"gateway_id": "g", "run_id": "r", "seen_at": datetime(2026, 1, 1, tzinfo=UTC)}
+        connection.execute(metadata.tables["gateways"].insert(), row)
+    before = _contents(engine)
+    assert len(before["gateways"][1]) == 1
     migrate(engine)
+    assert _contents(engine) == before
     engine.dispose()
+
+
+def _contents(engine: Engine) -> dict[str, tuple[list[str], list[object]]]:
+    """What is in the database: of each table its columns and indexes, and its rows."""
+    found = MetaData()
+    with engine.connect() as connection:
+        found.reflect(connection)
+        return {
+            name: (
+                [f"{column.name} {column.type} {column.nullable}" for column in table.columns]
+                + sorted(str(index.name) for index in table.indexes),
+                [tuple(row) for row in connection.execute(table.select())],
+            )
+            for name, table in found.tables.items()
+        }
 
 
 def test_gateways_that_start_at_once_make_the_tables_once(config: GatewayConfig) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from piopiy_pipeline.audio import g711
+from piopiy_pipeline.gateway.rtp import codecs
 from piopiy_pipeline.gateway.rtp.codecs import CODECS, CodecError, codec_rate, make_codec, preload
 
 
@@ -87,4 +89,16 @@ def test_a_codec_that_is_not_here_is_named_with_those_that_are() -> None:
 
 
 def test_all_can_be_loaded_ahead_of_time() -> None:
+    tables = [
+        each for module in (codecs, g711) for each in vars(module).values() if hasattr(each, "cache_info")
+    ]
+    for table in tables:
+        table.cache_clear()
     preload()
+    made = [table.cache_info().misses for table in tables]
+    assert len(made) == 5
+    assert all(made)
+    for name in CODECS:
+        codec = make_codec(name)
+        codec.decode(codec.encode(bytes(codec.rate // 50 * 2)))
+    assert [table.cache_info().misses for table in tables] == made, "a call makes none"

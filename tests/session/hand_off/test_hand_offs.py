@@ -10,6 +10,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.hand_off.persona import personas_in
 from piopiy_pipeline.testing import (
     AgentLoss,
     CallerLine,
@@ -230,7 +231,10 @@ def test_a_wrong_value_of_a_persona_or_a_hand_off_is_one_sentence(
 
 
 def test_a_persona_that_was_made_twice_is_one() -> None:
-    hand_off_call({"a": billing_with(tools=[end_call()]), "b": billing_with(tools=[end_call()])})
+    first, second = billing_with(tools=[end_call()]), billing_with(tools=[end_call()])
+    assert first is not second
+    desk = Persona(name="desk", instructions="Desk", tools=[hand_off_call({"a": first, "b": second})])
+    assert [persona.name for persona in personas_in(desk.tool_set().handlers)] == ["billing"]
 
 
 def test_language_and_voice_reach_the_services_and_the_first_ones_come_back() -> None:
