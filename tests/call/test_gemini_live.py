@@ -10,6 +10,7 @@ from pipecat.services.llm_service import FunctionCallParams, LLMService
 
 from piopiy_pipeline.testing import Caller, Disconnects, Tool, Voice
 from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
+from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.hand_off_desk import Desk
 from tests.support.realtime_calls import GREETING, LONG
@@ -61,6 +62,34 @@ def test_words_of_two_turns_between_which_the_session_was_lost_stay_apart(
     assert "For how many?" in texts(call, "bot")
     if not keeps:
         assert first in [one["content"] for one in case.server.session.conversation()]
+
+
+@pytest.mark.parametrize("left_s", [4.3, 8.0], ids=["while the caller speaks", "in the middle of an answer"])
+def test_a_session_that_google_ends_is_followed_by_one_that_knows_the_conversation(left_s: float) -> None:
+    async def leave(_: object) -> None:
+        await asyncio.sleep(0.5)
+        session = case.server.session
+        await session.go_away(left_s)
+        await asyncio.sleep(left_s)
+        left.append(session)
+        await session.close(1001, "going away")
+
+    def watch(made: VoiceAgent) -> None:
+        made.on("answered", leave)
+
+    left: list[GeminiLiveSession] = []
+    case = GeminiCase(LONG, THANKS, texts=TWO, voice=Voice(speed=1.2))
+    caller = Caller().pause(2).say(PEOPLE).say(YES).pause(3)
+    call = case.call(caller, watch=watch)
+    assert case.server.sessions[-2:-1] == left
+    assert texts(call, "user") == TWO, call.timeline()
+    greeting, *begun, answer, last = texts(call, "bot")
+    assert (greeting, answer, last) == (GREETING, LONG, THANKS)
+    assert all(LONG.startswith(text) for text in begun)
+    assert case.server.session.setup["session_resumption"]["handle"]
+    (error,) = call.of("error")
+    assert error.data["message"] == "the session was lost, and was opened again"
+    call.assert_ended("caller_hangup")
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 2.0], ids=["it has returned", "it runs"])
