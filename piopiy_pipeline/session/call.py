@@ -143,7 +143,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         | `language` | `LanguageChange` | the call goes on in another language |
         | `summary` | `ContextSummary` | a summary stands for a part of the conversation |
         | `transfer` | `TransferOutcome` | a transfer was answered, or it failed |
-        | `error` | `CallError` | a provider failed |
+        | `error` | `CallError` | something of this call went wrong; `stage` says where |
         | `end` | `CallEnd` | the call is over |
 
         Args:

@@ -71,7 +71,8 @@ class CallState:
         resumed: What to go on with, when another instance of the agent had this call and was lost.
         confirmed: Returns whether the gateway confirms checkpoints. By default it does not.
         counted: Returns whether the gateway takes events ``usage``. By default it does not.
-        steps: Returns whether the gateway takes events ``flow`` and ``hand_off``. By default it does not.
+        steps: Returns whether the gateway takes events ``flow``, ``hand_off``, ``collection``, ``summary`` and
+            ``language``. By default it does not.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ EVENTS = {
     "language": "the caller speaks another language, and the call goes on in it; a LanguageChange",
     "summary": "a summary has taken the place of a part of the conversation; a ContextSummary",
     "transfer": "what became of a transfer; a TransferOutcome",
-    "error": "a provider failed; a CallError",
+    "error": "something of this call went wrong; a CallError, whose stage says where",
     "end": "the call is over; the CallEnd",
 }
 
@@ -45,7 +45,11 @@ class CallError:
     """Something that went wrong in a call.
 
     Attributes:
-        stage: The stage at fault: ``stt``, ``llm``, ``tts`` or another name.
+        stage: Where: ``stt``, ``llm``, ``tts`` or the name of another stage of the pipeline, if that or its provider
+            failed; the name of a tool, or of a function or an action of a flow, that raised or gave no result;
+            ``handler of user_turn`` or of another event; ``event loop`` if the call's code has blocked it;
+            ``checkpoint`` if one was not saved; ``summary``, ``flow`` or ``hand-off``, which then goes on without
+            what failed.
         message: What went wrong, in a sentence.
     """
 

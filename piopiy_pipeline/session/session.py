@@ -67,7 +67,8 @@ class Session:
         make_monitor: Makes what watches the end of the pipeline, for those who want to watch it too.
         confirmed: Returns whether the gateway confirms checkpoints: `on_message` is given what it says.
         counted: Returns whether the gateway takes events ``usage``.
-        steps: Returns whether the gateway takes events ``flow`` and ``hand_off``.
+        steps: Returns whether the gateway takes events ``flow``, ``hand_off``, ``collection``, ``summary`` and
+            ``language``.
         exits: Is given a cancellation from outside, and returns whether it comes because the program ends. It may end
             calls for that first. What is cancelled first then is chance.
 

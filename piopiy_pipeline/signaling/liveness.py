@@ -37,8 +37,8 @@ SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming,
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
 have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
 call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`,
-``usage`` is the event ``usage`` of a `ConversationEvent`, ``steps`` are its events ``flow``, ``hand_off``
-and ``collection``, ``clean-sound`` is that of a `Control`.
+``usage`` is the event ``usage`` of a `ConversationEvent`, ``steps`` are its events ``flow``, ``hand_off``,
+``collection``, ``summary`` and ``language``, ``clean-sound`` is that of a `Control`.
 """
 NEWER = {
     "heartbeat": "liveness",
@@ -114,7 +114,9 @@ def counts_usage(features: str | None) -> bool:
 
 
 def takes_steps(features: str | None) -> bool:
-    """Return whether a gateway takes events ``flow`` and ``hand_off``, by the value of its header; None without one."""
+    """Return whether a gateway takes events ``flow``, ``hand_off``, ``collection``, ``summary`` and ``language``, by
+    the value of its header; None if there is none.
+    """
     return _has(features, "steps")
 
 

@@ -196,7 +196,7 @@ class ConversationEvent(Message):
     * ``latency`` (silence_s, stt_s, turn_s, llm_s, tts_s, playout_s, total_s): where the time of an answer
       went, sent when its first sample was played; the parts sum to the total;
     * ``eager_dropped`` (reason, wasted): an answer that was begun ahead is dropped, the `wasted`th of the call;
-    * ``error`` (stage, message);
+    * ``error`` (stage, message): something of the call went wrong; docs/protocol.md lists the stages;
     * ``collection`` (name, kind, outcome, attempts, how, value): the bot's code asks for a value (``begun``), has it
       (``collected``), or does not get it. The gateway makes it of keys that its own prompts collect (with
       request_id; with length and no value, if one receiver alone is told the keys);
@@ -204,11 +204,13 @@ class ConversationEvent(Message):
     * ``usage`` (service, provider, model, and requests, input_tokens, output_tokens, cached_tokens; or seconds; or
       characters): what a model, an STT or a voice was given, and has written, since the last one: they are to be added;
     * ``flow`` (node, before, function): a node of the call's flow is entered, from which one, and by which function;
-    * ``hand_off`` (agent, before, context): another agent speaks now, and who did before; empty for the first one.
+    * ``hand_off`` (agent, before, context): another persona speaks now, and who did before; empty for the first one;
+    * ``language`` (language, before, how): the caller speaks another language, and the call goes on in it;
+    * ``summary`` (messages, tokens_before, tokens_after): a summary stands for so many messages of the conversation.
 
     Partial ones come a few times a second at most, and are not kept on the record. An agent sends
     ``user_backchannel``, ``barge_in`` and ``eager_dropped`` to gateways that can hold speech, ``usage`` to those that
-    count it, ``flow``, ``hand_off`` and ``collection`` to those that take steps.
+    count it, ``flow``, ``hand_off``, ``collection``, ``summary`` and ``language`` to those that take steps.
     """
 
     type: Literal["event"] = "event"

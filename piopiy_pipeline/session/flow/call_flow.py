@@ -26,7 +26,6 @@ from piopiy_pipeline.compat.tool_permits import mark_idempotent
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.json_values import fault_in
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.flow.flow_file import FlowFileError
 from piopiy_pipeline.session.flow.flow_functions import (
     failing_safely,
@@ -187,7 +186,9 @@ class CallFlow:
             self._set_role(text)
         node = self.plan.nodes.get(str(kept.get("node")))
         if node is None:
-            self._report("flow", f"there is no node {kept.get('node')!r} any more: the flow begins anew")
+            self._state.add_error(
+                "flow", f"there is no node {kept.get('node')!r} any more: the flow begins anew"
+            )
             self._kept = None
             return
         if not kept.get("entered"):
@@ -222,7 +223,7 @@ class CallFlow:
                 await self._mouth.respond()
         except Exception as error:  # noqa: BLE001  pipecat's and the author's: it is a failure of the call
             logger.opt(exception=error).error("the flow failed: {}", error_text(error))
-            self._report("flow", error_text(error))
+            self._state.add_error("flow", error_text(error))
             if not self.node:
                 state.finish(EndReason.ERROR, f"the flow did not begin: {error_text(error)}")
 
@@ -289,7 +290,7 @@ class CallFlow:
             await self._manager.enter(name, {**node, "respond_immediately": False})
         except Exception as error:  # noqa: BLE001  pipecat's and the author's: the call goes on in the node before
             logger.opt(exception=error).error("the flow failed: {}", error_text(error))
-            self._report("flow", error_text(error))
+            self._state.add_error("flow", error_text(error))
 
     def _function(self, function: Any) -> Any:
         schema, repeatable = wrapped_function(function, self._run)
@@ -325,7 +326,7 @@ class CallFlow:
                 self._walked = name
                 self._leading = _LeadingCall(key, result, node)
         except Exception as error:
-            self._report(name, error_text(error, function))
+            self._state.add_error(name, error_text(error, function))
             raise  # the manager tells the model
         finally:
             del self._running[key]
@@ -409,7 +410,7 @@ class CallFlow:
             if fault := fault_in({key: value}, "the flow's state"):
                 if key not in self._unsaved:
                     self._unsaved.add(str(key))
-                    self._report("flow", f"not saved: {fault}")
+                    self._state.add_error("flow", f"not saved: {fault}")
             else:
                 state[key] = value
         kept: dict[str, Any] = {
@@ -426,11 +427,7 @@ class CallFlow:
     def _action_failed(self, name: str, handler: Callable[..., Any], error: BaseException) -> None:
         text = error_text(error, handler)
         logger.opt(exception=error).error("the action {} failed: {}", name, text)
-        self._report(name, text)
-
-    def _report(self, stage: str, message: str) -> None:
-        self._state.report_live("error", {"stage": stage, "message": message[:500]})
-        self._state.events.emit("error", CallError(stage, message))
+        self._state.add_error(name, text)
 
 
 def _in_one_line(text: str) -> str:

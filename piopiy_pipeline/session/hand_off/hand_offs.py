@@ -20,7 +20,6 @@ from piopiy_pipeline.call import HandOff
 from piopiy_pipeline.compat.tool_options import put_functions, take_functions
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.hand_off.conversation_change import (
     HandOffContext,
     changed_conversation,
@@ -175,7 +174,9 @@ class HandOffs:
         try:
             return await summary_by(self._write, self._context.get_messages())
         except Exception as error:  # noqa: BLE001  whatever a provider raises: the conversation itself does as well
-            self._report(f"the conversation is handed over as it is: no summary ({error_text(error)})")
+            self._state.add_error(
+                "hand-off", f"the conversation is handed over as it is: no summary ({error_text(error)})"
+            )
             return ""
 
     async def _write(self, asked: LLMContext) -> str | None:
@@ -267,7 +268,9 @@ class HandOffs:
             set_system_message(self._context, base)  # what it is now, is what the persona was told
         persona = self._known.get(name) or self._advertised().get(name)
         if persona is None:
-            self._report(f"the call was with {name!r}, whom this bot does not know: see Call.add_personas")
+            self._state.add_error(
+                "hand-off", f"the call was with {name!r}, whom this bot does not know: see Call.add_personas"
+            )
             return
         self._leave_base()
         made = persona.tool_set()
@@ -294,10 +297,6 @@ class HandOffs:
         if self._name and self._voice.followed:
             kept["followed"] = True
         return kept
-
-    def _report(self, message: str) -> None:
-        self._state.report_live("error", {"stage": "hand-off", "message": message[:500]})
-        self._state.events.emit("error", CallError("hand-off", message))
 
 
 def _names_in(tools: Any) -> set[str]:

@@ -154,7 +154,7 @@ class SimulatedCall:
             )
 
     def assert_no_error(self) -> None:
-        """Assert that no provider failed and that the call did not end with an error."""
+        """Assert that nothing of the call went wrong (the event `error`) and that it did not end with an error."""
         if errors := self.of("error"):
             first = errors[0].data
             self._fail(f"{len(errors)} errors, the first of {first['stage']}: {first['message']}")
