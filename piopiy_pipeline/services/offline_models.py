@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from loguru import logger
 
 from piopiy_pipeline.services.stt.moonshine_download import SHA256 as MOONSHINE_SHA256
-from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, find_speech_model
+from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, common_words, find_speech_model
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceMissing, find_piper_voice
 
 if TYPE_CHECKING:
@@ -136,10 +136,11 @@ def _moonshine(env: Environment) -> OfflineModel:
 
         return moonshine_pool()
 
-    def ask(worker: Worker) -> Awaitable[object]:
+    async def ask(worker: Worker) -> None:
         from piopiy_pipeline.services.stt.moonshine import load_ears
 
-        return load_ears(worker, language)
+        await load_ears(worker, language)
+        common_words(language)  # a call with hot words needs them at once
 
     english = folder.name == "tiny-en"
     return OfflineModel(

@@ -253,7 +253,6 @@ async def prepare(
     kinds: Sequence[Kind] = ("stt", "tts"),
     *,
     playbook: str | Path | None = None,
-    hot_words: Iterable[str] = (),
     env: Environment | None = None,
 ) -> None:
     """Load the models that hear and speak on this machine, if they are chosen, and say so in one line of the log.
@@ -265,7 +264,6 @@ async def prepare(
     Args:
         kinds: What the bot takes of the environment's choice; a voice of its own needs no other one loaded.
         playbook: As for `from_environment`.
-        hot_words: As for `from_environment`.
         env: As for `from_environment`.
 
     Raises:

@@ -162,8 +162,12 @@ def test_prepare_loads_the_models_and_says_which(log: list[str]) -> None:
     from piopiy_pipeline.services.stt.moonshine import moonshine_pool
     from piopiy_pipeline.services.workers.worker_pool import close_pools
 
+    moonshine_files._common_words.cache_clear()
     asyncio.run(prepare(playbook=PLAYBOOK, env={}))
     assert all(worker.pid for worker in moonshine_pool().workers)
+    read = moonshine_files._common_words.cache_info().misses
+    build("stt", "moonshine", hot_words=["Gnocchi"], env={})
+    assert moonshine_files._common_words.cache_info().misses == read, "no call reads the common words"
     (line,) = [line for line in log if "loaded in" in line]
     assert re.fullmatch(r"ears: moonshine tiny-en 44 MB, voice: \S+ \S+ \d+ MB, loaded in \d+\.\d s", line)
     close_pools()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from platformdirs import user_cache_dir
@@ -77,7 +78,12 @@ def common_words(language: str) -> frozenset[str]:
     Raises:
         SpeechModelMissing: There is no model of it.
     """
-    data = (find_speech_model(language) / "tokenizer.bin").read_bytes()
+    return _common_words(find_speech_model(language) / "tokenizer.bin")
+
+
+@lru_cache(maxsize=8)  # it takes 0.1 s, and each call with hot words asks
+def _common_words(file: Path) -> frozenset[str]:
+    data = file.read_bytes()
     words = (token.decode("utf-8", "ignore") for token in read_tokens(data))
     return frozenset(
         word[1:] for word in words if word.startswith(SPACE) and word[1:].isalpha() and word.islower()
