@@ -24,7 +24,16 @@ from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
 from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
-__all__ = ["bound_sends", "check", "close_in_time", "connect_by", "lead_to", "on_failure", "wrap_connections"]
+__all__ = [
+    "bound_sends",
+    "check",
+    "close_in_time",
+    "connect_by",
+    "lead_to",
+    "on_failure",
+    "takes_nothing",
+    "wrap_connections",
+]
 
 GENAI = ">=2.25,<3"
 """The versions that this file was written for, as in pyproject.toml."""
@@ -95,18 +104,29 @@ def bound_sends(service: Any, within_s: float) -> None:
     service._handle_send_error = quietly
 
 
+def takes_nothing(service: Any) -> bool:
+    """Return whether something could not be sent over the connection that stands, of a service with `bound_sends`.
+
+    Its loss is noticed later, where it is read.
+    """
+    return bool(getattr(getattr(service._session, "_ws", None), "takes_nothing", False))
+
+
 class _BoundedSocket(WrappedConnection):
     """A WebSocket that waits for nobody for long."""
 
     def __init__(self, connection: Any, within_s: float) -> None:
         super().__init__(connection)
         self._within_s = within_s
+        self.takes_nothing = False
+        """Whether something could not be sent."""
 
     async def send(self, message: str | bytes) -> None:
         try:
             async with asyncio.timeout(self._within_s):
                 await self._connection.send(message)
-        except TimeoutError:
+        except (ConnectionClosed, OSError):  # and so a TimeoutError
+            self.takes_nothing = True
             if (transport := getattr(self._connection, "transport", None)) is not None:
                 transport.abort()
             raise

@@ -20,6 +20,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService, GeminiVADParams
 
 from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.gemini_connection import takes_nothing
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = [
@@ -63,6 +64,7 @@ _USED = (
     "_disconnect",
     "_disconnecting",
     "_handle_context",
+    "_handle_send_error",
     "_handle_session_ready",
     "_handle_user_started_speaking",
     "_handle_user_stopped_speaking",
@@ -135,7 +137,8 @@ def user_speaks(service: Any) -> bool:
 
 def hears(service: Any) -> bool:
     """Return whether what the caller says reaches the provider now."""
-    return is_ready(service) and service._session is not None and not service._disconnecting
+    stands = service._session is not None and not service._disconnecting
+    return is_ready(service) and stands and not takes_nothing(service)
 
 
 def can_resume(service: Any) -> bool:
@@ -271,10 +274,16 @@ async def ask(service: Any, text: str | None) -> None:
         await service._create_single_response([{"role": "user", "content": text}])
 
 
-async def note(service: Any, text: str) -> None:
-    """Put a text behind the conversation, and ask for nothing."""
-    if service._session is not None:
+async def note(service: Any, text: str) -> bool:
+    """Put a text behind the conversation, and ask for nothing. Returns whether the session that stands has it."""
+    if service._session is None:
+        return False
+    try:
         await service._session.send_client_content(turns=[_said(text)], turn_complete=False)
+    except Exception as error:  # noqa: BLE001  whatever Google's client raises, as pipecat's own sends
+        await service._handle_send_error(error)
+        return False
+    return True
 
 
 async def write_beside(service: Any, text: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from pipecat.services.llm_service import FunctionCallParams, LLMService
+from websockets.exceptions import ConnectionClosedError
 
-from piopiy_pipeline.testing import Caller, Disconnects, Tool, Voice
+from piopiy_pipeline.testing import Caller, CallerLine, Disconnects, Tool, Voice
 from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import NO_WAIT
@@ -17,6 +18,7 @@ from tests.support.realtime_calls import GREETING, LONG
 from tests.support.virtual import PEOPLE, YES, texts
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
+from piopiy_pipeline.compat.gemini_connection import wrap_connections
 from tests.support.gemini_calls import MODELS, GeminiCase, gemini_service
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")
@@ -206,3 +208,83 @@ def test_two_calls_without_an_id_for_the_same_are_two(monkeypatch: pytest.Monkey
     call = case.call(Caller().say(PEOPLE).say(YES), agent={"tools": [roll]})
     assert len(runs) == 3, call.timeline()
     assert texts(call, "bot") == [GREETING, "Six.", "One."]
+
+
+class Dead:
+    """A connection that takes nothing more once it `is_dead`, although its end has not been read."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.is_dead = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def send(self, message: str) -> None:
+        if self.is_dead:
+            raise ConnectionClosedError(None, None)
+        await self._connection.send(message)
+
+
+class DeadCase(GeminiCase):
+    """One whose connections can die unnoticed."""
+
+    def make_service(self, **options: Any) -> LLMService[Any]:
+        service = super().make_service(**options)
+
+        def wrap(connection: Any, _setup: dict[str, Any]) -> Dead:
+            self.connection = Dead(connection)
+            return self.connection
+
+        wrap_connections(service, wrap)
+        return service
+
+    async def die(self) -> asyncio.Task[None]:
+        """Have the connection die, which is noticed a second later."""
+        self.connection.is_dead = True
+        session = self.server.session
+
+        async def dropped() -> None:
+            await asyncio.sleep(1.0)
+            session.drop()
+
+        return asyncio.create_task(dropped())
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["of this session", "of the session before"])
+def test_a_tool_that_returns_over_a_dead_connection_is_answered_in_the_next_session(another: bool) -> None:
+    noticed: list[asyncio.Task[None]] = []
+
+    async def book(params: FunctionCallParams) -> str:
+        """Book a table."""
+        if another:
+            case.server.session.drop()
+            await asyncio.sleep(2.0)
+        noticed.append(await case.die())
+        return "table nine"
+
+    case = DeadCase(Tool("book"), "It is booked.", "It is booked.", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).pause(8), agent={"tools": [book]})
+    assert [task.exception() for task in noticed] == [None]
+    assert "table nine" in str(case.server.session.conversation()), call.timeline()
+    assert texts(call, "bot")[:2] == [GREETING, "It is booked."], call.timeline()
+    assert {event.data["message"] for event in call.of("error")} == {
+        "the session was lost, and was opened again"
+    }
+
+
+def test_what_the_caller_says_over_a_dead_connection_the_next_session_hears() -> None:
+    noticed: list[asyncio.Task[None]] = []
+
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        noticed.append(await case.die())
+        await line.say(YES)
+        await line.my_turn()
+
+    case = DeadCase("For how many?", texts=["yes"])
+    call = case.call(caller)
+    assert [task.exception() for task in noticed] == [None]
+    assert texts(call, "user") == ["yes"], call.timeline()
+    assert texts(call, "bot") == [GREETING, "For how many?"], call.timeline()
+    assert case.server.session.heard_s > 0.5, "the whole of the turn"

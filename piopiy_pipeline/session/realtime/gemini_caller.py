@@ -68,12 +68,12 @@ class GeminiCaller:
         before = (
             gemini_session.preroll(self._service) if isinstance(frame, UserStartedSpeakingFrame) else None
         )
-        if self._kept or not gemini_session.hears(self._service):
+        waits = bool(self._kept) or not gemini_session.hears(self._service)
+        if waits or not await self._tell((hear, frame, before)):
             _add(self._kept, (hear, frame, before))
-            return
-        await self._tell((hear, frame, before))
 
-    async def _tell(self, said: Said) -> None:
+    async def _tell(self, said: Said) -> bool:
+        """Tell the session that stands. Returns whether its connection has taken it."""
         hear, frame, before = said
         if isinstance(frame, UserStartedSpeakingFrame):
             self._turn.clear()
@@ -81,11 +81,14 @@ class GeminiCaller:
             if before is not None:
                 gemini_session.put_preroll(self._service, before)
         speaks = isinstance(frame, UserStartedSpeakingFrame) or gemini_session.user_speaks(self._service)
+        await hear(frame)
+        if not gemini_session.hears(self._service):
+            return False
         if speaks and gemini_session.turns_are_told(self._service):
             _add(self._turn, said)
-        await hear(frame)
         if isinstance(frame, UserStoppedSpeakingFrame):
             self._turn.clear()
+        return True
 
     async def goes_on(self) -> None:
         """Have the session that stands hear what none has heard."""
@@ -97,8 +100,8 @@ class GeminiCaller:
         self._tells = True
         try:
             while self._kept and gemini_session.hears(self._service):
-                await self._tell(self._kept[0])
-                self._kept.popleft()
+                if await self._tell(self._kept[0]):
+                    self._kept.popleft()
         finally:
             self._tells = False
 

@@ -146,7 +146,7 @@ class GeminiProvider(RealtimeProvider):
 
     async def write(self, text: str) -> None:
         await holds_within(lambda: not self.spares, SPARED_S)  # it would cut that off
-        await gemini_session.note(self._service, text)
+        await self._note(text)
 
     async def tell(self, messages: Sequence[Any]) -> None:
         """Put messages behind the conversation, when the answer under way is over: they would cut it off."""
@@ -157,8 +157,13 @@ class GeminiProvider(RealtimeProvider):
     async def _tell_notes(self) -> None:
         notes, self._notes = self._notes, []
         for note in notes:
-            await gemini_session.note(self._service, note)
+            await self._note(note)
         await self._tools.tell_waiting()
+
+    async def _note(self, text: str) -> None:
+        """Tell the model something; what the session that stands does not take, the next one is told."""
+        if not await gemini_session.note(self._service, text):
+            self._notes.append(text)
 
     async def write_aside(self, text: str) -> str | None:
         return await gemini_session.write_beside(self._service, text)
@@ -173,7 +178,7 @@ class GeminiProvider(RealtimeProvider):
             return
         self._knows_heard = True
         await asyncio.sleep(BEHIND_CUT_S)
-        await gemini_session.note(self._service, f"{HEARD_NO_MORE}{heard()}")
+        await self._note(f"{HEARD_NO_MORE}{heard()}")
 
     def answer_lost(self) -> None:
         self._awaited.end()

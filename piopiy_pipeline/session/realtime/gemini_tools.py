@@ -74,21 +74,31 @@ class GeminiTools:
     async def _take(self, result: ToolResult) -> None:
         self._unnamed.pop(result.call, None)
         if not gemini_session.hears(self._service):
-            self._unsent = [*self._unsent, result][-MAX_WAITING:]
+            self._keep(result)
         elif not result.known:
-            await self._tell_in_words(result)
-            if result.wanted:
+            if not await self._tell_in_words(result):
+                self._keep(result)
+            elif result.wanted:
                 await self._ask()
         elif result.awaited and not result.wanted:
             self._waiting = [*self._waiting, result][-MAX_WAITING:]
         else:
-            await result.send()
+            await self._send(result)
             if result.wanted:
                 self._awaits()
 
-    async def _tell_in_words(self, result: ToolResult) -> None:
+    def _keep(self, *results: ToolResult) -> None:
+        """Keep what a session could not be told for the next one."""
+        self._unsent = [*self._unsent, *results][-MAX_WAITING:]
+
+    async def _send(self, result: ToolResult) -> None:
+        await result.send()
+        if not gemini_session.hears(self._service):
+            self._keep(result)  # the connection was gone, and nobody has noticed
+
+    async def _tell_in_words(self, result: ToolResult) -> bool:
         content = json.dumps(result.content, ensure_ascii=False)
-        await gemini_session.note(self._service, f"[Function {result.name} returned {content}]")
+        return await gemini_session.note(self._service, f"[Function {result.name} returned {content}]")
 
     def forget(self) -> None:
         """The next session knows from the conversation what has waited."""
@@ -99,7 +109,9 @@ class GeminiTools:
         unsent, self._unsent = self._unsent, []
         wanted = False
         for result in unsent:
-            await self._tell_in_words(result)
+            if not await self._tell_in_words(result):
+                self._keep(*unsent)
+                return
             wanted = wanted or result.wanted
         if wanted:
             await self._ask()
@@ -108,11 +120,12 @@ class GeminiTools:
         """Send what has waited, because an answer is asked for. Returns whether the model answers it now."""
         waiting, self._waiting = self._waiting, []
         for result in waiting:
-            await result.send()
+            await self._send(result)
         return bool(waiting)
 
     async def tell_waiting(self) -> None:
         """Tell in words what has waited, because the model will answer something else."""
         waiting, self._waiting = self._waiting, []
         for result in waiting:
-            await self._tell_in_words(result)
+            if not await self._tell_in_words(result):
+                self._keep(result)
