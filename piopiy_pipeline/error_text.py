@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from piopiy_pipeline.stuck import file_and_line, is_authors, is_authors_path
+from piopiy_pipeline.code_places import file_and_line, is_authors, is_authors_path
 
 __all__ = ["authors_line", "error_text", "own_text", "told_by_provider"]
 

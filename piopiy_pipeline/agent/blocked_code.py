@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from piopiy_pipeline.code_places import callback_frames, place_of_work, where
 from piopiy_pipeline.compat.asyncio import LOOP_TURN, context_of_callback
 from piopiy_pipeline.session.call import current_call
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
-from piopiy_pipeline.stuck import callback_frames, place_of_work, where
 
 __all__ = ["MANY_TASKS", "UNKNOWN", "BlockedCode", "calls_of_context", "find_blocked_code"]
 

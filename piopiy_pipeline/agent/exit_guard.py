@@ -21,7 +21,7 @@ from types import FrameType
 
 from loguru import logger
 
-from piopiy_pipeline.stuck import describe_tasks, describe_thread
+from piopiy_pipeline.code_places import describe_tasks, describe_thread
 
 __all__ = ["ExitGuard", "guard_exit"]
 

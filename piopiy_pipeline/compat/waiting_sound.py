@@ -1,16 +1,18 @@
-"""What waits in the queues of pipecat's voices: the last item of an audio context can be put in the place of another.
+"""pipecat's audio contexts: the last item that waits in one can be put in the place of another, and one is kept open.
 
-pipecat appends each piece of sound to a queue of its context, and has no way to look at what waits there. Only the
-agent's side may import this module: the gateway does without pipecat.
+pipecat appends each piece of sound to a queue of its context, and has no way to look at what waits there. It takes
+three seconds without sound for the end of a context. Only the agent's side may import this module: the gateway does
+without pipecat.
 
-Tested in `tests/session/limits/test_joined_sound.py`.
+Tested in `tests/session/limits/test_joined_sound.py` and `tests/services/tts/test_local_tts.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pipecat.services.tts_service import TTSService
@@ -18,9 +20,11 @@ from pipecat.utils.context.audio_context_manager import AudioContextManager
 
 from piopiy_pipeline.compat import CompatError, check_attributes, check_parameters
 
-__all__ = ["check", "join_waiting"]
+__all__ = ["check", "join_waiting", "kept_open"]
 
 PIPECAT = ">=1.14,<1.15"
+KEEP_OPEN_S = 1.0
+"""Seconds between two words to pipecat that a text is still being spoken."""
 
 
 def join_waiting(service: TTSService, join: Callable[[deque[Any], Any], Any | None]) -> None:
@@ -47,6 +51,24 @@ def join_waiting(service: TTSService, join: Callable[[deque[Any], Any], Any | No
     manager.append = append_or_join  # type: ignore[method-assign]
 
 
+@contextmanager
+def kept_open(service: TTSService, context_id: str) -> Iterator[None]:
+    """Keep an audio context from ending while no sound comes: whoever makes the sound has a limit of its own."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def again() -> None:
+        nonlocal timer
+        service._refresh_audio_context(context_id)
+        timer = loop.call_later(KEEP_OPEN_S, again)
+
+    timer = loop.call_later(KEEP_OPEN_S, again)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _items(queue: asyncio.Queue[Any]) -> deque[Any]:
     return queue._queue  # type: ignore[attr-defined, no-any-return]
 
@@ -60,6 +82,7 @@ def check() -> None:
     used = [
         (TTSService, "_audio_context_manager"),
         (TTSService, "append_to_audio_context"),
+        (TTSService, "_refresh_audio_context"),
         (AudioContextManager, "append"),
         (AudioContextManager, "_contexts"),
         (AudioContextManager, "_remainders"),

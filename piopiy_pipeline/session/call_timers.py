@@ -19,7 +19,7 @@ from typing import Any, ClassVar, cast
 
 from loguru import logger
 
-from piopiy_pipeline.stuck import is_authors, where
+from piopiy_pipeline.code_places import is_authors, where
 
 __all__ = ["CallTimers", "follow_timers"]
 

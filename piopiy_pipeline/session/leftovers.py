@@ -29,8 +29,8 @@ from typing import Any
 
 from loguru import logger
 
+from piopiy_pipeline.code_places import authors_place
 from piopiy_pipeline.compat.thread_starts import THREAD_STARTED, announce_thread_starts
-from piopiy_pipeline.stuck import authors_place
 
 __all__ = ["CallLeftovers", "listen", "watch_processes"]
 

@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
+from piopiy_pipeline.code_places import MAX_LOOKED_AT, authors_place, describe_task
 from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.compat.task_exception import raised_by, was_asked
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_timers import CallTimers, follow_timers
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
 from piopiy_pipeline.session.visible_tasks import scope_all_tasks
-from piopiy_pipeline.stuck import MAX_LOOKED_AT, authors_place, describe_task
 
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Container
 from typing import Any
 
-from piopiy_pipeline.stuck import is_authors
+from piopiy_pipeline.code_places import is_authors
 
 __all__ = ["scope_all_tasks"]
 

@@ -21,10 +21,10 @@ from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.capture import CallCapture
+from piopiy_pipeline.code_places import describe_tasks
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.signaling.messages import Control, Transfer
-from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.agent_loss import AgentLoss
 from piopiy_pipeline.testing.botfile import callback_of
 from piopiy_pipeline.testing.call_setting import Medium, Progress, Setting

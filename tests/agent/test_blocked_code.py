@@ -141,7 +141,7 @@ def test_of_a_very_deep_stack_only_the_top_is_looked_at_and_the_call_is_known(
             looked.append(each)
             yield each
 
-    monkeypatch.setattr("piopiy_pipeline.stuck.islice", noted)
+    monkeypatch.setattr("piopiy_pipeline.code_places.islice", noted)
 
     def recurse(depth: int) -> None:
         recurse(depth - 1) if depth else block()
@@ -199,14 +199,14 @@ def test_what_this_package_does_while_the_author_waits_is_its_own() -> None:
     assert found.authors, "its own function is called last"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("piopiy_pipeline.stuck._PACKAGE", "nowhere")
+        patch.setattr("piopiy_pipeline.code_places._PACKAGE", "nowhere")
         patch.setattr(
-            "piopiy_pipeline.stuck.is_authors", lambda frame: frame.f_code.co_name == "on_new_session"
+            "piopiy_pipeline.code_places.is_authors", lambda frame: frame.f_code.co_name == "on_new_session"
         )
         found = looked_at(on_new_session)
         assert found is not None
         assert found.authors, "of a library"
-        patch.setattr("piopiy_pipeline.stuck._PACKAGE", __file__)
+        patch.setattr("piopiy_pipeline.code_places._PACKAGE", __file__)
         found = looked_at(on_new_session)
     assert found is not None
     assert not found.authors
@@ -228,7 +228,7 @@ def test_a_timer_that_the_author_sets_is_the_author_s_work_though_this_package_f
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "piopiy_pipeline.stuck.is_authors", lambda frame: frame.f_code.co_name == "on_new_session"
+            "piopiy_pipeline.code_places.is_authors", lambda frame: frame.f_code.co_name == "on_new_session"
         )
         found = looked_at(on_new_session)
     assert found is not None

@@ -9,7 +9,7 @@ import pytest
 
 from piopiy_pipeline.testing import Caller, CallerLine
 from tests.collect.test_realtime_collecting import CollectingCase, CollectingGeminiCase, ask_code, ears
-from tests.session.test_realtime_chat import Chat
+from tests.session.realtime.test_realtime_chat import Chat
 from tests.support.collected_kinds import EACH, Kind
 from tests.support.collecting import VOICE, say, value_of
 from tests.support.realtime_calls import GREETING, Case

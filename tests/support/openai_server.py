@@ -23,7 +23,7 @@ class Answer:
 
     ``fine`` says `text`; ``cut`` says it and drops the connection without an end; ``busy`` is a 429,
     which tells when to come back if `retry_after_s` says so; ``silent`` takes the request and never
-    answers; ``stuck`` says `text` and nothing more, and does not end; ``endless`` says it again and again, as
+    answers; ``code_places`` says `text` and nothing more, and does not end; ``endless`` says it again and again, as
     fast as it is read; ``garbage`` is no JSON; ``deltas`` sends these deltas of the protocol as they are.
     """
 

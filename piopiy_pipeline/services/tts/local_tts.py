@@ -6,16 +6,15 @@ interruption the conversation holds what was heard.
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from pipecat.frames.frames import ErrorFrame, Frame, TTSAudioRawFrame
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
+from piopiy_pipeline.compat.waiting_sound import kept_open
 from piopiy_pipeline.services.workers.worker_pool import Lease, WorkerPool
 from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost
 
@@ -23,8 +22,6 @@ __all__ = ["LocalTTSService", "SpeechPiece"]
 
 CHUNK_S = 0.2
 """Seconds of audio in one frame."""
-KEEP_OPEN_S = 1.0
-"""Seconds between two words to pipecat that a text is still being spoken. pipecat takes three of silence for an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,29 +132,14 @@ class LocalTTSService(TTSService):
         self, context_id: str, generator: AsyncGenerator[Frame | None, None]
     ) -> None:
         """Speak a text, and keep its answer open while a worker computes, or starts again: as long as it may take."""
-        with self._kept_open(context_id):
+        with kept_open(self, context_id):
             await super().tts_process_generator(context_id, generator)
-
-    @contextmanager
-    def _kept_open(self, context_id: str) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle
-
-        def again() -> None:
-            nonlocal timer
-            self._refresh_audio_context(context_id)
-            timer = loop.call_later(KEEP_OPEN_S, again)
-
-        timer = loop.call_later(KEEP_OPEN_S, again)
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     async def on_turn_context_completed(self) -> None:
         """End an answer whose last sentence failed as any other: pipecat would wait, and hold up the next one."""
-        self._is_yielding_frames_synchronously = True
         await super().on_turn_context_completed()
+        for context_id in self.get_audio_contexts():
+            await self.remove_audio_context(context_id)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """Forget the word times of an answer that was interrupted."""

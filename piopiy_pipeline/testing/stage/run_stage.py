@@ -26,7 +26,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.wav import read_wav
-from piopiy_pipeline.stuck import where
+from piopiy_pipeline.code_places import where
 from piopiy_pipeline.testing.stage.stage_run import Moment, StageRun
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 

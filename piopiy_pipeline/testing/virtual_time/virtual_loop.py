@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
+from piopiy_pipeline.code_places import describe_tasks
 from piopiy_pipeline.compat.asyncio import drop_executor, has_ready, next_timer_at, take_wake, wake
 from piopiy_pipeline.offload import use_courier
-from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.report.simulated_call import SimulatedCall
 from piopiy_pipeline.testing.virtual_time.time_module import real_monotonic, real_time, seeded, virtual_time
 from piopiy_pipeline.testing.virtual_time.virtual_network import VirtualNetwork, is_virtual

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from piopiy_pipeline.stuck import describe_thread
+from piopiy_pipeline.code_places import describe_thread
 
 __all__ = ["Interrupted", "Watchdog"]
 

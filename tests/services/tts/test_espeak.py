@@ -94,7 +94,7 @@ def test_a_voice_that_does_not_exist_is_an_error_and_not_silence(pool: WorkerPoo
     async def run() -> list[str]:
         async with Chain(EspeakTTSService(voice="no-such-voice", pool=pool)) as chain:
             await chain.send(TTSSpeakFrame("Hello."))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):  # a worker starts
                 await chain.error.wait()
         return chain.errors
 

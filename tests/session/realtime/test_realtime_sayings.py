@@ -15,7 +15,7 @@ from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.testing import Caller, Tool, Voice
 from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.session.test_realtime_chat import GeminiChat
+from tests.session.realtime.test_realtime_chat import GeminiChat
 from tests.support.gemini_calls import GeminiCase
 from tests.support.realtime_calls import GREETING, Case
 from tests.support.realtime_providers import UltravoxCase

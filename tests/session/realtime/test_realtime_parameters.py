@@ -22,11 +22,11 @@ from piopiy_pipeline.testing import Caller, ScriptedTTS
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.realtime_calls import Case
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parents[2]
 S2S, CALLS, OWN = (
     "call/test_speech_to_speech.py",
     "call/test_realtime_calls.py",
-    "session/test_realtime_parameters.py",
+    "session/realtime/test_realtime_parameters.py",
 )
 HAND_OFF, COLLECT = "call/test_every_providers_hand_off.py", "collect/test_realtime_collecting.py"
 EVERY = "call/test_every_provider.py"
@@ -37,7 +37,7 @@ AGENT: dict[str, Any] = {
     "tools": f"{EVERY} test_a_tool_is_used_and_its_result_is_answered",
     "greeting": f"{S2S} test_a_whole_call",
     "idle_timeout_secs": f"{EVERY} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
-    "call": "session/test_realtime_arguments.py test_to_say_nothing_asks_no_model",
+    "call": "session/realtime/test_realtime_arguments.py test_to_say_nothing_asks_no_model",
     "context": f"{OWN} test_the_conversation_before_the_call_is_told_the_provider",
     "error_line": (
         {"agent": {"error_line": "Oh dear."}},
@@ -50,7 +50,7 @@ AGENT: dict[str, Any] = {
     "dtmf_timeout_secs": f"{OWN} test_keys_without_a_terminator_are_a_turn_after_a_while",
     "initial_messages": f"{OWN} test_the_conversation_before_the_call_is_told_the_provider",
     "spoken_text": ({"agent": {"spoken_text": SpokenText("de")}}, "spoken_text is for a TTS"),
-    "filler": "session/test_realtime_sayings.py test_the_model_says_the_filler_while_a_tool_runs",
+    "filler": "session/realtime/test_realtime_sayings.py test_the_model_says_the_filler_while_a_tool_runs",
     "idle": f"{EVERY} test_a_caller_who_says_nothing_is_asked_and_the_call_ends",
     "limits": "call/test_endless_models.py test_",
     "flow": "call/test_every_providers_flow.py test_",

@@ -1,6 +1,6 @@
-"""Describes what everything waits for, when a simulation does not go on or an agent does not end.
+"""Tells the places of code, the author's first: what a task waits for, what keeps a thread, where something was made.
 
-Built from frames and tasks when something is wrong already; nothing here runs in a call that is well.
+They are read from frames and tasks when something is wrong already; nothing here runs in a call that is well.
 """
 
 from __future__ import annotations
