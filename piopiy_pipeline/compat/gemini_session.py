@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.genai.types import AudioTranscriptionConfig, LiveConnectConfig, Modality
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, LLMFullResponseEndFrame, LLMFullResponseStartFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService, GeminiVADParams
@@ -44,6 +44,7 @@ __all__ = [
     "seed",
     "session_of",
     "set_up_with",
+    "tell_empty_answers",
     "tell_words",
     "turns_are_told",
     "user_speaks",
@@ -65,6 +66,7 @@ _USED = (
     "_disconnecting",
     "_handle_context",
     "_handle_send_error",
+    "_handle_server_message",
     "_handle_session_ready",
     "_handle_user_started_speaking",
     "_handle_user_stopped_speaking",
@@ -208,6 +210,36 @@ def when_asked(service: Any, asks: Callable[[], None]) -> None:
         await complete()
 
     service._complete_turn = completed
+
+
+def tell_empty_answers(service: Any, is_due: Callable[[], bool]) -> None:
+    """Have an answer begin and end of which nothing has come: the end of a turn is all that the provider tells.
+
+    The end of a turn that was interrupted, or that has used tools, is none of an empty answer. A model that is allowed
+    to choose silence (`proactivity`) has chosen it.
+
+    Args:
+        service: The service, before it runs.
+        is_due: Returns whether an answer was asked for, and nothing of it has come.
+    """
+    handle = service._handle_server_message
+    ends_other = False  # the next end of a turn is that of something else
+
+    async def handled(message: Any) -> None:
+        nonlocal ends_other
+        content, due = message.server_content, is_due()
+        if message.tool_call or (content and content.interrupted):
+            ends_other = True
+        elif content and (content.model_turn or content.output_transcription):
+            ends_other = due = False
+        await handle(message)
+        if content and content.turn_complete:
+            was_other, ends_other = ends_other, False
+            if due and not (was_other or service.settings.proactivity):
+                await service.push_frame(LLMFullResponseStartFrame())
+                await service.push_frame(LLMFullResponseEndFrame())
+
+    service._handle_server_message = handled
 
 
 Hear = Callable[[Any], Awaitable[None]]

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pipecat.frames.frames import LLMFullResponseEndFrame
+from pipecat.frames.frames import LLMFullResponseEndFrame, LLMFullResponseStartFrame
 from pipecat.processors.aggregators import async_tool_messages
 from websockets.exceptions import ConnectionClosed
 
@@ -67,6 +67,26 @@ def _ask_behind_the_end(service: Any, _tell: Tell) -> None:
         await handle(evt)
         if owed and service._results_awaiting_response:
             await service._create_response()
+
+    service._handle_evt_response_done = handle_done
+
+
+def _tell_empty_answers(service: Any, _tell: Tell) -> None:
+    """Grok, Inworld and Azure Voice Live: tell the beginning of an answer in which nothing has come, and so its end.
+
+    They tell it with the first item, and there is none.
+    """
+    handle = service._handle_evt_response_done
+
+    async def handle_done(evt: Any) -> None:
+        response = evt.response if isinstance(evt.response, Mapping) else vars(evt.response)
+        is_empty = response.get("status") == "completed" and not response.get("output")
+        is_empty = is_empty and not service._current_assistant_response
+        if is_empty:
+            await service.push_frame(LLMFullResponseStartFrame())
+        await handle(evt)
+        if is_empty and hasattr(service, "_track_item"):  # Azure Voice Live's tells no end without an item
+            await service.push_frame(LLMFullResponseEndFrame())
 
     service._handle_evt_response_done = handle_done
 
@@ -194,6 +214,8 @@ _MENDS: tuple[tuple[str, tuple[str, ...], Callable[[Any, Tell], None]], ...] = (
         ("_create_response", "_handle_evt_response_done"),
         _ask_behind_the_end,
     ),
+    ("force_message", ("_handle_evt_response_done",), _tell_empty_answers),
+    ("_last_context_message_count", ("_handle_evt_response_done",), _tell_empty_answers),
     ("force_message", ("_handle_evt_audio_delta", "_current_audio_response"), _follow_items),
     (
         "_last_context_message_count",

@@ -20,7 +20,7 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.realtime_providers import PROVIDERS
-from tests.support.virtual import PEOPLE, YES, recorded_apology_heard, texts
+from tests.support.virtual import PEOPLE, YES, longest_silence_s, recorded_apology_heard, texts
 
 THANKS = "Goodbye, and thank you for your call."
 TWO = ["a table please", "yes"]
@@ -328,3 +328,13 @@ def test_a_session_that_ends_with_its_pipeline_is_no_loss(kind: type[Case]) -> N
     assert texts(call, "bot") == [LONG], call.timeline()
     call.assert_no_error()
     assert [case.server.asked] == asked, "nothing is opened again"
+
+
+@only("openai", "grok", "inworld", "voice_live", "gemini")
+def test_an_answer_of_which_nothing_comes_is_noticed_and_asked_for_again(kind: type[Case]) -> None:
+    case = kind("A table for two.", "", texts=TWO)
+    call = case.call(Caller().say(PEOPLE).say(YES).pause(4))
+    assert [event.data["message"] for event in call.of("error")] == ["it answered nothing"] * 2, "asked again"
+    assert recorded_apology_heard(call)
+    assert (call.end_reason, call.end_detail) == (EndReason.ERROR, "llm: it answered nothing")
+    assert longest_silence_s(call) < 4.0
