@@ -130,3 +130,5 @@ class ExchangeLine(_JsonLine):
     id: int
     kind: str
     data: dict[str, Any] = {}
+    number: int = Field(default=0, exclude=True)
+    """The number of the line in its file, from 1 on, for lines that were read; it is not written."""

@@ -85,7 +85,8 @@ class CapturedCall:
     @cached_property
     def exchanges(self) -> list[ExchangeLine]:
         """The requests to network providers and their answers, in order."""
-        return list(self._lines(EXCHANGES, ExchangeLine))
+        lines = self._lines(EXCHANGES, ExchangeLine)
+        return [line.model_copy(update={"number": number}) for number, line in enumerate(lines, 1)]
 
     @cached_property
     def caller(self) -> NDArray[np.int16]:

@@ -22,11 +22,15 @@ CUT_WORDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an answer, which came `after_s` seconds after the request."""
+    """A part of an answer, which came `after_s` seconds after the request.
+
+    `number` is that of its line in the capture; 0 if there is none.
+    """
 
     after_s: float
     kind: str
     data: dict[str, Any]
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -155,7 +159,7 @@ def answers_of(
             elif line.kind == "done":  # which says only that a voice's whole turn is over
                 answer.whole = True
             else:
-                answer.parts.append(Part(after, line.kind, line.data))
+                answer.parts.append(Part(after, line.kind, line.data, line.number))
     return list(answers.values())
 
 

@@ -91,7 +91,7 @@ class ModelBook:
             self.of_caller.append(line)
             return
         answer, asked_at = request
-        answer.parts.append(Part(max(0.0, line.at - asked_at), line.kind, line.data))
+        answer.parts.append(Part(max(0.0, line.at - asked_at), line.kind, line.data, line.number))
 
     def _find(self, content: dict[str, Any]) -> RecordedAnswer | None:
         """Return the answer to a request: to the same one, or else to the next one like it, which is noted."""

@@ -16,6 +16,7 @@ from websockets.protocol import State
 
 from piopiy_pipeline.services.realtime_dialects import OPENAI, setting
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
+from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook, item_content, said_as_written
 
 __all__ = ["CUT_WAIT_S", "Inbox", "RecordedModel"]
@@ -59,11 +60,19 @@ class RecordedModel:
     Args:
         recorded: What it said.
         book: Takes what differs.
+        order: Has the parts of its answers come in their order.
         give_up: Called with a sentence if the replay cannot go on.
     """
 
-    def __init__(self, recorded: RealtimeBook, book: AnswerBook, give_up: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        recorded: RealtimeBook,
+        book: AnswerBook,
+        order: OrderOfParts,
+        give_up: Callable[[str], None],
+    ) -> None:
         self.recorded = recorded
+        self.order = order
         self.book = book
         self.give_up = give_up
         self._connection: _RecordedConnection | None = None
@@ -150,11 +159,10 @@ class _RecordedConnection:
         self._answering = asyncio.create_task(self._answer(answer), name="recorded model")
 
     async def _answer(self, answer: RecordedAnswer) -> None:
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+        order = self._model.order
+        asked = order.now()
         for part in answer.parts:
-            if (wait_s := asked + part.after_s - loop.time()) > 0:
-                await asyncio.sleep(wait_s)
+            await order.wait(asked, part)
             if (
                 part.data.get("type") == "response.done"
                 and self._response in self._model.recorded.cut_by_caller
@@ -170,9 +178,9 @@ class _RecordedConnection:
         if self.state is not State.OPEN or _response_of(body) in self._cancelled:
             return
         cuts = self._detection.get("interrupt_response", True) is not False
+        self._pass_on(part)
         if body.get("type") == "input_audio_buffer.speech_started" and self._response and cuts:
             self._cancel("turn_detected")
-        self._pass_on(part)
 
     def _pass_on(self, part: Part) -> None:
         if part.kind == "closed":

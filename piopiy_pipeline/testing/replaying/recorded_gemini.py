@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.gemini_book import GeminiBook, gemini_request, is_of_model
+from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.recorded_connection import CUT_WAIT_S, Inbox
 
 __all__ = ["RecordedGemini"]
@@ -26,11 +27,19 @@ class RecordedGemini:
     Args:
         recorded: What it said.
         book: Takes what differs.
+        order: Has the parts of its answers come in their order.
         give_up: Called with a sentence if the replay cannot go on.
     """
 
-    def __init__(self, recorded: GeminiBook, book: AnswerBook, give_up: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        recorded: GeminiBook,
+        book: AnswerBook,
+        order: OrderOfParts,
+        give_up: Callable[[str], None],
+    ) -> None:
         self.recorded = recorded
+        self.order = order
         self.book = book
         self.give_up = give_up
         self._socket: _RecordedSocket | None = None
@@ -110,10 +119,10 @@ class _RecordedSocket:
 
     async def _answer(self, answer: RecordedAnswer, *, speaks: bool) -> None:
         loop = asyncio.get_running_loop()
-        asked = loop.time()
+        order = self._model.order
+        asked = order.now()
         for part in answer.parts:
-            if (wait_s := asked + part.after_s - loop.time()) > 0:
-                await asyncio.sleep(wait_s)
+            await order.wait(asked, part)
             of_model = speaks and is_of_model(part.data)
             if of_model and answer not in self._answered:
                 continue  # it was cut off

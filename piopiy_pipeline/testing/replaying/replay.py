@@ -45,6 +45,7 @@ from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Pa
 from piopiy_pipeline.testing.replaying.capture_check import check_capture
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
 from piopiy_pipeline.testing.replaying.gemini_book import GeminiBook
+from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
 from piopiy_pipeline.testing.replaying.recorded_connection import RecordedModel
 from piopiy_pipeline.testing.replaying.recorded_gemini import RecordedGemini
@@ -204,9 +205,10 @@ class _Run:
         resolve_speech(self.book.voice, capture.exchanges, capture.speech)
         self._heard = RecordedTranscripts()
         recorded = RealtimeBook(capture.exchanges, capture.speech, self.book)
-        self._model = RecordedModel(recorded, self.book, self._give_up)
+        self._order = OrderOfParts()
+        self._model = RecordedModel(recorded, self.book, self._order, self._give_up)
         of_google = GeminiBook(capture.exchanges, capture.speech, self.book)
-        self._gemini = RecordedGemini(of_google, self.book, self._give_up)
+        self._gemini = RecordedGemini(of_google, self.book, self._order, self._give_up)
         self._of_providers: list[tuple[ExchangeLine, Callable[[Part], None]]] = [
             (line, self._heard.tell)
             for line in capture.exchanges
@@ -237,6 +239,7 @@ class _Run:
                 chain,
                 self.book,
                 self._heard,
+                self._order,
                 model=self._model,
                 gemini=self._gemini,
                 give_up=self._give_up,
@@ -281,11 +284,10 @@ class _Run:
     def _hear(self, since: float, at: float, until: float) -> None:
         """Schedule what providers tell of an act, each as long after its beginning as in the capture."""
         assert self._link is not None
-        loop = asyncio.get_running_loop()
         due = [(line, tell) for line, tell in self._of_providers if since <= line.at < until]
-        for then, together in groupby(due, key=lambda each: each[0].at):  # timers of one time have no order
-            parts = [(tell, Part(then - since, line.kind, line.data)) for line, tell in together]
-            loop.call_at(self._link.start + at + then - since, _tell_all, parts)
+        for then, together in groupby(due, key=lambda each: each[0].at):
+            parts = [(tell, Part(then - since, line.kind, line.data, line.number)) for line, tell in together]
+            self._order.plan(self._link.start + at + then - since, parts)
 
     def _hung_up(self) -> None:
         self._end(EndReason.CALLER_HANGUP, "the caller hung up")
@@ -313,11 +315,6 @@ def _require_stages(chain: CallPipeline, keyless: Sequence[FrameProcessor]) -> N
                 f"{type(service).__name__} was made without its provider's key, and is no stage of the pipeline: a "
                 "replay answers for stages only, so give it a key"
             )
-
-
-def _tell_all(parts: list[tuple[Callable[[Part], None], Part]]) -> None:
-    for tell, part in parts:
-        tell(part)
 
 
 class _ReplayLink(InProcessLink):

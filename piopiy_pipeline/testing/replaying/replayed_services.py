@@ -44,6 +44,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_gemini_live, is_realtime
 from piopiy_pipeline.stage_error import StageError
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
+from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.recorded_connection import CUT_WAIT_S, RecordedModel
 from piopiy_pipeline.testing.replaying.recorded_gemini import RecordedGemini
 from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
@@ -79,6 +80,7 @@ class _Script:
 
     book: AnswerBook
     transcripts: RecordedTranscripts
+    order: OrderOfParts
     give_up: Callable[[str], None]
 
 
@@ -86,6 +88,7 @@ def put_recorded_providers(
     chain: CallPipeline,
     book: AnswerBook,
     transcripts: RecordedTranscripts,
+    order: OrderOfParts,
     *,
     model: RecordedModel,
     gemini: RecordedGemini,
@@ -99,6 +102,7 @@ def put_recorded_providers(
         chain: The pipeline of the bot.
         book: The captured answers of models and voices.
         transcripts: The captured transcripts.
+        order: Has the parts of answers come in their order.
         model: The captured provider of a model that hears and speaks itself, with OpenAI's protocol.
         gemini: The same, with Google's.
         give_up: Called with a sentence if the replay cannot go on, because the model got a question that the
@@ -108,7 +112,7 @@ def put_recorded_providers(
     Raises:
         StageError: A model hears and speaks itself, and has neither OpenAI's protocol nor Google's.
     """
-    script = _Script(book, transcripts, give_up)
+    script = _Script(book, transcripts, order, give_up)
     for name, service in services_in(chain):
         kind = kind_of(service)
         if kind is None or runs_locally(service):
@@ -211,7 +215,7 @@ class ReplayedLLM(LLMService[Any]):
         if answer is None:
             raise LookupError("what the model writes to this is not in the recording")
         text = ""
-        async for part in _in_time(answer):
+        async for part in _in_time(answer, self.replay_script.order):
             if part.kind == "error":
                 raise RuntimeError(str(part.data["message"]))
             text += str(part.data["text"])
@@ -229,7 +233,7 @@ class ReplayedLLM(LLMService[Any]):
             await self.push_frame(LLMFullResponseEndFrame())
 
     async def _give(self, answer: RecordedAnswer, frame: LLMContextFrame) -> None:
-        async for part in _in_time(answer):
+        async for part in _in_time(answer, self.replay_script.order):
             match part.kind:
                 case "text":
                     await push_llm_text(self, str(part.data["text"]))
@@ -268,7 +272,7 @@ class ReplayedTTS(TTSService):
         if answer is None:
             answer = _tone(text, self.sample_rate)
         start = self._replay_spoken.get(context_id, 0.0)
-        async for part in _in_time(answer):
+        async for part in _in_time(answer, self.replay_script.order):
             match part.kind:
                 case "sound":
                     sound = part.data["sound"]
@@ -298,15 +302,15 @@ class ReplayedTTS(TTSService):
 _CLASSES: dict[Kind, type[FrameProcessor]] = {"stt": ReplayedSTT, "llm": ReplayedLLM, "tts": ReplayedTTS}
 
 
-async def _in_time(answer: RecordedAnswer) -> AsyncGenerator[Part, None]:
+async def _in_time(answer: RecordedAnswer, order: OrderOfParts) -> AsyncGenerator[Part, None]:
     """Yield the parts of an answer, each at the time after the request at which it came, and end when it was over.
 
     One that was given up waits to be given up again: for as long as whoever did that may take today.
     """
     loop = asyncio.get_running_loop()
-    asked = loop.time()
+    asked = order.now()
     for part in answer.parts:
-        await asyncio.sleep(max(0.0, asked + part.after_s - loop.time()))
+        await order.wait(asked, part)
         yield part
     patience_s = 0.0 if answer.whole else CUT_WAIT_S if answer.cut else IN_VAIN_S
     failed = any(part.kind == "error" for part in answer.parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,10 +79,10 @@ def _own(
         if part.kind == "audio":
             pcm, rate = _piece(part.data, speech), int(part.data["rate"])
             end += pcm.size / rate
-            resolved.append(Part(part.after_s, "sound", {"sound": SpeechClip(pcm, rate)}))
+            resolved.append(replace(part, kind="sound", data={"sound": SpeechClip(pcm, rate)}))
         elif part.kind == "word":
             seconds = max(0.0, float(part.data["seconds"]) - start)
-            resolved.append(Part(part.after_s, "word", {**part.data, "seconds": seconds}))
+            resolved.append(replace(part, data={**part.data, "seconds": seconds}))
         else:
             resolved.append(part)
     return resolved, end

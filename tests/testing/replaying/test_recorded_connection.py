@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part
+from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
 from piopiy_pipeline.testing.replaying.recorded_connection import Inbox, RecordedModel
 
@@ -22,7 +23,8 @@ def said_at_a_sound(session: dict[str, Any]) -> list[str]:
 
     async def run() -> list[str]:
         book = AnswerBook([], now=lambda: 0.0)
-        model = RecordedModel(RealtimeBook([], lambda rate: np.zeros(0, np.int16), book), book, pytest.fail)
+        recorded = RealtimeBook([], lambda rate: np.zeros(0, np.int16), book)
+        model = RecordedModel(recorded, book, OrderOfParts(), pytest.fail)
         connection = model.connect()
         await connection.send(json.dumps({"type": "session.update", "session": session}))
         model.tell(Part(0.0, "message", {"type": "response.created", "response": {"id": "one"}}))
@@ -44,7 +46,7 @@ def said_at_a_sound(session: dict[str, Any]) -> list[str]:
 def test_a_sound_cancels_an_answer_only_if_the_session_has_it_so(place: Any) -> None:
     started = "input_audio_buffer.speech_started"
     assert said_at_a_sound(place(KEEPS)) == [started]
-    assert said_at_a_sound(place(CUTS)) == ["response.done", started]
+    assert said_at_a_sound(place(CUTS)) == [started, "response.done"]
 
 
 def test_what_a_message_leads_to_begins_before_the_next_one_of_the_same_time_is_there() -> None:

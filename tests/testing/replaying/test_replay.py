@@ -16,10 +16,11 @@ from pipecat.services.openai.llm import OpenAILLMService
 from piopiy_pipeline import testing
 from piopiy_pipeline.capture import CallCapture, CapturedCall, Redaction
 from piopiy_pipeline.session.model.summaries import Summaries
-from piopiy_pipeline.testing import Caller, Replies, ScriptedTTS, Voice, simulate
+from piopiy_pipeline.testing import Caller, Replies, ScriptedTTS, Transcripts, Voice, simulate
 from piopiy_pipeline.testing.replaying.replay import replay
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.calls import AUDIO, house
+from tests.support.difficult_callers import COUGH, MHM
 from tests.support.openai_server import Answer, endpoint
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 
@@ -145,6 +146,26 @@ def test_an_answer_that_was_given_up_before_it_was_complete_is_given_up_again(
 
     simulate(create_session, caller, record=tmp_path / "call.zip")
     replay(tmp_path / "call.zip", create_session).assert_same()
+
+
+def test_words_that_came_as_the_caller_fell_silent_come_behind_the_end_of_their_speech(
+    tmp_path: Path,
+) -> None:
+    async def create_session(call_id: str) -> None:
+        ears = Transcripts(texts=["a table please", "mhm", "yes"], finalizes=False)
+        replies = Replies("Yes.", otherwise="Goodbye.", latency=1.3)
+        agent = VoiceAgent(instructions="Be brief.", greeting=HELLO)
+        await agent.Action(
+            stt=testing.ScriptedSTT(ears),
+            llm=testing.ScriptedLLM(replies),
+            tts=ScriptedTTS(Voice(speed=1.5, words=False)),
+        )
+        await agent.start()
+
+    path = tmp_path / "call.zip"
+    caller = Caller().interrupt(COUGH, after=1.755, text="uh", insist=False).pause(2.184).say(MHM, text="mhm")
+    simulate(create_session, caller.hangup(), record=path)
+    replay(path, create_session).assert_same()
 
 
 def test_a_longer_greeting_is_waited_for_and_named(recorded: Path) -> None:
