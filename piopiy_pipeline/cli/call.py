@@ -73,8 +73,8 @@ def call(
     """Call a bot, speak to it, and print the conversation with its latencies.
 
     Each turn is spoken when the bot has finished; the last line sums up. The exit status is 0 when
-    the call was answered and ended well: either side hung up, the bot handed the call over, or a timeout, a limit or a
-    goodbye of a bot that is shut down ended it. It is 1 when it failed, 2 when something typed is wrong. A bot that
+    the call was answered and either side hung up or the bot handed the call over. It is 1 when it failed,
+    which a timeout or a limit that ended it is as well, 2 when something typed is wrong. A bot that
     was lost and came back does not change it: the last line says how often (`recoveries` with --json).
 
     Examples:

@@ -54,8 +54,8 @@ def chat(
     Without a file, the agent of a gateway is chatted with, by a caller's key: that of `piopiy dev`, for example. Of its
     tools is shown then what its author allows.
 
-    The exit status is 0 when either side has ended the chat, when it was handed over, and when a timeout, a limit or a
-    goodbye of a bot that is shut down has ended it; 1 when it failed, 2 when something typed is wrong.
+    The exit status is 0 when either side has ended the chat or the bot has handed it over, 1 when it failed,
+    which a timeout or a limit that ended it is as well, 2 when something typed is wrong.
 
     Examples:
 

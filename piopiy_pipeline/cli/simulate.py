@@ -94,8 +94,8 @@ def simulate(
     The bot's own callback runs, with its own services and tools; no gateway takes part. Each turn is
     spoken when the bot has finished; then the caller listens and hangs up. With --text, a turn is typed, and of a
     WAV the words in the .txt beside it. The exit status is 0 when
-    every call was answered and ended well: either side hung up, or nobody spoke any more (the idle
-    timeout). It is 1 when one failed, 2 when something typed is wrong.
+    every call was answered, and either side hung up or the bot handed the caller over. It is 1 when one
+    failed, which the idle timeout is as well, 2 when something typed is wrong.
 
     Examples:
 

@@ -84,9 +84,8 @@ def test_as_json_it_is_one_object_a_line_and_what_a_bot_prints_is_none(tmp_path:
     ("reason", "status"),
     [
         ("agent_hangup", 0),
-        ("idle_timeout", 0),
-        ("max_duration", 0),
-        ("drained", 0),
+        ("transferred", 0),
+        ("idle_timeout", 1),
         ("error", 1),
         ("shutdown", 1),
     ],

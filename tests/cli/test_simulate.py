@@ -97,12 +97,12 @@ def test_over_a_bad_telephone_line(bot: str, capsys: pytest.CaptureFixture[str])
     assert "lost" in capsys.readouterr().out
 
 
-def test_a_call_in_which_nobody_speaks_any_more_has_not_failed(
+def test_a_call_in_which_nobody_speaks_any_more_has_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text(BOT.replace('greeting="Hello."', 'greeting="Hello.", idle_timeout_secs=3'))
-    assert main(["simulate", str(bot), str(BOOKING[0])]) == 0
+    assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
     assert "ended with idle_timeout" in capsys.readouterr().out
 
 
