@@ -10,18 +10,28 @@ from pathlib import Path
 
 __all__ = [
     "check_count",
+    "check_keys",
     "check_kind",
     "check_language",
     "check_lines",
     "check_seconds",
     "check_sentence",
     "check_switches",
+    "check_text",
     "check_tool_name",
+    "shown",
     "whole_number",
 ]
 
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
+_KEYS = frozenset("0123456789*#")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=[>,])")
+
+
+def shown(value: object) -> str:
+    """Return what was given as a sentence shows it: as it is written, without addresses of memory."""
+    return _ADDRESS.sub("", repr(value))
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
@@ -39,7 +49,7 @@ def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expecte
     if not isinstance(kinds, tuple):
         kinds = (kinds,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise TypeError(f"{name} must be {expected}, not {value!r}")
+        raise TypeError(f"{name} must be {expected}, not {shown(value)}")
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> None:
@@ -51,7 +61,7 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
     """
     check_kind(name, value, int, "a whole number")
     if isinstance(value, int) and value < least:
-        raise ValueError(f"{name} must be {least} at least, not {value!r}")
+        raise ValueError(f"{name} must be {least} at least, not {shown(value)}")
 
 
 def whole_number(
@@ -84,9 +94,35 @@ def whole_number(
     if number is None or number < least or (most is not None and number > most):
         bounds = f"from {least} on" if most is None else f"from {least} to {most}"
         raise ValueError(
-            f"{name} must be {expected + ' ' if expected else ''}a whole number {bounds}, not {value!r}"
+            f"{name} must be {expected + ' ' if expected else ''}a whole number {bounds}, not {shown(value)}"
         )
     return number
+
+
+def check_keys(name: str, value: object) -> None:
+    """Check telephone keys: ``12#``.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: A telephone has no such key, or there are no keys.
+    """
+    check_kind(name, value, str, "a text of telephone keys")
+    wrong = sorted(set(str(value)) - _KEYS)
+    if wrong or not value:
+        what = f"there is no key {wrong[0]!r}" if wrong else "no keys"
+        raise ValueError(f"{name}={value!r}: {what}; a telephone has 0-9, * and #")
+
+
+def check_text(name: str, value: object) -> None:
+    """Check a text in which something is said.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty.
+    """
+    check_kind(name, value, str, "a text")
+    if not str(value).strip():
+        raise ValueError(f"{name} is empty")
 
 
 def check_language(name: str, value: object) -> None:
@@ -98,7 +134,9 @@ def check_language(name: str, value: object) -> None:
     """
     check_kind(name, value, str, 'the code of a language, such as "en"')
     if isinstance(value, str) and not _LANGUAGE.fullmatch(value):
-        raise ValueError(f'{name} must be the code of a language, such as "en" or "de-AT", not {value!r}')
+        raise ValueError(
+            f'{name} must be the code of a language, such as "en" or "de-AT", not {shown(value)}'
+        )
 
 
 def check_seconds(
@@ -121,11 +159,11 @@ def check_seconds(
     if value is None and or_none:
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number of seconds{otherwise}, not {value!r}")
+        raise TypeError(f"{name} must be a number of seconds{otherwise}, not {shown(value)}")
     if not (value >= least_s if zero or least_s else value > 0) or not _is_finite(value):
         unit = "second" if least_s == 1 else "seconds"
         least = f"{least_s:g} {unit} or more" if zero or least_s else "more than 0 seconds"
-        raise ValueError(f"{name} must be {least}{otherwise}, not {value!r}")
+        raise ValueError(f"{name} must be {least}{otherwise}, not {shown(value)}")
 
 
 def _is_finite(value: float) -> bool:
@@ -166,10 +204,10 @@ def check_lines(name: str, value: object) -> None:
         return
     expected = "True, False or a list of sentences"
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise TypeError(f"{name} must be {expected}, not {value!r}")
+        raise TypeError(f"{name} must be {expected}, not {shown(value)}")
     for line in value:
         if not isinstance(line, str):
-            raise TypeError(f"{name} must be {expected}: {line!r} is no sentence")
+            raise TypeError(f"{name} must be {expected}: {shown(line)} is no sentence")
         if not line.strip():
             raise ValueError(f"{name} must be {expected}: one of them is empty")
 
@@ -183,7 +221,7 @@ def check_tool_name(name: str, value: object) -> None:
     """
     check_kind(name, value, str, "a text")
     if isinstance(value, str) and not _TOOL_NAME.fullmatch(value):
-        raise ValueError(f"{name} must be of letters, digits, _ and -, 64 at most, not {value!r}")
+        raise ValueError(f"{name} must be of letters, digits, _ and -, 64 at most, not {shown(value)}")
 
 
 def check_switches(**switches: object) -> None:

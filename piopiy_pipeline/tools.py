@@ -20,7 +20,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, check_tool_name
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, check_text, check_tool_name
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
@@ -141,7 +141,8 @@ def transfer_call(
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
 
     Raises:
-        ValueError: Not exactly one of `to`, `destinations` and `any_number` is given, or it is empty.
+        TypeError: An argument is of another kind.
+        ValueError: Not exactly one of `to`, `destinations` and `any_number` is given, or an argument cannot work.
 
     Example:
         ```python
@@ -149,10 +150,18 @@ def transfer_call(
         ```
     """
     check_tool_name("transfer_call: name", name)
+    check_text("transfer_call: when", when)
+    check_seconds("transfer_call: ring_timeout_s", ring_timeout_s)
+    check_switches(any_number=any_number, warm=warm)
+    if to is not None:
+        check_text("transfer_call: to", to)
+    if destinations is not None:
+        expected = "a mapping of names to numbers"
+        check_kind("transfer_call: destinations", destinations, Mapping, expected)
+        for each in (each for pair in destinations.items() for each in pair):
+            check_kind("transfer_call: destinations", each, str, f"{expected}, all of them texts")
     if (to is not None) + (destinations is not None) + bool(any_number) != 1:
         raise ValueError("transfer_call: say to whom, in one way: to=, destinations= or any_number=True")
-    if to is not None and not to.strip():
-        raise ValueError("transfer_call: to is empty")
     if destinations is not None and not all(key and value for key, value in destinations.items()):
         raise ValueError("transfer_call: a destination is a name and a number")
     if destinations is not None and not destinations:
@@ -274,8 +283,15 @@ def end_call(
 
     Returns:
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
+
+    Raises:
+        TypeError: An argument is of another kind.
+        ValueError: `when` is empty, or `name` is no name of a tool.
     """
     check_tool_name("end_call: name", name)
+    check_text("end_call: when", when)
+    check_kind("end_call: goodbye", goodbye, (str, type(None)), "a text, or None for the model's own")
+    check_switches(final=final)
     goes_on = "" if final else " If the caller goes on speaking, the call goes on: use this tool again then."
 
     @tool(idempotent=True)
@@ -385,8 +401,13 @@ def press_keys(
 
     Returns:
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
+
+    Raises:
+        TypeError: An argument is of another kind.
+        ValueError: `when` is empty, or `name` is no name of a tool.
     """
     check_tool_name("press_keys: name", name)
+    check_text("press_keys: when", when)
 
     @tool()
     async def handler(params: FunctionCallParams) -> None:

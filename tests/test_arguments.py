@@ -8,13 +8,26 @@ from typing import Any
 
 import pytest
 
+from piopiy_pipeline.agent.call_captures import captures_folder
+from piopiy_pipeline.agent.callback import bind_callback
+from piopiy_pipeline.arguments import check_keys, shown
 from piopiy_pipeline.processors.keys import KeyEntry
+from piopiy_pipeline.session.call_control import CallControl
+from piopiy_pipeline.session.events import Emitter
+from piopiy_pipeline.session.flow.flow_plan import FlowPlan
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
+from piopiy_pipeline.tools import end_call, press_keys, transfer_call
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.turn_end_policy import TurnWaits
+
+
+def transfer(to: Any = "200", warm: Any = True, summary: Any = "", ring_timeout_s: Any = 30) -> None:
+    control = CallControl("c", post=lambda message: None, on_transfer=lambda outcome: None)
+    control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
+
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (Filler, {"answer_s": 0}, "Filler: answer_s must be more than 0 seconds, not 0"),
@@ -52,10 +65,51 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (SpokenText, {"language": 5}, "SpokenText: language must be the code of a language"),
     (SpokenText, {"pronunciations": ["a"]}, "pronunciations must be a dict of words"),
     (SpokenText, {"pronunciations": {"a": 5}}, "of texts, not 'a': 5"),
+    *(
+        (
+            Emitter().on,
+            {"event": "answered", "handler": handler},
+            f"on('answered'): handler must be a function of one argument, not {told}",
+        )
+        for handler, told in ((None, "None"), ("x", "'x'"), (5, "5"))
+    ),
+    (Emitter().on, {"event": 5, "handler": print}, "on: event must be the name of an event, not 5"),
+    (Emitter().on, {"event": [], "handler": print}, "on: event must be the name of an event, not []"),
+    (bind_callback, {"create_session": lambda call: None}, "must be 'async def': <function <lambda>> is not"),
+    (bind_callback, {"create_session": object()}, "must be an async function, not <object object>"),
+    (captures_folder, {"given": 5}, "record must be the path of a folder, or None, not 5"),
+    (FlowPlan.of, {"flow": []}, "flow is empty: give one NodeConfig at least"),
+    (FlowPlan.of, {"flow": {}}, "flow is empty: give one NodeConfig at least"),
+    (FlowPlan.of, {"flow": object()}, "or a list of NodeConfigs, not <object object>"),
+    (check_keys, {"name": "digits", "value": 12}, "digits must be a text of telephone keys, not 12"),
+    (transfer, {"to": 5}, "transfer: to must be a number, a SIP URI, or a name the gateway knows, not 5"),
+    (transfer, {"warm": "x"}, "warm must be True or False, not 'x'"),
+    (transfer, {"summary": None}, "transfer: summary must be a text, not None"),
+    (transfer, {"ring_timeout_s": "x"}, "transfer: ring_timeout_s must be a number of seconds, not 'x'"),
+    (transfer_call, {"to": 5}, "transfer_call: to must be a text, not 5"),
+    (transfer_call, {"to": " "}, "transfer_call: to is empty"),
+    (
+        transfer_call,
+        {"destinations": []},
+        "transfer_call: destinations must be a mapping of names to numbers",
+    ),
+    (transfer_call, {"destinations": {"a": 5}}, "of names to numbers, all of them texts, not 5"),
+    (transfer_call, {"any_number": "x"}, "any_number must be True or False, not 'x'"),
+    (transfer_call, {"to": "1", "warm": None}, "warm must be True or False, not None"),
+    (transfer_call, {"to": "1", "when": 5}, "transfer_call: when must be a text, not 5"),
+    (
+        transfer_call,
+        {"to": "1", "ring_timeout_s": float("nan")},
+        "ring_timeout_s must be more than 0 seconds",
+    ),
+    (end_call, {"goodbye": 5}, "end_call: goodbye must be a text, or None for the model's own, not 5"),
+    (end_call, {"when": ""}, "end_call: when is empty"),
+    (end_call, {"final": "x"}, "final must be True or False, not 'x'"),
+    (press_keys, {"when": None}, "press_keys: when must be a text, not None"),
 ]
 
 
-@pytest.mark.parametrize(("make", "arguments", "message"), WRONG, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("make", "arguments", "message"), WRONG, ids=lambda value: shown(value)[:40])
 def test_what_cannot_work_is_named(make: Callable[..., Any], arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         make(**arguments)

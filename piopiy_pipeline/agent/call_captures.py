@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from piopiy_pipeline.arguments import check_kind
 from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.session import ResumableState
 from piopiy_pipeline.signaling.messages import Offer
@@ -46,8 +47,10 @@ def captures_folder(given: str | Path | None) -> Path | None:
     """Return the folder for captured calls; for None that of the environment, if it names one.
 
     Raises:
+        TypeError: It is no path.
         ValueError: The path is not one of a folder.
     """
+    check_kind("record", given, (str, Path, type(None)), "the path of a folder, or None")
     name, record = ("record", given) if given else ("PIOPIY_RECORD", os.environ.get("PIOPIY_RECORD"))
     if not record:
         return None

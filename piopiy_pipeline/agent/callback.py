@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.session import Call, Callback
 
 __all__ = ["CreateSession", "bind_callback"]
@@ -32,12 +33,12 @@ def bind_callback(create_session: CreateSession) -> Callback:
             known when the agent is made, and not when the first caller rings.
     """
     if not callable(create_session):
-        raise TypeError(f"create_session must be an async function, not {create_session!r}")
+        raise TypeError(f"create_session must be an async function, not {shown(create_session)}")
     is_async = inspect.iscoroutinefunction(create_session) or inspect.iscoroutinefunction(
         getattr(create_session, "__call__", None)  # noqa: B004  an object with an async __call__
     )
     if not is_async and not hasattr(create_session, "func"):  # functools.partial shows only when called
-        raise TypeError(f"create_session must be 'async def': {create_session!r} is not")
+        raise TypeError(f"create_session must be 'async def': {shown(create_session)} is not")
     named: list[str] = []
     required: list[str] = []
     takes_all = False

@@ -403,6 +403,6 @@ def _check_region(region: object) -> None:
         TypeError: It is no text.
         ValueError: There is no such country.
     """
-    check_kind("region", region, str, "two letters such as DE")
+    check_kind("region", region, str, "the code of a country, such as DE or US")
     if str(region).upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError(f"region={region!r}: it is the code of a country, such as DE or US")
+        raise ValueError(f"region must be the code of a country, such as DE or US, not {region!r}")

@@ -14,7 +14,7 @@ from typing import Any
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.transports.base_transport import TransportParams
 
-from piopiy_pipeline.arguments import check_kind, check_lines, check_seconds
+from piopiy_pipeline.arguments import check_keys, check_kind, check_lines, check_seconds
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline
@@ -47,7 +47,6 @@ current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piop
 
 MEDIA_GRACE_S = 0.3
 """After the media stream was closed, the gateway has this long to say on its other connection why."""
-_KEYS = frozenset("0123456789*#")
 
 
 class Call(GatewaySwitches, SurvivingState, LedCall):
@@ -154,6 +153,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             A function that removes the handler.
 
         Raises:
+            TypeError: `handler` is no function.
             ValueError: There is no such event.
 
         Example:
@@ -376,12 +376,11 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             at_once: Whether to press them now, and not after what the bot is saying.
 
         Raises:
+            TypeError: It is no text.
             ValueError: A telephone has no such key, or there are no keys.
             RuntimeError: The call is not answered yet.
         """
-        if not digits or (wrong := set(digits) - _KEYS):
-            what = f"there is no key {min(wrong)!r}" if digits else "no keys"
-            raise ValueError(f"send_dtmf({digits!r}): {what}; a telephone has 0-9, * and #")
+        check_keys("send_dtmf: digits", digits)
         run = self._answered_run()
         await self._state.pace.keep()
         if not self.ended:

@@ -8,12 +8,12 @@ hold up a bot.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches
 from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Switchable, Transfer, TransferResult
@@ -96,13 +96,16 @@ class CallControl:
             A future that always gets a result, `ANSWER_S` after `ring_timeout_s` at the latest.
 
         Raises:
+            TypeError: An argument is of another kind.
             ValueError: The gateway would not understand this request.
         """
+        check_kind("transfer: to", to, str, "a number, a SIP URI, or a name the gateway knows")
         to = to.strip()
         if not to:
             raise ValueError("transfer to whom? Give a number, a SIP URI, or a name the gateway knows")
-        if not math.isfinite(ring_timeout_s):
-            raise ValueError(f"ring_timeout_s={ring_timeout_s}: it must be a number of seconds")
+        check_switches(warm=warm)
+        check_kind("transfer: summary", summary, str, "a text")
+        check_seconds("transfer: ring_timeout_s", ring_timeout_s)
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[TransferOutcome] = loop.create_future()
         if self._request is not None:

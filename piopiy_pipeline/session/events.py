@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
+from piopiy_pipeline.arguments import check_kind, shown
 from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.error_text import error_text
 
@@ -125,10 +126,15 @@ class Emitter:
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
         """Call `handler` at each `event`. See `Call.on`."""
+        check_kind("on: event", event, str, "the name of an event")
         if event not in EVENTS:
             close = difflib.get_close_matches(event, EVENTS, 1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"there is no event {event!r}, only {', '.join(EVENTS)}.{meant}")
+        if not callable(handler):
+            raise TypeError(
+                f"on({event!r}): handler must be a function of one argument, not {shown(handler)}"
+            )
         handlers = self._handlers.setdefault(event, [])
         handlers.append(handler)
 

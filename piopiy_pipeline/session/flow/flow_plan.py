@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.compat.tool_permits import is_idempotent
 from piopiy_pipeline.session.flow.flow_file import FlowFileError, join_flow, read_flow
 from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -69,14 +70,12 @@ class FlowPlan:
             return cls._of_flow(join_flow(flow, handlers or {}), "flow", handlers)
         if isinstance(flow, Flow):
             return cls._of_flow(flow, "flow")
+        if isinstance(flow, list | tuple | dict) and not flow:
+            raise FlowFileError("flow is empty: give one NodeConfig at least")
         nodes = [flow] if isinstance(flow, Mapping) else flow
-        if (
-            not isinstance(nodes, Sequence)
-            or not nodes
-            or not all(isinstance(node, Mapping) for node in nodes)
-        ):
+        if not isinstance(nodes, Sequence) or not all(isinstance(node, Mapping) for node in nodes):
             raise TypeError(
-                f"flow is a file, a FlowConfig, a Flow, a NodeConfig or a list of NodeConfigs, not {flow!r}"
+                f"flow is a file, a FlowConfig, a Flow, a NodeConfig or a list of NodeConfigs, not {shown(flow)}"
             )
         for node in nodes:
             if "task_messages" not in node:
