@@ -121,3 +121,52 @@ def test_a_file_that_would_take_the_memory_is_refused_before_it_is_read(
         file.truncate(44 + size)  # it takes no room on the disk
     with pytest.raises(WavError, match=message):
         read_wav(path, 16000)
+
+
+def _promising(path: Path, size: int) -> Path:
+    """Half a second of sound, whose header promises so many bytes."""
+    soundfile.write(path, tone(0.5, 16000), 16000)
+    data = bytearray(path.read_bytes())
+    assert data[36:40] == b"data"
+    data[40:44] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+def test_a_file_that_ends_before_the_sound_that_its_header_promises_is_cut_off(tmp_path: Path) -> None:
+    path = _promising(tmp_path / "turn.wav", 64_000)
+    with pytest.raises(WavError, match=r"turn.wav: it is cut off: 0.50 s of 2.00 s are there"):
+        read_wav(path, 16000)
+    soundfile.write(path, tone(0.5, 16000), 16000, format="RF64")
+    path.write_bytes(path.read_bytes()[:-8_000])
+    with pytest.raises(WavError, match=r"it is cut off: 0.25 s of 0.50 s are there"):
+        read_wav(path, 16000)
+    soundfile.write(path, tone(0.5, 16000), 16000, endian="BIG")
+    path.write_bytes(path.read_bytes()[:-8_000])
+    with pytest.raises(WavError, match=r"it is cut off: 0.25 s of 0.50 s are there"):
+        read_wav(path, 16000)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000, 0xFFFFFFDB, 16_000 + 44])
+def test_a_header_that_does_not_know_the_length_is_read_to_the_end(tmp_path: Path, size: int) -> None:
+    assert len(read_wav(_promising(tmp_path / "turn.wav", size), 16000)) == 8000
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"ID3\x04" + bytes(2000), "it is MP3"),
+        (b"\xff\xfb\x90\x64" + bytes(2000), "it is MP3 or AAC"),
+        (b"OggS" + bytes(2000), "it is Ogg"),
+        (b"a letter to whom it may concern", "it does not begin as one"),
+        (b"", "it is empty"),
+    ],
+)
+def test_another_format_is_told_by_its_beginning_and_no_decoder_writes(
+    tmp_path: Path, content: bytes, what: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "turn.wav"
+    path.write_bytes(content)
+    with pytest.raises(WavError, match=rf"turn.wav: not a WAV file \({what}\)"):
+        read_wav(path, 16000)
+    assert capfd.readouterr().err == ""
