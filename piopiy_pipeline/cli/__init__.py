@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from piopiy_pipeline.cli.signals import ends_at_once
-
+TYPE_CHECKING = False  # what an import here costs is time in which Ctrl-C shows a traceback
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from piopiy_pipeline.cli.verbs import app
 
 __all__ = ["app", "main"]
@@ -36,8 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    with ends_at_once():
-        from piopiy_pipeline.cli.verbs import run
+    try:
+        from piopiy_pipeline.cli.signals import ends_at_once
+
+        with ends_at_once():
+            from piopiy_pipeline.cli.verbs import run
+    except KeyboardInterrupt:  # before `ends_at_once` has begun
+        return 130
 
     status = run(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
@@ -47,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _leave_threads(status: int) -> None:
     """End this program at once if Python would wait for a thread that nobody stops any more, of an HTTP server."""
+    import threading
+
     if any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread()):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -60,6 +60,7 @@ def test_a_bot_that_is_no_python_file_is_refused(
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
+        ("piopiy_pipeline.cli.signals", ["dev", "--port", "0"]),
         ("typer", ["check"]),
         ("piopiy_pipeline.gateway.server", ["dev", "--port", "0"]),
         ("piopiy_pipeline.cli.chatting.bot_chat", ["chat", str(ROOT / "examples" / "front_desk.py")]),
@@ -79,4 +80,5 @@ def test_ctrl_c_while_a_verb_is_loaded_ends_it_at_once_and_says_nothing(
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    assert done.returncode in (-signal.SIGINT, 130)  # to a shell, both are 130
+    assert (done.stdout, done.stderr) == ("", "")
