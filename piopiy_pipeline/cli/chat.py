@@ -55,7 +55,7 @@ def chat(
     tools is shown then what its author allows.
 
     The exit status is 0 when either side has ended the chat or the bot has handed it over, 1 when it failed,
-    which a timeout or a limit that ended it is as well, 2 when something typed is wrong.
+    which a timeout or a limit that ended it is as well, or the callback did after it, 2 when something typed is wrong.
 
     Examples:
 
@@ -116,7 +116,10 @@ async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json
             )
         except (ValueError, TypeError) as error:
             raise BadInput(_advice(str(error))) from None
-        return await conversation.run(peer)
+        end = await conversation.run(peer)
+        if peer.late_failure:
+            raise Failed(_advice(peer.late_failure))
+        return end
 
 
 def _advice(message: str) -> str:

@@ -95,7 +95,7 @@ def simulate(
     spoken when the bot has finished; then the caller listens and hangs up. With --text, a turn is typed, and of a
     WAV the words in the .txt beside it. The exit status is 0 when
     every call was answered, and either side hung up or the bot handed the caller over. It is 1 when one
-    failed, which the idle timeout is as well, 2 when something typed is wrong.
+    failed, which the idle timeout is as well, or its callback did after the call, 2 when something typed is wrong.
 
     Examples:
 
@@ -139,10 +139,15 @@ def simulate(
         print(_summary(made))
     if report is not None:
         _write_report(made, report)
-    failed = [call for call in made if not ended_well(call.end_reason)]
-    if failed:
-        because = failed[0].end_detail or failed[0].end_reason.value
-        raise Failed(f"{len(failed)} of {counted(len(made), 'call')} failed: {because}")
+    if failed := [fault for call in made if (fault := _fault(call))]:
+        raise Failed(f"{len(failed)} of {counted(len(made), 'call')} failed: {failed[0]}")
+
+
+def _fault(call: SimulatedCall) -> str:
+    """Return why a call has failed, or "". It has, too, when its callback fails after a good end."""
+    if not ended_well(call.end_reason):
+        return call.end_detail or call.end_reason.value
+    return next((str(e.data["message"]) for e in call.of("error") if e.data["stage"] == "callback"), "")
 
 
 def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, timeout: float) -> None:

@@ -277,13 +277,17 @@ class Session:
                 if self._state.ended:
                     raise
             text = error_text(error, callback)
-            logger.opt(exception=error).error("the callback failed: {}", text)
-            self.end(EndReason.ERROR, f"the callback failed: {text}")
+            when = " after the call" if self._state.ended else ""
+            message = f"the callback failed{when}: {text}"
+            logger.opt(exception=error).error("{}", message)
+            if self._state.ended:  # its end is told already, and stays as it was
+                self._state.events.emit("error", CallError("callback", message))
+            self.end(EndReason.ERROR, message)
         else:
             why = (
                 "while its pipeline ran: await start()"
                 if self.call.running
-                else "without starting a pipeline"
+                else "without starting a pipeline: await start()"
             )
             self.end(EndReason.ERROR, f"the callback returned {why}")
 

@@ -121,6 +121,33 @@ def test_the_metadata_reach_the_callback(tmp_path: Path) -> None:
     assert "Ann" in err
 
 
+@pytest.mark.parametrize(
+    ("then", "fault", "shown"),
+    [
+        (
+            "await voice_agent.start()\n    raise LookupError('no such note')",
+            r"the callback failed after the call: LookupError at \S*bot.py:\d+: no such note",
+            "ended: caller_hangup",
+        ),
+        (
+            "return",
+            r"the callback returned without starting a pipeline: await start\(\)",
+            "ended: error (the callback returned",
+        ),
+    ],
+)
+def test_a_callback_that_fails_behind_the_chat_or_never_starts_is_told(
+    tmp_path: Path, then: str, fault: str, shown: str
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(FRONT_DESK.read_text().replace("await voice_agent.start()", then))
+    (tmp_path / "front_desk.yaml").write_text(FRONT_DESK.with_suffix(".yaml").read_text())
+    status, out, err = chat("Hello", bot=bot)
+    assert status == 1
+    assert re.fullmatch(f"piopiy: {fault}", err.splitlines()[-1])
+    assert shown in out
+
+
 def test_a_key_that_is_missing_is_one_line_that_says_which(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text("import os\nasync def create_session(call):\n    os.environ['NO_SUCH_API_KEY']\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,14 @@ def test_a_bot_that_fails_or_hangs_is_exit_status_1(
     bot.write_text("async def on_new_session(call):\n    raise LookupError('no such customer')\n")
     assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
     assert "piopiy: 1 of 1 call failed: the callback failed: LookupError" in capsys.readouterr().err
+    late = BOT.replace("await agent.start()", "await agent.start()\n    raise LookupError('no such note')")
+    bot.write_text(late)
+    assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
+    out, err = capsys.readouterr()
+    assert "the call ends: caller_hangup" in out
+    assert re.search(
+        r"failed: the callback failed after the call: LookupError at \S*bot.py:\d+: no such note", err
+    )
     bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.Event().wait()\n")
     assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
     assert "piopiy: the bot did not answer within 10 s" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from pipecat.frames.frames import AggregatedTextFrame, AggregatedTextProgressFra
 
 from piopiy_pipeline.agent.callback import bind_callback
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
-from piopiy_pipeline.session import CallState, Session
+from piopiy_pipeline.session import CallError, CallState, Session
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.signaling.chat import CLIENT_READY, INTERRUPT, send_text
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
@@ -87,9 +87,16 @@ class BotChat:
         )
         self.answered = asyncio.Event()
         """Set when the bot is ready."""
+        self.late_failure = ""
+        """What the callback has raised after the chat had ended; "": nothing."""
         self._link = ChatLink(on_message, self.answered.set)
         make_monitor = partial(_ShownMonitor, on_words=on_words, on_event=on_event)
         self._session = Session(self._info, self._link, post=self._posted, make_monitor=make_monitor)
+        self._session.call.on("error", self._failed)
+
+    def _failed(self, error: CallError) -> None:
+        if error.stage == "callback":
+            self.late_failure = error.message
 
     async def run(self) -> CallEnd:
         """Run the bot until the chat has ended. A callback that has started no pipeline within `READY_S` has failed."""
