@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.frame import FRAME_S
-from piopiy_pipeline.testing.replaying.acts import MERGE_BOT_S, Act, Stretch
+from piopiy_pipeline.testing.replaying.acts import MERGE_BOT_S, Act, Anchor, Stretch
 
 __all__ = ["Begun", "Reenactment", "ReenactmentStep"]
 
@@ -152,7 +152,7 @@ class Reenactment:
             return self._begin(number, act.start) if now + FRAME_S > act.start - lead else None
         if self.ended and now < self.ended[-1]:
             return None
-        base = self._base(act.anchor.after, act.anchor.count)
+        base = self._base(act.anchor)
         in_vain = ""
         if base is None or (self.bot_speaks and not act.barges_in):
             quiet = self._quiet_since()
@@ -173,8 +173,13 @@ class Reenactment:
             self._play(number)
         return Begun(number, act, at, in_vain)
 
-    def _base(self, after: str, count: int) -> float | None:
-        """Return when the event happened that an act follows, or None if it has not happened."""
+    def _base(self, anchor: Anchor) -> float | None:
+        """Return when the event happened that an act follows, or None if it has not happened.
+
+        Who waited for longer than `PATIENCE_S` once the bot was silent had given up that more would come, so they do
+        it again after as long a silence, in however many pieces the bot speaks now.
+        """
+        after, count, delay_s = anchor.after, anchor.count, anchor.delay_s
         if after == "answer":
             return 0.0
         if after == "act":
@@ -186,6 +191,8 @@ class Reenactment:
         if after == "bot_started":
             return heard[count - 1].start if len(heard) >= count else None
         closed = [stretch for stretch in heard if stretch.end < float("inf")]
+        if delay_s >= PATIENCE_S and closed:  # they waited for nothing more, and did not count
+            return closed[-1].end
         return closed[-1].end if len(closed) >= count else None
 
     def _quiet_since(self) -> float:

@@ -131,6 +131,17 @@ def test_a_bot_that_says_nothing_is_spoken_to_all_the_same_and_that_is_noted() -
     assert "1.0 s after the bot had finished speaking" in begun[0].in_vain
 
 
+def test_who_hung_up_because_nobody_spoke_does_so_after_the_same_silence() -> None:
+    hangup = Act("hangup", 21.0, 21.0, Anchor("bot_stopped", 15.0, 2))
+    begun, _, at = reenacted([hangup], (0.8, 3.5))  # what was two pieces with a pause is one today
+    assert at is not None
+    assert abs(at - 18.5) <= FRAME
+    assert [each.in_vain for each in begun] == [""]
+    begun, _, at = reenacted([hangup], (0.8, 3.5), (12.0, 13.0))  # the silence begins anew
+    assert at is not None
+    assert abs(at - 28.0) <= FRAME
+
+
 def test_the_noise_of_the_line_fills_the_longer_wait() -> None:
     _, heard, _ = reenacted([ANSWER], (0.5, 12.0), until=20)
     assert (heard[: 12 * RATE] == 1).all()
