@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -89,7 +90,7 @@ def given_metadata(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except ValueError as error:
         raise BadInput(f"--metadata is no JSON: {error}") from None
     if not isinstance(value, dict):
@@ -116,6 +117,13 @@ def given_number(option: str, text: str | None) -> str | None:
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.20} is too large a number")
+    return value
 
 
 def require_bot(bot: Path) -> None:

@@ -320,6 +320,8 @@ def test_the_longest_metadata_fit_into_the_first_event() -> None:
         (["--interrupt", "-1"], "--interrupt -1"),
         (["--timeout", "nan"], "--timeout nan"),
         (["--metadata", "{"], "--metadata is no JSON"),
+        (["--metadata", '{"n": NaN}'], "--metadata is no JSON: NaN is no number of JSON"),
+        (["--metadata", '{"n": 1e999}'], "--metadata is no JSON: 1e999 is too large a number"),
         (["--metadata", "[1]"], "must be a JSON object"),
         (
             ["--metadata", json.dumps({"a": "x" * 70_000})],

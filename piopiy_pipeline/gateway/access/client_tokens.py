@@ -20,7 +20,7 @@ from jwt import PyJWS, PyJWTError
 from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.access.strict_json import check_json
+from piopiy_pipeline.gateway.access.strict_json import read_json
 
 __all__ = ["METADATA_LIMIT", "ClientTokens", "TokenClaims", "TokenGrant", "TokenRequest", "check_metadata"]
 
@@ -149,7 +149,7 @@ class ClientTokens:
             raise AccessError(401, "send 'Authorization: Bearer <client token>': POST /api/tokens makes one")
         try:
             payload = _SIGNATURES.decode(token, self._key, algorithms=[_ALGORITHM])
-            check_json(payload)
+            read_json(payload)
             claims = TokenClaims.model_validate_json(payload, by_alias=True, by_name=False)
         except (PyJWTError, ValueError, RecursionError):  # pydantic's errors are ValueErrors
             raise AccessError(

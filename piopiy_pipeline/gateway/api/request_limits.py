@@ -15,7 +15,7 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
-from piopiy_pipeline.gateway.access.strict_json import check_json
+from piopiy_pipeline.gateway.access.strict_json import read_json
 from piopiy_pipeline.gateway.api.rest_v3_error import v3_error
 
 __all__ = ["BODY_LIMIT", "BODY_S", "RequestLimits"]
@@ -142,7 +142,7 @@ def _check_body(body: bytes, header: Header) -> None:
     if not body or "json" not in (header("content-type") or "json").lower():
         return
     try:
-        check_json(body)
+        read_json(body)
     except ValueError as error:
         raise AccessError(422, f"body: no JSON that can be passed on: {error}") from None
 

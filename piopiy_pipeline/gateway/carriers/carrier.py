@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic_core import from_json
-
 from piopiy_pipeline.gateway.access.access import AccessError, Header
+from piopiy_pipeline.gateway.access.strict_json import read_json
 from piopiy_pipeline.gateway.carriers.carrier_stream import CarrierStart, CarrierStream
 from piopiy_pipeline.gateway.carriers.config import CarrierName
 
@@ -55,7 +54,7 @@ class CarrierRequest:
     def json_object(self) -> dict[str, Any]:
         """The JSON object in the body, with all that is nested in it. Raises `AccessError` if the body is none."""
         try:
-            found = from_json(self.body, allow_inf_nan=False)
+            found = read_json(self.body)
         except ValueError:
             raise AccessError(422, "the body of this webhook is not JSON") from None
         if not isinstance(found, dict):

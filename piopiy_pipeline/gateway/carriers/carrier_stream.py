@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 
 from piopiy_pipeline.fault_text import fault_text
+from piopiy_pipeline.gateway.access.strict_json import read_json
 from piopiy_pipeline.gateway.carriers.audio_format import AudioFormat
 
 __all__ = [
@@ -271,8 +271,8 @@ class JsonStream(CarrierStream):
 def parse_object(data: bytes) -> dict[str, Any]:
     """Parse a JSON object. Raises `MalformedStreamMessage`."""
     try:
-        # Strict, because lone surrogates and NaN cannot be passed on as JSON.
-        message = from_json(data, allow_inf_nan=False)
+        # Strict, because lone surrogates, NaN and what is beyond all numbers cannot be passed on as JSON.
+        message = read_json(data)
     except ValueError:
         raise MalformedStreamMessage("a message that is not JSON") from None
     if not isinstance(message, dict):

@@ -14,7 +14,7 @@ from typing import Any
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.access.strict_json import check_json
+from piopiy_pipeline.gateway.access.strict_json import read_json
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
 from piopiy_pipeline.gateway.webrtc.peer_messages import (
@@ -205,7 +205,7 @@ class PeerSession:
         if text.startswith("ping"):  # the keep-alive of Pipecat's clients is not needed beside RTP and STUN
             return
         try:
-            check_json("[" * WRAPPINGS + text + "]" * WRAPPINGS)
+            read_json("[" * WRAPPINGS + text + "]" * WRAPPINGS)
             data = json.loads(text)
         except ValueError:
             data = None

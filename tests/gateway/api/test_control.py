@@ -135,9 +135,10 @@ def test_an_order_that_is_none_is_422_and_dials_nobody(body: dict[str, Any], whe
             status, text = problem(await here.order(**body))
             assert status == 422
             assert where in text
-            text = '{"agent_id": "front-desk", "to": "1", "metadata": {"a": NaN}}'
-            answer = await here.web.post("/api/calls", content=text)
-            assert answer.status_code == 422
+            for number in ("NaN", "1e999"):
+                text = f'{{"agent_id": "front-desk", "to": "1", "metadata": {{"a": {number}}}}}'
+                answer = await here.web.post("/api/calls", content=text)
+                assert answer.status_code == 422
             assert here.dialler.legs == []
 
     asyncio.run(story())

@@ -30,7 +30,7 @@ def test_what_is_no_object_has_no_fields(odd: object) -> None:
     assert text_fields(odd) == {}
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"a":NaN}', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"a":NaN}', b'{"a":1e999}', b"\xff"])
 def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(AccessError) as refused:
         _ = webhook(body).json_object

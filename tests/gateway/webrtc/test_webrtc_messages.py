@@ -85,6 +85,7 @@ def test_what_nobody_can_pass_on_is_left_out_and_harms_no_call(house: House) -> 
                 browser.channel.send('{"a":' + depth * "[" + depth * "]" + "}")
             browser.channel.send('{"a":"\\ud800"}')
             browser.channel.send('{"a":NaN}')
+            browser.channel.send('{"a":-1e999}')
             browser.channel.send('{"a":[' + ",".join(9_000 * ["1e15"]) + "]}")
             deep: dict[str, Any] = {"a": {}}
             for _ in range(100):
