@@ -18,10 +18,21 @@ from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.gemini_session import answers
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
-__all__ = ["CALLS", "ToolResult", "check", "keep_tools_quietly", "lead_tools", "name_calls", "waits_for"]
+__all__ = [
+    "CALLS",
+    "ToolResult",
+    "check",
+    "keep_tools_quietly",
+    "lead_tools",
+    "name_calls",
+    "tell_results_once",
+    "waits_for",
+]
 
 _USED = (
     "_async_tool_warning_logged",
+    "_completed_tool_calls",
+    "_disconnect",
     "_function_is_async",
     "_handle_msg_tool_call",
     "_process_completed_function_calls",
@@ -148,6 +159,24 @@ def keep_tools_quietly(service: Any) -> None:
         await process(send_new_results)
 
     service._process_completed_function_calls = processed
+
+
+def tell_results_once(service: Any) -> None:
+    """Have each result told once: a session that follows another one knows what that one was told.
+
+    pipecat's service forgets with a session what it has told, and tells all results of the conversation again behind
+    the next one.
+    """
+    disconnect = service._disconnect
+
+    async def disconnected() -> None:
+        known = service._completed_tool_calls
+        try:
+            await disconnect()
+        finally:
+            service._completed_tool_calls |= known
+
+    service._disconnect = disconnected
 
 
 def check() -> None:

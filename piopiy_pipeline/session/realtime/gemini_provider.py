@@ -81,6 +81,7 @@ class GeminiProvider(RealtimeProvider):
         )
         instruct_by_setting(service)
         gemini_calls.keep_tools_quietly(service)
+        gemini_calls.tell_results_once(service)
         spare(service, lambda: self.spares)
         gemini_connection.on_failure(service, self._failed)
         gemini_connection.close_in_time(service, CLOSE_S)
