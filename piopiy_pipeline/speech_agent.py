@@ -70,7 +70,7 @@ class SpeechAgent(CallFacade):
             instructions=instructions,
             greeting=greeting,
             idle_timeout_secs=idle_timeout_secs,
-            tools=list(tools),
+            tools=tools,
             call=call,
         )
         super().__init__(self._agent.call)
@@ -142,6 +142,7 @@ class SpeechAgent(CallFacade):
         if self.call.running:
             raise RuntimeError("Action() comes before start(): the call runs already")
         check_switches(allow_interruptions=allow_interruptions, enable_metrics=enable_metrics)
+        check_switches(enable_usage_metrics=enable_usage_metrics)
         self.call.transport(telecmi_params)
         self._chain = _chain_of(
             self.call,

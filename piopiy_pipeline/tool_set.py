@@ -15,6 +15,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.services.llm_service import LLMService
 
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, shown
 from piopiy_pipeline.compat.tool_options import kept_by_decorator, timeout_by_decorator
 
 __all__ = ["ToolSet"]
@@ -42,7 +43,7 @@ class ToolSet:
         if tools is None:
             return
         if not isinstance(tools, ToolsSchema | Sequence) or isinstance(tools, str | bytes):
-            raise TypeError(f"tools must be a list of tools, or a ToolsSchema, not {tools!r}")
+            raise TypeError(f"tools must be a list of tools, or a ToolsSchema, not {shown(tools)}")
         if isinstance(tools, ToolsSchema):
             for schema in tools.standard_tools:
                 self._add_schema(schema)
@@ -55,9 +56,9 @@ class ToolSet:
                 self._add_schema(tool)
                 continue
             if not callable(tool):
-                raise TypeError(f"a tool is a function or a FunctionSchema, not a {type(tool).__name__}")
+                raise TypeError(f"a tool must be a function or a FunctionSchema, not {shown(tool)}")
             if not inspect.iscoroutinefunction(tool):
-                raise TypeError(f"the tool {getattr(tool, '__name__', tool)!r} must be 'async def'")
+                raise TypeError(f"the tool {getattr(tool, '__name__', shown(tool))!r} must be 'async def'")
             wrapper = DirectFunctionWrapper(tool)
             self._add_schema(wrapper.to_function_schema())
             self._handlers[wrapper.name] = wrapper
@@ -101,8 +102,9 @@ class ToolSet:
         """Give a tool its handler.
 
         Raises:
-            TypeError: It is not ``async def``.
+            TypeError: It is not ``async def``, or the name is no text.
         """
+        check_kind("the name of a tool", name, str, "a text")
         if not inspect.iscoroutinefunction(handler):
             raise TypeError(f"the handler of {name!r} must be 'async def'")
         self._handlers[name] = handler
@@ -111,10 +113,12 @@ class ToolSet:
         """Say how a tool runs. See `VoiceAgent.add_tool`.
 
         Raises:
+            TypeError: It is no number of seconds, or `keep_on_interruption` is no bool.
             ValueError: The timeout is not more than 0 seconds.
         """
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"the timeout of {name!r} must be more than 0 seconds, not {timeout!r}")
+        check_seconds(f"the timeout of {name!r}", timeout, or_none="what the call says")
+        if keep_on_interruption is not None:
+            check_switches(keep_on_interruption=keep_on_interruption)
         self._options[name] = timeout, keep_on_interruption
 
     @property

@@ -139,9 +139,8 @@ class VoiceAgent(CallFacade):
         if dtmf not in ("event", "text"):
             raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
         check_kind("instructions", instructions, str, "a text")
-        check_kind(
-            "context", context, (LLMContext, type(None)), "a pipecat LLMContext, or None for a new one"
-        )
+        check_kind("call", call, (Call, type(None)), "a Call, or None for that of the callback")
+        check_kind("context", context, (LLMContext, type(None)), "an LLMContext, or None for a new one")
         check_kind("greeting", greeting, (str, type(None)), "a text, or None for nothing")
         check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")
         check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never", least_s=LEAST_TIMEOUT_S)
@@ -159,7 +158,7 @@ class VoiceAgent(CallFacade):
             )
         super().__init__(found)
         self.context = context
-        self._initial_messages = checked_messages(initial_messages or ())
+        self._initial_messages = checked_messages(() if initial_messages is None else initial_messages)
         self._instructions = instructions
         self._greeting = greeting
         self._idle_timeout_secs = idle_timeout_secs
@@ -311,6 +310,7 @@ class VoiceAgent(CallFacade):
         check_seconds("llm_first_token_secs", llm_first_token_secs)
         check_seconds("llm_between_tokens_secs", llm_between_tokens_secs)
         check_switches(allow_interruptions=allow_interruptions, enable_metrics=enable_metrics)
+        check_switches(enable_usage_metrics=enable_usage_metrics)
         check_switchers(stt_switcher=stt_switcher, tts_switcher=tts_switcher)
         speaks = check_model(llm, alone=not (stt or tts or stt_switcher or tts_switcher), eager=eager)
         stages: dict[str, Any] = {

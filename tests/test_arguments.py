@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,23 @@ from piopiy_pipeline.agent.call_captures import captures_folder
 from piopiy_pipeline.agent.callback import bind_callback
 from piopiy_pipeline.arguments import check_keys, shown
 from piopiy_pipeline.processors.keys import KeyEntry
+from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.call_control import CallControl
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan
+from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
+from piopiy_pipeline.speech_agent import SpeechAgent
 from piopiy_pipeline.spoken_text import SpokenText
+from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.tool_set import ToolSet
 from piopiy_pipeline.tools import end_call, press_keys, transfer_call
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.turn_end_policy import TurnWaits
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bots import voice
 
 
 def transfer(to: Any = "200", warm: Any = True, summary: Any = "", ring_timeout_s: Any = 30) -> None:
@@ -106,6 +115,22 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (end_call, {"when": ""}, "end_call: when is empty"),
     (end_call, {"final": "x"}, "final must be True or False, not 'x'"),
     (press_keys, {"when": None}, "press_keys: when must be a text, not None"),
+    (
+        checked_messages,
+        {"messages": 5},
+        "initial_messages is a list of messages, each with 'role' and 'content'",
+    ),
+    (ToolSet().add, {"tools": [object()]}, "must be a function or a FunctionSchema, not <object object>"),
+    (ToolSet().set_handler, {"name": [], "handler": print}, "the name of a tool must be a text, not []"),
+    *(
+        (ToolSet().set_options, {"name": "look", "timeout": 1, "keep_on_interruption": None, **given}, told)
+        for given, told in (
+            ({"timeout": "x"}, "the timeout of 'look' must be a number of seconds"),
+            ({"timeout": True}, "the timeout of 'look' must be a number of seconds"),
+            ({"timeout": float("inf")}, "the timeout of 'look' must be more than 0 seconds"),
+            ({"keep_on_interruption": "no"}, "keep_on_interruption must be True or False, not 'no'"),
+        )
+    ),
 ]
 
 
@@ -115,6 +140,72 @@ def test_what_cannot_work_is_named(make: Callable[..., Any], arguments: dict[str
         make(**arguments)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+BEFORE_A_CALL: list[tuple[str, dict[str, Any], str]] = [
+    ("VoiceAgent", {"call": 5}, "call must be a Call, or None for that of the callback, not 5"),
+    ("VoiceAgent", {"call": ""}, "call must be a Call, or None for that of the callback, not ''"),
+    ("SpeechAgent", {"tools": 5}, "tools must be a list of tools, or a ToolsSchema, not 5"),
+    ("VoiceAgent", {"initial_messages": 0}, "initial_messages is a list of messages"),
+    ("Action", {"enable_usage_metrics": "x"}, "enable_usage_metrics must be True or False, not 'x'"),
+    ("transport", {"params": 5}, "must be pipecat's TransportParams, or None for the call's own, not 5"),
+    (
+        "flow",
+        {"flow": "x.yaml", "greeting": 5},
+        "the flow's greeting must be a text, or None for nothing, not 5",
+    ),
+]
+IN_A_CALL: list[tuple[str, dict[str, Any], str]] = [
+    ("on", {"event": "answered", "handler": None}, "on('answered'): handler must be a function"),
+    ("hangup", {"drain_s": "x"}, "hangup: drain_s must be a number of seconds, not 'x'"),
+    ("hangup", {"final": None}, "final must be True or False, not None"),
+    ("say", {"text": 5}, "only a text can be said, not 5"),
+    ("say", {"text": "x", "interruptible": "x"}, "interruptible must be True or False, not 'x'"),
+    ("say", {"text": "x", "to_the_end": 1}, "to_the_end must be True or False, not 1"),
+    ("respond", {"note": 5}, "respond: note must be a text, or None, not 5"),
+    ("send_dtmf", {"digits": 12}, "send_dtmf: digits must be a text of telephone keys, not 12"),
+    ("send_dtmf", {"digits": "1", "at_once": None}, "at_once must be True or False, not None"),
+    ("transfer", {"to": 5}, "transfer: to must be a number, a SIP URI"),
+]
+
+
+async def sentence(function: Callable[..., Any], arguments: dict[str, Any]) -> str:
+    """Return how what was given is refused."""
+    try:
+        outcome = function(**arguments)
+        if inspect.isawaitable(outcome):
+            await outcome
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return "accepted"
+
+
+def test_what_cannot_work_in_a_call_is_named() -> None:
+    told: list[str] = []
+
+    async def bot(call: Call) -> None:
+        begin: dict[str, Callable[..., Any]] = {
+            "VoiceAgent": partial(VoiceAgent, instructions="Be brief."),
+            "SpeechAgent": partial(SpeechAgent, instructions="Be brief."),
+            "Action": VoiceAgent(instructions="Be brief.").Action,
+            "transport": call.transport,
+            "flow": call.flow,
+        }
+        for what, given, _ in BEFORE_A_CALL:
+            told.append(await sentence(begin[what], given))
+        agent = await voice(call, greeting="Hello.")
+
+        async def try_all(_: object) -> None:
+            for what, given, _message in IN_A_CALL:
+                told.append(await sentence(getattr(call, what), given))
+            await call.hangup()
+
+        agent.on("answered", try_all)
+        await agent.start()
+
+    simulate(bot, Caller())
+    expected = [message for _, _, message in (*BEFORE_A_CALL, *IN_A_CALL)]
+    assert [said for said, message in zip(told, expected, strict=True) if message not in said] == []
 
 
 def test_what_can_work_is_taken() -> None:

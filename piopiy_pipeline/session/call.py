@@ -14,7 +14,7 @@ from typing import Any
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.transports.base_transport import TransportParams
 
-from piopiy_pipeline.arguments import check_keys, check_kind, check_lines, check_seconds
+from piopiy_pipeline.arguments import check_keys, check_kind, check_lines, check_seconds, check_switches
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline
@@ -212,8 +212,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             chain: The pipeline. It cannot be changed from now on.
             idle_timeout_s: The call ends with `idle_timeout` when neither side has spoken for this many
                 seconds, 1 at least. None for never.
-            error_line: What the bot says when a provider has failed, before it tries once more. None for
-                nothing.
+            error_line: What the bot says when a provider has failed, before it tries once more. None for nothing.
             reply_timeout_s: An answer that makes no progress for this many seconds counts as a failure.
             tool_timeout_s: A tool that has not returned after this many seconds is given up, and the model is
                 told so. A tool's own timeout comes first.
@@ -397,6 +396,8 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             final: True: the call ends whatever the caller says meanwhile. False: a caller who goes on
                 speaking before the goodbye was heard calls the end off, and the call goes on.
         """
+        check_seconds("hangup: drain_s", drain_s, zero=True)
+        check_switches(final=final)
         await self._state.way_out.keep()
         if self._run is not None:
             self._run.hang_up(drain_s, final=final)

@@ -73,6 +73,7 @@ class LedCall:
         if self._run is not None:
             raise RuntimeError("flow() comes before run(): the call runs already")
         check_kind("the flow's state", state, (Mapping, type(None)), "a mapping, or None")
+        check_kind("the flow's greeting", greeting, (str, type(None)), "a text, or None for nothing")
         names, folder = author_of()
         plan = FlowPlan.of(flow, names if handlers is None else handlers, folder)
         self._flow = FlowSetup(plan, dict(state or {}), greeting)

@@ -19,6 +19,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAg
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.tts_service import TTSService
 
+from piopiy_pipeline.arguments import check_kind, check_switches, shown
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
@@ -74,10 +75,11 @@ class Speaker:
 
         Raises:
             StageError: The pipeline has no TTS.
-            TypeError: `text` is no text.
+            TypeError: `text` is no text, or a switch is neither True nor False.
         """
         if not isinstance(text, str):
-            raise TypeError(f"only a text can be said, not {text!r}")
+            raise TypeError(f"only a text can be said, not {shown(text)}")
+        check_switches(interruptible=interruptible, to_the_end=to_the_end)
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._state.ended:
             heard.set_result(False)
@@ -191,7 +193,11 @@ class Speaker:
         """Have the model answer the conversation so far.
 
         With a `note`, the note goes into the conversation first, and the model answers when nobody speaks.
+
+        Raises:
+            TypeError: `note` is no text.
         """
+        check_kind("respond: note", note, (str, type(None)), "a text, or None")
         if self.realtime is not None:
             await self.realtime.respond(note)
             return
@@ -208,6 +214,7 @@ class Speaker:
 
     async def press_keys(self, digits: str, *, at_once: bool) -> None:
         """Send telephone keys, after what the bot is saying or `at_once`."""
+        check_switches(at_once=at_once)
         if at_once:
             await _queue(self._output, OutputDTMFUrgentFrame.from_string(digits))
         else:

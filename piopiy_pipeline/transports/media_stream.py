@@ -7,6 +7,7 @@ from typing import Any
 
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
+from piopiy_pipeline.arguments import check_kind
 from piopiy_pipeline.signaling.media_events import (
     CalmPieces,
     Cleared,
@@ -51,6 +52,7 @@ class MediaStreamTransport(BaseTransport):
         on_keys: Called with the keys that the caller presses.
 
     Raises:
+        TypeError: `params` are of another kind.
         ValueError: `params` ask for something that this transport does not do, or for another rate.
     """
 
@@ -67,6 +69,8 @@ class MediaStreamTransport(BaseTransport):
         on_keys: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
+        expected = "pipecat's TransportParams, or None for the call's own"
+        check_kind("the transport's parameters", params, (TransportParams, type(None)), expected)
         params = params or TransportParams()
         _check(params, link)
         params = params.model_copy(

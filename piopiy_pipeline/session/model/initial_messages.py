@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from piopiy_pipeline.arguments import shown
+
 __all__ = ["checked_messages"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -12,8 +14,10 @@ _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 def checked_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return copies of an author's messages. Raises `TypeError` and `ValueError` for what is none."""
-    if isinstance(messages, str | Mapping):
-        raise TypeError("initial_messages is a list of messages, each with 'role' and 'content'")
+    if isinstance(messages, str | bytes) or not isinstance(messages, Sequence):
+        raise TypeError(
+            f"initial_messages is a list of messages, each with 'role' and 'content', not {shown(messages)}"
+        )
     checked = []
     for number, message in enumerate(messages, 1):
         if not isinstance(message, Mapping):
