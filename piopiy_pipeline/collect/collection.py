@@ -277,7 +277,8 @@ class Collection(Generic[T]):
             return self._check()
         if self._partial:
             return self._say(self._with_value(self.reader.missing(self._word)))
-        return self._say(f"{self._phrases.silence} {self._asked_again}")
+        written = self._phrases.no_answer if self._typed else ""
+        return self._say(f"{written or self._phrases.silence} {self._asked_again}")
 
     def resume(self) -> NextStep:
         """Ask again, because the model has answered something in between."""

@@ -47,6 +47,8 @@ class CollectPhrases:
     """After a second failure, where keys can be pressed."""
     address_street: str = "And the street?"
     """After "the street is wrong"; of other parts the questions for what is missing."""
+    no_answer: str = ""
+    """In a text chat, in the place of `silence`. Empty: that."""
 
 
 _ENGLISH = CollectPhrases(
@@ -75,6 +77,7 @@ _ENGLISH = CollectPhrases(
     yes_or_no="Please say yes or no.",
     invalid="That does not seem to be right.",
     key_hint="You can also press the keys.",
+    no_answer="There was no answer.",
 )
 _GERMAN = CollectPhrases(
     digits="Bitte nennen Sie mir die Nummer, oder drücken Sie die Tasten.",
@@ -103,6 +106,7 @@ _GERMAN = CollectPhrases(
     invalid="Das scheint nicht zu stimmen.",
     key_hint="Sie können auch die Tasten drücken.",
     address_street="Und die Straße?",
+    no_answer="Es kam keine Antwort.",
 )
 _PHRASES = {"en": _ENGLISH, "de": _GERMAN}
 

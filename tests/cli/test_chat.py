@@ -61,6 +61,27 @@ def test_piped_lines_are_a_turn_each_and_the_bots_tools_run(tmp_path: Path) -> N
     assert json.loads(bookings.read_text())["people"] == 4
 
 
+def test_the_next_line_answers_what_a_tool_asks(tmp_path: Path) -> None:
+    (tmp_path / "ask.yaml").write_text(
+        "intents:\n  back:\n    examples: [please call me back]\n    tool: ask_number\n    reply: We will call you.\n"
+    )
+    tool = 'as_tool(collect_phone_number, name="ask_number", when="a number is needed", region="DE")'
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "from piopiy_pipeline.collect import as_tool, collect_phone_number\n"
+        + FRONT_DESK.read_text()
+        .replace("tools=[", f"tools=[{tool}, ", 1)
+        .replace('"front_desk.yaml"', '"ask.yaml"')
+        .replace("from __future__ import annotations\n", "")
+    )
+    status, out, err = chat("Please call me back", "030 1234567", "yes", bot=bot)
+    assert status == 0, err
+    assert re.search(
+        r"\nbot  What is your telephone number\?\nyou  030 1234567\nbot  I have .*\nyou  yes\n", out
+    )
+    assert "bot  We will call you." in out
+
+
 def test_as_json_it_is_one_object_a_line_and_what_a_bot_prints_is_none(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text(

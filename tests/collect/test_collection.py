@@ -252,3 +252,12 @@ def test_what_was_that_gets_the_question_without_the_apology_before_it() -> None
     asked.begin()
     assert asked.hear("maybe later").text == f"I am sorry, I did not get that. {PROMPT}"
     assert asked.hear("what was that?").text == PROMPT
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"), [(True, "There was no answer."), (False, "I did not hear anything.")]
+)
+def test_who_does_not_answer_in_a_chat_was_not_to_be_heard(typed: bool, said: str) -> None:
+    code = collection(typed=typed)
+    code.begin()
+    assert code.silence().text == f"{said} {PROMPT}"

@@ -91,7 +91,9 @@ class BotChat:
         """What the callback has raised after the chat had ended; "": nothing."""
         self._link = ChatLink(on_message, self.answered.set)
         make_monitor = partial(_ShownMonitor, on_words=on_words, on_event=on_event)
-        self._session = Session(self._info, self._link, post=self._posted, make_monitor=make_monitor)
+        self._session = Session(
+            self._info, self._link, post=self._posted, make_monitor=make_monitor, steps=lambda: True
+        )
         self._session.call.on("error", self._failed)
 
     def _failed(self, error: CallError) -> None:

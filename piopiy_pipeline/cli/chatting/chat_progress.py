@@ -33,6 +33,7 @@ class ChatProgress:
         self._wait_s = GREETING_S
         self._writes = False
         self._tools: set[Any] = set()
+        self._collects = False  # code asks the person for a value, and a tool that does so waits for them
         self._trouble_until = float("-inf")
         self._unanswered = self._fails = False
 
@@ -72,6 +73,10 @@ class ChatProgress:
             self._tools.add(data.get("number"))
         elif name == "tool_result":
             self._tools.discard(data.get("number"))
+        elif name == "collection":
+            self._collects = data.get("outcome") == "begun"
+            if self._unanswered or not self._collects:  # what follows is the answer
+                return
         elif name == "user_turn":
             if self._unanswered:
                 self._event_at, self._wait_s = now, ASKED_S
@@ -91,8 +96,8 @@ class ChatProgress:
 
     @property
     def busy(self) -> bool:
-        """Whether the bot writes, or a tool of it runs."""
-        return self._writes or bool(self._tools)
+        """Whether the bot writes, or a tool of it runs that does not ask the person for a value."""
+        return self._writes or (bool(self._tools) and not self._collects)
 
     def due(self) -> float:
         """Return when it is the person's turn, if nothing happens until then."""

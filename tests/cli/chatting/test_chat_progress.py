@@ -70,3 +70,22 @@ def test_after_a_failure_the_bot_gets_time_for_its_second_try() -> None:
     progress.event("error", {}, 2.0)
     progress.event("bot_turn", {}, 2.5)
     assert progress.due() == 2.0 + ERROR_S
+
+
+def test_a_tool_that_asks_for_a_value_waits_for_the_person() -> None:
+    progress = ChatProgress(0.0)
+    progress.sent(1.0)
+    progress.event("tool", {"number": 1}, 2.0)
+    progress.event("collection", {"outcome": "begun"}, 5.0)
+    progress.event("bot_turn", {}, 5.1)
+    assert progress.due() == 5.1 + QUIET_S
+    progress.sent(6.0)
+    progress.event("user_turn", {}, 6.1)
+    progress.event(
+        "collection", {"outcome": "begun"}, 6.2
+    )  # of the next value, of which the question is the answer
+    assert progress.due() == 6.1 + ASKED_S
+    progress.event("collection", {"outcome": "collected"}, 6.3)
+    assert progress.busy
+    progress.event("tool_result", {"number": 1}, 9.0)
+    assert progress.due() == 9.0 + QUIET_S
