@@ -16,7 +16,7 @@ from piopiy_pipeline import Call
 from piopiy_pipeline.collect import NotCollected, collect_date, collect_email, collect_phone_number, confirm
 from piopiy_pipeline.services.providers import from_environment, prepare
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 
 
 async def on_new_session(call: Call) -> None:

@@ -22,7 +22,7 @@ from piopiy.agent import Agent
 from piopiy_pipeline import Call, CallPipeline
 from piopiy_pipeline.services.providers import from_environment, prepare
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 SILENCE_S = 2.0
 
 

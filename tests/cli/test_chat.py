@@ -399,6 +399,13 @@ def test_a_tool_that_the_playbook_calls_and_the_bot_lacks_is_told_without_verbos
     assert "the playbook calls tools that the bot does not have: book_table" in err
 
 
+@pytest.mark.parametrize("example", ["call_back", "own_turns"])
+def test_an_example_without_tools_has_a_playbook_that_calls_none(example: str) -> None:
+    status, _, err = chat("When are you open?", bot=FRONT_DESK.with_name(f"{example}.py"))
+    assert status == 0, err
+    assert "does not have" not in err
+
+
 def test_a_callback_that_never_starts_has_failed_in_the_end(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.sleep(3600)\n")
