@@ -14,6 +14,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import require_bot, require_seconds, require_writable
+from piopiy_pipeline.cli.signals import unwinds_when_ended
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.text import printable_line, well_formed
 
@@ -93,6 +94,7 @@ def replay(
     print(f"{file}: nothing differs", file=sys.stderr)
 
 
+@unwinds_when_ended()
 def _run(capture: CapturedCall, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:
     from piopiy_pipeline.capture import CaptureError
     from piopiy_pipeline.testing.replaying.differences import Tolerance

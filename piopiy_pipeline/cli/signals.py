@@ -4,6 +4,7 @@ an orderly end, and the second ends at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+    from types import FrameType
 
-__all__ = ["ends_at_once", "stop_on_signals"]
+__all__ = ["ends_at_once", "stop_on_signals", "unwinds_when_ended"]
 
 
 @contextmanager
@@ -32,6 +34,35 @@ def ends_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def unwinds_when_ended() -> Iterator[None]:
+    """Have SIGTERM and a closed terminal do what Ctrl-C does: `KeyboardInterrupt` is raised, so folders with what a
+    call said are removed. Then the process ends by that signal. A second one ends it at once.
+
+    It is for work that no event loop of a verb watches. Signals that somebody handles or ignores stay as they are.
+    """
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    received: list[int] = []
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for each in numbers:
+        signal.signal(each, on_signal)
+    try:
+        yield
+    finally:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        if received:
+            os.kill(os.getpid(), received[0])
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from piopiy_pipeline.cli.options import (
     require_seconds,
     require_writable,
 )
+from piopiy_pipeline.cli.signals import unwinds_when_ended
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.text import counted, well_formed
 
@@ -193,6 +194,7 @@ def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
     )
 
 
+@unwinds_when_ended()
 def _run(bot: Path, caller: Caller, calls: int, record: Path | None, options: dict[str, Any]) -> Calls:
     from piopiy_pipeline.testing.report.simulated_call import Calls
     from piopiy_pipeline.testing.simulation import simulate as one

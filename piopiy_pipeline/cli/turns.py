@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.signals import unwinds_when_ended
 from piopiy_pipeline.services.tts.speech_synthesis import SynthesisError
 from piopiy_pipeline.testing.line.callers import Caller
 from piopiy_pipeline.testing.line.turn_taking import Habits
@@ -14,6 +15,7 @@ from piopiy_pipeline.testing.line.utterance_audio import load_recording
 __all__ = ["load_script"]
 
 
+@unwinds_when_ended()
 def load_script(
     wavs: Sequence[Path],
     sentences: Sequence[str],

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -52,6 +56,15 @@ def bookings(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tools run in a replay: not where the live ones do."""
     monkeypatch.setenv("BOOKINGS", str(desk / "bookings-of-replays.jsonl"))
 
+
+ENDED = """
+import os, signal, tempfile
+from pathlib import Path
+
+async def create_session(call):
+    Path("there").write_text(" ".join(os.listdir(tempfile.gettempdir())))
+    os.kill(os.getpid(), signal.{signal})
+"""
 
 BUSY = ("--tolerance", "30")
 """A call is live, and on a busy machine its answers are late."""
@@ -112,3 +125,25 @@ def test_what_is_typed_wrong_is_said_in_a_line(
     bot = str(EXAMPLES / "front_desk.py")
     assert main(["replay", *(argument.replace("{bot}", bot) for argument in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_one_that_is_ended_leaves_nothing_of_what_the_call_said(
+    recorded: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "bot.py").write_text(ENDED.format(signal=number.name))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "piopiy_pipeline.cli", "replay", str(recorded), "bot.py"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-number, "", "")
+    assert "piopiy-replay-" in (tmp_path / "there").read_text()
+    assert not list(scratch.glob("piopiy-*"))
