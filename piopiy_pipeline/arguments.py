@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
+    "check_callable",
     "check_count",
     "check_keys",
     "check_kind",
@@ -97,6 +98,24 @@ def whole_number(
             f"{name} must be {expected + ' ' if expected else ''}a whole number {bounds}, not {shown(value)}"
         )
     return number
+
+
+def check_callable(
+    name: str, value: object, expected: str, *, or_kinds: type | tuple[type, ...] = ()
+) -> None:
+    """Check that a value can be called, or is of one of these kinds.
+
+    Args:
+        name: The argument, as an author writes it.
+        value: What was given.
+        expected: What it must be, in words, which follow "must be".
+        or_kinds: What it may be beside a function.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not callable(value) and not isinstance(value, or_kinds):
+        raise TypeError(f"{name} must be {expected}, not {shown(value)}")
 
 
 def check_keys(name: str, value: object) -> None:

@@ -23,6 +23,7 @@ from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.speech_agent import SpeechAgent
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.testing.call_setting import Setting
 from piopiy_pipeline.tool_set import ToolSet
 from piopiy_pipeline.tools import end_call, press_keys, transfer_call
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
@@ -120,6 +121,23 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         {"messages": 5},
         "initial_messages is a list of messages, each with 'role' and 'content'",
     ),
+    (Setting, {"seed": None}, "seed must be a whole number, not None"),
+    (Setting, {"line": "x"}, "line must be a Line, or None for a perfect one, not 'x'"),
+    (Setting, {"info": 5}, "info must be a CallInfo, or None, not 5"),
+    (Setting, {"providers": {}}, "providers must be Providers, or None for the bot's own, not {}"),
+    (Setting, {"record": "x.zip"}, "record must be the Path of a file, or None, not 'x.zip'"),
+    (Setting, {"progress": 5}, "progress must be a function, or None, not 5"),
+    (
+        Setting,
+        {"transfers": []},
+        "transfers must be a mapping of destinations to outcomes, a function, or None",
+    ),
+    (Setting, {"limit_s": "x"}, "limit_s must be a number of seconds, not 'x'"),
+    (Setting, {"losses": None}, "losses must be a list of AgentLoss, not None"),
+    (Setting, {"by": object()}, "by=<object object>: a caller comes by 'voice' or by 'text'"),
+    (simulate, {"bot": voice, "caller": Caller(), "wall_limit_s": "x"}, "wall_limit_s must be a number of"),
+    (simulate, {"bot": voice, "caller": 5}, "a caller must be a Caller, or an async function"),
+    (simulate, {"bot": voice, "caller": Caller(), "line": ""}, "line must be a Line"),
     (ToolSet().add, {"tools": [object()]}, "must be a function or a FunctionSchema, not <object object>"),
     (ToolSet().set_handler, {"name": [], "handler": print}, "the name of a tool must be a text, not []"),
     *(

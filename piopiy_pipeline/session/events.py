@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
-from piopiy_pipeline.arguments import check_kind, shown
+from piopiy_pipeline.arguments import check_callable, check_kind
 from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.error_text import error_text
 
@@ -131,10 +131,7 @@ class Emitter:
             close = difflib.get_close_matches(event, EVENTS, 1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"there is no event {event!r}, only {', '.join(EVENTS)}.{meant}")
-        if not callable(handler):
-            raise TypeError(
-                f"on({event!r}): handler must be a function of one argument, not {shown(handler)}"
-            )
+        check_callable(f"on({event!r}): handler", handler, "a function of one argument")
         handlers = self._handlers.setdefault(event, [])
         handlers.append(handler)
 

@@ -50,6 +50,7 @@ def check_losses(losses: Sequence[AgentLoss]) -> None:
         TypeError: One of them is no `AgentLoss`.
         ValueError: There are more than a gateway would find agents for.
     """
+    check_kind("losses", losses, Sequence, "a list of AgentLoss")
     for loss in losses:
         check_kind("losses", loss, AgentLoss, "a list of AgentLoss")
     if len(losses) > MAX_LOSSES:

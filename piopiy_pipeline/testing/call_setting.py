@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from piopiy_pipeline.arguments import check_callable, check_kind, check_seconds, shown
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.testing.agent_loss import AgentLoss, check_losses
 from piopiy_pipeline.testing.line.line import Line
@@ -38,12 +39,21 @@ class Setting:
     by: Medium = "voice"
 
     def __post_init__(self) -> None:
+        check_kind("seed", self.seed, int, "a whole number")
+        check_kind("line", self.line, Line, "a Line, or None for a perfect one")
+        check_kind("info", self.info, (CallInfo, type(None)), "a CallInfo, or None")
+        check_kind(
+            "providers", self.providers, (Providers, type(None)), "Providers, or None for the bot's own"
+        )
+        check_kind("record", self.record, (Path, type(None)), "the Path of a file, or None")
+        check_callable("progress", self.progress, "a function, or None", or_kinds=type(None))
+        outcomes = "a mapping of destinations to outcomes, a function, or None"
+        check_callable("transfers", self.transfers, outcomes, or_kinds=(Mapping, type(None)))
+        check_seconds("limit_s", self.limit_s)
         check_losses(self.losses)
         if self.by not in ("voice", "text"):
-            raise ValueError(f"by={self.by!r}: a caller comes by 'voice' or by 'text'")
+            raise ValueError(f"by={shown(self.by)}: a caller comes by 'voice' or by 'text'")
         if self.losses and self.record is not None:
             raise ValueError("record: a recording is of one agent; leave it out, or losses")
         if self.rate not in (8000, 16000):
-            raise ValueError(f"rate={self.rate}: a caller's line has 8000 or 16000 Hz")
-        if not self.limit_s > 0:
-            raise ValueError(f"limit_s={self.limit_s}: it must be more than 0")
+            raise ValueError(f"rate={shown(self.rate)}: a caller's line has 8000 or 16000 Hz")

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.preload import preload
+from piopiy_pipeline.arguments import check_callable, check_seconds
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.capture import CallCapture
 from piopiy_pipeline.code_places import describe_tasks
@@ -110,13 +111,14 @@ def simulate(
         SimulationError: The bot holds the call up for ever, or a limit is reached. `call` of the error has
             what there is of the call.
         CallerGaveUp: (an `AssertionError`) The caller waited for something that did not come.
+        TypeError: An argument is of another kind.
         ValueError: `rate` or a limit is out of range, or a recording cannot be read.
         Exception: What a caller's coroutine raises.
     """
     setting = Setting(
         seed=seed,
         rate=rate,
-        line=line or Line(),
+        line=Line() if line is None else line,
         info=info,
         providers=providers,
         limit_s=limit_s,
@@ -173,7 +175,7 @@ def simulate_many(
     setting = Setting(
         seed=seed,
         rate=rate,
-        line=line or Line(),
+        line=Line() if line is None else line,
         providers=providers,
         limit_s=limit_s,
         progress=progress,
@@ -191,6 +193,9 @@ def _run(
     clock: Literal["virtual", "real"],
     wall_limit_s: float,
 ) -> Calls:
+    check_seconds("wall_limit_s", wall_limit_s)
+    for caller, _ in calls:
+        check_callable("a caller", caller, "a Caller, or an async function of a CallerLine", or_kinds=Caller)
     if not calls:
         return Calls()
     first = calls[0][1]
