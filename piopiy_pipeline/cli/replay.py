@@ -83,6 +83,12 @@ def replay(
             else "the call was not recorded to its end"
         )
         print(f"{file}: {what}{why}", file=sys.stderr)
+    if scripted := _scripted_in(capture):
+        print(
+            f"{file}: scripted in that call: {', '.join(scripted)}. A service of the bot that asks a provider gets "
+            "what was scripted; one that runs on this machine computes anew",
+            file=sys.stderr,
+        )
     outcome = _run(capture, bot, tolerance, record, timeout)
     for difference in outcome.differences:
         if json_lines:
@@ -92,6 +98,16 @@ def replay(
     if outcome.differences:
         raise typer.Exit(1)
     print(f"{file}: nothing differs", file=sys.stderr)
+
+
+def _scripted_in(capture: CapturedCall) -> list[str]:
+    """Return the names of the stages in whose place a simulation had put scripted ones."""
+    from piopiy_pipeline.testing.scripted.scripted_llm import ScriptedLLM
+    from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT
+    from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS
+
+    classes = {each.__name__ for each in (ScriptedSTT, ScriptedLLM, ScriptedTTS)}
+    return [stage.name for stage in capture.meta.stages if stage.stage in classes]
 
 
 @unwinds_when_ended()

@@ -16,6 +16,7 @@ import pytest
 
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.services.providers import prepare
+from piopiy_pipeline.testing import Caller, Providers, Transcripts, simulate
 from piopiy_pipeline.testing.botfile import load_bot
 from tests.support.calls import house
 
@@ -147,3 +148,26 @@ def test_one_that_is_ended_leaves_nothing_of_what_the_call_said(
     assert (done.returncode, done.stdout, done.stderr) == (-number, "", "")
     assert "piopiy-replay-" in (tmp_path / "there").read_text()
     assert not list(scratch.glob("piopiy-*"))
+
+
+SCRIPTED = """
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+
+async def create_session(call):
+    agent = VoiceAgent(instructions="Be brief.", greeting="Good evening.")
+    await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM(["Goodbye."]), tts=ToneTTS())
+    await agent.start()
+"""
+
+
+def test_the_services_that_were_scripted_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot, file = tmp_path / "bot.py", tmp_path / "call.zip"
+    bot.write_text(SCRIPTED)
+    turn = EXAMPLES.parent / "tests" / "audio" / "booking" / "03-yes.wav"
+    providers = Providers(stt=Transcripts(texts=["Yes."]))
+    simulate(bot, Caller().say(turn).pause(2).hangup(), providers=providers, record=file)
+    assert main(["replay", str(file), str(bot)]) == 0
+    assert f"{file}: scripted in that call: stt, llm. " in capsys.readouterr().err
