@@ -46,7 +46,7 @@ async def on_new_session(call: Call) -> None:
         stt=stt,
         llm=llm,
         tts=tts,
-        context=LLMContext([{"role": "system", "content": "You take bookings for a restaurant. Be brief."}]),
+        context=LLMContext([{"role": "system", "content": "You tell when a restaurant is open. Be brief."}]),
         # Give both lists: with `start` alone, pipecat loads a model for the end of a turn.
         turns=UserTurnStrategies(start=[VADUserTurnStartStrategy()], stop=[OverStrategy()]),
     )
