@@ -184,7 +184,7 @@ def test_there_are_always_places_for_the_legs_of_any_one_process(monkeypatch: py
                 leg.place.release()
             await until(lambda: len(made.supervisors) == 1)
             await until(lambda: sum(_is_there(pid) for pid in pids) == 1)
-            assert not vars(made)["_ending"]
+            await until(lambda: not vars(made)["_ending"])
 
     asyncio.run(story())
 
