@@ -214,8 +214,12 @@ _MENDS: tuple[tuple[str, tuple[str, ...], Callable[[Any, Tell], None]], ...] = (
         ("_create_response", "_handle_evt_response_done"),
         _ask_behind_the_end,
     ),
-    ("force_message", ("_handle_evt_response_done",), _tell_empty_answers),
-    ("_last_context_message_count", ("_handle_evt_response_done",), _tell_empty_answers),
+    ("force_message", ("_handle_evt_response_done", "_current_assistant_response"), _tell_empty_answers),
+    (
+        "_last_context_message_count",
+        ("_handle_evt_response_done", "_current_assistant_response"),
+        _tell_empty_answers,
+    ),
     ("force_message", ("_handle_evt_audio_delta", "_current_audio_response"), _follow_items),
     (
         "_last_context_message_count",

@@ -46,11 +46,11 @@ class CallError:
     """Something that went wrong in a call.
 
     Attributes:
-        stage: Where: ``stt``, ``llm``, ``tts`` or the name of another stage of the pipeline, if that or its provider
-            failed; the name of a tool, or of a function or an action of a flow, that raised or gave no result;
-            ``handler of user_turn`` or of another event; ``event loop`` if the call's code has blocked it;
-            ``checkpoint`` if one was not saved; ``summary``, ``flow`` or ``hand-off``, which then goes on without
-            what failed.
+        stage: Where: ``stt``, ``llm``, ``tts`` or the name of another stage of the pipeline, if that or its
+            provider failed; the name of a tool, or of a function or an action of a flow, that raised or gave
+            no result; ``handler of user_turn`` or of another event; ``event loop`` if the call's code has
+            blocked it; ``checkpoint`` if one was not saved; ``callback`` if it raised after the end of its
+            pipeline; ``summary``, ``flow`` or ``hand-off``, which then goes on without what failed.
         message: What went wrong, in a sentence.
     """
 

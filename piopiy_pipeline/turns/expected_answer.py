@@ -45,7 +45,7 @@ class ExpectedAnswer:
 
     def __post_init__(self) -> None:
         if self.digits is not None and (self.kind is not AnswerKind.DIGITS or not 1 <= self.digits <= 64):
-            raise ValueError(f"an expected answer has 1 to 64 digits, as 'digits:6', not {self}")
+            raise ValueError(f"an expected answer has 1 to 64 digits, as 'digits:6', not {str(self)!r}")
 
     @classmethod
     def of(cls, answer: str | Self) -> Self:

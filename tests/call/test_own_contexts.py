@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pipecat.frames.frames import Frame
@@ -135,13 +136,13 @@ def test_a_resumed_call_goes_on_with_the_instructions_of_today() -> None:
 def test_initial_messages_that_are_none_are_an_error_at_once(
     messages: Any, error: type[Exception], says: str
 ) -> None:
-    call: Any = object()
+    call = Mock(spec=Call)
     with pytest.raises(error, match=says):
         VoiceAgent(instructions="Be brief.", call=call, initial_messages=messages)
 
 
 def test_either_a_context_or_initial_messages() -> None:
-    call: Any = object()
+    call = Mock(spec=Call)
     with pytest.raises(ValueError, match="either context or initial_messages"):
         VoiceAgent(instructions="", call=call, context=LLMContext(), initial_messages=HISTORY)
 

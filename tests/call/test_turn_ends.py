@@ -133,7 +133,7 @@ def test_an_answer_that_nobody_can_expect_is_refused(answer: Any, error: type[Ex
             call.expect(answer)
         await call.hangup()
 
-    simulate(bot, Caller())
+    assert simulate(bot, Caller()).end_reason == "agent_hangup"
 
 
 def test_an_answer_is_expected_only_where_the_policy_ends_turns() -> None:
