@@ -76,7 +76,7 @@ def test_a_context_is_one_of_pipecats() -> None:
         VoiceAgent(instructions="Be brief.", context="foo", call=call)  # type: ignore[arg-type]
 
     call = simulate(bot, Caller())
-    assert "context must be a pipecat LLMContext" in call.end_detail
+    assert "context must be an LLMContext" in call.end_detail
 
 
 def test_to_say_nothing_asks_no_model() -> None:
