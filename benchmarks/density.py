@@ -105,11 +105,12 @@ def measure(side: str, calls: int, options: argparse.Namespace, speed: float) ->
 
 
 def is_starved(found: Found) -> bool:
-    """Return whether a side got less CPU than it asked for. One with threads may well take more than a core, and do all
-    that it should: then no caller has a gap.
+    """Return whether a side may have got less CPU than it asked for: it took a whole core, was late, or was not heard.
+
+    One that takes a whole core does less than it should before a caller has a gap: stock pipecat took 109 ms a
+    call-second so, and 129 ms where it had room.
     """
-    is_short = found["core"] > 0.95 and found["gaps"] > 0
-    return bool(found["lag_p95_ms"] > LATE_MS or is_short or found["silent_calls"] > 0)
+    return bool(found["lag_p95_ms"] > LATE_MS or found["core"] > 0.95 or found["silent_calls"] > 0)
 
 
 def summary(runs: list[Found]) -> Found:
