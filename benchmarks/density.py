@@ -20,7 +20,7 @@ the longest gap in what a caller's telephone plays, behind a buffer of 60 ms; an
 
 CPU time counts on a shared machine, too, as long as nobody starves: a side that gets less CPU than it asks for
 does less, and seems cheaper. Such a measurement is marked "starved": one timer in twenty was late by more than 50 ms,
-it took a whole core and left gaps, or a caller heard nothing at all. Lag and gaps are by the clock, and other
+it took a whole core, or a caller heard nothing at all. Lag and gaps are by the clock, and other
 programs make them longer.
 
 A machine on which a side starves at 20 calls does not say what they cost. There, 20 calls are measured again with all

@@ -67,7 +67,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (Filler, {"says": Path(__file__)}, "cannot be played: file does not start with RIFF id"),
     (ExpectedAnswer.of, {"answer": "digits:"}, "'digits:6', not 'digits:'"),
     (ExpectedAnswer.of, {"answer": "digits: 6"}, "'digits:6', not 'digits: 6'"),
-    (ExpectedAnswer.of, {"answer": "digits:99"}, "1 to 64 digits, as 'digits:6', not digits:99"),
+    (ExpectedAnswer.of, {"answer": "digits:99"}, "1 to 64 digits, as 'digits:6', not 'digits:99'"),
     (TurnWaits, {"neutral": "x"}, "TurnWaits: neutral must be a number of seconds, not 'x'"),
     (TurnWaits, {"neutral": True}, "TurnWaits: neutral must be a number of seconds, not True"),
     (TurnWaits, {"open": 6}, "TurnWaits: open must be 5 seconds at most, not 6"),

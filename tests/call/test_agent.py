@@ -19,9 +19,10 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.agent_assignment import RECOVERY_S
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.session import Call, resumable_state
+from piopiy_pipeline.testing import Caller, CallerLine, Habits
 from tests.support.agents import apart, logged
 from tests.support.bots import LONG, voice
-from tests.support.calls import AGENT_ID, KEY, TOKEN, CallLog, House, eventually, house
+from tests.support.calls import AGENT_ID, AUDIO, KEY, TOKEN, CallLog, House, eventually, house
 from tests.support.services import ScriptedLLM
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("either_bot")]
@@ -202,19 +203,25 @@ def test_an_agent_that_dies_without_a_second_instance_is_lost_and_the_caller_is_
 def test_when_an_agent_dies_in_mid_call_the_caller_goes_on_with_another_that_knows_what_was_said() -> None:
     contexts: list[list[Any]] = []
 
-    async def second(call: Call) -> None:
-        agent = await voice(call, texts=["goodbye then"], replies=["Goodbye."], greeting="Never said.")
-        await agent.start()
-        assert agent.context is not None
-        contexts.append(agent.context.get_messages())
-
     async def scenario() -> None:
+        taken_over = asyncio.Event()
+
+        async def second(call: Call) -> None:
+            agent = await voice(call, texts=["goodbye then"], replies=["Goodbye."], greeting="Never said.")
+            taken_over.set()
+            await agent.start()
+            assert agent.context is not None
+            contexts.append(agent.context.get_messages())
+
+        async def waits(_: CallerLine) -> None:
+            await taken_over.wait()
+
+        caller = Caller((waits,), Habits(hangup_after_s=2.0)).say(AUDIO / "booking/03-yes.wav")
         async with apart() as place:
             log = CallLog(16000)
             calling = asyncio.create_task(
-                place.call("booking/03-yes.wav", log=log, metadata={"bot": "talks", "text": "Good evening."},
-                           hangup_after_s=2.0)
-            )  # fmt: skip
+                place.place(caller, log, metadata={"bot": "talks", "text": "Good evening."})
+            )
             await eventually(lambda: log.texts("bot"), 10)
             other = Agent(AGENT_ID, TOKEN, second, signaling_url=place.gateway.url)
             async with serving(other):
@@ -246,10 +253,10 @@ def test_a_caller_whose_conversation_a_newer_agent_has_left_is_greeted_again_and
     async def scenario() -> None:
         async with apart() as place:
             log = CallLog(16000)
+            caller = Caller().until("hello again", timeout_s=30).hangup()
             calling = asyncio.create_task(
-                place.call("booking/03-yes.wav", log=log, metadata={"bot": "talks", "text": "Good evening."},
-                           hangup_after_s=2.0)
-            )  # fmt: skip
+                place.place(caller, log, metadata={"bot": "talks", "text": "Good evening."})
+            )
             await eventually(lambda: log.texts("bot"), 10)
             other = Agent(AGENT_ID, TOKEN, second, signaling_url=place.gateway.url)
             async with serving(other):
@@ -258,7 +265,7 @@ def test_a_caller_whose_conversation_a_newer_agent_has_left_is_greeted_again_and
                 await calling
             assert log.reason is EndReason.CALLER_HANGUP
             assert resumed == [None]
-            assert "Hello again." in log.texts("bot")
+            assert log.texts("bot") == ["Good evening.", "Hello again."]
 
     asyncio.run(scenario())
 
