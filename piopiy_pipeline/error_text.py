@@ -19,19 +19,27 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from piopiy_pipeline.code_places import file_and_line, is_authors, is_authors_path
 
-__all__ = ["authors_line", "error_text", "own_text", "told_by_provider"]
+__all__ = ["authors_line", "error_text", "note_error", "noted_errors", "own_text", "told_by_provider"]
 
 MAX_TEXT = 300
 MAX_DETAILS = 10_000
 """A longer text is not looked into."""
 MAX_LEAVES = 5
 """So many exceptions of a group are told."""
+MAX_NOTED = 100
+"""Later exceptions of a context are not kept."""
 MAX_DEPTH = 10
 """Of groups within groups."""
+
+noted_errors: ContextVar[list[BaseException] | None] = ContextVar("noted_errors", default=None)
+"""Set to a list, it receives the exceptions that are told in this context: a simulated call looks there for what a
+test has asserted within the bot.
+"""
 
 _GENERATED = re.compile(r"headers: .*?, status_code: (\w+), body: (.*)")
 """The text of an error of a generated client (Deepgram's and others'): what matters stands last, and may be cut."""
@@ -49,6 +57,7 @@ def error_text(error: BaseException, of: Callable[..., Any] | None = None) -> st
         Its type, the innermost line of the author's that it has passed (else that of the function, else the innermost
         line of all), and its text. Of a group, those that are in it.
     """
+    note_error(error)
     leaves = list(_leaves(error))
     texts = "; ".join(_one(leaf, of) for leaf in leaves[:MAX_LEAVES])
     if leaves[0] is error:
@@ -56,6 +65,12 @@ def error_text(error: BaseException, of: Callable[..., Any] | None = None) -> st
     place = _place(error, of)
     more = f"; and {len(leaves) - MAX_LEAVES} more" if len(leaves) > MAX_LEAVES else ""
     return f"{type(error).__name__}{f' at {place}' if place else ''} of {len(leaves)}: {texts}{more}"
+
+
+def note_error(error: BaseException) -> None:
+    """Keep an exception for whoever has asked for those of this context (`noted_errors`)."""
+    if (noted := noted_errors.get()) is not None and len(noted) < MAX_NOTED:
+        noted.extend(_leaves(error))
 
 
 def own_text(error: BaseException, otherwise: str = "") -> str:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -123,15 +123,13 @@ def simulate(
 
     caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt, typed=text)
     options: dict[str, Any] = {
-        "seed": seed,
         "rate": rate,
         "line": _line(rate, noise, jitter, loss),
-        "clock": "real" if real_time else "virtual",
         "limit_s": limit,
-        "wall_limit_s": timeout,
+        "record": record,
         "by": "text" if text else "voice",
     }
-    made = _run(bot, caller, calls, record, options)
+    made = _run(bot, caller, range(seed, seed + calls), "real" if real_time else "virtual", timeout, options)
     for call in made:
         for line in _as_json(call) if json_lines else [call.timeline()]:
             print(line)
@@ -195,18 +193,22 @@ def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
 
 
 @unwinds_when_ended()
-def _run(bot: Path, caller: Caller, calls: int, record: Path | None, options: dict[str, Any]) -> Calls:
-    from piopiy_pipeline.testing.report.simulated_call import Calls
-    from piopiy_pipeline.testing.simulation import simulate as one
-    from piopiy_pipeline.testing.simulation import simulate_many
+def _run(
+    bot: Path,
+    caller: Caller,
+    seeds: range,
+    clock: Literal["virtual", "real"],
+    timeout: float,
+    options: dict[str, Any],
+) -> Calls:
+    from piopiy_pipeline.testing.simulation import Setting, run_calls
     from piopiy_pipeline.testing.virtual_time.virtual_loop import SimulationError
 
     try:
         # What a bot prints is not a result.
-        with _progress(bot.name, calls) as progress, contextlib.redirect_stdout(sys.stderr):
-            if calls == 1:
-                return Calls([one(bot, caller, record=record, progress=progress, **options)])
-            return simulate_many(bot, [caller] * calls, progress=progress, **options)
+        with _progress(bot.name, len(seeds)) as progress, contextlib.redirect_stdout(sys.stderr):
+            settings = [Setting(seed=seed, progress=progress, **options) for seed in seeds]
+            return run_calls(bot, [(caller, setting) for setting in settings], clock, timeout)
     except (SimulationError, AssertionError) as error:
         print(error, file=sys.stderr)
         raise Failed(str(error).partition("\n")[0]) from None

@@ -110,9 +110,8 @@ class _Noted:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        unfinished = getattr(
-            error, "call", None
-        )  # SimulationError has one, and the caller who waited in vain
+        # SimulationError has one, the caller who waited in vain, and what a bot has asserted.
+        unfinished = getattr(error, "call", None)
         if unfinished is not None:
             self.calls.append(unfinished)
         if self._wanted:

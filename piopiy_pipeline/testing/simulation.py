@@ -23,6 +23,7 @@ from piopiy_pipeline.arguments import check_callable, check_seconds
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.capture import CallCapture
 from piopiy_pipeline.code_places import describe_tasks
+from piopiy_pipeline.error_text import noted_errors
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.signaling.messages import Control, Transfer
@@ -48,7 +49,7 @@ from piopiy_pipeline.testing.virtual_time.virtual_loop import (
     run_virtual,
 )
 
-__all__ = ["Bot", "CallStuck", "Progress", "Setting", "simulate", "simulate_many"]
+__all__ = ["Bot", "CallStuck", "Progress", "Setting", "run_calls", "simulate", "simulate_many"]
 
 Bot = CreateSession | Path
 """An author's `create_session`, or the file of a bot."""
@@ -82,7 +83,8 @@ def simulate(
 ) -> SimulatedCall:
     """Have a caller call a bot in virtual time, and return what happened.
 
-    The bot's own callback runs unchanged. A call in which the bot fails ends with an error, as a real call does.
+    The bot's own callback runs unchanged. A call in which the bot fails ends with an error, as a real call does; but
+    an assertion in it (in its callback, a handler, a tool or a stage) is the test's, and is raised again here.
 
     Args:
         bot: The `create_session` that an `Agent` would be given, or the path of a bot's file. The file is
@@ -111,6 +113,7 @@ def simulate(
         SimulationError: The bot holds the call up for ever, or a limit is reached. `call` of the error has
             what there is of the call.
         CallerGaveUp: (an `AssertionError`) The caller waited for something that did not come.
+        AssertionError: The first one that the bot has raised, with the timeline of the call as a note.
         TypeError: An argument is of another kind.
         ValueError: `rate` or a limit is out of range, or a recording cannot be read.
         Exception: What a caller's coroutine raises.
@@ -128,7 +131,7 @@ def simulate(
         losses=losses,
         by=by,
     )
-    return _run(bot, [(caller, setting)], clock, wall_limit_s)[0]
+    return _asserted(run_calls(bot, [(caller, setting)], clock, wall_limit_s))[0]
 
 
 def simulate_many(
@@ -184,15 +187,18 @@ def simulate_many(
         by=by,
     )
     calls = [(caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
-    return _run(bot, calls, clock, wall_limit_s)
+    return _asserted(run_calls(bot, calls, clock, wall_limit_s))
 
 
-def _run(
+def run_calls(
     bot: Bot,
     calls: Sequence[tuple[Caller | CallerCoroutine, Setting]],
     clock: Literal["virtual", "real"],
     wall_limit_s: float,
 ) -> Calls:
+    """Simulate calls at the same time. Arguments and errors are those of `simulate`, but what a bot asserts is not
+    raised: it is the `failed_assertion` of its call.
+    """
     check_seconds("wall_limit_s", wall_limit_s)
     for caller, _ in calls:
         check_callable("a caller", caller, "a Caller, or an async function of a CallerLine", or_kinds=Caller)
@@ -226,6 +232,16 @@ def _run(
             return run_real(first_error, seed=first.seed, wall_limit_s=first.limit_s + MARGIN_S)
         case _:
             raise ValueError(f"clock={clock!r}: it is 'virtual' or 'real'")
+
+
+def _asserted(calls: Calls) -> Calls:
+    """Return the calls, or raise the first assertion that a bot has raised in one of them."""
+    for call in calls:
+        if (failed := call.failed_assertion) is not None:
+            failed.add_note(f"\n{call.timeline()}")
+            failed.call = call  # type: ignore[attr-defined]  # for reports, as that of `CallerGaveUp`
+            raise failed
+    return calls
 
 
 class _Simulation:
@@ -279,6 +295,8 @@ class _Simulation:
 
     async def run(self) -> SimulatedCall:
         """Run the call from the offer to its end, and return what happened. Raises as `simulate` does."""
+        errors: list[BaseException] = []
+        noted_errors.set(errors)
         self._tell_progress()
         if self._replace is not None:
             self._replace.needs_no_settings()
@@ -306,7 +324,7 @@ class _Simulation:
                 await self._recorder.close()
         if self._gateway.error is not None:
             raise self._gateway.error
-        call = self._result()
+        call = self._result(errors)
         self._raise_if_stuck(call)
         if not caller.cancelled() and (error := caller.exception()):
             if isinstance(error, CallerGaveUp):
@@ -367,7 +385,7 @@ class _Simulation:
 
     # ------------------------------------------------------------------ what comes of it
 
-    def _result(self) -> SimulatedCall:
+    def _result(self, errors: Iterable[BaseException]) -> SimulatedCall:
         end = self._log.end
         assert end is not None
         events = self._log.events()
@@ -386,6 +404,7 @@ class _Simulation:
             duration_s=round(duration, 6),
             wall_s=real_monotonic() - self._began,
             flow=self._log.flow,
+            failed_assertion=next((error for error in errors if isinstance(error, AssertionError)), None),
         )
 
     def _raise_if_stuck(self, call: SimulatedCall) -> None:

@@ -122,6 +122,15 @@ def test_a_bot_that_fails_or_hangs_is_exit_status_1(
     assert re.search(
         r"failed: the callback failed after the call: LookupError at \S*bot.py:\d+: no such note", err
     )
+    bot.write_text(
+        BOT.replace("await agent.start()", "await agent.start()\n    assert not 'what a test would'")
+    )
+    assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
+    out, err = capsys.readouterr()
+    assert "the call ends: caller_hangup" in out, (
+        "an assertion is an error like others here: the call is shown"
+    )
+    assert re.search(r"failed: the callback failed after the call: AssertionError at \S*bot.py:\d+", err)
     bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.Event().wait()\n")
     assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
     assert "piopiy: the bot did not answer within 10 s" in capsys.readouterr().err

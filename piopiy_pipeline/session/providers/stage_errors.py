@@ -17,7 +17,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.tool_runs import LOGGED, OF_TOOL
-from piopiy_pipeline.error_text import authors_line, told_by_provider
+from piopiy_pipeline.error_text import authors_line, note_error, told_by_provider
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.service_names import kind_of, provider_name
@@ -65,6 +65,8 @@ class StageErrors:
         frame.error = told_by_provider(frame.error)
         error = frame.exception
         place = "" if error is None else authors_line(error)
+        if error is not None:
+            note_error(error)
         if error is not None and place and place not in frame.error:
             frame.error = f"{frame.error.rstrip(': ')} ({type(error).__name__} at {place})"
         if frame.metadata.get(LOGGED):

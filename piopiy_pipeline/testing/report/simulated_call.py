@@ -44,6 +44,7 @@ class SimulatedCall:
         wall_s: How long the simulation took, in real seconds.
         name: Its name in a report.
         flow: The nodes and edges of the flow that led it; None without one.
+        failed_assertion: The first `AssertionError` of the bot's own code, if there was one.
     """
 
     turns: list[TurnResult]
@@ -58,6 +59,7 @@ class SimulatedCall:
     wall_s: float
     name: str = ""
     flow: FlowGraph | None = None
+    failed_assertion: AssertionError | None = None
 
     # ------------------------------------------------------------------ looking
 

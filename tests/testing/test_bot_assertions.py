@@ -1,0 +1,105 @@
+"""What a test asserts within its bot is the test's: `simulate` raises it again, wherever in the bot it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import Frame, LLMFullResponseEndFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import FunctionCallParams
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import Caller, simulate, simulate_many
+from tests.support.bots import ask, hang_up_when_answered, voice
+
+STANDS = "four people, and no more"
+
+
+async def in_the_callback(call: Call) -> None:
+    raise AssertionError(STANDS)
+
+
+async def behind_the_call(call: Call) -> None:
+    agent = await voice(call)
+    hang_up_when_answered(agent)
+    await agent.start()
+    raise AssertionError(STANDS)
+
+
+async def in_a_handler(call: Call) -> None:
+    agent = await voice(call)
+
+    async def wrong(_: object) -> None:
+        raise AssertionError(STANDS)
+
+    agent.on("answered", wrong)
+    hang_up_when_answered(agent)
+    await agent.start()
+
+
+async def in_a_tool(call: Call) -> None:
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        raise AssertionError(STANDS)
+
+    agent = await voice(call, replies=[("book", {}), "It is booked."], tools=[book])
+    ask(agent)
+    await agent.start()
+
+
+class Asserts(FrameProcessor):
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        assert not isinstance(frame, LLMFullResponseEndFrame), STANDS
+        await self.push_frame(frame, direction)
+
+
+async def in_a_stage(call: Call) -> None:
+    agent = await voice(call, replies=["Hello."], extra=Asserts())
+    ask(agent)
+    await agent.start()
+
+
+async def in_a_group_of_tasks(call: Call) -> None:
+    async def wrong() -> None:
+        raise AssertionError(STANDS)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wrong())
+
+
+@pytest.mark.parametrize(
+    "bot", [in_the_callback, behind_the_call, in_a_handler, in_a_tool, in_a_stage, in_a_group_of_tasks]
+)
+def test_an_assertion_that_fails_in_the_bot_fails_the_test(bot: Callable[..., Any]) -> None:
+    with pytest.raises(AssertionError, match=STANDS) as failed:
+        simulate(bot, Caller())
+    [note] = failed.value.__notes__
+    assert "seed 0, ended with " in note, "the call is shown"
+
+
+def test_an_assertion_that_fails_in_one_of_many_calls_fails_the_test() -> None:
+    seen: list[Call] = []
+
+    async def bot(call: Call) -> None:
+        seen.append(call)
+        await (in_a_handler if len(seen) == 2 else behind_the_others)(call)
+
+    async def behind_the_others(call: Call) -> None:
+        agent = await voice(call)
+        hang_up_when_answered(agent)
+        await agent.start()
+
+    with pytest.raises(AssertionError, match=STANDS):
+        simulate_many(bot, [Caller(), Caller(), Caller()])
+
+
+def test_other_errors_of_a_bot_end_its_call_as_a_real_one() -> None:
+    async def bot(call: Call) -> None:
+        raise RuntimeError(STANDS)
+
+    assert simulate(bot, Caller()).end_reason is EndReason.ERROR
