@@ -18,11 +18,13 @@ from typing import Self
 from tests.support.program_server import LENGTH_BYTES, Order
 from tests.support.programs import ROOT, send_order
 
-__all__ = ["Command", "run_command"]
+__all__ = ["FRONT_DESK", "Command", "chat", "run_command"]
 
 CLI = ("-m", "piopiy_pipeline.cli")
+FRONT_DESK = ROOT / "examples" / "front_desk.py"
 _START_S = 60.0
 _END_S = 20.0
+_CHAT_S = 60.0
 
 
 class Command:
@@ -141,3 +143,18 @@ def run_command(
     with Command(*arguments, environment=environment, typed=typed) as command:
         out, told = command.communicate(timeout_s)
         return subprocess.CompletedProcess(arguments, command.wait(), out, told)
+
+
+def chat(
+    *lines: str, options: tuple[str, ...] = (), bot: Path | None = FRONT_DESK, **environment: str
+) -> tuple[int, str, str]:
+    """Run ``piopiy chat`` with these lines through a pipe. Returns its exit status, its stdout and its stderr."""
+    done = run_command(
+        "chat",
+        *([] if bot is None else [str(bot)]),
+        *options,
+        environment={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        typed="".join(f"{line}\n" for line in lines),
+        timeout_s=_CHAT_S,
+    )
+    return done.returncode, done.stdout, done.stderr
