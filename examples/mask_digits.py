@@ -19,7 +19,7 @@ from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import from_environment, prepare
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 DIGIT = r"(?:\d|zero|oh|one|two|three|four|five|six|seven|eight|nine)"
 LONG_NUMBER = re.compile(rf"\b{DIGIT}(?:[\s,.-]*{DIGIT}){{4,}}\b", re.IGNORECASE)
 
@@ -41,7 +41,7 @@ class MaskDigits(FrameProcessor):
 
 async def on_new_session(call_id: str) -> None:
     voice_agent = VoiceAgent(
-        instructions="You take bookings for a restaurant: people, day, time. Be brief.",
+        instructions="You answer questions of callers of a restaurant. Be brief.",
         greeting="Olive and Thyme, good day. How can I help you?",
     )
     voice_agent.on("user_turn", lambda turn: print(f"the model sees: {turn.text}", flush=True))

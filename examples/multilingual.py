@@ -19,7 +19,7 @@ from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import build, chosen, prepare
 from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ async def on_new_session(call_id: str, from_number: str | None) -> None:
         each: EspeakTTSService(voice=language.voice) for each, language in LANGUAGES.items()
     }
     voice_agent = VoiceAgent(
-        instructions=f"You take bookings for a restaurant. Answer briefly, in {LANGUAGES[key].name}, "
+        instructions=f"You answer questions of callers of a restaurant. Answer briefly, in {LANGUAGES[key].name}, "
         "until you are told that the caller has chosen another language.",
         greeting=f"{LANGUAGES[key].greeting} {MENU}",
     )

@@ -26,7 +26,7 @@ from piopiy.tools import end_call
 from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import build, chosen, prepare
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 
 
 async def on_new_session(call_id: str, to_number: str | None, metadata: dict[str, Any] | None = None) -> None:

@@ -23,7 +23,7 @@ from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.services.providers import build, chosen, prepare
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 SENTENCE_S = 20.0
 """How long the command may take for one sentence: every wait has an end."""
 
@@ -78,7 +78,7 @@ class CommandTTSService(TTSService):
 
 async def on_new_session(call_id: str) -> None:
     voice_agent = VoiceAgent(
-        instructions="You take bookings for a restaurant: people, day, time. Be brief.",
+        instructions="You answer questions of callers of a restaurant. Be brief.",
         greeting="Olive and Thyme, good day. How can I help you?",
     )
     await voice_agent.Action(

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from piopiy.agent import Agent
+from piopiy.tools import transfer_call
 from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import from_environment, prepare
 
@@ -28,7 +29,7 @@ async def on_new_session(agent_id, call_id, from_number, to_number, metadata=Non
     voice_agent = VoiceAgent(
         instructions="You take bookings for a restaurant: people, day, time. Be brief.",
         greeting="Olive and Thyme, good day. How can I help you?",
-        tools=[book_table, hang_up],
+        tools=[book_table, hang_up, transfer_call(to="human")],  # a name that the gateway knows, or a number
     )
     stt, llm, tts = from_environment(playbook=PLAYBOOK)
     await voice_agent.Action(stt=stt, llm=llm, tts=tts)

@@ -18,7 +18,7 @@ from piopiy.tools import end_call, transfer_call
 from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import from_environment, prepare
 
-PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+PLAYBOOK = Path(__file__).with_name("transfer.yaml")
 DESTINATIONS = {
     "sales": os.getenv("SALES", "+4930123457"),
     "billing": os.getenv("BILLING", "+4930123456"),

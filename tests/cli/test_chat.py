@@ -378,8 +378,15 @@ def test_a_tool_that_the_playbook_calls_and_the_bot_lacks_is_told_without_verbos
     assert "the playbook calls tools that the bot does not have: book_table" in err
 
 
-@pytest.mark.parametrize("example", ["call_back", "own_turns"])
-def test_an_example_without_tools_has_a_playbook_that_calls_none(example: str) -> None:
+@pytest.mark.parametrize(
+    "example",
+    sorted(
+        path.stem
+        for path in FRONT_DESK.parent.glob("*.py")
+        if "playbook=PLAYBOOK" in path.read_text() and path != FRONT_DESK
+    ),
+)
+def test_the_playbook_of_an_example_calls_only_tools_that_it_has(example: str) -> None:
     status, _, err = chat("When are you open?", bot=FRONT_DESK.with_name(f"{example}.py"))
     assert status == 0, err
     assert "does not have" not in err
