@@ -1,7 +1,9 @@
 """Closes the calls of gateways that were lost, as rows of the database.
 
 A call that is open and whose gateway's lease is older than `LEASE_S` was lost with its gateway. So was every call
-that an earlier run of this same gateway left open. Every method blocks, within a transaction of the store.
+that an earlier run of this same gateway left open. A database that was away for longer than that finds every lease
+expired when it is back, also of gateways whose calls went on. So only a gateway that has held its own lease for
+`LEASE_S` without a gap closes the calls of others. Every method blocks, within a transaction of the store.
 Tested with both databases in ``tests/gateway/records/test_store.py``.
 """
 
@@ -50,7 +52,7 @@ def in_phase(phase: Phase, gone: Collection[str]) -> ColumnElement[bool]:
 
 
 def read_as_lost(row: Row[Any], gone: Mapping[str, float]) -> dict[str, Any]:
-    """Return the columns of a call, as `LostCalls.close` will write them if its gateway is gone.
+    """Return the columns of a call, as `LostCalls` will write them if its gateway is gone.
 
     Args:
         row: A row of the table of calls.
@@ -61,6 +63,11 @@ def read_as_lost(row: Row[Any], gone: Mapping[str, float]) -> dict[str, Any]:
         heard_at = datetime.now(UTC) - timedelta(seconds=ago_s)
         columns |= _lost_at((row.placed_at, row.answered_at, heard_at), row.gateway_id)
     return columns
+
+
+def _seen(connection: Connection) -> dict[str, datetime]:
+    """Return when each gateway's lease was renewed last."""
+    return {row.gateway_id: row.seen_at for row in connection.execute(select(gateways))}
 
 
 def _lost_at(known: Iterable[datetime | None], gateway_id: str) -> dict[str, Any]:
@@ -90,20 +97,41 @@ class LostCalls:
         self._tell = tell
         self.to_tell = 0
         """How many lost calls and webhooks of lost gateways have become this gateway's to tell."""
+        self.held_since = datetime.max.replace(tzinfo=UTC)
+        """Since when this gateway's own lease has not expired, by the database's clock."""
 
-    def close(self, connection: Connection, now: datetime, also: str | None = None) -> None:
-        """Close the open calls of gateways whose lease has expired, and those of the gateway `also`."""
-        seen = {row.gateway_id: row.seen_at for row in connection.execute(select(gateways))}
-        alive = {name for name, at in seen.items() if not lease_expired(at, now) and name != also}
-        if also is None:
-            alive.add(self._gateway_id)
+    def close_of_earlier_run(self, connection: Connection, now: datetime) -> None:
+        """Close what an earlier run of this gateway left open. From `now` on its lease is held."""
+        self.held_since = now
+        seen = _seen(connection)
+        self._close(connection, now, calls.c.gateway_id == self._gateway_id, seen)
+
+    def close_of_others(self, connection: Connection, now: datetime, *, gap: bool) -> None:
+        """Close the open calls of gateways whose lease has expired.
+
+        Args:
+            connection: The transaction.
+            now: The database's clock.
+            gap: Whether this gateway's own lease had expired. Then the others have time to renew theirs.
+        """
+        if gap or now < self.held_since:
+            self.held_since = now
+        if not lease_expired(self.held_since, now):
+            return
+        seen = _seen(connection)
+        alive = {name for name, at in seen.items() if not lease_expired(at, now)} | {self._gateway_id}
+        self._close(connection, now, calls.c.gateway_id.not_in(alive), seen)
+        if self._tell:
+            self.to_tell += adopt_items(connection, self._gateway_id, alive)
+
+    def _close(
+        self, connection: Connection, now: datetime, whose: ColumnElement[bool], seen: Mapping[str, datetime]
+    ) -> None:
         last_event = (
             select(func.max(events.c.told_at)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
         )
         lost = connection.execute(
-            select(calls, last_event.label("last_event")).where(
-                calls.c.ended_at.is_(None), calls.c.gateway_id.not_in(alive)
-            )
+            select(calls, last_event.label("last_event")).where(calls.c.ended_at.is_(None), whose)
         ).all()
         for row in lost:
             known = (row.placed_at, row.answered_at, row.last_event, seen.get(row.gateway_id))
@@ -118,7 +146,7 @@ class LostCalls:
         if self._tell:
             items = [SavedItem("lost_call", row.call_id, {}, now.timestamp()) for row in lost]
             write_items(connection, self._insert, self._gateway_id, items)
-            self.to_tell += len(lost) + adopt_items(connection, self._gateway_id, alive)
+            self.to_tell += len(lost)
         if lost:
             were = counted(len(lost), "call was", "calls were")
             logger.warning("records of calls: {} lost with their gateway", were)

@@ -127,7 +127,7 @@ class Store:
             return self._write_singly(batch)
 
     def renew_lease(self) -> bool:
-        """Renew this gateway's lease, and close the calls of gateways whose lease has expired.
+        """Renew this gateway's lease, and close the calls of gateways whose lease has expired (see `LostCalls`).
 
         Returns:
             Whether another gateway may have closed this one's calls, because its lease had expired.
@@ -138,8 +138,9 @@ class Store:
             mine = connection.execute(
                 select(gateways.c.run_id, gateways.c.seen_at).where(gateways.c.gateway_id == self.gateway_id)
             ).one_or_none()
+            gap = mine is None or mine.run_id != self._run_id or lease_expired(mine.seen_at, now)
             self._write_lease(connection, now)
-            self._lost_calls.close(connection, now)
+            self._lost_calls.close_of_others(connection, now, gap=gap)
             delete_old_items(connection, now)
             if mine is not None and mine.run_id != self._run_id and not self._twin_logged:
                 self._twin_logged = True
@@ -148,7 +149,7 @@ class Store:
                     "give their machines different names, or each closes the other's calls",
                     self.gateway_id,
                 )
-            return mine is None or mine.run_id != self._run_id or lease_expired(mine.seen_at, now)
+            return gap
 
     def delete_calls(self, before: float) -> int:
         """Delete some of the calls that ended before this Unix time in seconds.
@@ -308,7 +309,7 @@ class Store:
         with self._writer.begin() as connection:
             now = _now(connection)
             # The end of calls that were left open is the last renewal of the lease: read it before it is replaced.
-            self._lost_calls.close(connection, now, also=self.gateway_id)
+            self._lost_calls.close_of_earlier_run(connection, now)
             self._lost_calls.find_recordings(connection, now)
             self._write_lease(connection, now)
 

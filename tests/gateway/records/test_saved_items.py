@@ -81,6 +81,7 @@ def test_the_webhooks_of_a_lost_gateway_and_its_lost_calls_become_the_others(
 ) -> None:
     other = Store(told, "other")
     save(other, ("webhook", "w", {"n": 1}), ("order", "o", {"n": 2}))
+    store._lost_calls.held_since -= timedelta(seconds=LEASE_S + 1)
     store.renew_lease()
     assert store.own_items("webhook", 10) == []
     with store._writer.begin() as connection:

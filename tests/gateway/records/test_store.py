@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ class Gateway:
             connection.execute(
                 update(gateways).where(gateways.c.gateway_id == self.store.gateway_id).values(seen_at=now)
             )
+
+    def has_held_its_lease_for(self, seconds: float) -> None:
+        """Let the database have been there for so many seconds, without a gap."""
+        self.store._lost_calls.held_since -= timedelta(seconds=seconds)
 
     def page(self, limit: int = 50, before: str | None = None, **only: Any) -> tuple[list[str], str | None]:
         page = self.store.page(limit, before, only.get("agent_id"), only.get("kind"), only.get("phase"))
@@ -217,12 +222,35 @@ def test_a_gateway_leaves_calls_alone_while_their_lease_lasts(
 ) -> None:
     gateway.write(CallEvents().placed())
     other = new_gateway(gateway.config, "two:7860")
+    other.has_held_its_lease_for(LEASE_S + 1)
     assert other.page(phase=Phase.OFFERING)[0] == ["call-1"]
     assert not other.store.renew_lease()
     assert other.page(phase=Phase.OFFERING)[0] == ["call-1"]
     gateway.not_renewed_for(LEASE_S + 1)
     assert not other.store.renew_lease()
     assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
+
+
+def test_a_gateway_that_was_without_the_database_itself_gives_the_others_time_to_come_back(
+    gateway: Gateway, new_gateway: Gateways
+) -> None:
+    call = CallEvents()
+    gateway.write(call.placed(), call.answered(101))
+    other = new_gateway(gateway.config, "two:7860")
+    other.has_held_its_lease_for(3600)
+    for one in (gateway, other):
+        one.not_renewed_for(LEASE_S + 30)  # the database was away
+    assert other.store.renew_lease(), "it is back first"
+    assert not other.store.renew_lease()
+    started = new_gateway(gateway.config, "three:7860")
+    assert other.page(phase=Phase.LIVE)[0] == ["call-1"]
+    for one in (other, started):
+        one.has_held_its_lease_for(LEASE_S - 5)
+        assert not one.store.renew_lease()
+        assert one.page(phase=Phase.LIVE)[0] == ["call-1"]
+    other.has_held_its_lease_for(10)
+    assert not other.store.renew_lease()
+    assert other.page(phase=Phase.ENDED)[0] == ["call-1"], "one that does not come back was lost"
 
 
 def test_open_calls_of_a_gateway_that_is_known_to_be_gone_are_read_as_lost_at_once(
@@ -251,6 +279,7 @@ def test_a_gateway_that_was_only_cut_off_has_its_calls_back(gateway: Gateway, ne
     call = CallEvents()
     gateway.write(call.placed(), call.answered(101))
     other = new_gateway(gateway.config, "two:7860")
+    other.has_held_its_lease_for(LEASE_S + 1)
     gateway.not_renewed_for(LEASE_S + 1)
     other.store.renew_lease()
     assert gateway.page(phase=Phase.ENDED)[0] == ["call-1"]
@@ -332,6 +361,8 @@ def test_a_gateway_that_comes_back_finds_recordings_of_calls_that_another_closed
         data_folder=tmp_path / "elsewhere", database_url=str(database_address(gateway.config))
     )
     other = new_gateway(elsewhere, "two:7860")
+    other.has_held_its_lease_for(LEASE_S + 1)
+    other.store.renew_lease()
     assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
     assert other.store.recording_path("call-1") is None, "it is on another machine"
     assert new_gateway(gateway.config).store.recording_path("call-1") == path
