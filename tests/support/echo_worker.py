@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from piopiy_pipeline.services.workers.worker_loop import serve
+from piopiy_pipeline.services.workers.worker_loop import announce_share, serve
 
 
 def echo(value: object) -> object:
@@ -24,6 +24,13 @@ def compute(seconds: float) -> None:
     until = time.process_time() + seconds
     while time.process_time() < until:
         pass
+
+
+def compute_short(seconds: float, load_s: float = 0.0) -> None:
+    """Compute, after something like the load of a model, what is known to be short."""
+    compute(load_s)
+    announce_share(0.0)
+    compute(seconds)
 
 
 def die() -> None:
@@ -46,4 +53,9 @@ def leave(code: int) -> None:
 
 
 if __name__ == "__main__":
-    serve({method.__name__: method for method in (echo, fail, wait, compute, die, die_once, leave)})
+    serve(
+        {
+            method.__name__: method
+            for method in (echo, fail, wait, compute, compute_short, die, die_once, leave)
+        }
+    )

@@ -26,7 +26,8 @@ from piopiy_pipeline.services.stt.moonshine_model import (
     MoonshineModel,
     Word,
 )
-from piopiy_pipeline.services.workers.worker_loop import serve
+from piopiy_pipeline.services.stt.speech_buffer import CUT_AT_S
+from piopiy_pipeline.services.workers.worker_loop import announce_share, serve
 
 __all__ = ["hear", "is_noise", "load"]
 
@@ -128,7 +129,9 @@ def hear(
         said: The tokens that were made of `lead`.
         beams: Sentences that are followed at a time.
     """
+    load(language)
     samples = _at_16_khz(np.frombuffer(lead + pcm, "<i2"), rate)
+    announce_share(len(samples) / RATE / CUT_AT_S)
     after = len(lead) // 2 * RATE // rate
     # Windows that count from the loudest sample find the same words in the same sound, wherever the VAD's frames were.
     after += int(np.abs(samples[after:].astype(np.int32)).argmax()) % window_shape(RATE).samples if pcm else 0

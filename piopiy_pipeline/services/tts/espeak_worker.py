@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from piopiy_pipeline.services.workers.worker_loop import serve
+from piopiy_pipeline.services.workers.worker_loop import announce_share, serve
 
 __all__ = ["MAX_TEXT", "EspeakVoice", "Speech", "word_times"]
 
@@ -101,6 +101,7 @@ class EspeakVoice:
         """
         if len(text) > MAX_TEXT:
             raise ValueError(f"{len(text)} characters at once; at most {MAX_TEXT} are taken")
+        announce_share(len(text) / MAX_TEXT)
         if voice != self._voice:
             if self._lib.espeak_SetVoiceByName(voice.encode()):
                 raise ValueError(f"espeak-ng has no voice {voice!r}; one of its voices is 'en-us'")

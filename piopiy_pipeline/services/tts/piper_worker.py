@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from piopiy_pipeline.services.tts.encoded_sentence import EncodedSentence, PhonemeSentence
 from piopiy_pipeline.services.tts.piper_chunks import Chunk
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles
-from piopiy_pipeline.services.tts.piper_voice import LoadedPiperVoice
-from piopiy_pipeline.services.workers.worker_loop import serve
+from piopiy_pipeline.services.tts.piper_voice import MAX_PHONEMES, LoadedPiperVoice
+from piopiy_pipeline.services.workers.worker_loop import announce_share, serve
 
 __all__ = ["MAX_TEXT", "PiperVoices"]
 
@@ -81,9 +81,11 @@ class PiperVoices:
             OSError: As for `read`.
         """
         voice = self._voice(files)
+        announce_share(0)
         waiting = [said] if isinstance(said, PhonemeSentence) else self.read(files, said)
         if not waiting:
             return None, b"", []
+        announce_share(len(waiting[0].phonemes) / MAX_PHONEMES)
         sentence = voice.encode(waiting[0], speed)
         chunk, latents = next(sentence.chunks(rate))
         return sentence, self.decode(files, latents, chunk, rate), waiting[1:]
@@ -101,6 +103,7 @@ class PiperVoices:
             PCM16 mono.
         """
         voice = self._voice(files)
+        announce_share(0)
         audio = voice.decode(latents)[chunk.skip : chunk.skip + chunk.samples]
         if rate != voice.sample_rate:
             audio = soxr.resample(audio, voice.sample_rate, rate)

@@ -22,6 +22,9 @@ BUSY_S = 45.0
 """How much longer than its time a request may take that has not computed for so long yet, in seconds."""
 LOOK_S = 0.5
 """How often it is looked at what a worker that is asked does, in seconds."""
+LEAST_S = 3.0
+"""What is waited for the shortest request, in seconds of the processor's time: what a worker does for each, however
+short it is, takes a twentieth of that."""
 HANGING_LOOKS = 6
 """A worker that has used no processor between so many looks in a row hangs. On a machine with ten times as many busy
 processes as processors, it would have had 0.3 s of one."""
@@ -37,7 +40,8 @@ class ReplyWait:
     """
 
     def __init__(self, limit_s: float, pid: int | None = None) -> None:
-        self._limit_s = limit_s
+        self.limit_s = limit_s
+        """How long it may take, in seconds of the processor's time where that is known."""
         self._until = time.monotonic() + limit_s
         self._pid = pid
         self._began_s: float | None = None  # of the processor's time
@@ -45,6 +49,21 @@ class ReplyWait:
         self._idle_looks = 0
         self.hangs = False
         """Whether it was given up because the process hangs."""
+
+    def shorten(self, limit_s: float) -> None:
+        """Wait from now on for so long only, but for `LEAST_S` at least.
+
+        Where the system does not tell how long a process computes, it might have waited for a processor: there the time
+        stays as it is.
+
+        Args:
+            limit_s: How long the rest may take, in seconds.
+        """
+        state = None if self._pid is None else process_state(self._pid)
+        if state is not None:
+            self.limit_s = min(self.limit_s, max(LEAST_S, limit_s))
+            self._until = time.monotonic() + self.limit_s
+            self._began_s = state[1]
 
     def ready(self, fd: int, event: int) -> None:
         """Wait until a descriptor can be read or written. Blocks.
@@ -82,7 +101,7 @@ class ReplyWait:
             self.hangs = True
             seconds = HANGING_LOOKS * LOOK_S
             raise TimeoutError(f"it hangs: no answer, and no use of the processor for {seconds:g} s")
-        return used_s - self._began_s < self._limit_s
+        return used_s - self._began_s < self.limit_s
 
 
 def write_all(fd: int, message: bytes, wait: ReplyWait) -> None:

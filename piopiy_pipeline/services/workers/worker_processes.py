@@ -77,7 +77,8 @@ class Worker:
         module: The module to run, which calls `worker_loop.serve`.
         name: What errors and logs call it.
         reply_timeout_s: A worker that computes for longer without an answer is killed, in seconds. Its first answer
-            may take `START_S` longer. One that hangs is killed after 3 s already (`ReplyWait`).
+            may take `START_S` longer. What is known to be short may take less (`worker_loop.announce_share`), and one
+            that hangs is killed after 3 s already (`ReplyWait`).
         """
         self.module = module
         self.name = name
@@ -173,9 +174,10 @@ class Worker:
                 assert process.stdout is not None
                 message = pickle.dumps((method, args), protocol=pickle.HIGHEST_PROTOCOL)
                 write_all(process.stdin.fileno(), _LENGTH.pack(len(message)) + message, wait)
-                fd = process.stdout.fileno()
-                (length,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size, wait))
-                ok, answer = unpickle_answer(read_exactly(fd, length, wait))
+                ok, answer = _read_answer(process.stdout.fileno(), wait)
+                while ok is None:  # `worker_loop.announce_share`
+                    wait.shorten(answer * self.reply_timeout_s)
+                    ok, answer = _read_answer(process.stdout.fileno(), wait)
                 self._has_answered = True
                 self._lost_starts = 0
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
@@ -290,6 +292,11 @@ class Worker:
                 logger.trace("worker {}: its pipe broke", self.name)
         if self._process is process:
             self._process = None
+
+
+def _read_answer(fd: int, wait: ReplyWait) -> tuple[Any, Any]:
+    (length,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size, wait))
+    return unpickle_answer(read_exactly(fd, length, wait))
 
 
 def _note(answer: asyncio.Future[Any]) -> None:

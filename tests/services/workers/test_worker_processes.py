@@ -10,15 +10,21 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from loguru import logger
 
+from piopiy_pipeline.services.tts.piper_files import find_piper_voice
 from piopiy_pipeline.services.workers import worker_pipe, worker_processes
+from piopiy_pipeline.services.workers.worker_pipe import ReplyWait
 from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerSlow
 from tests.support.calls import eventually
 
 MODULE = "piopiy_pipeline.services.tts.espeak_worker"
+PIPER = "piopiy_pipeline.services.tts.piper_worker"
+MOONSHINE = "piopiy_pipeline.services.stt.moonshine_worker"
+VOICE = find_piper_voice()
 ECHO = "tests.support.echo_worker"
 HELLO = ("speak", "Hello.", "en-us", 165, 50, 16_000)
 
@@ -126,6 +132,67 @@ def test_a_process_that_computes_for_too_long_is_killed(echo: Worker) -> None:
     with pytest.raises(WorkerSlow, match="no answer in time"):
         echo.request("compute", 60.0)
     assert process.returncode == -signal.SIGKILL
+
+
+def test_what_is_known_to_be_short_has_less_time_from_when_the_rest_is_done(
+    echo: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A native library that spins keeps all calls of a pool waiting. To load a model takes long, and is honest."""
+    monkeypatch.setattr(worker_pipe, "LEAST_S", 0.2)
+    echo.request("compute_short", 0.05, 0.4)
+    assert echo.generation == 1
+    began = time.monotonic()
+    with pytest.raises(WorkerSlow, match="no answer in time"):
+        echo.request("compute_short", 60.0)
+    assert time.monotonic() - began < echo.reply_timeout_s / 2
+
+
+def test_what_is_known_to_be_short_has_its_whole_time_where_nobody_tells_how_long_it_computes(
+    echo: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pipe, "LEAST_S", 0.05)
+    monkeypatch.setattr(worker_pipe, "process_state", lambda pid: None)
+    echo.request("compute_short", 0.5)
+    assert echo.generation == 1
+
+
+def test_a_share_of_the_longest_has_that_share_of_the_time_and_no_more_than_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_pipe, "process_state", lambda pid: ("R", 1.0))
+    limits = []
+    for share in (0.0, 0.1, 0.5, 2.0):
+        wait = ReplyWait(15.0, 1)
+        wait.shorten(share * 15.0)
+        limits.append(wait.limit_s)
+    assert limits == [3.0, 3.0, 7.5, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("module", "load", "request_", "limits_s"),
+    [
+        (MODULE, ("load",), ("speak", "x" * 1_000, "en-us", 165, 50, 16_000), [7.5]),
+        (PIPER, ("load", VOICE), ("begin", VOICE, "Hello there.", 1.0, 16_000), [0.0, 0.65, 0.0]),
+        (MOONSHINE, ("load", "en"), ("hear", bytes(2 * 8_000 * 13), 8_000, "en"), [7.5]),
+    ],
+)
+def test_a_voice_and_an_ear_say_how_much_of_the_longest_they_are_asked(
+    module: str,
+    load: tuple[Any, ...],
+    request_: tuple[Any, ...],
+    limits_s: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(ReplyWait, "shorten", lambda self, limit_s: told.append(limit_s))
+    worker = Worker(module, name="offline")
+    try:
+        worker.request(*load)
+        assert not told, "a model takes as long as it takes"
+        worker.request(*request_)
+    finally:
+        worker.close()
+    assert told == pytest.approx(limits_s, abs=0.2)
 
 
 def test_a_process_that_is_kept_from_a_processor_has_more_time(
