@@ -21,17 +21,21 @@ def make_private_folder(path: Path) -> None:
     """Create the folder and those above it that are missing, each with the mode 0700. Others stay as they are.
 
     Raises:
-        OSError: It cannot be created.
+        OSError: It cannot be created. If that is because of a folder above it, the error is that folder's.
     """
     if path.is_dir():
         return
+    cause: OSError | None = None
     for folder in (*reversed(path.parents), path):
         try:
             folder.mkdir(mode=0o700)
-        except OSError:
+        except FileNotFoundError as error:
+            raise cause or error from None
+        except OSError as error:
             # It is there, or it cannot be made: a folder above may be read-only, or not ours to look at.
             if folder == path and not path.is_dir():
                 raise
+            cause = None if folder.is_dir() else error
 
 
 def restrict(path: Path) -> None:

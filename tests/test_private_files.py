@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -44,6 +45,14 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         make_private_folder(tmp_path / "file" / "b")
     with pytest.raises(FileExistsError):
         make_private_folder(tmp_path / "file")
+
+
+def test_the_error_is_that_of_the_folder_which_cannot_be_made_and_not_that_the_next_is_missing() -> None:
+    with pytest.raises(OSError, match="/sys/nowhere'") as caught:
+        make_private_folder(Path("/sys/nowhere/deeper/still"))
+    assert caught.value.errno != errno.ENOENT
+    with pytest.raises(FileNotFoundError, match="/proc/nowhere'"):
+        make_private_folder(Path("/proc/nowhere/deeper"))
 
 
 def test_access_of_others_is_taken_away_and_told(tmp_path: Path, said: list[str]) -> None:

@@ -122,6 +122,8 @@ class GatewayServices:
         self.link.health = OwnHealth(name, url, self._switchboard, self.problems)
         self._metrics.start()
         await offload(restrict, self._recorder.folder)
+        if self._switchboard.resources.record:
+            await self._recorder.try_folder()
         if self._webhooks is not None:
             await self._webhooks.start()
         if self._browser is not None:

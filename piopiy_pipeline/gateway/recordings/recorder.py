@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from loguru import logger
 
@@ -23,7 +24,7 @@ from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.recordings.tracks import Track
-from piopiy_pipeline.offload import Lane
+from piopiy_pipeline.offload import Lane, offload
 from piopiy_pipeline.private_files import make_private_folder
 
 __all__ = ["CallRecording", "GatewayRecorder"]
@@ -111,6 +112,13 @@ class GatewayRecorder:
         """Why audio is lost just now, in a sentence for the operator; an empty string if none is."""
         return self._failing and f"{self._failing} (lost so far: {self.lost_s:.0f} s)"
 
+    async def try_folder(self) -> None:
+        """Write a file as a trial. If that fails it is told as for a call's audio, before there is a call."""
+        try:
+            await offload(_try_folder, self.folder)
+        except OSError as error:
+            self.lose(0.0, f"cannot write in {self.folder}: {error.strerror or error}")
+
     async def close(self) -> None:
         """End all recordings, and wait at most `CLOSE_S` for the disk. May be called more than once."""
         self._closed = True
@@ -137,7 +145,8 @@ class GatewayRecorder:
     def written(self, recording: CallRecording, error: BaseException | None, seconds: float) -> None:
         """Note that audio of a recording was written, or was lost because of `error`."""
         if error is not None:
-            self.lose(seconds, f"cannot write {recording.path}: {getattr(error, 'strerror', None) or error}")
+            path = self.folder / recording.path
+            self.lose(seconds, f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
         elif self._failing:
             self._failing = ""
             logger.info("recordings are written again; lost so far: {:.0f} s", self.lost_s)
@@ -261,6 +270,12 @@ class CallRecording:
     def _finish(self) -> None:
         if not self._running and not self.jobs:
             self._recorder.finished(self)
+
+
+def _try_folder(folder: Path) -> None:
+    make_private_folder(folder)
+    with TemporaryFile(dir=folder, buffering=0) as trial:
+        trial.write(bytes(4096))
 
 
 def _write(file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool) -> None:

@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -35,6 +36,7 @@ from piopiy_pipeline.gateway.recordings.recorder import (
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.call_events import NOON, CallEvents
 from tests.support.gateway_peers import agent, caller, config
+from tests.support.web import API_KEY, client
 
 RATE = 8000
 FRAME = 160
@@ -234,6 +236,28 @@ class StalledRecorder(GatewayRecorder):
     ) -> asyncio.Future[None]:
         self.waiting_s += sum(len(pcm) for _, pcm in caller) / 2 / RATE
         return asyncio.get_running_loop().create_future()
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_the_start_and_not_by_the_first_call(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").touch()
+
+    async def problems(**more: Any) -> list[str]:
+        settings = config(api_keys=[API_KEY], records=False, **more)
+        async with Gateway(settings) as gateway, client(gateway) as web:
+            found: list[str] = (await web.get("/api/info")).json()["problems"]
+            assert ("recordings of calls are being lost" in (await web.get("/healthz")).text) is bool(found)
+            return found
+
+    [said] = asyncio.run(problems(record=True, data_folder=tmp_path / "data"))
+    assert (
+        f"recordings: cannot write in {tmp_path / 'data' / 'recordings'}: Not a directory. Calls go on"
+        in said
+    )
+    assert asyncio.run(problems(record=False, data_folder=tmp_path / "data")) == []
+    assert asyncio.run(problems(record=True, data_folder=tmp_path / "other")) == []
+    assert list((tmp_path / "other" / "recordings").iterdir()) == []
 
 
 def test_a_disk_that_stalls_loses_sound_and_holds_neither_memory_nor_the_end(tmp_path: Path) -> None:
