@@ -5,6 +5,9 @@ while native code keeps Python's lock, and nobody in the process can. The gatewa
 that did it would hang the next worker. So the watchdog tells twice a second that it runs, and who does not for two
 seconds hangs: the gateway is told as of a death. A process that is stopped does not hang, nor does one that waits for a
 processor. At the author's limit for a call that blocks, or after half a minute, it is killed.
+
+The process that has the models says twice a second that its loop turns. It has no calls of its own, and all calls wait
+for it: if it says nothing it is killed as soon as a worker of its own would be (`HangLooks`).
 """
 
 from __future__ import annotations
@@ -16,14 +19,15 @@ from dataclasses import dataclass
 
 from piopiy_pipeline.agent.linux_process import ThreadsTimes, is_stopped, threads_times
 from piopiy_pipeline.agent.worker_member import WorkerMember
+from piopiy_pipeline.services.workers.worker_pipe import LOOK_S, HangLooks
 
 __all__ = ["HANGS_S", "RUNS_S", "TURN_S", "HangWatch", "ProcessLook"]
 
 TURN_S = 2.0
 """How often a call worker says that its loop turns."""
 RUNS_S = 0.5
-"""How often its watchdog says that it runs, while there are calls."""
-LOOK_S = 0.5
+"""How often its watchdog says that it runs, while there are calls; and how often the process with the models says that
+its loop turns."""
 HANGS_S = 2.0
 """After so much silence of its watchdog it hangs. Its calls have moved after one, by the missing heartbeats."""
 QUIET_S = 0.9
@@ -81,18 +85,23 @@ class HangWatch:
         self._quiet: dict[
             int, tuple[float, ThreadsTimes]
         ] = {}  # since when a silent one is looked at, and its times
+        self._models: tuple[float, HangLooks] | None = None  # since when it is silent
 
-    async def run(self, members: Mapping[int, WorkerMember]) -> None:
-        """Look at these call workers until this is cancelled."""
+    async def run(self, members: Callable[[], Mapping[int, WorkerMember]]) -> None:
+        """Look at these processes until this is cancelled.
+
+        Args:
+            members: Returns which there are, by number.
+        """
         while True:
             await asyncio.sleep(LOOK_S)
-            self.look(members, time.monotonic())
+            self.look(members(), time.monotonic())
 
     def look(self, members: Mapping[int, WorkerMember], now: float) -> None:
         """Look at these call workers. If nobody has looked for long, it was this process that hung.
 
         Args:
-            members: The call workers.
+            members: The call workers, and the process with the models if there is one.
             now: The time in seconds.
         """
         since_s, self._looked_at = now - self._looked_at, now
@@ -101,6 +110,8 @@ class HangWatch:
         if since_s > 2 * LOOK_S:
             self._blind_until = now
         for member in list(members.values()):
+            if member.has_models:
+                self._look_at_models(member, now)
             if member.ready_s is None or member.killed_for is not None:
                 continue
             silent_s = now - max(member.turned_at, self._blind_long_until)
@@ -110,6 +121,17 @@ class HangWatch:
                 self._look_whether_it_hangs(member, now)
         for number in self._quiet.keys() - members.keys():
             del self._quiet[number]
+
+    def _look_at_models(self, member: WorkerMember, now: float) -> None:
+        if not member.pid or member.killed_for is not None:
+            return
+        said_at = max(member.ran_at, member.turned_at, member.asked_at)
+        if self._models is None or self._models[0] != said_at:
+            self._models = said_at, HangLooks(member.pid)
+        try:
+            self._models[1].look()
+        except TimeoutError:
+            self._on_hung(member, now - said_at)
 
     def _look_whether_it_hangs(self, member: WorkerMember, now: float) -> None:
         said_at = max(member.ran_at, member.turned_at)

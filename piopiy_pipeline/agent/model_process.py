@@ -2,7 +2,7 @@
 
 The offline ears and voices are in worker processes of their own, and these belong to whoever asks for them. With many
 call workers, that is this process; what it does is `PoolHost`'s. It begins when a call worker first asks for a model,
-and again if it has died.
+and again if it has died, or hung: it says twice a second that its event loop turns (`HangWatch`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
+from piopiy_pipeline.agent.hang_watch import RUNS_S
 from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent
 from piopiy_pipeline.agent.process_messages import (
     EndWorker,
     OpenModels,
     WorkerReady,
+    WorkerRuns,
     receive_all,
     send,
 )
@@ -79,7 +81,13 @@ class ModelProcess:
                 loop.remove_reader(self._control.fileno())
                 self._ending.set()
 
+        def tell_that_it_turns() -> None:
+            with contextlib.suppress(OSError):
+                send(self._control, WorkerRuns())
+            loop.call_later(RUNS_S, tell_that_it_turns)
+
         loop.add_reader(self._control.fileno(), obey)
+        tell_that_it_turns()
         await host.load(self._plans)
         with contextlib.suppress(OSError):
             send(self._control, WorkerReady())

@@ -109,7 +109,9 @@ class CallsUnderWay:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRuns:
-    """Of a call worker's watchdog, twice a second while it has calls: its threads run, whatever its loop does."""
+    """Of a call worker's watchdog, twice a second while it has calls: its threads run, whatever its loop does.
+
+    And of the process that has the models, twice a second: its loop turns."""
 
 
 @dataclass(frozen=True, slots=True)

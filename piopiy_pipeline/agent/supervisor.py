@@ -152,7 +152,7 @@ class Supervisor:
         self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
         self._on_template()
         hanging = HangWatch(self._hung, self._hangs, limit_s=self._limit_s)
-        watching = [asyncio.ensure_future(hanging.run(self._members))]
+        watching = [asyncio.ensure_future(hanging.run(self._watched))]
         if self._isolation.one_call:
             watching.append(asyncio.ensure_future(self._processors.run(self._members)))
         if self._isolation.memory_mb is not None:
@@ -191,6 +191,10 @@ class Supervisor:
                 while self.active:
                     self._changed.clear()
                     await self._changed.wait()
+
+    def _watched(self) -> dict[int, WorkerMember]:
+        models = {} if self._models is None else {self._models.number: self._models}
+        return {**self._members, **models}
 
     # ------------------------------------------------------------------ how many there are
 

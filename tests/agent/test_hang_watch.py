@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from piopiy_pipeline.agent.hang_watch import HANGS_S, HUNG_S, LOOK_S, RUNS_S, TURN_S, HangWatch, ProcessLook
+from piopiy_pipeline.agent.hang_watch import HANGS_S, HUNG_S, RUNS_S, TURN_S, HangWatch, ProcessLook
 from piopiy_pipeline.agent.worker_member import WorkerMember
+from piopiy_pipeline.services.workers import worker_pipe
+from piopiy_pipeline.services.workers.worker_pipe import LOOK_S
 
 LONG = 1e6
 Says = Callable[[float], bool]
@@ -143,3 +145,32 @@ def test_one_that_hangs_is_told_of_once_however_late_the_supervisor_looks() -> N
 def test_one_that_computes_under_the_lock_hangs_on_a_busy_machine_as_well() -> None:
     [silent_s] = Watched(until(4), until(4), waits=0.5).see(20).hangs
     assert 2 * HANGS_S <= silent_s <= 2 * HANGS_S + 1 + 2 * LOOK_S
+
+
+@pytest.mark.parametrize(
+    ("runs", "state", "found"),
+    [
+        (until(10), "S", [13.0]),
+        (until(10), "T", [13.0]),
+        (until(10), "R", []),
+        (until(LONG), "S", []),
+    ],
+    ids=["it_waits", "it_is_stopped", "it_waits_for_a_processor", "it_says_that_it_turns"],
+)
+def test_the_process_with_the_models_is_found_as_soon_as_one_of_its_workers(
+    runs: Says, state: str, found: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pipe, "process_state", lambda pid: (state, 1.0))
+    watched = Watched(lambda _: False, runs, calls=0)
+    watched.member.has_models, watched.member.pid = True, 4711
+    assert watched.see(25).hung == found
+
+
+def test_the_process_with_the_models_that_computes_and_says_nothing_is_found_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_pipe, "process_state", lambda pid: ("R", 1.0))
+    watched = Watched(until(10), until(10), calls=0)
+    watched.member.has_models, watched.member.pid = True, 4711
+    [at] = watched.see(HUNG_S + 20).hung
+    assert HUNG_S <= at - 10 <= HUNG_S + 2 * LOOK_S

@@ -332,6 +332,27 @@ def test_all_call_workers_share_one_voice_which_is_started_anew_when_its_host_di
     asyncio.run(story())
 
 
+def test_the_process_with_the_models_is_replaced_when_it_hangs_and_calls_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("espeakng_loader")
+
+    async def story() -> None:
+        async with isolated(monkeypatch, "call") as place:
+            before, calling = await called(place, "speaks")
+            ((_, host),) = voices(place).items()
+            os.kill(host, signal.SIGSTOP)
+            after, calling_after = await called(place, "speaks")
+            await asyncio.gather(calling, calling_after)
+            assert before.texts("bot") == after.texts("bot") == [LONG]
+            assert "its event loop has not turned for" in place.process.log
+            ((_, other),) = voices(place).items()
+            assert other != host
+            assert await place.process.terminate() == 0
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_killed_worker_s_call_goes_on_in_another_and_a_new_one_takes_its_place(
     loop: str, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from typing import Any
 
 from piopiy_pipeline.worker_process import process_state
 
-__all__ = ["MAX_MESSAGE", "ReplyWait", "read_exactly", "unpickle_answer", "write_all"]
+__all__ = ["LOOK_S", "MAX_MESSAGE", "HangLooks", "ReplyWait", "read_exactly", "unpickle_answer", "write_all"]
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
@@ -28,6 +28,38 @@ short it is, takes a twentieth of that."""
 HANGING_LOOKS = 6
 """A worker that has used no processor between so many looks in a row hangs. On a machine with ten times as many busy
 processes as processors, it would have had 0.3 s of one."""
+
+
+class HangLooks:
+    """Looks again and again, `LOOK_S` apart, at a process that is to do something. Whoever hears of it begins anew.
+
+    Args:
+        pid: The process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._used_s: float | None = None
+        self._idle_looks = 0
+
+    def look(self) -> float | None:
+        """Return how long the process has computed in its life, in seconds; None if the system does not tell.
+
+        Raises:
+            TimeoutError: It has used no processor in `HANGING_LOOKS` looks in a row, and waited for none.
+        """
+        state = process_state(self._pid)
+        if state is None:
+            return None
+        name, used_s = state
+        # What is ready to run waits for a processor, and what waits for a disk does not hang.
+        waits = used_s == self._used_s and name not in "RD"
+        self._used_s = used_s
+        self._idle_looks = self._idle_looks + 1 if waits else 0
+        if self._idle_looks >= HANGING_LOOKS:
+            seconds = HANGING_LOOKS * LOOK_S
+            raise TimeoutError(f"it hangs: no answer, and no use of the processor for {seconds:g} s")
+        return used_s
 
 
 class ReplyWait:
@@ -44,9 +76,8 @@ class ReplyWait:
         """How long it may take, in seconds of the processor's time where that is known."""
         self._until = time.monotonic() + limit_s
         self._pid = pid
+        self._looks = None if pid is None else HangLooks(pid)
         self._began_s: float | None = None  # of the processor's time
-        self._used_s = 0.0
-        self._idle_looks = 0
         self.hangs = False
         """Whether it was given up because the process hangs."""
 
@@ -87,20 +118,17 @@ class ReplyWait:
 
     def _look(self) -> bool:
         """Look at what the process does, and return whether it is known to have had less time of a processor."""
-        state = None if self._pid is None else process_state(self._pid)
-        if state is None:
+        if self._looks is None:
             return False
-        name, used_s = state
-        # What is ready to run waits for a processor, and what waits for a disk does not hang.
-        waits = self._began_s is not None and used_s == self._used_s and name not in "RD"
-        self._used_s = used_s
+        try:
+            used_s = self._looks.look()
+        except TimeoutError:
+            self.hangs = True
+            raise
+        if used_s is None:
+            return False
         if self._began_s is None:
             self._began_s = used_s
-        self._idle_looks = self._idle_looks + 1 if waits else 0
-        if self._idle_looks >= HANGING_LOOKS:
-            self.hangs = True
-            seconds = HANGING_LOOKS * LOOK_S
-            raise TimeoutError(f"it hangs: no answer, and no use of the processor for {seconds:g} s")
         return used_s - self._began_s < self.limit_s
 
 
