@@ -212,30 +212,44 @@ def when_asked(service: Any, asks: Callable[[], None]) -> None:
     service._complete_turn = completed
 
 
-def tell_empty_answers(service: Any, is_due: Callable[[], bool]) -> None:
+def tell_empty_answers(
+    service: Any, is_due: Callable[[], bool], *, in_doubt: Callable[[], None], goes_on: Callable[[], None]
+) -> None:
     """Have an answer begin and end of which nothing has come: the end of a turn is all that the provider tells.
 
-    The end of a turn that was interrupted, or that has used tools, is none of an empty answer. A model that is allowed
-    to choose silence (`proactivity`) has chosen it.
+    The end of a turn that was interrupted is none of an empty answer. Some models end the turn that has used tools,
+    some only the one that answers what these have returned. A model that is allowed to choose silence (`proactivity`)
+    has chosen it.
 
     Args:
         service: The service, before it runs.
         is_due: Returns whether an answer was asked for, and nothing of it has come.
+        in_doubt: Called at an end that is that of an empty answer if nothing else comes.
+        goes_on: Called when something comes.
     """
     handle = service._handle_server_message
-    ends_other = False  # the next end of a turn is that of something else
+    ends_other = uses_tools = False  # the next end of a turn is that of something else, or may be
 
     async def handled(message: Any) -> None:
-        nonlocal ends_other
+        nonlocal ends_other, uses_tools
         content, due = message.server_content, is_due()
-        if message.tool_call or (content and content.interrupted):
+        if message.tool_call:
+            uses_tools = True
+            goes_on()
+        elif content and content.interrupted:
             ends_other = True
         elif content and (content.model_turn or content.output_transcription):
-            ends_other = due = False
+            ends_other = uses_tools = due = False
+            goes_on()
         await handle(message)
         if content and content.turn_complete:
-            was_other, ends_other = ends_other, False
-            if due and not (was_other or service.settings.proactivity):
+            was_other, used_tools = ends_other, uses_tools
+            ends_other = uses_tools = False
+            if not due or was_other or service.settings.proactivity:
+                return
+            if used_tools:
+                in_doubt()
+            else:
                 await service.push_frame(LLMFullResponseStartFrame())
                 await service.push_frame(LLMFullResponseEndFrame())
 

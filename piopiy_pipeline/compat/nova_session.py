@@ -60,9 +60,11 @@ LOST = ("Error processing responses", NOT_OPENED)
 _USED = (
     "_assistant_is_responding", "_audio_config", "_audio_input_started", "_client", "_completed_tool_calls",
     "_connected_time", "_content_being_received", "_context", "_disconnect", "_disconnecting",
-    "_finish_connecting_if_context_available", "_handle_function_call_result", "_handle_tool_use_event",
+    "_finish_connecting_if_context_available", "_handle_completion_end_event", "_handle_function_call_result",
+    "_handle_tool_use_event",
     "_input_audio_content_name", "_pending_speculative_text", "_prompt_name", "_ready_to_send_context",
-    "_receive_task", "_report_assistant_response_started", "_report_llm_text", "_report_user_transcription_ended",
+    "_receive_task", "_report_assistant_response_ended", "_report_assistant_response_started", "_report_llm_text",
+    "_report_user_transcription_ended",
     "_run_sc_handoff", "_sc", "_send_session_end_events", "_send_text_event", "_send_tool_result",
     "_send_user_audio_event", "_start_connecting", "_stream", "_user_text_buffer", "_wants_connection",
     "build_session_start_json", "open_stream", "send_audio_input_start", "send_event", "send_prompt_start", "send_text",
@@ -88,6 +90,7 @@ def prepare(
     returned: Callable[[], None],
     late: Callable[[str], Awaitable[None]],
     said: Callable[[str], None],
+    ended: Callable[[Callable[[], Awaitable[None]]], None],
 ) -> None:
     """Change a service before it runs.
 
@@ -100,10 +103,12 @@ def prepare(
         returned: Called when the provider has the result of a tool, which it answers.
         late: Takes the result of a tool that another session has used.
         said: Takes the words of an answer, as they come.
+        ended: Called at the end of a completion; takes what tells an empty answer, which this may be.
     """
     setup, push_error = service.setup, service.push_error
     use, send_result = service._handle_tool_use_event, service._send_tool_result
     send_audio, started = service._send_user_audio_event, service._report_assistant_response_started
+    completed = service._handle_completion_end_event
     calls: dict[str, Any] = {}  # and the stream over which each was made
     service.piopiy_calls = calls
     adapter, send_text = service.get_llm_adapter(), service.send_text
@@ -168,6 +173,16 @@ def prepare(
         await service.push_frame(shown)
         await service.push_frame(spoken)
 
+    async def tell_empty() -> None:
+        await service._report_user_transcription_ended()
+        await begin_answer()
+        await service._report_assistant_response_ended()
+
+    async def complete(event: dict[str, Any]) -> None:
+        await completed(event)
+        if event["completionEnd"].get("stopReason") != "INTERRUPTED":
+            ended(tell_empty)
+
     adapter.get_llm_invocation_params = params_with_history
     service.send_text = send_in_pieces
     service.setup = set_up
@@ -177,6 +192,7 @@ def prepare(
     service._report_assistant_response_started = begin_answer
     service._report_llm_text = report_text
     service._handle_tool_use_event = use_tool
+    service._handle_completion_end_event = complete
     service._send_tool_result = send_tool_result
     service._send_user_audio_event = send_user_audio
 

@@ -9,7 +9,17 @@ import pytest
 from pipecat.services.llm_service import FunctionCallParams, LLMService
 from websockets.exceptions import ConnectionClosedError
 
-from piopiy_pipeline.testing import Caller, CallerLine, Disconnects, SlowStart, Tool, Voice
+from piopiy_pipeline.testing import (
+    Caller,
+    CallerLine,
+    Disconnects,
+    GeminiLiveServer,
+    Replies,
+    SlowStart,
+    Tool,
+    Transcripts,
+    Voice,
+)
 from piopiy_pipeline.testing.realtime.gemini_live import GeminiLiveSession
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import NO_WAIT
@@ -289,3 +299,17 @@ def test_what_the_caller_says_over_a_dead_connection_the_next_session_hears() ->
     assert texts(call, "user") == ["yes"], call.timeline()
     assert texts(call, "bot") == [GREETING, "For how many?"], call.timeline()
     assert case.server.session.heard_s > 0.5, "the whole of the turn"
+
+
+def test_the_end_of_a_turn_that_has_used_tools_is_none_of_an_empty_answer() -> None:
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        await params.result_callback({"booked": True})
+        await case.server.session.send("turnComplete", {"serverContent": {"turnComplete": True}})
+
+    case = GeminiCase(texts=TWO)
+    replies = Replies([Tool("book"), "It is booked."], latency=1.0)
+    case.server = GeminiLiveServer(replies, ears=Transcripts(texts=TWO))
+    call = case.call(Caller().say(PEOPLE).pause(5), agent={"tools": [book]})
+    call.assert_no_error()
+    assert texts(call, "bot") == [GREETING, "It is booked."], call.timeline()

@@ -89,7 +89,12 @@ class GeminiProvider(RealtimeProvider):
         gemini_session.before_another(service, self._is_over)
         gemini_session.when_ready(service, self._goes_on)
         gemini_session.when_asked(service, self._awaited.begin)
-        gemini_session.tell_empty_answers(service, lambda: self._awaited.is_due)
+        gemini_session.tell_empty_answers(
+            service,
+            lambda: self._awaited.is_due,
+            in_doubt=self._awaited.seems_empty,
+            goes_on=self._awaited.goes_on,
+        )
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_pushes(service, self._begun, LLMFullResponseStartFrame)
         watch_pushes(service, self._told_words, TranscriptionFrame)

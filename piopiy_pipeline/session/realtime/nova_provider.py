@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pipecat.frames.frames import InterruptionFrame, LLMMessagesAppendFrame, TranscriptionFrame
@@ -77,6 +77,7 @@ class NovaProvider(RealtimeProvider):
             returned=self._awaited.begin,
             late=self._returned_late,
             said=self._says,
+            ended=self._completed,
         )
         nova_session.continue_with(service, self._conversation)
         lead_unasked_results(service, self._returned_unasked)
@@ -156,8 +157,17 @@ class NovaProvider(RealtimeProvider):
         self.failure = error
         self._lost()
 
+    def _completed(self, tell_empty: Callable[[], Awaitable[None]]) -> None:
+        """Take note of the end of a completion. If the caller has said something, or an answer was asked for, and
+        nothing was answered, it is an empty one.
+        """
+        owes = self._awaited.is_due or nova_session.words_so_far(self._service)
+        if owes and not nova_session.responds(self._service):
+            self._awaited.seems_empty(tell_empty)
+
     async def _answers(self) -> None:
         """Take note that the provider answers: the caller's turn is over, unless the answer was asked for."""
+        self._awaited.goes_on()
         self._said = ""
         self._said_behind = self._count("assistant")
         if self._awaited.is_due:

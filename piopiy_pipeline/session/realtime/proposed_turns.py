@@ -14,6 +14,7 @@ from pipecat.frames.frames import (
     ProposedUserStartedSpeakingFrame,
     ProposedUserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
 
 from piopiy_pipeline.compat.frame_taps import watch_taken
@@ -33,7 +34,10 @@ class ProposedTurns:
         self._service = service
         self._is_silent = is_silent
         self._begun = False
+        self.hears = False
+        """Whether our VAD hears the caller."""
         watch_taken(service, self._vad_started, VADUserStartedSpeakingFrame)
+        watch_taken(service, self._vad_stopped, VADUserStoppedSpeakingFrame)
 
     async def begin(self) -> None:
         """The caller speaks: what the bot says is cut off."""
@@ -47,6 +51,10 @@ class ProposedTurns:
         self._begun = False
         await self._service.broadcast_frame(ProposedUserStoppedSpeakingFrame)
 
+    def _vad_stopped(self, _service: Any, _frame: Frame) -> None:
+        self.hears = False
+
     async def _vad_started(self, _service: Any, _frame: Frame) -> None:
+        self.hears = True
         if self._is_silent():
             await self.begin()

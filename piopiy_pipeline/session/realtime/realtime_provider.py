@@ -78,6 +78,13 @@ class RealtimeProvider:
         return self.answers
 
     @property
+    def goes_stale(self) -> bool:
+        """Whether an interruption that comes now cuts the answer under way off, so that what still comes of it is
+        dropped.
+        """
+        return self.answers
+
+    @property
     def connected(self) -> bool:
         """Whether the connection stands."""
         raise NotImplementedError

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pipecat.frames.frames import (
     AggregatedTextFrame,
+    EndFrame,
     ErrorFrame,
     Frame,
     FunctionCallsStartedFrame,
@@ -32,6 +33,7 @@ from pipecat.utils.text.base_text_aggregator import TextType
 
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
+from piopiy_pipeline.session.realtime.bounded_wait import holds_within
 from piopiy_pipeline.session.realtime.realtime_provider import RealtimeProvider
 from piopiy_pipeline.transports.frames import CutAnswerEndFrame, MoreTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.text_timeline import heard_words
@@ -44,6 +46,8 @@ ERROR_BEHIND_S = 0.05
 """An answer that has failed is told to be over, and why, so many seconds later at most."""
 UNREAD_S = 2.0
 """What of a cut answer waits to be read, or is on its way, comes within so many seconds of pipecat's own end of it."""
+END_S = 30.0
+"""The end of the pipeline waits so long at most for the answer under way, in seconds, as pipecat's Gemini Live does."""
 ITEMS = 16
 """So many items are remembered: of these some may not be heard to their end."""
 
@@ -112,6 +116,7 @@ class SpokenAnswer:
         self._aside_text = ""
         service.push_frame = self.push_frame
         watch_taken(service, self._interrupted, InterruptionFrame)
+        watch_taken(service, self._ends, EndFrame)
         watch_processed(service, self._has_passed, InterruptionFrame)
 
     def bound_by(self, streams: StreamGuards) -> None:
@@ -308,6 +313,12 @@ class SpokenAnswer:
         frame.context_id = name
         await self._say(frame)
 
+    async def _ends(self, _service: Any, _frame: Frame) -> None:
+        """Have the answer under way come to its end before the service ends: with it ends the session."""
+        await holds_within(
+            lambda: not (self._open or self._provider.answers) or not self._provider.connected, END_S
+        )
+
     # ------------------------------------------------------------------ its text
 
     async def _begin_sentence(self) -> None:
@@ -347,7 +358,7 @@ class SpokenAnswer:
         if self.is_spared:
             return
         await self._forget_late_end()
-        if self._provider.answers and self.aside is None:
+        if self._provider.goes_stale and self.aside is None:
             self._drops_until = self._now() + self._provider.stale_s
         self.cut_item = next(reversed(self.items), None) if self._drops and self._speaks else None
         self._sentence, self.mark, self._speaks, self.spoke = None, None, False, False

@@ -71,6 +71,7 @@ class UltravoxProvider(RealtimeProvider):
         self._calls: dict[str, asyncio.TimerHandle] = {}  # tools' uses whose results are to come
         self._unsent: list[tuple[str, str, str]] = []  # notes while there was no call: name, text, urgency
         self._late: deque[str] = deque(maxlen=MAX_LATE)  # uses of tools, which a later call does not know
+        self._says_nothing = False  # the model was told to answer nothing
         self._words_due = False  # the server has not written down all of the caller's last turn
         self.takes_changes = self.writes_aside = ultravox_call.takes_prompts(service)
         self.tells_changes = False
@@ -86,6 +87,11 @@ class UltravoxProvider(RealtimeProvider):
     @property
     def owes(self) -> bool:
         return self.answers and not self._calls
+
+    @property
+    def goes_stale(self) -> bool:
+        """Whether it speaks: it gives an answer that has not begun up by itself, or not at all. Then it is heard."""
+        return self._state == "speaking" or ultravox_call.responds(self._service)
 
     @property
     def connected(self) -> bool:
@@ -175,6 +181,7 @@ class UltravoxProvider(RealtimeProvider):
                 pass
             else:
                 if isinstance(content, dict) and content["type"] == "client_tool_result":
+                    self._says_nothing = content.get("agentReaction") == "listens"
                     self._returned(content["invocationId"])
                 return
         if isinstance(content, bytes):
@@ -221,6 +228,9 @@ class UltravoxProvider(RealtimeProvider):
 
     async def _now_in(self, state: str) -> None:
         before, self._state = self._state, state if state in ("thinking", "speaking") else "listening"
+        self._awaited.goes_on()
+        if self._state != "listening":
+            self._says_nothing = False
         if self._state == "thinking" and not self._awaited.is_due:
             self._words_due = True
             await self._turns.end()
@@ -230,8 +240,13 @@ class UltravoxProvider(RealtimeProvider):
         elif before == "speaking":
             self._words_said = ""
             self._early.clear()
+        elif before == "thinking" and self._state == "listening" and self._turns.hears:
+            await self._turns.begin()  # the caller speaks on
         elif before == "thinking" and self._state == "listening" and not self._calls:
-            await self._service.push_frame(LLMFullResponseEndFrame())  # no answer comes of it
+            if self._says_nothing:
+                await self._service.push_frame(LLMFullResponseEndFrame())
+            else:
+                self._awaited.seems_empty()
 
     def _used(self, invocation: str) -> None:
         self._awaited.end()
