@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
@@ -34,7 +33,7 @@ from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
 from piopiy_pipeline.gateway.api.kept_chat import ChatShelf
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.api.relay import ApiRelay
-from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits
+from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits, refusal_headers
 from piopiy_pipeline.gateway.api.rest_v3 import build_v3
 from piopiy_pipeline.offload import offload
 
@@ -93,27 +92,15 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
         app.mount("/v3", build_v3(deps, relay))
     _complete_openapi(app)
     app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
-    if origins := deps.config.known_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "PATCH"],
-            allow_headers=["Authorization", "Content-Type", "Range"],
-            max_age=600,
-        )
     pages = [] if deps.config.cluster is None else deps.config.cluster.page_origins
-    return RequestLimits(relay, deps.access, pages)
+    return RequestLimits(relay, deps.access, deps.config.known_origins, pages)
 
 
 def _problem(
     status: int, text: str, headers: dict[str, str] | None = None, request_id: str | None = None
 ) -> JSONResponse:
-    if status == 401:
-        headers = {**(headers or {}), "WWW-Authenticate": "Bearer"}
-    elif status == 429:
-        headers = {"Retry-After": "60", **(headers or {})}  # wrong keys are counted by the minute
     more = {} if request_id is None else {"request_id": request_id}
-    return JSONResponse({"error": text, **more}, status, headers)
+    return JSONResponse({"error": text, **more}, status, {**refusal_headers(status), **(headers or {})})
 
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:

@@ -12,13 +12,14 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
+from fastapi.middleware.cors import CORSMiddleware
 from loguru import logger
 
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
 from piopiy_pipeline.gateway.access.strict_json import read_json
 from piopiy_pipeline.gateway.api.rest_v3_error import v3_error
 
-__all__ = ["BODY_LIMIT", "BODY_S", "RequestLimits"]
+__all__ = ["BODY_LIMIT", "BODY_S", "RequestLimits", "refusal_headers"]
 
 BODY_LIMIT = 64 << 10
 """How many bytes the body of a request may have."""
@@ -52,17 +53,31 @@ class _Disconnected(Exception):
 
 
 class RequestLimits:
-    """ASGI middleware that reads the body within its limits, checks the origin, and answers failures.
+    """ASGI middleware that checks the origin, reads the body within its limits, and answers failures. Whatever answers
+    behind it, pages of the allowed origins can read that.
 
     Args:
         app: The ASGI application behind it.
         access: Decides which origins are allowed.
+        origins: Those of them that are not the gateway's own: their pages get the CORS headers.
         pages: The origins of other gateways of the cluster: a page whose own gateway is gone goes on there.
     """
 
-    def __init__(self, app: App, access: Access, pages: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: App, access: Access, origins: Sequence[str] = (), pages: Sequence[str] = ()
+    ) -> None:
         self._app = app
         self._access = access
+        self._behind_origins: App = self._limited
+        if origins:
+            self._behind_origins = CORSMiddleware(
+                self._limited,
+                allow_origins=origins,
+                allow_methods=["GET", "POST", "PATCH"],
+                allow_headers=["Authorization", "Content-Type", "Range", "Idempotency-Key", "Last-Event-ID"],
+                expose_headers=["Retry-After", "Idempotent-Replayed"],
+                max_age=600,
+            )
         policy = _CONTENT_POLICY
         if pages:
             sockets = [f"ws{page.removeprefix('http')}" for page in pages]
@@ -71,26 +86,36 @@ class RequestLimits:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handle an HTTP request, by the ASGI interface."""
-        started = False
         is_page = not _is_api(scope["path"])
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 caching = _REVALIDATE if is_page else _NO_STORE
                 message["headers"] = [*message.get("headers", ()), *self._everywhere, caching]
             await send(message)
 
         try:
-            pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-            header = header_of(pairs)
-            self._access.check_origin(header)
-            body = await _whole_body(scope, receive)
-            _check_body(body, header)
-            await self._app(scope, _replay(body, receive), send_with_headers)
+            self._access.check_origin(_header(scope))
         except AccessError as error:
             await _answer(send_with_headers, error.status, error.text, scope["path"])
+        else:
+            await self._behind_origins(scope, receive, send_with_headers)
+
+    async def _limited(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Handle a request whose origin is allowed."""
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            body = await _whole_body(scope, receive)
+            _check_body(body, _header(scope))
+            await self._app(scope, _replay(body, receive), noting_send)
+        except AccessError as error:
+            await _answer(noting_send, error.status, error.text, scope["path"])
         except _Disconnected:
             return
         except Exception:
@@ -98,7 +123,18 @@ class RequestLimits:
             if (
                 not started
             ):  # if it has, the answer is complete, or uvicorn closes the connection in the middle of it
-                await _answer(send_with_headers, 500, INTERNAL_ERROR, scope["path"])
+                await _answer(noting_send, 500, INTERNAL_ERROR, scope["path"])
+
+
+def refusal_headers(status: int) -> dict[str, str]:
+    """Return the headers that every answer of a status of 400 or more has."""
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    return {"Retry-After": "60"} if status == 429 else {}  # wrong keys are counted by the minute
+
+
+def _header(scope: MutableMapping[str, Any]) -> Header:
+    return header_of([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
 
 
 def _is_api(path: str) -> bool:
@@ -163,7 +199,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 async def _answer(send: Send, status: int, text: str, path: str) -> None:
     body = json.dumps(v3_error(status, text) if path.startswith("/v3/") else {"error": text}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+    headers += [(name.lower().encode(), value.encode()) for name, value in refusal_headers(status).items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -30,7 +30,7 @@ from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, OperatorWithAnyToken, add_routes
 from piopiy_pipeline.gateway.api.models import Model
-from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App
+from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App, refusal_headers
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
 from piopiy_pipeline.gateway.api.rest_v3_meaning import (
     AgentCalls,
@@ -402,8 +402,7 @@ async def _bad_order(_: Request, error: Exception) -> JSONResponse:
 
 async def _no_access(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AccessError)
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}.get(error.status)
-    return JSONResponse(v3_error(error.status, error.text), error.status, headers)
+    return JSONResponse(v3_error(error.status, error.text), error.status, refusal_headers(error.status))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

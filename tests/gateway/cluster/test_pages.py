@@ -8,8 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT
 from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker
+from piopiy_pipeline.gateway.config import GatewayConfig
 from tests.gateway.cluster.test_relayed_requests import clustered
 from tests.support.calls import eventually
 from tests.support.gateway_peers import agent, caller, config
@@ -43,6 +45,40 @@ def test_pages_of_the_cluster_may_use_each_gateway_and_are_told_of_the_others() 
                 "wss://a.example",
                 "wss://calls.example:8443",
             ]
+
+    asyncio.run(story())
+
+
+def test_pages_of_the_cluster_can_read_what_another_gateway_answers_and_each_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = {"Origin": "https://shop.example"}
+    monkeypatch.setattr(GatewayConfig, "known_origins", property(lambda _: [page["Origin"]]))
+
+    async def story() -> None:
+        async with clustered(2, MemoryBroker()) as (here, _), client(here) as web:
+            web.headers.update(page)
+            asks = {"Access-Control-Request-Method": "POST"}
+            wanted = {"Access-Control-Request-Headers": "authorization, content-type, idempotency-key"}
+            preflight = await web.options("/api/calls", headers={**asks, **wanted})
+            assert preflight.status_code == 200
+            relayed = await web.post("/api/calls/x/hold", params={"gateway": "b"})
+            assert relayed.status_code == 404
+            gone = await web.post("/api/calls/x/hold", params={"gateway": "nope"})
+            assert gone.status_code == 502
+            too_large = await web.post("/api/calls", content=b"x" * (BODY_LIMIT + 1))
+            assert too_large.status_code == 413
+            del web.headers["authorization"]
+            keyless = await web.get("/api/calls")
+            assert keyless.status_code == 401
+            for answer in (preflight, relayed, gone, too_large, keyless):
+                assert answer.headers["access-control-allow-origin"] == page["Origin"]
+                assert answer.headers["x-content-type-options"] == "nosniff"
+            for answer in (relayed, gone, too_large, keyless):
+                assert "Retry-After" in answer.headers["access-control-expose-headers"]
+            stranger = await web.get("/api/calls", headers={"Origin": "https://other.example"})
+            assert stranger.status_code == 403
+            assert "access-control-allow-origin" not in stranger.headers
 
     asyncio.run(story())
 
