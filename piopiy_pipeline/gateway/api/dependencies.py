@@ -39,6 +39,7 @@ __all__ = [
     "Operator",
     "OperatorWithAnyToken",
     "add_routes",
+    "check_operator",
 ]
 
 
@@ -175,13 +176,18 @@ class KeyCheck:
             self._failures.failed(self._host, self._now)
 
 
-async def _operator(request: Request, deps: Deps, _: Annotated[Any, Security(_api_key)]) -> None:
+def check_operator(request: Request, deps: ApiDependencies) -> None:
+    """Raise `AccessError` if the request has no API key and needs one. A wrong one is counted."""
     key = KeyCheck(request, deps)
     try:
         deps.access.check_operator(request.headers.get)
     except AccessError:
         key.wrong()
         raise
+
+
+async def _operator(request: Request, deps: Deps, _: Annotated[Any, Security(_api_key)]) -> None:
+    check_operator(request, deps)
 
 
 Operator = Depends(_operator)

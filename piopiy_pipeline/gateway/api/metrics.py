@@ -10,9 +10,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.access.networks import in_networks, parse_network
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, KeyCheck, problems
+from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, check_operator, problems
 from piopiy_pipeline.metrics.registry import CONTENT_TYPE
 
 __all__ = ["router"]
@@ -32,12 +31,7 @@ async def get_metrics(request: Request, deps: Deps) -> Response:
     """
     host = request.client.host if request.client else ""
     if not in_networks(host, [parse_network(text) for text in deps.config.metrics_networks]):
-        key = KeyCheck(request, deps)
-        try:
-            deps.access.check_operator(request.headers.get)
-        except AccessError:
-            key.wrong()
-            raise
+        check_operator(request, deps)
     if deps.metrics is None:
         raise ApiError(503, "this gateway counts nothing yet: ask again when it is open")
     return Response(deps.metrics.render(), media_type=CONTENT_TYPE)

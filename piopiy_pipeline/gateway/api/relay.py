@@ -14,12 +14,14 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from fastapi import Request
+
 from piopiy_pipeline._version import __version__
-from piopiy_pipeline.gateway.access.access import Header, bearer_token, header_of
+from piopiy_pipeline.gateway.access.access import AccessError, Header, bearer_token, header_of
 from piopiy_pipeline.gateway.access.request_seal import RequestSeal
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
-from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Receive, Send
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, check_operator
+from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Receive, Send, refusal_headers
 from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest
 from piopiy_pipeline.gateway.cluster.directory import GatewayGone
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -56,7 +58,7 @@ class ApiRelay:
 
     def __init__(self, app: App, deps: ApiDependencies) -> None:
         self._app = app
-        self._access = deps.access
+        self._deps = deps
         self._switchboard = deps.switchboard
         self._recent = deps.recent
         self._archive = deps.archive
@@ -79,8 +81,10 @@ class ApiRelay:
         header = header_of([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         named = next((value for name, value in query if name == "gateway"), None)
-        if not self._access.is_operator(header):
-            await self._app(scope, receive, send)  # which says what is wrong
+        try:
+            check_operator(Request(scope), self._deps)  # here, so that no answer of the relay tells of a key
+        except AccessError as refused:
+            await _send_answer(send, _problem(refused.status, refused.text))
             return
         gateway = named or await self._gateway_of(scope["method"], path)
         if gateway is None or gateway == self.cluster.name:
@@ -253,7 +257,9 @@ def _of_another_version(answer: RelayedAnswer, other: GatewayPresence) -> Relaye
 
 def _problem(status: int, text: str) -> RelayedAnswer:
     return RelayedAnswer(
-        status=status, headers={"content-type": "application/json"}, body=json.dumps({"error": text})
+        status=status,
+        headers={"content-type": "application/json", **refusal_headers(status)},
+        body=json.dumps({"error": text}),
     )
 
 

@@ -13,6 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access import failure_limiter
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
+from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker
+from tests.gateway.cluster.test_relayed_requests import clustered
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, bearer, config
 from tests.support.web import API_KEY, client
 
@@ -68,6 +70,21 @@ def test_who_guesses_is_refused_everywhere_for_a_while(guess: Guess) -> None:
             assert await socket_status(f"{gateway.url}/agent", AGENT_TOKEN) == 429
             del web.headers["authorization"]
             assert (await web.get("/api/info")).status_code == 200, "who shows no key guesses none"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/calls?gateway=nope", "/api/calls/x/nothing", "/api/cluster/nothing?gateway=b"]
+)
+def test_the_answers_of_other_gateways_tell_nothing_of_a_key_either(path: str) -> None:
+    async def story() -> None:
+        async with clustered(2, MemoryBroker()) as (gateway, _), client(gateway) as web:
+            for _ in range(failure_limiter.MAX_PER_MINUTE):
+                assert (await web.get(path, headers=WRONG)).status_code == 401
+            for headers in (WRONG, bearer(API_KEY)):
+                refused = await web.get(path, headers=headers)
+                assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
 
     asyncio.run(story())
 
