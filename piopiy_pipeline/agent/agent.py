@@ -311,7 +311,9 @@ class Agent(WorkerFace):
 
     def _watch_loop(self) -> LoopWatchdog:
         return LoopWatchdog(
-            WatchedInstance(self.agent_id, self.instance_id, lambda: self._connection.home.url, self._token),
+            WatchedInstance(
+                self.agent_id, self.instance_id, lambda: self._connection.home.address, self._token
+            ),
             limit_s=self._blocked_call_s,
             calls=lambda: len(self._calls),
             activity=self._calls.media.activity,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.signaling.messages import Blocked, dump
 
 __all__ = ["BlockedReport"]
@@ -28,12 +30,12 @@ class BlockedReport:
     """The way to the gateway's ``/agent`` for one thread.
 
     Args:
-        url: Returns the address of the gateway at home, as `gateway_url` does.
+        gateway: Returns where the gateway at home is.
         token: The agent's token.
     """
 
-    def __init__(self, url: Callable[[], str], token: str) -> None:
-        self._url = url
+    def __init__(self, gateway: Callable[[], GatewayAddress], token: str) -> None:
+        self._gateway = gateway
         self._token = token
         self._changed = threading.Condition()
         self._message: Blocked | None = None
@@ -91,12 +93,16 @@ class BlockedReport:
             return message
 
     def _connect(self) -> ClientConnection:
-        return connect(
-            f"{self._url()}/agent",
+        gateway = self._gateway()
+        there: dict[str, Any] = {} if gateway.host is None else {"address": (gateway.host, gateway.port)}
+        connection: ClientConnection = connect(
+            f"{gateway.url}/agent",
             additional_headers={"Authorization": f"Bearer {self._token}"},
             compression=None,
             proxy=None,
             open_timeout=OPEN_S,
             close_timeout=CLOSE_S,
             ping_interval=None,
+            **there,
         )
+        return connection

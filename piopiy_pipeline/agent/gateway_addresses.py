@@ -38,6 +38,12 @@ class GatewayAddress:
     url: str
     host: str | None = None
 
+    @property
+    def port(self) -> int:
+        """The port in `url`, or that of its scheme."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "wss" else 80)
+
 
 class GatewayAddresses:
     """The addresses, in the order in which they are tried.
@@ -89,15 +95,12 @@ class GatewayAddresses:
 
 async def _hosts(url: str) -> list[str]:
     """Return the IP addresses of a name; none if it cannot be resolved, which the attempt to connect will say."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    name, port = urlsplit(url).hostname or "", GatewayAddress(url).port
     with suppress(ValueError):
-        return [str(ip_address(parts.hostname or ""))]
+        return [str(ip_address(name))]
     try:
         async with asyncio.timeout(RESOLVE_S):
-            found = await asyncio.get_running_loop().getaddrinfo(
-                parts.hostname, port, type=socket.SOCK_STREAM
-            )
+            found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError):
         return []
     return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]

@@ -27,6 +27,7 @@ from loguru import logger
 from piopiy_pipeline.agent.blocked_code import MANY_TASKS, UNKNOWN, BlockedCode, find_blocked_code
 from piopiy_pipeline.agent.blocked_report import BlockedReport
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.agent.linux_process import anonymous_mb, processor_wait_s
 from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
 from piopiy_pipeline.agent.loop_work import LoopWork
@@ -60,7 +61,7 @@ class WatchedInstance:
 
     agent_id: str
     instance_id: str
-    url: Callable[[], str]
+    gateway: Callable[[], GatewayAddress]
     token: str
 
 
@@ -103,7 +104,7 @@ class LoopWatchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._kernel_thread = threading.get_native_id()
-        self._report = BlockedReport(instance.url, instance.token)
+        self._report = BlockedReport(instance.gateway, instance.token)
         self._seen = -1
         self._answers = 0
         self._asked = False

@@ -8,6 +8,7 @@ from http.client import UNAUTHORIZED
 from loguru import logger
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.signaling.messages import Offer, Reject
 from piopiy_pipeline.transports.link import WebSocketLink
@@ -15,11 +16,13 @@ from piopiy_pipeline.transports.link import WebSocketLink
 __all__ = ["open_media"]
 
 
-async def open_media(url: str, offer: Offer, *, reject: Callable[[Reject], None]) -> WebSocketLink | None:
+async def open_media(
+    gateway: GatewayAddress, offer: Offer, *, reject: Callable[[Reject], None]
+) -> WebSocketLink | None:
     """Open the media stream within the offer's deadline.
 
     Args:
-        url: The address of the stream.
+        gateway: The gateway that has made the offer: no other one knows of it, although it may have the same name.
         offer: The offer.
         reject: Sends the gateway why the offer is not taken.
 
@@ -28,16 +31,20 @@ async def open_media(url: str, offer: Offer, *, reject: Callable[[Reject], None]
     """
     try:
         return await WebSocketLink.open(
-            url,
+            f"{gateway.url}{offer.media_path}",
             offer.media_token,
             caller_rate=8000 if offer.caller_rate <= 8000 else 16000,
             bot_rate=max(rate for rate in (8000, 16000, 24000) if rate <= max(offer.caller_rate, 8000)),
             timeout_s=offer.deadline_ms / 1000,
+            host=gateway.host,
         )
     except (OSError, TimeoutError, WebSocketException) as error:
         log = logger.bind(call_id=offer.call_id)
         if isinstance(error, InvalidStatus) and error.response.status_code == UNAUTHORIZED:
-            why = "the offer had become void: its caller has hung up, or another instance has the call"
+            why = (
+                "the offer had become void: its caller has hung up, or another instance has the call; or a load"
+                " balancer has led its media stream to another gateway"
+            )
             log.info("the call was not taken, because {}", why)
         else:
             why = own_text(error)

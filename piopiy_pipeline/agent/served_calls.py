@@ -166,8 +166,7 @@ class ServedCalls:
         """Open the media stream, accept, and run the call if the gateway confirms."""
         set_up_tracing("piopiy-agent")  # here, because it starts a thread, and call workers are forked
         log = logger.bind(call_id=offer.call_id)
-        url = f"{connection.url}{offer.media_path}"
-        link = await open_media(url, offer, reject=connection.post)
+        link = await open_media(connection.address, offer, reject=connection.post)
         if link is None:
             return
         connection.post(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
@@ -175,7 +174,7 @@ class ServedCalls:
             log.info("the call went elsewhere before the accept counted")
             await link.close()
             return
-        enter_call(url, offer.media_token, offer.call_id)
+        enter_call(f"{connection.url}{offer.media_path}", offer.media_token, offer.call_id)
         resumed = resumable_from(offer.checkpoint, offer.heard)
         recorder = self._captures.begin(offer, resumed)
         session = Session(

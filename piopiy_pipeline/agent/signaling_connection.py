@@ -8,6 +8,7 @@ of whoever makes it: the one to the gateway at home is made again (`GatewayConne
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from loguru import logger
 from websockets.asyncio.client import connect
 
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.agent.late_checkpoints import LateCheckpoints
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, AgentStep
 from piopiy_pipeline.signaling.liveness import (
@@ -108,6 +110,11 @@ class SignalingConnection:
         )
 
     @property
+    def address(self) -> GatewayAddress:
+        """Where the gateway is: once the connection is made, the place that was reached, whatever else has its name."""
+        return GatewayAddress(self.url, self._host)
+
+    @property
     def registered(self) -> bool:
         """Whether the gateway knows the agent, and the connection is open."""
         return self._protocol is not None and self._protocol.state is AgentState.REGISTERED
@@ -151,7 +158,7 @@ class SignalingConnection:
         """
         loop = asyncio.get_running_loop()
         to_host: dict[str, Any] = {} if self._host is None else {"host": self._host}
-        socket = await connect(
+        connection = await connect(
             f"{self.url}/agent",
             create_connection=DirectClientConnection,
             additional_headers={"Authorization": f"Bearer {self._token}"},
@@ -161,9 +168,12 @@ class SignalingConnection:
             ping_interval=None,
             **to_host,
         )
-        assert isinstance(socket, DirectClientConnection)
-        self._socket = socket
-        features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
+        assert isinstance(connection, DirectClientConnection)
+        self._socket = connection
+        if (peer := connection.remote_address) is not None:  # else it was gone at once
+            self._host = _numeric(peer)
+        response = connection.response
+        features = None if response is None else response.headers.get(SIGNALING_FEATURES_HEADER)
         self._features = features
         self.takes_heartbeats = takes_heartbeats(features)
         self.confirms_checkpoints = confirms_checkpoints(features)
@@ -185,7 +195,7 @@ class SignalingConnection:
             self._carry_out(protocol.receive(text, loop.time()), gone)
             timer.arm()
 
-        socket.listen(on_text=on_text, on_close=gone.set)
+        connection.listen(on_text=on_text, on_close=gone.set)
         self._carry_out(protocol.start(), gone)
         timer.arm()
         wait_closing = asyncio.ensure_future(closing.wait())
@@ -206,7 +216,7 @@ class SignalingConnection:
             timer.close()
             self._socket = None
             self._checkpoints.forget()
-            await socket.close()
+            await connection.close()
 
     def _carry_out(self, step: AgentStep, gone: asyncio.Event) -> None:
         for message in step.send:
@@ -225,3 +235,8 @@ class SignalingConnection:
             if self._socket is not None:
                 self._socket.finish(reason=step.close[:100])
             gone.set()
+
+
+def _numeric(address: tuple[str, int]) -> str:
+    """Return the IP address of a socket's, with its scope if it is of one link."""
+    return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from loguru import logger
 from websockets.asyncio.client import connect
@@ -104,7 +104,14 @@ class WebSocketLink:
 
     @classmethod
     async def open(
-        cls, url: str, token: str, *, caller_rate: int, bot_rate: int, timeout_s: float
+        cls,
+        url: str,
+        token: str,
+        *,
+        caller_rate: int,
+        bot_rate: int,
+        timeout_s: float,
+        host: str | None = None,
     ) -> WebSocketLink:
         """Open the stream of one call and announce the rates.
 
@@ -114,12 +121,14 @@ class WebSocketLink:
             caller_rate: Sample rate at which the agent hears, 8000 or 16000 Hz.
             bot_rate: Sample rate at which the agent speaks, 8000, 16000 or 24000 Hz.
             timeout_s: How long opening may take, in seconds.
+            host: The IP address to connect to; None for whatever the name in `url` leads to.
 
         Raises:
             OSError: The gateway is not there.
             TimeoutError: It did not answer in time.
             websockets.WebSocketException: It refused the token.
         """
+        to_host: dict[str, Any] = {} if host is None else {"host": host}
         async with asyncio.timeout(timeout_s):
             socket = await connect(
                 url,
@@ -130,6 +139,7 @@ class WebSocketLink:
                 max_size=MAX_MEDIA_MESSAGE_BYTES,
                 open_timeout=None,  # the one above counts
                 ping_interval=None,  # signaling has the heartbeat
+                **to_host,
             )
         assert isinstance(socket, DirectClientConnection)
         features = None if socket.response is None else socket.response.headers.get(FEATURES_HEADER)

@@ -13,7 +13,9 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from piopiy_pipeline.agent.blocked_report import CLOSE_S, OPEN_S, BlockedReport
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.signaling.messages import Blocked
+from tests.support.one_name import NAME, OneName
 
 pytestmark = pytest.mark.realtime
 GENEROUS_S = 20.0
@@ -26,15 +28,16 @@ def word(blocked_s: float) -> Blocked:
 class LateGateway:
     """A server that answers when it may, and notes what is said."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.may_answer = threading.Event()
         self.refuses = False
         self.asked = threading.Semaphore(0)
         self.heard: list[float] = []
         self.connections = 0
         self.hears = threading.Condition()
-        self._server = serve(self._on_connection, "127.0.0.1", 0, process_request=self._on_request)
-        self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}"
+        self._server = serve(self._on_connection, host, port, process_request=self._on_request)
+        self.port = self._server.socket.getsockname()[1]
+        self.address = GatewayAddress(f"ws://{host}:{self.port}")
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
@@ -73,7 +76,7 @@ def gateway() -> Iterator[LateGateway]:
 
 @pytest.fixture
 def report(gateway: LateGateway) -> Iterator[BlockedReport]:
-    report = BlockedReport(lambda: gateway.url, "token")
+    report = BlockedReport(lambda: gateway.address, "token")
     yield report
     report.close()
 
@@ -118,6 +121,24 @@ def test_what_a_gateway_refuses_is_said_with_the_next_word(
     while not gateway.heard and time.monotonic() < end:
         report.send(word(0.4))
     assert set(gateway.heard) == {0.4}
+
+
+def test_of_several_gateways_with_one_name_the_one_at_home_is_told(
+    gateway: LateGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = LateGateway("127.0.0.2", gateway.port)
+    OneName(monkeypatch, "127.0.0.1", "127.0.0.2")
+    address = GatewayAddress(f"ws://{NAME}:{gateway.port}", "127.0.0.2")
+    report = BlockedReport(lambda: address, "token")
+    gateway.may_answer.set()
+    home.may_answer.set()
+    try:
+        report.send(word(0.3))
+        assert home.hear(0.3)
+        assert not gateway.heard
+    finally:
+        report.close()
+        home.close()
 
 
 def test_its_thread_ends_although_the_gateway_does_not_answer(

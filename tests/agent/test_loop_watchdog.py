@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.log import DEVELOPMENT
@@ -106,7 +107,7 @@ def test_a_call_that_makes_each_turn_slow_is_named_once_with_its_tasks() -> None
 def lonely_watchdog() -> LoopWatchdog:
     """Watch this loop, without an agent."""
     return LoopWatchdog(
-        WatchedInstance("desk", "desk-1", lambda: "ws://127.0.0.1:9", "token"),
+        WatchedInstance("desk", "desk-1", lambda: GatewayAddress("ws://127.0.0.1:9"), "token"),
         limit_s=10,
         calls=lambda: 1,
         activity=lambda: 0,

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from loguru import logger
 
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.agent.offered_media import open_media
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.session import Call
@@ -80,8 +81,7 @@ def test_an_offer_that_has_become_void_is_no_wrong_token() -> None:
                 await one.hear("cancel")
             rejected: list[Reject] = []
             with logged() as lines:
-                url = f"{gateway.url}{offer.media_path}"
-                assert await open_media(url, offer, reject=rejected.append) is None
+                assert await open_media(GatewayAddress(gateway.url), offer, reject=rejected.append) is None
             [(call_id, line_)] = [one for one in lines if "was not taken" in one[1]]
             assert call_id == offer.call_id
             assert line_.startswith("INFO the call was not taken, because the offer had become void")
