@@ -196,6 +196,24 @@ def test_a_phone_whose_gateway_was_killed_is_called_directly(tmp_path: Path) -> 
     asyncio.run(story())
 
 
+def test_a_phone_is_found_again_when_the_server_comes_back_without_its_store(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            nats_server("-js", "-sd", str(tmp_path / "before")) as server,
+            sip_gateway(server, "127.0.0.2", "a") as a,
+            sip_gateway(server, "127.0.0.3", "b") as b,
+        ):
+            assert a.phones is not None
+            async with alice("127.0.0.2", a.phones.port):
+                registered = await found(b, "a")
+                await server.kill()
+                server.more = ("-js", "-sd", str(tmp_path / "after"))
+                await server.start()
+                assert await found(b, "a") == registered, "though it has not registered again"
+
+    asyncio.run(story())
+
+
 def test_a_telephone_call_is_kept_from_its_first_checkpoint_until_it_ends(tmp_path: Path) -> None:
     async def story() -> None:
         from nats.aio.client import Client

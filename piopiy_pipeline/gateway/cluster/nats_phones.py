@@ -2,7 +2,8 @@
 
 Gateways write the same record in turn: a write that would undo another one's is refused by the server, and made anew.
 Written is the newest of each user, one after another. A record that nobody writes again is gone after a day: no
-registration lasts longer.
+registration lasts longer. Servers that come back may have lost their store, and a phone may not register again for an
+hour: then each gateway writes what it has said before.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class NatsPhones:
         whose = "phones cannot be called from other gateways"
         self._bucket = NatsBucket(client, f"{subject}-phones", whose, kept_s=KEPT_S, most_bytes=BUCKET_BYTES)
         self._waiting: dict[str, tuple[str, tuple[RegisteredPhone, ...]]] = {}  # by user
+        self._said: dict[
+            str, tuple[str, tuple[RegisteredPhone, ...]]
+        ] = {}  # by user: those of the configuration
         self._work = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write phones")
         self.unsent = UnsentMessages()
@@ -67,9 +71,18 @@ class NatsPhones:
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
 
+    def write_again(self) -> None:
+        """Write what is registered here once more: the servers may have come back without their store."""
+        self._bucket.lost()
+        now = time.time()
+        for user, (gateway, phones) in self._said.items():
+            if user not in self._waiting and any(one.expires_at > now for one in phones):
+                self.keep(user, gateway, phones)
+
     def keep(self, user: str, gateway: str, phones: Sequence[RegisteredPhone]) -> None:
+        said = self._said[user] = gateway, tuple(phones)
         if user in self._waiting or len(self._waiting) < MOST_WAITING:
-            self._waiting[user] = gateway, tuple(phones)
+            self._waiting[user] = said
             self._work.set()
         else:
             problem = f"phones cannot be called from other gateways: {MOST_WAITING} wait for JetStream, which is slow"
@@ -129,6 +142,8 @@ class NatsPhones:
             logger.warning("what another gateway says of the phones of {!r} cannot be read: {}", user, error)
             return
         record = rewritten(before, user, gateway, phones, time.time())
+        if record == before:
+            return
         if revision:
             await bucket.update(_key(user), dump(record).encode(), last=revision)
         elif record.phones:

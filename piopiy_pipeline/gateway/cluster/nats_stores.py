@@ -61,8 +61,9 @@ class NatsStores:
         return [problem for one in stores for problem in one.unsent.problems(now)]
 
     def look_again(self) -> None:
-        """Have `look` ask again: it may be another server now, or the same with other settings."""
+        """Have `look` ask again: it may be another server now, or the same with other settings or without its store."""
         self._known = False
+        self.phones.write_again()
 
     async def look(self) -> None:
         """Ask once whether there is a JetStream, so that operators know it before it is needed."""
