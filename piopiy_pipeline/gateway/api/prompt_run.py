@@ -130,7 +130,7 @@ class PromptRun:
             call.end(self._clock(), EndReason.AGENT_HANGUP, "nothing follows, and the call has no agent")
 
     def _on_failed(self) -> None:
-        if not self._call.options.with_agent:
+        if not self._call.options.with_agent and self._call.control.request_under_way is None:
             self._call.end(
                 self._clock(), EndReason.AGENT_HANGUP, "nobody took the caller, and the call has no agent"
             )

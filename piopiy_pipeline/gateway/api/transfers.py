@@ -151,6 +151,7 @@ class Attempts:
         request_id = self._ticket if self._made == 1 else f"{self._ticket}.{self._made}"
         if self._made > 1 and (why := self._call.control.no_transfer_because) is not None:
             self._log.keep(self._state(request_id, to, "failed", why))
+            self._give_back()
             return
         message = Transfer(
             call_id=self._call.call_id,
@@ -176,9 +177,13 @@ class Attempts:
             self._log.keep(following, instead_of=self._ticket)
             asyncio.get_running_loop().call_soon(self._try_next)  # when this one is over in every respect
             return
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """End the hold, because nobody has taken the caller. The agent may be another one, or none, by now."""
         if self._holds:
             self._call.control.switch("hold", False)
-        asyncio.get_running_loop().call_soon(self._on_failed)  # as above
+        asyncio.get_running_loop().call_soon(self._on_failed)  # when this one is over in every respect
 
     def _state(
         self, request_id: str, to: str, outcome: TransferOutcomeName | None, detail: str

@@ -87,12 +87,13 @@ class GatewayCallControl:
                 self._call.leg.data(data)
 
     def switch(self, what: Switchable, on: bool) -> bool:
-        """Switch something on or off. Doing it twice changes nothing.
+        """Switch something on or off. Doing it twice changes nothing. While another instance is looked for, that holds
+        for the next one.
 
         Returns:
             False if the call is not in progress.
         """
-        if self._call.phase is not Phase.LIVE:
+        if not self._call.in_progress:
             return False
         media_path = self._call.media_path
         if what == "mute":
@@ -226,10 +227,12 @@ class GatewayCallControl:
 
     @property
     def no_transfer_because(self) -> str | None:
-        """Why the caller can neither be transferred nor hear prompts just now; None if that can be tried."""
+        """Why the caller can neither be transferred nor hear prompts just now; None if that can be tried. While another
+        instance is looked for, it can.
+        """
         if self._call.phase is Phase.BRIDGED:
             return "the caller was transferred already"
-        if self._call.phase is not Phase.LIVE:
+        if not self._call.in_progress:
             return "the call is not in progress"
         if self._prompts is not None:
             return "the caller hears prompts"

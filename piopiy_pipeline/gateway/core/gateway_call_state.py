@@ -121,6 +121,13 @@ class GatewayCallState:
         """Whether an instance has the call: its accept was confirmed."""
         return self.phase in (Phase.SETUP, Phase.LIVE)
 
+    @property
+    def in_progress(self) -> bool:
+        """Whether the caller is the bot's: the call was answered, and is neither over nor bridged. That is so while
+        another instance is looked for, too.
+        """
+        return self.answered_at is not None and self.phase not in (Phase.BRIDGED, Phase.ENDED)
+
     def enter(self, phase: Phase) -> None:
         """Change the phase. Every change is made here; `phases` says which ones are allowed."""
         self.phase = next_phase(self.phase, phase)

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.api.transfers import KEPT_S, MOST_KEPT, TransferLog
+from piopiy_pipeline.gateway.api.models import PromptOrder, TransferOrder
+from piopiy_pipeline.gateway.api.prompt_run import PromptRun
+from piopiy_pipeline.gateway.api.transfers import KEPT_S, MOST_KEPT, Attempts, TransferLog
 from piopiy_pipeline.gateway.core.event_bus import ConversationReported
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.prompts import KeyRules, Prompt
 from tests.support.api_place import place, problem
 from tests.support.gateway_peers import caller, until
+from tests.support.live_call import Live, holds, phase
 
 TOLD = {"to": "200", "warm": True, "outcome": "busy", "detail": "486 Busy Here"}
 
@@ -117,6 +122,86 @@ def test_a_caller_who_hangs_up_between_two_attempts_ends_them() -> None:
                 "the call is not in progress",
             )
             assert len(here.dialler.legs) == 1
+
+    asyncio.run(story())
+
+
+def test_a_hold_ends_with_the_transfer_when_the_agent_was_lost_while_it_rang() -> None:
+    async def story(*, replaced: bool) -> None:
+        live = Live()
+        failures: list[str] = []
+        order = TransferOrder(to="200", hold=True)
+        log = TransferLog(lambda: 0.0)
+        Attempts(live.call, order, log, "t", lambda: failures.append("nobody took the caller")).begin()
+        live.agent.lose()
+        second = live.room.agent("two")
+        if replaced:
+            second.open_media()
+            second.accept()
+            assert holds(second) == [True]
+        live.far.dialled.callee_failed(live.room.now, "no_answer", "")
+        assert not live.call.media_path.held
+        await asyncio.sleep(0)
+        assert failures == ["nobody took the caller"]
+        if not replaced:
+            second.take()
+        assert holds(second) == ([True, False] if replaced else [])
+        assert phase(live.call) is (Phase.SETUP if replaced else Phase.LIVE)
+
+    for replaced in (False, True):
+        asyncio.run(story(replaced=replaced))
+
+
+def test_the_next_destination_is_tried_while_the_agent_is_being_replaced() -> None:
+    async def story() -> None:
+        live = Live()
+        Attempts(live.call, TransferOrder(to="200", or_to=["300"]), TransferLog(lambda: 0.0), "t").begin()
+        live.agent.lose()
+        live.far.dialled.callee_failed(live.room.now, "busy", "")
+        await asyncio.sleep(0)
+        assert live.far.request.to == "300"
+        live.far.dialled.callee_answered(live.room.now)
+        assert phase(live.call) is Phase.BRIDGED
+
+    asyncio.run(story())
+
+
+def test_attempts_that_something_else_ends_give_the_caller_back() -> None:
+    async def story() -> None:
+        live = Live()
+        failures: list[str] = []
+        log = TransferLog(lambda: 0.0)
+        order = TransferOrder(to="200", or_to=["300"], hold=True)
+        Attempts(live.call, order, log, "t", lambda: failures.append("nobody took the caller")).begin()
+        live.far.dialled.callee_failed(live.room.now, "busy", "")
+        live.transfer("400")  # the bot asks for it between the two attempts
+        await asyncio.sleep(0)
+        assert (live.far.request.to, live.call.media_path.held) == ("400", False)
+        found = log.find(live.call.call_id, "t.2")
+        assert found is not None
+        assert (found.to, found.detail) == ("300", "another transfer is under way")
+        await asyncio.sleep(0)
+        assert failures == ["nobody took the caller"]
+
+    asyncio.run(story())
+
+
+def test_a_transfer_behind_prompts_is_made_while_the_agent_is_being_replaced() -> None:
+    async def story() -> None:
+        live = Live()
+
+        async def read(answer: bytes) -> None:
+            raise AssertionError("no receiver was asked")
+
+        order = PromptOrder.model_validate({"steps": [{"keys": {"most": 1}}], "transfer": {"to": "200"}})
+        prompts = [Prompt(keys=KeyRules())]
+        PromptRun(live.call, TransferLog(lambda: 0.0), read).begin(order, prompts)
+        live.agent.lose()
+        assert phase(live.call) is Phase.OFFERING
+        live.leg.listener.caller_dtmf("1")
+        assert live.far.request.to == "200"
+        live.far.dialled.callee_answered(live.room.now)
+        assert phase(live.call) is Phase.BRIDGED
 
     asyncio.run(story())
 
