@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api import events
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.signaling.websocket import DirectServerConnection
 from tests.support.bots import voice
 from tests.support.calls import KEY as CALLER_KEY
 from tests.support.calls import house
@@ -134,8 +136,16 @@ def test_only_the_calls_that_are_watched_are_told_of() -> None:
     asyncio.run(story())
 
 
-def test_a_greeting_may_be_larger_than_what_may_wait_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "UNREAD_BYTES", 200)
+def test_a_greeting_in_any_script_may_be_larger_than_what_may_wait_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To a client that has read nothing yet: what was posted to it waits, in bytes."""
+    posted: Counter[DirectServerConnection] = Counter()
+    post_text = DirectServerConnection.post_text
+
+    def post(connection: DirectServerConnection, message: str | bytes) -> bool:
+        posted[connection] += len(message.encode() if isinstance(message, str) else message)
+        return post_text(connection, message)
 
     async def story() -> None:
         async with (
@@ -144,11 +154,15 @@ def test_a_greeting_may_be_larger_than_what_may_wait_later(monkeypatch: pytest.M
             AsyncExitStack() as lines,
         ):
             for _ in range(5):
-                line = await lines.enter_async_context(caller(gateway))
+                line = await lines.enter_async_context(caller(gateway, metadata={"name": "请问" * 200}))
                 await one.take()
                 await line.hear("answered")
+            monkeypatch.setattr(events, "UNREAD_BYTES", 200)
+            monkeypatch.setattr(DirectServerConnection, "post_text", post)
+            monkeypatch.setattr(DirectServerConnection, "write_buffer_size", property(posted.__getitem__))
             async with watching(gateway, key=API_KEY) as console:
                 assert len({(await record(console)).call_id for _ in range(5)}) == 5
+            monkeypatch.undo()
 
     asyncio.run(story())
 

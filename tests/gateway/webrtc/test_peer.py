@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 
 import aioice.ice
 import pytest
+from aiortc import RTCSessionDescription
+from loguru import logger
 
-from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
+from piopiy_pipeline.gateway.webrtc import peer as peer_module
+from piopiy_pipeline.gateway.webrtc.peer import QUEUED_MESSAGES, Peer, PeerEvents, PeerRefused
 from piopiy_pipeline.gateway.webrtc.peer_messages import Trickled
-from tests.support.browser_peer import Browser
+from tests.support.browser_peer import Browser, until
 
 pytestmark = pytest.mark.usefixtures("only_loopback")
 
@@ -71,5 +75,50 @@ def test_candidates_are_taken_up_to_a_number_and_none_of_a_peer_that_is_closed()
         closed = a_peer({})
         await closed.close()
         await closed.add_candidate(Trickled(candidate=line, sdp_mid="0"))
+
+    asyncio.run(story())
+
+
+def test_what_waits_for_a_browser_is_bounded_in_bytes_whatever_the_script(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dropped: list[str] = []
+
+    async def story() -> None:
+        browser, peer = Browser(), a_peer({})
+        sdp = await peer.answer((await browser.offer()).sdp)
+        await browser.connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        await until(lambda: browser.channel.readyState == "open" and peer._channels)
+        monkeypatch.setattr(peer_module, "CHANNEL_BYTES", 17)
+        peer.send_message('{"a":"你好请"}')  # 11 characters, and 17 bytes
+        await until(lambda: peer._channels[0].bufferedAmount == 0)
+        peer.send_message('{"a":"你好请问"}')  # 12 characters, and 20 bytes
+        peer.send_message('{"a":"?"}')
+        await until(lambda: len(browser.messages) == 2)
+        await peer.close()
+        await browser.close()
+        assert browser.messages == [{"a": "你好请"}, {"a": "?"}]
+
+    sink = logger.add(lambda line: dropped.append(line.record["message"]), level="WARNING")
+    try:
+        asyncio.run(story())
+    finally:
+        logger.remove(sink)
+    assert dropped == ["a browser does not read its messages: one of 20 bytes was dropped"]
+
+
+def test_so_many_messages_wait_for_the_channel_to_open() -> None:
+    async def story() -> None:
+        browser, peer = Browser(), a_peer({})
+        for number in range(QUEUED_MESSAGES + 1):
+            peer.send_message(json.dumps({"n": number}))
+        sdp = await peer.answer((await browser.offer()).sdp)
+        await browser.connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        await until(lambda: browser.channel.readyState == "open" and peer._channels)
+        peer.send_message(json.dumps({"n": 1000}))
+        await until(lambda: {"n": 1000} in browser.messages)
+        await peer.close()
+        await browser.close()
+        assert [one["n"] for one in browser.messages] == [*range(QUEUED_MESSAGES), 1000]
 
     asyncio.run(story())
