@@ -343,7 +343,7 @@ class Collection(Generic[T]):
                 return self._corrected()
             self._checking = False
             return self._after(reading, text, plain)
-        answer = says_yes(text, self.reader.language)
+        answer = says_yes(text, self.reader.language, of_value=True)
         if answer and restricts(plain):
             return self._unclear()  # "yes, but the week after"
         if answer:

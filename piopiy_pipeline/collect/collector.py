@@ -270,7 +270,8 @@ class Collector(Generic[T]):
 
     def _on_aside(self, text: str) -> None:
         """Keep an answer until the bot has spoken, if the caller knew the question: a "no" to a value is always one."""
-        collection, answer = self._collection, says_yes(text, self._language)
+        collection = self._collection
+        answer = says_yes(text, self._language, of_value=collection.checking)
         if not collection.asks_yes_no or answer is None:
             return
         if collection.knows(self._turns.heard_before) or (collection.checking and not answer):

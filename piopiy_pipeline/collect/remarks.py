@@ -61,7 +61,9 @@ _REPAIR = re.compile(
 """What stands between what a speaker takes back and what takes its place (Levelt's editing term)."""
 _NO_MORE = re.compile(r"(?:(?:no|nope|nah|nein|nee|um+|uh+|oh|so|well|äh|ähm)\b\W*)*", re.IGNORECASE)
 """What is before a correction of an answer that was given before."""
-_RESTRICTS = re.compile(r"\b(?:but|except|only|aber|außer|nur|sondern) \w+")
+_RESTRICTS = re.compile(
+    r"\b(?:but|except|only|aber|außer|nur|sondern|mais|sauf|pero|excepto|ma|tranne|mas|exceto|maar|behalve) \w+"
+)
 _RESTART = re.compile(
     r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
 )

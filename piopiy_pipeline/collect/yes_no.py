@@ -1,4 +1,4 @@
-"""Yes and no: the answer to a read-back, and a value of its own. English as playbooks read it, and German."""
+"""Yes and no: the answer to a read-back, and a value of its own. English is read as playbooks read it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
+from piopiy_pipeline.collect.yes_no_words import BRIEF_WORDS, YES_NO_WORDS
 from piopiy_pipeline.services.playbook.consent import polarity
 from piopiy_pipeline.services.playbook.words import read_words
 from piopiy_pipeline.turns.caller_words import language_code, words_of
@@ -17,46 +18,52 @@ MAX_REPEATED = 3
 """One key, pressed so many times in a row, is one answer. More are a number."""
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_YES = _words(
-    "ja jawohl jo genau richtig stimmt korrekt klar natürlich gerne gern sicher selbstverständlich okay ok passt "
-    "einverstanden exakt"
-)
-_NO = _words("nein nee nö nicht falsch niemals kein keine")
 _TAKEN_BACK = re.compile(
     r"\b(?:yes|yeah|yep|yup|(?<!not )(?<!n't )(?<!never )go ahead|i mean (?:ok|okay|sure|right|correct)"
     r"|(?<!not )(?:is|was|that's|it's|all|quite) (?:right|correct|fine|okay|ok))\b(?! \w* ?(?:not|wrong)\b)"
     r"|\b(?:not|isn't|wasn't|nothing|nothing is|nothing's) (?:wrong|incorrect|false)\b"
 )
 """What makes a "no" unclear: the caller has taken it back, or denies that something is wrong."""
-_TAKEN_BACK_GERMAN = re.compile(
-    r"\b(?:jawohl|(?:ja|nein) doch|doch ja|meine ja|sage ja|sagte ja|nein ja|nein genau|ja genau"
-    r"|nein (?:okay|ok|gut|richtig|korrekt|(?:das )?(?:stimmt|passt))(?! (?:so |aber |das )*nicht\b)"
-    r"|(?:ist|war|alles) (?:richtig|korrekt|okay))\b"
-    r"|\bja$|\b(?:nicht|nichts|nichts ist) falsch\b"
+_DECLINES = re.compile(
+    r"(?:no|nope|nah),? (?:thanks|thank you)\b(?:(?!\b(?:yes|yeah|yep|right|correct)\b).)*"
 )
-_UNCLEAR = re.compile(r"\b(?:weiß nicht|nicht sicher|vielleicht|moment|warte|warten|eventuell|wenn|falls)\b")
+"""A no with thanks, which is none that is taken back: "no thanks, that's fine"."""
+_NO_ANSWER = re.compile(
+    r"\b(?:no (?:idea|clue|one)|nobody|never ?mind|(?:do|did|ca|could|would)(?:n't|nnot| not) (?:really |quite |even )?"
+    r"(?:know|understand|remember|recall|hear|catch|follow|get (?:that|it|you|what))"
+    r"|do(?:n't| not) (?:really )?(?:mind|care)|can(?:'t|not) (?:say|tell)|do(?:n't| not) (?:hang up|go(?! ahead))"
+    r"|(?:something|anything)(?:'s| is| was| went) wrong)\b"
+)
+"""Has a negation in it and answers nothing: the caller has not understood, does not know, or does not mind."""
+_WRONG_ONE = re.compile(
+    r"\bwrong (?!again|sorry|please|thanks|thank|i|i'm|it|it's|that|that's|the|and|but|because|too|now|there|here)\w+"
+)
+"""Calls something wrong that it names, "the wrong house": a no only to a value that was read back."""
+_BEGINS_WITH_NO = re.compile(
+    r"(?:(?:um+|uh|oh|well|so|sorry|and|but|actually) )*(?:no|nope|nah|never|not|absolutely not|definitely not)\b"
+)
 
 
-def says_yes(text: str, language: str) -> bool | None:
+def says_yes(text: str, language: str, *, of_value: bool = False) -> bool | None:
     """Return yes, no, or None for neither: an unclear answer, or a "no" that is taken back ("no, I mean yes").
 
     Args:
         text: What was said.
         language: Its language, by its code. Without words for it, English ones count.
+        of_value: Whether a value was read back before it: "the wrong number" is a no to that, and to no question.
     """
-    if language_code(language) != "de":
-        answer = polarity(read_words(text).text, question=text.rstrip().endswith("?"))[0]
-        return None if answer is False and _TAKEN_BACK.search(" ".join(words_of(text))) else answer
-    words = words_of(text)
-    if not words or _UNCLEAR.search(" ".join(words)) or text.rstrip().endswith("?"):
-        return None
-    if _NO.intersection(words):
-        return None if _TAKEN_BACK_GERMAN.search(" ".join(words)) else False
-    return True if _YES.intersection(words[:4]) else None
+    plain = " ".join(words_of(text))
+    question = text.rstrip().endswith("?")
+    if (words := YES_NO_WORDS.get(language_code(language))) is not None:
+        answer = None if question or not plain else words.answer(plain, of_value=of_value)
+    else:
+        answer = polarity(read_words(text).text, question=question)[0]
+        begins = _BEGINS_WITH_NO.match(plain) is not None
+        if answer is False and not _DECLINES.fullmatch(plain):
+            of_else = not of_value and (_WRONG_ONE.search(plain) or len(plain.split()) > BRIEF_WORDS)
+            if _NO_ANSWER.search(plain) or _TAKEN_BACK.search(plain) or (of_else and not begins):
+                answer = None
+    return answer
 
 
 def key_answer(keys: str) -> bool | None:

@@ -37,6 +37,13 @@ YES_PHRASES = (
     "why not",
     "no problem",
     "no worries",
+    "you bet",
+    "all good",
+    "looks good",
+    "that works",
+    "i suppose so",
+    "that's me",
+    "mhm",
 )
 _NO_PHRASES = (
     "of course not",
@@ -54,12 +61,18 @@ _NO_PHRASES = (
     "i do not",
     "don't",
     "please don't",
+    "absolutely not",
+    "definitely not",
+    "nuh uh",
+    "uh uh",
+    "got it wrong",
+    "got that wrong",
 )
 _YES = _words(
     "yes yeah yep yup yea ya sure surely okay ok correct right exactly absolutely perfect fine definitely certainly "
-    "indeed great lovely wonderful alright precisely totally yess yas"
+    "indeed great lovely wonderful alright precisely totally yess yas affirmative"
 )
-_NO = _words("no nope nah not wrong incorrect neither never false")
+_NO = _words("no nope nah not wrong incorrect neither never false negative")
 _AGREES = _words("yes yeah yep yup okay ok alright right correct fine")
 """Takes a "no" back that stands right before it: "no, okay". With thanks it declines: "no, that's fine, thanks"."""
 _THANKS = _words("thanks thank")
