@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -50,11 +51,16 @@ class Anchor:
     (of the call)
     and `act` (the end of the act before) happen once. `bot_started` makes the act a barge-in. A `count` of 0 is the
     speech in which the act before began.
+
+    `heard_s` is for how many seconds the bot was heard in all since the act before, and `silence_s` the longest silence
+    between two stretches of that, in which the caller waited for more.
     """
 
     after: Literal["answer", "act", "bot_started", "bot_stopped"]
     delay_s: float
     count: int = 1
+    heard_s: float = 0.0
+    silence_s: float = 0.0
 
     def __str__(self) -> str:
         times = {0: "", 1: "", 2: "the second time ", 3: "the third time "}.get(
@@ -210,11 +216,13 @@ def _joined(speech: Sequence[tuple[float, float]], stretches: Sequence[Stretch])
 def _anchor(start: float, before: Act | None, stretches: Sequence[Stretch]) -> Anchor:
     since = before.start if before else -1.0
     heard = [stretch for stretch in stretches if since < stretch.start < start]
+    silence_s = max((after.start - each.end for each, after in pairwise(heard)), default=0.0)
+    heard_s = sum(min(each.end, start) - each.start for each in heard)
     speaking = next((stretch for stretch in stretches if stretch.start < start < stretch.end), None)
     if speaking is not None:
-        return Anchor("bot_started", start - speaking.start, len(heard))
+        return Anchor("bot_started", start - speaking.start, len(heard), heard_s, silence_s)
     if heard:
-        return Anchor("bot_stopped", start - heard[-1].end, len(heard))
+        return Anchor("bot_stopped", start - heard[-1].end, len(heard), heard_s, silence_s)
     if before is not None:
         outlasts = next((each for each in stretches if each.start <= since and before.end < each.end), None)
         if outlasts is not None:

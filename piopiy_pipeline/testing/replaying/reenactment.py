@@ -25,6 +25,8 @@ LEAD_S = 0.3
 """Seconds before a word that belong to it, because a recogniser needs the beginning of the sound."""
 PATIENCE_S = 8.0
 """A caller who waited for something that does not come, and hears nothing at all, goes on after this."""
+PAUSE_S = 3.0
+"""A caller who has heard something waits this much longer for more than the pause lasted in which they did so."""
 LAST_PATIENCE_S = 15.0
 """When they have done all that they did, and hear nothing, they hang up after this."""
 LONGEST_BOT_S = 120.0
@@ -152,18 +154,21 @@ class Reenactment:
             return self._begin(number, act.start) if now + FRAME_S > act.start - lead else None
         if self.ended and now < self.ended[-1]:
             return None
-        base = self._base(act.anchor)
-        in_vain = ""
-        if base is None or (self.bot_speaks and not act.barges_in):
-            quiet = self._quiet_since()
-            patience = max(PATIENCE_S, act.anchor.delay_s + PATIENCE_S / 2)
-            too_long = self.bot_speaks and now - self.stretches[-1].start > LONGEST_BOT_S
-            if not too_long and (self.bot_speaks or now - quiet < patience):
+        base = self._base(number)
+        comes = base is not None and (act.barges_in or not self.bot_speaks)
+        if base is not None and comes and now >= base + act.anchor.delay_s - lead:
+            return self._begin(number, now + lead)
+        if self.bot_speaks:
+            if comes or now - self.stretches[-1].start <= LONGEST_BOT_S:
                 return None
-            in_vain = "the bot did not stop speaking" if too_long else f"it was {act.anchor}"
-        elif now < base + act.anchor.delay_s - lead:
+            return self._begin(number, now + lead, "the bot did not stop speaking")
+        silent_s = now - self._quiet_since()
+        if silent_s < self._patience(act):
             return None
-        return self._begin(number, now + lead, in_vain)
+        times = len(self._heard(act.anchor))
+        spoke = {0: "said nothing", 1: "spoke once"}.get(times, f"spoke {times} times")
+        why = f"it was {act.anchor}, and now it {spoke}, and was silent for {silent_s:.1f} s"
+        return self._begin(number, now + lead, why)
 
     def _begin(self, number: int, at: float, in_vain: str = "") -> Begun:
         act = self.acts[number]
@@ -173,27 +178,48 @@ class Reenactment:
             self._play(number)
         return Begun(number, act, at, in_vain)
 
-    def _base(self, anchor: Anchor) -> float | None:
+    def _heard(self, anchor: Anchor) -> list[Stretch]:
+        """Return in which stretches the bot has spoken that an act may follow."""
+        since = self.began[-1] if self.began else -1.0
+        if anchor.count == 0:  # the speech in which the act before began
+            return [stretch for stretch in self.stretches if stretch.start <= since][-1:]
+        return [stretch for stretch in self.stretches if stretch.start > since]
+
+    def _base(self, number: int) -> float | None:
         """Return when the event happened that an act follows, or None if it has not happened.
 
-        Who waited for longer than `PATIENCE_S` once the bot was silent had given up that more would come, so they do
-        it again after as long a silence, in however many pieces the bot speaks now.
+        In however many pieces the bot speaks now: it has finished when it was heard for as long as in the call. And
+        who was silent for longer than they had waited for more does the same again after as long a silence.
         """
-        after, count, delay_s = anchor.after, anchor.count, anchor.delay_s
-        if after == "answer":
+        anchor = self.acts[number].anchor
+        if anchor.after == "answer":
             return 0.0
-        if after == "act":
+        if anchor.after == "act":
             return self.ended[-1] if self.ended else 0.0
-        since = self.began[-1] if self.began else -1.0
-        heard = [stretch for stretch in self.stretches if stretch.start > since]
-        if count == 0:  # the speech in which the act before began
-            heard, count = [stretch for stretch in self.stretches if stretch.start <= since][-1:], 1
-        if after == "bot_started":
-            return heard[count - 1].start if len(heard) >= count else None
+        heard = self._heard(anchor)
+        if anchor.after == "bot_started":
+            if not heard or len(heard) < anchor.count:
+                return None
+            if anchor.count:
+                return heard[anchor.count - 1].start
+            apart = self.acts[number].start - self.acts[number - 1].end
+            return max(heard[0].start, self.ended[-1] + apart - anchor.delay_s)
         closed = [stretch for stretch in heard if stretch.end < float("inf")]
-        if delay_s >= PATIENCE_S and closed:  # they waited for nothing more, and did not count
+        if not closed:
+            return None
+        if anchor.count == 0:
+            return max(closed[-1].end, self.ended[-1])
+        as_long = abs(sum(each.end - each.start for each in closed) - anchor.heard_s) < MERGE_BOT_S
+        if as_long or len(closed) >= anchor.count or anchor.delay_s >= anchor.silence_s + PAUSE_S:
             return closed[-1].end
-        return closed[-1].end if len(closed) >= count else None
+        return None
+
+    def _patience(self, act: Act) -> float:
+        """Return after how long a silence the caller goes on, whatever they waited for."""
+        delay_s = 0.0 if act.barges_in else act.anchor.delay_s
+        if self._heard(act.anchor):
+            return max(delay_s, act.anchor.silence_s + PAUSE_S)
+        return max(PATIENCE_S, delay_s + PATIENCE_S / 2)
 
     def _quiet_since(self) -> float:
         ends = [stretch.end for stretch in self.stretches[-1:]] + self.ended[-1:]

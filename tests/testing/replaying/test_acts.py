@@ -98,6 +98,7 @@ def test_a_second_answer_of_the_bot_was_waited_for() -> None:
     assert (first.anchor.after, first.anchor.count) == ("bot_stopped", 1)
     assert (second.anchor.after, second.anchor.count) == ("bot_stopped", 2)
     assert second.anchor.delay_s == pytest.approx(1.0, abs=0.15)
+    assert (second.anchor.heard_s, second.anchor.silence_s) == pytest.approx((3.0, 1.5))
 
 
 def test_what_was_cut_off_is_not_what_was_waited_for() -> None:

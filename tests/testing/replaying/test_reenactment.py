@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from piopiy_pipeline.testing.replaying.acts import Act, Anchor, Stretch
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
@@ -140,6 +141,59 @@ def test_who_hung_up_because_nobody_spoke_does_so_after_the_same_silence() -> No
     begun, _, at = reenacted([hangup], (0.8, 3.5), (12.0, 13.0))  # the silence begins anew
     assert at is not None
     assert abs(at - 28.0) <= FRAME
+
+
+BEHIND_A_PAUSE = said(7.0, Anchor("bot_stopped", 1.0, 2, heard_s=3.0, silence_s=2.5))
+"""What the caller said when the bot had spoken for 2.5 s, had been silent for 2.5 s, and had said "Done." in 0.5 s."""
+LATE_BARGE_IN = said(20.5, Anchor("bot_started", 20.0, heard_s=20.0))
+
+
+@pytest.mark.parametrize(
+    ("act", "bot", "at", "now"),
+    [
+        (BEHIND_A_PAUSE, [(1.0, 4.0)], 5.0, ""),
+        (BEHIND_A_PAUSE, [(1.0, 2.0), (2.5, 4.6)], 5.6, ""),
+        (BEHIND_A_PAUSE, [(1.0, 3.0)], 8.5, "spoke once, and was silent for"),
+        (BEHIND_A_PAUSE, [(1.0, 3.0), (7.0, 9.0)], 10.0, ""),
+        (said(9.0, Anchor("bot_stopped", 5.0, 2, 3.0, 0.5)), [(1.0, 2.0)], 7.0, ""),
+        (said(9.0, Anchor("bot_stopped", 1.0, 3, 3.0, 0.5)), [(1.0, 2.0), (2.5, 3.0)], 6.5, "spoke 2 times"),
+        (LATE_BARGE_IN, [(1.0, 4.0)], 7.0, "spoke once, and was silent for"),
+        (LATE_BARGE_IN, [(1.0, 4.0), (6.0, 30.0)], 21.0, ""),
+        (LATE_BARGE_IN, [], 8.0, "said nothing"),
+        (said(8.0, Anchor("bot_started", 1.0, 2, 3.0, 1.0)), [(1.0, 9.0)], 13.0, "spoke once"),
+    ],
+    ids=[
+        "two in one",
+        "two otherwise divided",
+        "the second is gone",
+        "the second comes later",
+        "silent for longer than the pause",
+        "the third is gone",
+        "a barge-in into what is shorter",
+        "a barge-in behind a new pause",
+        "a barge-in into nothing",
+        "a barge-in into the second",
+    ],
+)
+def test_who_waits_for_what_the_bot_does_not_say_any_more_goes_on_when_its_silence_says_so(
+    act: Act, bot: list[tuple[float, float]], at: float, now: str
+) -> None:
+    begun, _, _ = reenacted([act], *bot, until=40)
+    assert begun[0].at == pytest.approx(at, abs=0.31), "a word's lead, at most"
+    assert now in begun[0].in_vain
+    assert bool(now) == bool(begun[0].in_vain)
+
+
+def test_an_answer_to_the_speech_that_a_sound_fell_into_keeps_its_distance_from_a_late_sound() -> None:
+    sound = said(3.5, Anchor("bot_started", 3.0, heard_s=3.0), length=0.5)
+    again = said(5.0, Anchor("bot_started", 4.5, 0), length=0.5)
+    answer = said(9.0, Anchor("bot_stopped", 1.0, 0))
+    begun, _, _ = reenacted([sound, again, answer], (0.5, 1.0), recorded=[(0.5, 8.0)], until=30)
+    assert [each.at for each in begun] == pytest.approx([3.5, 5.0, 6.5], abs=0.05)
+    sound = said(3.5, Anchor("bot_started", 0.5, 2, heard_s=1.0), length=0.5)
+    again = said(4.5, Anchor("bot_started", 1.5, 0), length=0.5)
+    begun, _, _ = reenacted([sound, again], (0.5, 1.0), recorded=[(0.5, 1.0), (3.0, 8.0)], until=30)
+    assert begun[1].at - begun[0].at == pytest.approx(1.0, abs=0.05)
 
 
 def test_the_noise_of_the_line_fills_the_longer_wait() -> None:
