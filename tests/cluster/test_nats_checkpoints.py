@@ -61,7 +61,7 @@ def test_another_gateway_takes_the_last_checkpoint_once(tmp_path: Path) -> None:
             assert await here.take(f"{token}x", **WHO) is None
             assert await here.take("*.x", **WHO) is None, "what is no key is nobody's"
             found = await asyncio.gather(*(one.take(token, **WHO) for one in (here, there, here, there)))
-            assert [one for one in found if one is not None] == [STATE]
+            assert [one.state for one in found if one is not None] == [STATE]
             assert await there.take(token, **WHO) is None
 
     asyncio.run(story())
@@ -97,7 +97,9 @@ def test_a_server_that_has_lost_its_store_keeps_what_comes_next(tmp_path: Path) 
             token = here.grant("another", **WHO)
             here.on_checkpoint("another", STATE)
             await eventually(lambda: not kept._waiting, 20)
-            assert await here.take(token, **WHO) == STATE
+            taken = await here.take(token, **WHO)
+            assert taken is not None
+            assert taken.state == STATE
 
     asyncio.run(story())
 

@@ -34,6 +34,8 @@ from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
 from piopiy_pipeline.gateway.core.gateway_drain import DRAINING
 from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot
 from piopiy_pipeline.gateway.port.router import GREETING
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
+from piopiy_pipeline.gateway.records.resumptions import TakenCheckpoint
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserAnswer,
     BrowserCalls,
@@ -378,11 +380,17 @@ async def _answer(
         offered = offered.model_copy(update={"pc_id": None, "restart_pc": None})
         if deps.switchboard.drain.on:
             raise ApiError(503, deps.switchboard.drain.refusal, {"Retry-After": "1"})
-    checkpoint = None
     if offered.pc_id is None and offered.resume_token is not None:
-        checkpoint = await _take_checkpoint(deps, offered.resume_token, caller)
-    async with _browser_leg(deps, "did not answer the offer") as leg:
-        answer = await leg.offer(offered, caller, checkpoint)
+        taken = await _take_checkpoint(deps, offered.resume_token, caller)
+        try:
+            async with _browser_leg(deps, "did not answer the offer") as leg:
+                answer = await leg.offer(offered, caller, taken.state, taken.put_back)
+        except BaseException:  # also when the HTTP request was cancelled
+            taken.put_back()
+            raise
+    else:
+        async with _browser_leg(deps, "did not answer the offer") as leg:
+            answer = await leg.offer(offered, caller)
     owners.add(answer.pc_id, caller)
     if offered.pc_id is None and answer.call_id is not None and deps.resumptions is not None:
         token = deps.resumptions.grant(answer.call_id, agent_id=caller.agent_id, identity=caller.identity)
@@ -390,7 +398,7 @@ async def _answer(
     return answer
 
 
-async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaims) -> dict[str, Any]:
+async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaims) -> TakenCheckpoint:
     """Return the checkpoint that a resume token is for. Raises `ApiError`, 503 if it can still be used later."""
     board = deps.switchboard
     if deps.browser is not None:
@@ -399,11 +407,16 @@ async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaim
         caller.agent_id
     )
     if deps.browser is None or not somebody:
-        raise ApiError(503, "nobody can go on with the conversation yet: ask again in a moment")
+        text = "nobody can go on with the conversation yet: ask again in a moment"
+        raise ApiError(503, text, {"Retry-After": "1"})
     if deps.resumptions is not None:
-        checkpoint = await deps.resumptions.take(token, agent_id=caller.agent_id, identity=caller.identity)
-        if checkpoint is not None:
-            return checkpoint
+        try:
+            taken = await deps.resumptions.take(token, agent_id=caller.agent_id, identity=caller.identity)
+        except RecordsUnavailable as error:
+            text = f"whether there is a conversation to go on with is not known now: {error}"
+            raise ApiError(503, text, {"Retry-After": "1"}) from None
+        if taken is not None:
+            return taken
     raise ApiError(410, "there is no conversation to go on with for this resume_token: begin a new call")
 
 

@@ -86,6 +86,10 @@ class NatsCheckpoints:
                 "too many", f"{self._whose}: {MOST_WAITING} wait for JetStream, which is slow", now
             )
 
+    def put_back(self, call_id: str, data: dict[str, Any]) -> None:
+        """Keep again what was taken and not used, in the background."""
+        self.save(call_id, data)
+
     def forget(self, call_id: str) -> None:
         """Forget a call that has ended, in the background."""
         if call_id in self._waiting or len(self._waiting) < MOST_FORGOTTEN:

@@ -176,9 +176,19 @@ class Records:
 
     # ------------------------------------------------------------------ saved items
 
-    def save(self, kind: ItemKind, key: str, data: dict[str, Any]) -> None:
-        """Queue a saved item to be written. It replaces an earlier one of this kind and key."""
-        if self._failure is None and not self._closed and self._queue.save(kind, key, data, self._wall()):
+    def save(self, kind: ItemKind, key: str, data: dict[str, Any], *, of_lost_call: bool = False) -> None:
+        """Queue a saved item to be written. It replaces an earlier one of this kind and key.
+
+        Args:
+            kind: What it is.
+            key: Its name among those of its kind.
+            data: What is to be known of it.
+            of_lost_call: Whether it is the checkpoint of a call that was lost. Else one of a call that is not under way
+                is left out.
+        """
+        if self._failure is not None or self._closed:
+            return
+        if self._queue.save(kind, key, data, self._wall(), of_lost_call=of_lost_call):
             self._wake.set()
 
     def forget(self, kind: ItemKind, key: str) -> None:

@@ -3,6 +3,7 @@
 A caller who can call again by itself, such as a page, is given a resume token with the answer to its offer. The
 last checkpoint of its call is a saved item until the call ends. When the gateway was killed, the item is still there:
 whoever shows the token with a new offer gets the checkpoint, once, for the same agent and under the same identity.
+If the new call ends before it was answered, the checkpoint is put back, and the token is good again.
 A token is 32 random bytes and not a signed text, because what signatures are made with may not outlive a gateway.
 """
 
@@ -15,14 +16,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from loguru import logger
-
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.gateway.records.records import Records
 
-__all__ = ["CheckpointStore", "Resumptions"]
+__all__ = ["CheckpointStore", "Resumptions", "TakenCheckpoint"]
 
 GRANTED = 10_000
 """For how many calls a token is remembered: those that have not had a turn for the longest time are forgotten."""
@@ -38,7 +36,10 @@ class CheckpointStore(Protocol):
         """Forget a call that has ended, in the background."""
 
     async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        """Return what is kept of a call, if it fits, and let nobody have it again."""
+        """Return what is kept of a call, if it fits, and let nobody have it again. Raises `RecordsUnavailable`."""
+
+    def put_back(self, call_id: str, data: dict[str, Any]) -> None:
+        """Keep again what was taken and not used, in the background."""
 
 
 class _InRecords:
@@ -53,11 +54,29 @@ class _InRecords:
     def forget(self, call_id: str) -> None: ...
 
     async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        try:
-            return await self._records.take_item("checkpoint", call_id, fits)
-        except RecordsUnavailable as error:
-            logger.bind(call_id=call_id).error("a conversation is not resumed: {}", error)
-            return None
+        return await self._records.take_item("checkpoint", call_id, fits)
+
+    def put_back(self, call_id: str, data: dict[str, Any]) -> None:
+        self._records.save("checkpoint", call_id, data, of_lost_call=True)
+
+
+class TakenCheckpoint:
+    """A checkpoint that nobody else gets, unless it is put back.
+
+    Args:
+        state: The checkpoint.
+        put_back: Called at most once, if no conversation has gone on with it.
+    """
+
+    def __init__(self, state: dict[str, Any], put_back: Callable[[], None]) -> None:
+        self.state = state
+        self._put_back: Callable[[], None] | None = put_back
+
+    def put_back(self) -> None:
+        """Let its token be shown again. May be called more than once, and counts once."""
+        put_back, self._put_back = self._put_back, None
+        if put_back is not None:
+            put_back()
 
 
 class Resumptions:
@@ -104,8 +123,8 @@ class Resumptions:
         if self._granted.pop(event.call.call_id, None) is not None and self._store is not None:
             self._store.forget(event.call.call_id)
 
-    async def take(self, token: str, *, agent_id: str, identity: str) -> dict[str, Any] | None:
-        """Return the checkpoint that a token is for. Nobody gets it a second time.
+    async def take(self, token: str, *, agent_id: str, identity: str) -> TakenCheckpoint | None:
+        """Return the checkpoint that a token is for. Nobody gets it a second time, unless it is put back.
 
         Args:
             token: The resume token.
@@ -115,6 +134,9 @@ class Resumptions:
         Returns:
             The checkpoint; None if there is none: the call ended properly, too long ago, was resumed
             already, or the token is not the call's.
+
+        Raises:
+            RecordsUnavailable: The database cannot be asked now: it may have one.
         """
         call_id, _, secret = token.partition(".")
         shown = {"secret": _digest(secret), "agent_id": agent_id, "identity": identity}
@@ -125,9 +147,11 @@ class Resumptions:
             ]
             return all(theirs)
 
-        data = None if self._store is None else await self._store.take(call_id, fits)
-        state = None if data is None else data.get("state")
-        return state if isinstance(state, dict) else None
+        store = self._store
+        data = None if store is None else await store.take(call_id, fits)
+        if store is None or data is None or not isinstance(state := data.get("state"), dict):
+            return None
+        return TakenCheckpoint(state, lambda: store.put_back(call_id, data))
 
 
 def _digest(secret: str) -> str:

@@ -102,7 +102,9 @@ class WriteQueue:
         self._recordings[call_id] = path
         return True
 
-    def save(self, kind: ItemKind, key: str, data: dict[str, Any], when: float) -> bool:
+    def save(
+        self, kind: ItemKind, key: str, data: dict[str, Any], when: float, *, of_lost_call: bool = False
+    ) -> bool:
         """Queue a saved item, instead of an earlier one of this kind and key. Says whether there was room.
 
         Args:
@@ -110,8 +112,9 @@ class WriteQueue:
             key: Its name among those of its kind.
             data: What is to be known of it.
             when: Unix time in seconds.
+            of_lost_call: Whether it is the checkpoint of a call that was lost.
         """
-        if kind == "checkpoint":
+        if kind == "checkpoint" and not of_lost_call:
             if key not in self._known:
                 return False  # a call that is not on record, or is over
             self._checkpoints.add(key)

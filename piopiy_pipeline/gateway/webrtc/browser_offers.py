@@ -9,6 +9,7 @@ no calls from browsers does not import aiortc. Tested with the routes, in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
@@ -120,9 +121,15 @@ class BrowserCalls(Protocol):
     """
 
     async def offer(
-        self, offer: BrowserOffer, caller: TokenClaims, checkpoint: dict[str, Any] | None = None
+        self,
+        offer: BrowserOffer,
+        caller: TokenClaims,
+        checkpoint: dict[str, Any] | None = None,
+        on_unused: Callable[[], None] = lambda: None,
     ) -> BrowserAnswer:
         """Answer an offer. `caller` is what the client token says, `checkpoint` the state of an earlier call.
+        `on_unused` is called, maybe more than once, when the call is over and was never answered: the browser did not
+        connect, or nobody took the call.
 
         Raises:
             OfferRefused: The offer cannot be used, or there is no room for another call.

@@ -8,7 +8,7 @@ setup (some tens of milliseconds) does not overlap with ICE and DTLS.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
@@ -115,7 +115,11 @@ class WebRtcCalls:
     # ------------------------------------------------------------------ BrowserCalls
 
     async def offer(
-        self, offer: BrowserOffer, caller: TokenClaims, checkpoint: dict[str, Any] | None = None
+        self,
+        offer: BrowserOffer,
+        caller: TokenClaims,
+        checkpoint: dict[str, Any] | None = None,
+        on_unused: Callable[[], None] = lambda: None,
     ) -> BrowserAnswer:
         """Answer an offer, of a new call or of one that is there.
 
@@ -123,6 +127,7 @@ class WebRtcCalls:
             offer: The browser's offer. With `pc_id` it is for that peer connection.
             caller: The claims of the client token, which was verified.
             checkpoint: The state of an earlier call with whose conversation this one goes on.
+            on_unused: Called, maybe more than once, when the new call is over and was never answered.
 
         Raises:
             OfferRefused: The offer cannot be answered. It carries an HTTP status and a sentence.
@@ -145,7 +150,7 @@ class WebRtcCalls:
         try:
             place = await self._take_place()
             self._check_share(caller)
-            call = self._make_call(place, caller, metadata, checkpoint)
+            call = self._make_call(place, caller, metadata, checkpoint, on_unused)
             sdp = await call.negotiate(offer.sdp, restart=False, new=True)
         except BaseException:  # also when the HTTP request was cancelled
             if call is not None:
@@ -199,9 +204,12 @@ class WebRtcCalls:
         caller: TokenClaims,
         metadata: dict[str, Any] | None,
         checkpoint: dict[str, Any] | None,
+        on_unused: Callable[[], None],
     ) -> BrowserCall:
         def closed(call: BrowserCall) -> None:
             place.release()
+            if call.gateway_call is None or call.gateway_call.answered_at is None:
+                on_unused()
             if self._calls.pop(call.pc_id, None) is not None:
                 self._leave_half_open(call)
 

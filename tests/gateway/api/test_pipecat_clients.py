@@ -16,7 +16,10 @@ import pytest
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
+from piopiy_pipeline.gateway.records import Records
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserAnswer, BrowserOffer, Candidate, OfferRefused
+from tests.support.call_events import CallEvents
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config, until
 from tests.support.web import API_KEY, client
 
@@ -36,6 +39,8 @@ class StubLeg:
         self.added: list[tuple[str, list[Candidate]]] = []
         self.refusal: OfferRefused | None = None
         self.stuck = False
+        self.resumed: list[dict[str, Any] | None] = []
+        self.on_unused: Callable[[], None] = lambda: None
         self.closed = 0
         self.pool = SimpleNamespace(name="browsers", restarts=0)
         StubLeg.made.append(self)
@@ -43,8 +48,14 @@ class StubLeg:
     async def start(self) -> None: ...
 
     async def offer(
-        self, offer: BrowserOffer, caller: TokenClaims, checkpoint: dict[str, Any] | None = None
+        self,
+        offer: BrowserOffer,
+        caller: TokenClaims,
+        checkpoint: dict[str, Any] | None = None,
+        on_unused: Callable[[], None] = lambda: None,
     ) -> BrowserAnswer:
+        self.resumed.append(checkpoint)
+        self.on_unused = on_unused
         if self.stuck:
             await asyncio.Event().wait()
         if self.refusal is not None:
@@ -350,6 +361,62 @@ def test_a_conversation_that_is_resumed_waits_for_an_agent_as_a_call_does(
             await until(lambda: waiting.waits_for(AGENT_ID))
             async with agent(gateway):
                 assert problem(await offering)[0] == 410, "somebody is there, and the token is none"
+
+    asyncio.run(story())
+
+
+def test_a_conversation_is_resumed_once_and_not_lost_with_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        monkeypatch.setattr(clients, "OFFER_S", 0.05)
+        async with (
+            place(monkeypatch, records=True, data_folder=tmp_path) as (leg, web, gateway),
+            agent(gateway),
+        ):
+            services, state = gateway._services, {"version": 2}
+            assert services is not None
+            assert services._resumptions is not None
+            mine = await token(web, identity="ann")
+            resume_token = services._resumptions.grant("lost", agent_id=AGENT_ID, identity="ann")
+            gateway.switchboard.event_bus.publish(CallEvents("lost", agent_id=AGENT_ID).placed())
+            services._resumptions.on_checkpoint("lost", state)
+            resumed = {**OFFER, "resume_token": resume_token}
+
+            async def offered() -> int:
+                return (await web.post("/api/offer", json=resumed, headers=mine)).status_code
+
+            for status in (503, 429, 400):
+                leg.refusal = OfferRefused(status, "not now")
+                assert await offered() == status
+            leg.stuck = True
+            assert await offered() == 504
+            leg.stuck, leg.refusal = False, None
+            assert await offered() == 200
+            leg.on_unused()  # its browser did not connect
+            assert await offered() == 200
+            assert leg.resumed == [state] * 6
+            assert await offered() == 410, "it goes on"
+
+    asyncio.run(story())
+
+
+def test_while_the_database_is_away_a_resume_token_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async def away(*_: object) -> None:
+            raise RecordsUnavailable("the database is away")
+
+        async with (
+            place(monkeypatch, records=True, data_folder=tmp_path) as (_, web, gateway),
+            agent(gateway),
+        ):
+            monkeypatch.setattr(Records, "take_item", away)
+            resumed = {**OFFER, "resume_token": "lost.secret"}
+            answer = await web.post("/api/offer", json=resumed, headers=await token(web))
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert "the database is away" in problem(answer)[1]
 
     asyncio.run(story())
 

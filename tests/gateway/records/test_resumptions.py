@@ -45,8 +45,16 @@ def test_the_last_checkpoint_is_taken_once_after_the_gateway_was_lost(config: Ga
                 "\ud800",
             ):
                 assert await resumptions.take(wrong, **WHO) is None
-            assert await resumptions.take(token, **WHO) == STATE
+            taken = await resumptions.take(token, **WHO)
+            assert taken is not None
+            assert taken.state == STATE
             assert await resumptions.take(token, **WHO) is None, "once"
+            taken.put_back()
+            again = await resumptions.take(token, **WHO)
+            assert again is not None
+            assert again.state == STATE
+            taken.put_back()
+            assert await resumptions.take(token, **WHO) is None, "put back once"
 
     asyncio.run(story())
 
@@ -58,7 +66,7 @@ def test_what_is_asked_for_twice_at_once_is_given_once(config: GatewayConfig) ->
             records.on_event(CallEvents("call").placed())
             resumptions.on_checkpoint("call", STATE)
             found = await asyncio.gather(*(resumptions.take(token, **WHO) for _ in range(5)))
-            assert [one for one in found if one is not None] == [STATE]
+            assert [one.state for one in found if one is not None] == [STATE]
 
     asyncio.run(story())
 

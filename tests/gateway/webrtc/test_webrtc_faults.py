@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.webrtc.browser_call import BrowserCall
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, OfferRefused
+from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 from tests.support.browser_house import House, all_closed, an_offer, refused
 from tests.support.browser_peer import CLAIMS, Browser, browser_calls, loudest_hz, tone, until
 from tests.support.gateway_peers import agent, config
@@ -73,6 +77,35 @@ def test_offers_of_one_browser_do_not_pile_up(house: House) -> None:
             await one.hangup({"call_id": browser.call_id})
 
     house.run(story())
+
+
+def test_a_checkpoint_is_unused_until_its_call_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    unused: list[str] = []
+    placed = SimpleNamespace(answered_at=None)
+
+    async def place_of(_: WebRtcCalls) -> SimpleNamespace:
+        return SimpleNamespace(post=lambda _: None, release=lambda: None)
+
+    async def answer(call: BrowserCall, *_: object, **__: object) -> str:
+        return "v=0"
+
+    monkeypatch.setattr(WebRtcCalls, "_take_place", place_of)
+    monkeypatch.setattr(BrowserCall, "negotiate", answer)
+
+    async def story(how: str, *, connected: bool, answered_at: float | None) -> None:
+        calls = WebRtcCalls(place=lambda *_: cast(Any, placed), workers=1)
+        offer = BrowserOffer(sdp="v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n")
+        begun = await calls.offer(offer, CLAIMS, {"version": 2}, lambda: unused.append(how))
+        call = calls._calls[begun.pc_id]
+        if connected:
+            call.gateway_call = calls._connected(call)
+        placed.answered_at = answered_at
+        call.close_peer()
+
+    asyncio.run(story("not connected", connected=False, answered_at=None))
+    asyncio.run(story("nobody took the call", connected=True, answered_at=None))
+    asyncio.run(story("it goes on", connected=True, answered_at=1.0))
+    assert unused == ["not connected", "nobody took the call"]
 
 
 def test_without_workers_an_offer_is_503() -> None:
