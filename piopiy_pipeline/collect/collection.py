@@ -247,6 +247,10 @@ class Collection(Generic[T]):
             return self._say(self._retry)
         if self._checking:
             return self._answer_to_check(text, plain, knows=knows)
+        if not self._read_back and asks(text, plain, self._code, in_words=True):
+            return self._not_found(
+                text, plain
+            )  # "is it 4157?": only a value that is read back may be asked for
         reading = self.reader.hear(text)
         if self.asks_yes_no and reading is Reading.WHOLE and not knows:
             self.reader.clear()  # nobody agrees to a question that they have not heard

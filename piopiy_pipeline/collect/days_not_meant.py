@@ -10,6 +10,7 @@ import re
 
 from piopiy_pipeline.services.playbook.sentence_kinds import contents, is_question
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, read_words
+from piopiy_pipeline.turns.caller_words import words_of
 
 __all__ = ["is_day_list", "names_excluded", "without_days_not_meant"]
 
@@ -71,6 +72,30 @@ _DAY = rf"(?:{'|'.join((*WEEKDAYS, *MONTHS))}|today|tomorrow|tonight|\d)"
 _BEFORE_DAY = r"(?: (?:on|the|this|that|next|coming|for|am|den|der|le|el))*"
 _PROPOSES = re.compile(rf"(?:\w+ ){{0,2}}(?:is|does|are){_BEFORE_DAY} {_DAY}")
 """A question that proposes a day: "is Friday possible?"."""
+_ASKS_WHAT = re.compile(
+    r"\W*(?:(?:and|but|so|oh|well|um|und|aber|ähm?|et|mais|euh|y|pero) )*(?:wh\w+|how(?! about)|was|wer|wie(?! wäre)"
+    r"|wo|wann|warum|wieso|welche\w*|quand|comment|pourquoi|où|combien|quel\w*|qué|quién|cuándo|cómo|dónde|cuánto)\b"
+)
+"""A question that asks for more than a yes or a no."""
+_OFFER_WORDS = {
+    "en": "do does is are have has you you've your got there any anything something free available possible an a the "
+    "on for that this next coming of appointment appointments slot slots opening openings place time room left still "
+    "morning afternoon evening and but so oh well um please",
+    "de": "haben hätten sie denn da noch am an der den dem für etwas einen ein termin platz zeit frei wie wäre ist es "
+    "mit auch möglich vielleicht nächsten nächste kommenden diesen und aber äh ähm bitte",
+    "fr": "avez auriez vous est ce que qu'il y a t il quelque chose une un place rendez libre disponible encore pour "
+    "le la ce possible prochain matin après midi soir serait et mais euh",
+    "es": "tienen tiene tendrían hay queda quedan algo libre disponible una un cita hueco para el la este próximo "
+    "posible sería y pero eh",
+}
+"""What a question is made of that asks for nothing but a day: "do you have anything on Friday?"."""
+_OFFERS = {language: frozenset(words.split()) for language, words in _OFFER_WORDS.items()}
+_REPORTS = re.compile(
+    rf"\b(?:said|told(?: (?:me|us|him|her|them))?)(?: it(?:'s| is| was| would be))?(?: (?:the|this|next|coming|for))*"
+    rf" {_DAY}\w*(?: (?:the|of|in|at|morning|afternoon|evening|{_DAY}\w*))*\W*$"
+    r"|\bhat (?:mir |uns |ihm |ihr )?(?:nächsten |kommenden )?(?:\w+tag|mittwoch|morgen) gesagt\W*$"
+)
+"""Tells which day somebody else has named, and no more: "the doctor said Friday"."""
 _AROUND_WORDS = """
 come coming go see make take book booking put down schedule arrange appointment meeting day date born birthday birth
 best better fine great nice works work suits free available possible next coming following week morning afternoon
@@ -128,14 +153,23 @@ def _is_about_else(clause: str, code: str, *, past: bool) -> bool:
     plain = read_words(clause).text if code == "en" else clause
     if _has(_DENIES[code], _DIRECT.sub(" ", plain)):
         return True
-    if not past and _has(_TELLS[code], plain) and not _STILL_MEANT.search(plain):
+    has_been = _has(_TELLS[code], plain) and not _STILL_MEANT.search(plain)
+    if not past and has_been and not _REPORTS.search(plain):
         return True
     if code != "en":
-        return _ASKS[code].match(plain) is not None
+        return _ASKS[code].match(plain) is not None and not _asks_for_day(plain, code)
     if is_question(plain) and not _PROPOSES.match(plain):
-        return True
+        return not _asks_for_day(plain, code)
     others = [word for word in contents(plain) - _AROUND if word.isalpha() and not re.fullmatch(_DAY, word)]
     return len(others) > _MOST_OTHERS
+
+
+def _asks_for_day(plain: str, code: str) -> bool:
+    """Return whether a question asks whether one day is possible, and for nothing else: "do you have Friday?"."""
+    if _ASKS_WHAT.match(plain):
+        return False
+    rest = [word for word in words_of(plain) if word not in _OFFERS[code]]
+    return sum(not word[0].isdigit() for word in rest) <= 1
 
 
 def _has(pattern: str, plain: str) -> bool:

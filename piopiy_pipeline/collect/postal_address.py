@@ -121,7 +121,9 @@ class AddressReader(ValueReader[Address]):
         said = self._plain(text)
         denied = _NO.match(text.strip()) is not None
         if text.rstrip().endswith("?"):
-            return Reading.NOTHING
+            text, said = text.rstrip("? "), said.rstrip("? ")
+            if not self._is_whole(said) or sentence_words(said, language_code(self.language)):
+                return Reading.NOTHING  # else only the voice rises
         bare = _NO.sub("", said)
         plain = without_labels(bare)
         if self._entry and (checking or denied) and (wrong := wrong_part(bare, self._parts())):

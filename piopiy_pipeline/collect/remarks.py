@@ -67,9 +67,18 @@ _RESTRICTS = re.compile(
 _RESTART = re.compile(
     r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
 )
-_GERMAN_QUESTION = re.compile(
-    r"^(?:und |aber |ähm? )*(?:was|wer|wie|wo|wann|warum|wieso|welche\w*|haben sie|gibt es|kann ich|ist das|sind sie)\b"
-)
+_QUESTIONS = {
+    "de": re.compile(
+        r"^(?:und |aber |ähm? )*(?:was|wer|wie|wo|wann|warum|wieso|welche\w*|haben sie|gibt es|kann ich|ist (?:das|es)"
+        r"|sind sie)\b"
+    ),
+    "fr": re.compile(
+        r"^(?:et |mais |euh )*(?:qui|quoi|quand|comment|pourquoi|où|combien|quel\w*|est ce|avez vous|êtes vous)\b"
+    ),
+    "es": re.compile(
+        r"^(?:y |pero )*(?:qué|quién|cuándo|cómo|dónde|cuánto|por qué|para qué|tienen?|hay|es el|es la|están)\b"
+    ),
+}
 
 _SENTENCE = {
     language: frozenset(words.split())
@@ -164,8 +173,16 @@ def self_repair(text: str) -> tuple[str, str] | None:
     return (before, after) if after and not _NO_MORE.fullmatch(before) else None
 
 
-def asks(text: str, plain: str, code: str) -> bool:
-    """Return whether a caller asks something. `text`: what was said, with its marks."""
-    if code == "de" and _GERMAN_QUESTION.match(plain) is not None:
-        return True
-    return text.rstrip().endswith("?") or is_question(plain)
+def asks(text: str, plain: str, code: str, *, in_words: bool = False) -> bool:
+    """Return whether a caller asks something.
+
+    Args:
+        text: What was said, with its marks.
+        plain: Its words, in small letters.
+        code: The code of its language.
+        in_words: Whether the words have to say so, too: a "?" alone is often only a rising voice.
+    """
+    pattern = _QUESTIONS.get(code)
+    worded = is_question(plain) or (pattern is not None and pattern.match(plain) is not None)
+    has_mark = text.rstrip().endswith("?")
+    return (worded and has_mark) if in_words else (worded or has_mark)

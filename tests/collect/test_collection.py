@@ -44,6 +44,30 @@ def test_the_question_is_the_prompt_and_what_is_whole_is_read_back() -> None:
     assert code.hear("yes").doing is Doing.FINISH
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("digits", "is it four one five seven?"),
+        ("phone_number", "is it 415 271 8293?"),
+        ("email", "is anna at gmail dot com okay?"),
+    ],
+)
+def test_a_value_that_is_asked_about_is_taken_only_where_it_is_read_back(kind: str, said: str) -> None:
+    form = collection(kind)
+    assert form.hear(said).doing is Doing.SAY
+    assert form.checking
+    alone = collection(kind, read_back=False)
+    assert alone.hear(said).doing is Doing.ASK_MODEL
+    bare = said.removeprefix("is it ").removeprefix("is ").replace(" okay", "")
+    assert alone.hear(bare).doing is Doing.FINISH  # a "?" without such words is only a rising voice
+
+
+def test_an_address_may_be_said_with_a_rising_voice() -> None:
+    form = collection("address")
+    assert form.hear("Do you deliver to 12 Main Street, Portland, Oregon 97201?").doing is Doing.ASK_MODEL
+    assert "12 Main Street" in form.hear("12 Main Street, Portland, Oregon 97201?").text
+
+
 def test_who_has_not_heard_the_value_has_not_agreed_to_it() -> None:
     code = collection()
     asks = code.hear("four one five seven")

@@ -92,3 +92,45 @@ def test_a_date_out_of_range_is_refused_with_a_sentence() -> None:
     assert reader.fault({"date_too_early": "{value} is too early."}.__getitem__) == "{value} is too early."
     assert reader.spoken() == "Monday, November 30, 2026"
     assert reader.hear("Friday") is Reading.WHOLE
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "do you have Friday?"),
+        ("en", "have you got anything on Friday?"),
+        ("en", "do you still have a slot left on Friday morning?"),
+        ("en", "maybe Friday?"),
+        ("en", "the doctor told me Friday"),
+        ("en", "I was told it would be Friday"),
+        ("de", "haben Sie am Freitag noch etwas frei?"),
+        ("de", "wie wäre es mit Freitag?"),
+        ("de", "der Arzt hat Freitag gesagt"),
+        ("fr", "avez-vous quelque chose vendredi ?"),
+        ("es", "¿tienen algo el viernes?"),
+    ],
+)
+def test_who_asks_for_one_day_or_tells_who_has_named_it_has_named_it(language: str, text: str) -> None:
+    if language != "en":
+        pytest.importorskip("dateparser")
+    assert find_date(text, language, today=date(2026, 11, 30)) == date(2026, 12, 4)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "what do you have on Friday?"),
+        ("en", "do you have parking on Friday?"),
+        ("en", "do you have Friday or Saturday?"),
+        ("en", "is it Friday today?"),
+        ("en", "they told me Friday that it was done"),
+        ("de", "was haben Sie am Freitag?"),
+        ("de", "haben Sie am Freitag offen?"),
+        ("fr", "quand fermez-vous vendredi ?"),
+        ("es", "¿tienen wifi el viernes?"),
+    ],
+)
+def test_a_question_about_something_else_on_a_day_names_none(language: str, text: str) -> None:
+    if language != "en":
+        pytest.importorskip("dateparser")
+    assert find_date(text, language, today=date(2026, 11, 30)) is None
