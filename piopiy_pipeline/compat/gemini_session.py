@@ -50,6 +50,7 @@ __all__ = [
     "user_speaks",
     "voice_of",
     "when_asked",
+    "when_going_away",
     "when_ready",
     "words_so_far",
     "write_beside",
@@ -210,6 +211,18 @@ def when_asked(service: Any, asks: Callable[[], None]) -> None:
         await complete()
 
     service._complete_turn = completed
+
+
+def when_going_away(service: Any, goes: Callable[[], None]) -> None:
+    """Have a function called when Google says that it ends the session soon (`goAway`): the service does nothing."""
+    handle = service._handle_server_message
+
+    async def handled(message: Any) -> None:
+        if message.go_away:
+            goes()
+        await handle(message)
+
+    service._handle_server_message = handled
 
 
 def tell_empty_answers(

@@ -76,13 +76,13 @@ def test_words_of_two_turns_between_which_the_session_was_lost_stay_apart(
         assert first in [one["content"] for one in case.server.session.conversation()]
 
 
-@pytest.mark.parametrize("left_s", [4.3, 8.0], ids=["while the caller speaks", "in the middle of an answer"])
-def test_a_session_that_google_ends_is_followed_by_one_that_knows_the_conversation(left_s: float) -> None:
+@pytest.mark.parametrize("told_at", [4.6, 8.3], ids=["while the caller speaks", "in the middle of an answer"])
+def test_a_session_that_google_ends_is_followed_by_one_that_knows_the_conversation(told_at: float) -> None:
     async def leave(_: object) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(told_at)
         session = case.server.session
-        await session.go_away(left_s)
-        await asyncio.sleep(left_s)
+        await session.go_away(0.2)
+        await asyncio.sleep(0.2)
         left.append(session)
         await session.close(1001, "going away")
 
@@ -102,6 +102,31 @@ def test_a_session_that_google_ends_is_followed_by_one_that_knows_the_conversati
     (error,) = call.of("error")
     assert error.data["message"] == "the session was lost, and was opened again"
     call.assert_ended("caller_hangup")
+
+
+@pytest.mark.parametrize("told_at", [0.5, 4.5, 6.5], ids=["greeting", "caller speaks", "answer"])
+def test_a_session_that_google_is_about_to_end_is_followed_by_another_in_a_quiet_moment(
+    told_at: float,
+) -> None:
+    async def leave(_: object) -> None:
+        await asyncio.sleep(told_at)
+        session = case.server.session
+        left.append(session)
+        await session.go_away(15.0)
+
+    def watch(made: VoiceAgent) -> None:
+        made.on("answered", leave)
+
+    left: list[GeminiLiveSession] = []
+    case = GeminiCase(LONG, THANKS, texts=TWO, voice=Voice(speed=1.2))
+    caller = Caller().pause(1).say(PEOPLE).pause(3).say(YES).pause(8)
+    call = case.call(caller, watch=watch)
+    assert case.server.sessions[-2:-1] == left, call.timeline()
+    assert left[0].closed.is_set()
+    assert case.server.session.setup["session_resumption"]["handle"]
+    assert texts(call, "user") == TWO
+    assert texts(call, "bot") == [GREETING, LONG, THANKS], call.timeline()
+    call.assert_no_error()
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 2.0], ids=["it has returned", "it runs"])

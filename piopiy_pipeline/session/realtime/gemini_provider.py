@@ -73,6 +73,7 @@ class GeminiProvider(RealtimeProvider):
         self._notes: list[str] = []  # what the model is to know, as soon as it says nothing
         self._writes = True  # the session that stands, what the caller has said
         self._is_stale = False  # a session knows another conversation, or has another voice
+        self._goes_away: object = None  # the session that Google has said it ends
         self.withholds: Callable[[], bool] = lambda: False
         """Whether the provider does not hear what the caller says in turns that begin now."""
         self._caller = GeminiCaller(service, lambda: self.withholds())
@@ -89,6 +90,7 @@ class GeminiProvider(RealtimeProvider):
         gemini_session.before_another(service, self._is_over)
         gemini_session.when_ready(service, self._goes_on)
         gemini_session.when_asked(service, self._awaited.begin)
+        gemini_session.when_going_away(service, self._going_away)
         gemini_session.tell_empty_answers(
             service,
             lambda: self._awaited.is_due,
@@ -115,6 +117,11 @@ class GeminiProvider(RealtimeProvider):
     @property
     def session_key(self) -> object:
         return gemini_session.session_of(self._service)
+
+    @property
+    def is_to_end(self) -> bool:
+        goes = self._goes_away is not None and self._goes_away is self.session_key
+        return goes and not (self.answers or self._caller.speaks or self._words_due)
 
     @property
     def ready(self) -> bool:
@@ -232,6 +239,9 @@ class GeminiProvider(RealtimeProvider):
         while self.session_key is None and self.connected:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(POLL_S)
         self.raise_failure()
+
+    def _going_away(self) -> None:
+        self._goes_away = self.session_key
 
     def _failed(self, error: Exception) -> None:
         self.failure = error

@@ -95,6 +95,13 @@ class RealtimeProvider:
         return None
 
     @property
+    def is_to_end(self) -> bool:
+        """Whether the provider is about to end the session, and nobody speaks or waits for it: another one can follow
+        without a pause.
+        """
+        return False
+
+    @property
     def ready(self) -> bool:
         """Whether the session can be told the conversation."""
         raise NotImplementedError

@@ -186,6 +186,8 @@ class RealtimeRun:
             self._state.spawn(self._goes_on(), "realtime_session")
         elif self._wanted and not (self._asks or self._provider.answers or self._answer.open):
             self._state.spawn(self._ask(), "realtime_ask")  # what was waited for has never come
+        elif self._provider.is_to_end and not (self._asks or self._answer.open or self._state.recovery.busy):
+            self._state.spawn(self.open_anew(), "realtime_session")
 
     async def _goes_on(self) -> None:
         """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
@@ -200,7 +202,7 @@ class RealtimeRun:
             if gives_up:
                 await self._given_up()
                 return
-            await self._all_heard()
+            await holds_within(lambda: self._output.settled, UNHEARD_S)
             self.opens = False
             if not was_told:
                 self._wanted.answer()
@@ -229,7 +231,7 @@ class RealtimeRun:
             await self._given_up()
             return
         self._answer.hides_errors = False
-        await self._all_heard()
+        await holds_within(lambda: self._output.settled, UNHEARD_S)
         if self._writes_down and self._provider.hear_again():
             self._wanted.drop_answers()  # the turn's end asks
         elif owed and not (was_told or self._wanted.has_answer):
@@ -303,9 +305,6 @@ class RealtimeRun:
             self._losses.not_opened(error)
             return False
         return self._provider.connected and await self._ready()
-
-    async def _all_heard(self) -> None:
-        await holds_within(lambda: self._output.settled, UNHEARD_S)
 
     # ------------------------------------------------------------------ asking
 
