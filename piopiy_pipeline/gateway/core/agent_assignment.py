@@ -75,6 +75,7 @@ class AgentAssignment:
             None  # when its agent was lost, or nobody was found to take the call
         )
         self._comparing_until: float | None = None  # None: it has not been offered yet
+        self._forget_at: float | None = None  # when those that refused are asked again
         self._alone_s = 0.0  # for how long it rang while no instance was there
         self._tried: set[Instance] = set()
         self._full: set[Instance] = set()  # of those, who had no place at that moment
@@ -299,17 +300,19 @@ class AgentAssignment:
     def ask_again_at(self, now: float) -> float | None:
         """Return when to ask again, because nobody is left to ask now; None if nobody is waited for any longer.
 
-        Meanwhile an instance of another gateway is summoned.
+        Whoever asks before that, because an instance may have a place, does not put it off. Meanwhile an instance of
+        another gateway is summoned.
         """
         first = self._looking_since is None
         since = self._looking_since = now if self._looking_since is None else self._looking_since
         until = since + self._patience_s(now - since)
         if first or now < until:
             self.summon(now)
+        again_at = self._forget_at = now + ASK_AGAIN_S if self._forget_at is None else self._forget_at
         if now >= until:
-            return now + ASK_AGAIN_S if self._summoner.expects(self._info.call_id) else None
+            return again_at if self._summoner.expects(self._info.call_id) else None
         changes_at = self.suspicion.changes_at(now)
-        return min(now + ASK_AGAIN_S, until if changes_at is None else min(until, changes_at))
+        return min(again_at, until if changes_at is None else min(until, changes_at))
 
     def found(self) -> None:
         """Note that the instance that was offered the call has taken it: whoever was summoned as well is let go."""
@@ -370,6 +373,7 @@ class AgentAssignment:
         self._failed_at = self.offer.instance if self.offer else None
         self._tried = {self._failed_at} if self._failed_at else set()
         self._full.clear()
+        self._forget_at = None
         self.release()
 
     def note_full(self) -> None:
@@ -381,6 +385,7 @@ class AgentAssignment:
         """Let those be asked again who had no place or no time; and after the loss of an agent everybody: they may be
         back.
         """
+        self._forget_at = None
         if self._lost_agent:
             self._tried.clear()
         else:

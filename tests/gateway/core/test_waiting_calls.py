@@ -75,6 +75,40 @@ def test_a_caller_whom_nobody_gets_a_place_for_hears_busy_after_the_wait(room: R
     assert len(one.offers) == 1, "it waits no more"
 
 
+def say_often(room: Room, agent: NotedAgent, seconds: float) -> None:
+    """Let time pass in which the agent says ten times a second how many calls it has."""
+    for _ in range(round(seconds * 10)):
+        room.wait(0.1)
+        agent.say(Status(active=0, capacity=4))
+
+
+def test_one_that_refused_is_asked_again_in_time_however_often_somebody_says_that_they_have_a_place(
+    room: Room,
+) -> None:
+    one = room.agent()
+    room.call()
+    one.reject("full")
+    say_often(room, one, ASK_AGAIN_S + 0.05)
+    assert len(one.offers) == 2
+    one.reject("full")
+    say_often(room, one, ASK_AGAIN_S - 0.05)
+    assert len(one.offers) == 2, "not before the time is over"
+    say_often(room, one, 0.1)
+    assert len(one.offers) == 3
+
+
+def test_so_is_one_that_was_lost_with_the_call(room: Room) -> None:
+    one, two = room.agent(), room.agent("two")
+    call, _ = room.call()
+    one.take()
+    one.lose()
+    two.reject("error")
+    say_often(room, two, ASK_AGAIN_S + 0.05)
+    assert len(two.offers) == 2
+    two.take()
+    assert call.phase is Phase.LIVE
+
+
 def test_a_caller_who_hangs_up_waits_no_more(room: Room) -> None:
     one = room.agent(capacity=1)
     room.call()
