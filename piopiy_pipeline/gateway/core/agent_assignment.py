@@ -136,8 +136,7 @@ class AgentAssignment:
             return self._ringing_s(waited_s)
         # Each instance beside the one where the call failed may have a place soon, or is followed by one that has: a
         # call worker that takes one call is.
-        connected = self._instances.of(self._info.agent_id)
-        near = any(one is not self._failed_at for one in connected)
+        near = any(one is not self._failed_at for one in self.connected)
         return PLACE_S if near or self._summoner.elsewhere(self._info.agent_id) else 0.0
 
     def _ringing_s(self, rung_s: float) -> float:
@@ -168,9 +167,14 @@ class AgentAssignment:
         return self._any_free(tried)
 
     @property
+    def connected(self) -> list[Instance]:
+        """The instances of the agent."""
+        return self._instances.of(self._info.agent_id)
+
+    @property
     def _too_old(self) -> set[Instance]:
         """The instances that cannot read the offer of a text chat."""
-        return {one for one in self._instances.of(self._info.agent_id) if not one.reads_text}
+        return {one for one in self.connected if not one.reads_text}
 
     def _any_free(self, without: Collection[Instance], *, apart: bool = False) -> bool:
         agent_id, call_id = self._info.agent_id, self._info.call_id
@@ -398,7 +402,7 @@ class AgentAssignment:
             return EndReason.AGENT_LOST, "this call was in two processes that died, one soon after the other"
         if self._failure is not None:
             return self._failure
-        connected = self._instances.of(self._info.agent_id)
+        connected = self.connected
         why = self._summoner.why_nobody(self._info.call_id)
         others = f"; other gateways: {why}" if why else ""
         if not connected and self._summoner.elsewhere(self._info.agent_id):

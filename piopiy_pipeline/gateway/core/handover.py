@@ -60,6 +60,7 @@ class Handover:
         self._on_ready = on_ready
         self._offer: CallOffer | None = None
         self._tried: set[Instance] = set()
+        self._known: set[Instance] = set()  # who was connected when the search began
         self._given: dict[str, Any] | None = None  # the checkpoint that the next instance has
         self._own: dict[str, Any] | None = None  # what it has saved itself since
         self._spoken_bytes = 0  # what the bot had said when the move began
@@ -90,11 +91,17 @@ class Handover:
         current = self._assignment.offer
         if self._offer is not None or current is None:
             return
-        if now < self._not_before and not self._assignment.any_untried(self._tried | {current.instance}):
-            return
+        paused = now < self._not_before
+        tried = {current.instance}
+        if paused:
+            tried |= self._tried | self._replacements(current)
+            if not self._assignment.any_untried(tried):
+                return
         if not self._call.media_path.backlog.begin_move(heard_s, on_overdue=self._messages_wait):
             return
-        self._tried = {current.instance}
+        self._tried = tried
+        if not paused:
+            self._known = set(self._assignment.connected)
         self._given, self._own = self._assignment.checkpoint, None
         self._spoken_bytes = _spoken(current)
         self._ask(now)
@@ -231,6 +238,8 @@ class Handover:
         offer_s = max(limits.offer_s, OFFER_S)
         self.accepted = False
         self._own = None
+        if current := self._assignment.offer:
+            self._tried |= self._replacements(current)
         self._offer = self._assignment.propose(
             self._tried,
             now,
@@ -246,6 +255,14 @@ class Handover:
         if len(self._tried) > 1:  # else nobody else was there
             self._not_before = now + min(PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
             self._failures += 1
+
+    def _replacements(self, current: CallOffer) -> set[Instance]:
+        """Return the instances that have come in the place of those that could not take the call: the same process
+        again, or a call worker of the same supervisor. Those of a faulty release follow on each other at once.
+        """
+        failed = {one.supervisor_id for one in self._tried if one is not current.instance}
+        new = (one for one in self._assignment.connected if one not in self._known)
+        return {one for one in new if one.supervisor_id in failed}
 
     def _ask_another(self, offer: CallOffer, now: float) -> None:
         self._let_go(offer)

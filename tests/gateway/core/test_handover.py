@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.early_requests import EarlyRequests
 from piopiy_pipeline.gateway.core.handover import OFFER_S
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Answer,
@@ -272,6 +275,37 @@ def test_instances_that_fail_are_asked_less_and_less_but_a_new_one_at_once(room:
     set_up(three)
     three.answer()
     assert scene.holder == "three"
+
+
+@pytest.mark.parametrize("worker", ["call", "shared", None])
+def test_what_comes_in_the_place_of_one_that_failed_is_asked_less_and_less_too(
+    room: Room, worker: WorkerKind | None
+) -> None:
+    scene = Scene(room)
+    names = (f"next-w{number}" if worker else "next" for number in itertools.count())
+    waiting = room.agent(next(names), capacity=1, worker=worker)
+    offers = 0
+    for _ in range(100):
+        scene.move()
+        while waiting.offers:
+            offers += 1
+            failing = waiting
+            set_up(failing)
+            if worker:  # one that takes a call is replaced at once
+                waiting = room.agent(next(names), capacity=1, worker=worker)
+            failing.hangup(EndReason.ERROR, "the callback failed")
+            failing.lose()
+            if not worker:  # it connects again
+                waiting = room.agent(next(names), capacity=1)
+            assert offers < 10
+        room.wait(0.1)
+    assert offers in range(3, 6), "after 1 s, 2 s and 4 s"
+    mended = room.agent("other-w1", worker=worker)
+    scene.move()
+    assert not waiting.offers, "it is paused still"
+    set_up(mended)
+    mended.answer()
+    assert scene.holder == "other-w1"
 
 
 def test_with_nobody_there_the_call_stays(room: Room) -> None:
