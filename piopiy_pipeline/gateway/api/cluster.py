@@ -255,11 +255,12 @@ async def drain_agent(
     deps: Deps, agent_id: Annotated[str, Path(max_length=128)], order: DrainOrder
 ) -> DrainedAgents:
     """Let instances of an agent that are at home at this gateway take no new calls, or take them again. Calls in
-    progress go on, and the process runs on. It holds while the gateway runs, over new connections of an instance, too.
+    progress go on, and the process runs on. It holds while the gateway runs, over new connections of an instance, too;
+    and its end is also for those that are not connected just now.
     """
     board = deps.switchboard
     meant = board.instances.hold_back(agent_id, on=order.on, instance_id=order.instance_id)
-    if not meant:
+    if meant is None:
         who = f"agent {agent_id!r}" if order.instance_id is None else f"instance {order.instance_id!r}"
         raise ApiError(404, f"{who} is not at home at this gateway")
     board.resources.summoner.changed(agent_id)

@@ -213,32 +213,40 @@ class Instances:
             if not siblings:
                 del self._by_agent[instance.agent_id]
 
-    def hold_back(self, agent_id: str, *, on: bool, instance_id: str | None = None) -> list[Instance]:
+    def hold_back(self, agent_id: str, *, on: bool, instance_id: str | None = None) -> list[Instance] | None:
         """Let instances of an agent that are at home here take no new calls, or take them again. Call workers of one
-        supervisor do it together, and those that it starts later as well.
+        supervisor do it together, and those that it starts later as well. That it is over counts for those, too, that
+        are not connected just now.
 
         Args:
             agent_id: Whose instances.
             on: Whether they take none.
-            instance_id: Which one, or its supervisor; None: all that are connected.
+            instance_id: Which one, or its supervisor; None: all.
 
         Returns:
-            Those that are meant.
+            Those that are meant, and are connected; None if no such instance is known.
         """
-        meant = [
-            one
-            for one in self.of(agent_id)
-            if not one.roaming and instance_id in (None, one.instance_id, one.supervisor_id)
-        ]
-        for one in meant:
-            one.held_back = on
-            key = agent_id, one.supervisor_id
-            self._held_back.pop(key, None)
+        at_home = [one for one in self.of(agent_id) if not one.roaming]
+        supervisors = {
+            one.supervisor_id for one in at_home if instance_id in (None, one.instance_id, one.supervisor_id)
+        }
+        if not on:
+            names = None if instance_id is None else (instance_id, instance_id.rpartition("-w")[0])
+            supervisors |= {
+                supervisor
+                for agent, supervisor in self._held_back
+                if agent == agent_id and (names is None or supervisor in names)
+            }
+        for supervisor in supervisors:
+            self._held_back.pop((agent_id, supervisor), None)
             if on:
-                self._held_back[key] = None
+                self._held_back[agent_id, supervisor] = None
         for key in list(self._held_back)[:-MOST_HELD_BACK]:
             del self._held_back[key]
-        return meant
+        meant = [one for one in at_home if one.supervisor_id in supervisors]
+        for one in meant:
+            one.held_back = on
+        return meant if supervisors else None
 
     def expect(self, agent_id: str, ring_s: float | None) -> None:
         """Let callers of an agent ring for so many seconds at most, because an instance of it is being started; None:

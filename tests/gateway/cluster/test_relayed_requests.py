@@ -18,6 +18,7 @@ from piopiy_pipeline.gateway.api import relay
 from piopiy_pipeline.gateway.cluster import cluster_calls
 from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.cluster.memory_directory import MemoryBroker, MemoryDirectory
+from piopiy_pipeline.signaling.messages import Register
 from tests.support.gateway_peers import AGENT_ID, Peer, agent, caller, config, until
 from tests.support.switchboard import NotedDialler
 from tests.support.web import API_KEY, client
@@ -219,8 +220,15 @@ def test_a_request_names_the_gateway_that_is_meant() -> None:
             assert drained.json() == {"gateway": "b", "instances": ["one"], "active": 0}
             assert not there.switchboard.instances.any_free(AGENT_ID)
             assert (await web.get("/api/cluster?gateway=b")).json()["gateway"] == "b"
-            again = await web.post(f"/api/agents/{AGENT_ID}/drain?gateway=b", json={"on": False})
-            assert again.status_code == 200
+            [one] = there.switchboard.instances.of(AGENT_ID)
+            there.switchboard.instances.remove(one)  # as if it had lost its connection
+            path = f"/api/agents/{AGENT_ID}/drain?gateway=b"
+            assert (await web.post(path, json={})).status_code == 404
+            again = await web.post(path, json={"on": False})
+            assert again.json() == {"gateway": "b", "instances": [], "active": 0}
+            assert (await web.post(path, json={"on": False})).status_code == 404
+            registration = Register(agent_id=AGENT_ID, instance_id=one.instance_id, capacity=2)
+            there.switchboard.register(registration, one.link, asyncio.get_running_loop().time())
             assert there.switchboard.instances.any_free(AGENT_ID)
             assert (await web.post(f"/api/agents/{AGENT_ID}/drain", json={})).status_code == 404
             order = {"agent_id": AGENT_ID, "to": "+15550123"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from piopiy_pipeline.gateway.core.instances import MOST_HELD_BACK, Instance, Instances
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import GatewayMessage, Register, Status
@@ -41,7 +43,7 @@ def test_an_instance_that_is_drained_takes_neither_new_calls_nor_those_of_others
 def test_it_is_drained_still_when_it_connects_again_and_so_are_new_call_workers_of_its_supervisor() -> None:
     instances = Instances()
     add(instances, "host-w1", "call")
-    assert len(instances.hold_back("desk", on=True)) == 1
+    assert len(instances.hold_back("desk", on=True) or ()) == 1
     assert add(instances, "host-w1", "call").held_back
     assert add(instances, "host-w2", "call").held_back
     assert not add(instances, "elsewhere-w1", "call").held_back
@@ -49,11 +51,38 @@ def test_it_is_drained_still_when_it_connects_again_and_so_are_new_call_workers_
     assert not add(instances, "host-w3", "call").held_back
 
 
+@pytest.mark.parametrize("who", [None, "host", "host-w1"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_that_it_is_over_counts_for_one_too_that_is_not_connected_just_now(
+    who: str | None, alone: bool
+) -> None:
+    instances = Instances()
+    gone = add(instances, "host-w1", "call")
+    other = None if alone else add(instances, "other")
+    instances.hold_back("desk", on=True)
+    instances.remove(gone)
+    meant = [other] if other and who is None else []
+    assert instances.hold_back("desk", on=False, instance_id=who) == meant
+    assert add(instances, "host-w1", "call").takes_calls
+    assert other is None or other.takes_calls is (who is None)
+    assert instances.hold_back("desk", on=False, instance_id="unknown") is None
+
+
+def test_call_workers_of_one_supervisor_are_drained_together() -> None:
+    instances = Instances()
+    workers = [add(instances, f"host-w{number}", "shared") for number in (1, 2)]
+    other = add(instances, "other-w1", "shared")
+    for on in (True, False):
+        assert instances.hold_back("desk", on=on, instance_id="host-w1") == workers
+        assert [one.takes_calls for one in (*workers, other)] == [not on, not on, True]
+
+
 def test_one_that_is_at_home_elsewhere_is_not_meant() -> None:
     instances = Instances()
     add(instances, "visitor", roaming=True)
-    assert instances.hold_back("desk", on=True) == []
-    assert instances.hold_back("nobody", on=True) == []
+    assert instances.hold_back("desk", on=True) is None
+    assert instances.hold_back("nobody", on=True) is None
+    assert instances.hold_back("nobody", on=False) is None
 
 
 def test_so_many_are_remembered_and_no_more() -> None:
