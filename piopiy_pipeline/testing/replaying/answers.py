@@ -16,6 +16,10 @@ from piopiy_pipeline.capture.format import ExchangeLine, Kind
 
 __all__ = ["AnswerBook", "Divergence", "Part", "RecordedAnswer", "difference_from", "same_up_to_a_cut"]
 
+WHOLE_TEXT, BEFORE_CHANGE, OF_TEXT = 120, 30, 100
+"""A text of so many characters is shown as a whole. Of a longer one so many before its change are shown, and so many in
+all.
+"""
 CUT_WORDS = 4
 """How many words earlier or later an answer may be cut off and still be the same."""
 
@@ -260,7 +264,12 @@ def difference_from(before: Any, content: Any) -> str:
     """
     found = _first_difference(before, content, "")
     where, before, now = found or ("nothing", None, None)
-    return f"{where} was {_shown(before)}, and is {_shown(now)}"
+    at = 0
+    if isinstance(before, str) and isinstance(now, str) and max(len(before), len(now)) > WHOLE_TEXT:
+        shorter = min(len(before), len(now))
+        same = next((i for i in range(shorter) if before[i] != now[i]), shorter)
+        at = max(0, same - BEFORE_CHANGE)
+    return f"{where} was {_shown(before, at)}, and is {_shown(now, at)}"
 
 
 _MISSING = object()
@@ -275,6 +284,11 @@ def _first_difference(before: Any, now: Any, where: str) -> tuple[str, Any, Any]
                 return found
         return None
     if isinstance(before, list) and isinstance(now, list):
+        first, second = _by_name(before), _by_name(now)
+        if (
+            first and second
+        ):  # tools: one more or less is told as itself, and not as a change of those behind it
+            return _first_difference(first, second, where)
         for i in range(max(len(before), len(now))):
             one = before[i] if i < len(before) else _MISSING
             other = now[i] if i < len(now) else _MISSING
@@ -288,11 +302,21 @@ def _first_difference(before: Any, now: Any, where: str) -> tuple[str, Any, Any]
     return None if before == now else (where, before, now)
 
 
-def _shown(value: Any) -> str:
+def _by_name(items: list[Any]) -> dict[str, Any]:
+    """Return items by their names; empty if not each has a name of its own."""
+    named = {str(each["name"]): each for each in items if isinstance(each, dict) and "name" in each}
+    return named if len(named) == len(items) else {}
+
+
+def _shown(value: Any, at: int = 0) -> str:
+    """Return a value as text. A long one is shown from its character `at` on."""
     if value is _MISSING:
         return "not there"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return repr(text) if len(text) <= 120 else f"{text[:100]!r}… ({len(text)} characters)"
+    if len(text) <= WHOLE_TEXT and not at:
+        return repr(text)
+    rest = "…" if at + OF_TEXT < len(text) else ""
+    return f"{'…' if at else ''}{text[at : at + OF_TEXT]!r}{rest} ({len(text)} characters)"
 
 
 def _what_was_asked(content: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-What = Literal["user", "bot", "tool", "truncation", "answer", "end", "request", "caller"]
+What = Literal["user", "bot", "tool", "truncation", "answer", "end", "request", "caller", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Difference:
 
     def __str__(self) -> str:
         title = _TITLES[self.what].format(number=self.number)
-        if self.what in ("request", "caller"):
+        if self.what in ("request", "caller", "stop"):
             return f"{self.at:7.2f} s  {title}: {self.now}"
         lines = [f"{self.at:7.2f} s  {title}"]
         lines += [f"             recorded: {'-' if self.recorded is None else self.recorded}"]
@@ -89,6 +89,7 @@ _TITLES: dict[What, str] = {
     "end": "how the call ended",
     "request": "never recorded",
     "caller": "the caller waited in vain",
+    "stop": "the replay ends here, and the rest of the call is not compared",
 }
 
 
@@ -121,7 +122,7 @@ def differences_between(
     divergences: Sequence[Divergence] = (),
     waits: Sequence[tuple[float, str]] = (),
     tolerance: Tolerance | None = None,
-    stopped: bool = False,
+    stopped: str = "",
 ) -> list[Difference]:
     """Find all differences, in the order of their times.
 
@@ -133,35 +134,41 @@ def differences_between(
         divergences: The requests to providers that the capture does not have.
         waits: When the caller waited in vain in the replay, and for what.
         tolerance: How much later or earlier an answer may come. None: the defaults.
-        stopped: Whether the replay could not go on, so that its end means nothing.
+        stopped: Why the replay could not go on, so that its end means nothing, nor that the rest is not there. Empty:
+            it went on.
     """
     found: list[Difference] = []
     for role in ("user", "bot"):
-        found += _said(before, after, role)
-    found += _tools(before, after)
-    found += _truncations(before, after, tolerance or Tolerance())
+        found += _said(before, after, role, whole=not stopped)
+    found += _tools(before, after, whole=not stopped)
+    found += _truncations(before, after, tolerance or Tolerance(), whole=not stopped)
     found += _answers(before, after, acts, began, tolerance or Tolerance())
     if not stopped:
         found += _ends(before, after)
     found += _requests(divergences)
     found += [Difference("caller", at, i, None, why) for i, (at, why) in enumerate(waits, 1)]
+    if stopped:  # last, behind the request that has no answer
+        end = _end(after)
+        found.append(Difference("stop", end[0] if end else 0.0, 1, None, stopped))
     return sorted(found, key=lambda difference: difference.at)
 
 
-def _said(before: CapturedCall, after: CapturedCall, role: Literal["user", "bot"]) -> list[Difference]:
+def _said(
+    before: CapturedCall, after: CapturedCall, role: Literal["user", "bot"], *, whole: bool
+) -> list[Difference]:
     def same(one: ComparedTurn, other: ComparedTurn) -> bool:
         if one.interrupted and other.interrupted:
             return same_up_to_a_cut(one.text, other.text)
-        return one.text == other.text and one.interrupted == other.interrupted
+        return one.text == other.text  # if it was cut off at all, then in its last word
 
     return [
         Difference(role, (now or then).at, number, _quoted(then), _quoted(now))  # type: ignore[union-attr]
-        for number, then, now in _changes(said_in(before, role), said_in(after, role), same)
+        for number, then, now in _changes(said_in(before, role), said_in(after, role), same, whole)
     ]
 
 
-def _tools(before: CapturedCall, after: CapturedCall) -> list[Difference]:
-    changes = _changes(tools_in(before), tools_in(after), lambda one, other: one[1] == other[1])
+def _tools(before: CapturedCall, after: CapturedCall, *, whole: bool) -> list[Difference]:
+    changes = _changes(tools_in(before), tools_in(after), lambda one, other: one[1] == other[1], whole)
     return [
         Difference("tool", (now or then or (0.0, ""))[0], number, then and then[1], now and now[1])
         for number, then, now in changes
@@ -183,9 +190,11 @@ def truncations_in(capture: CapturedCall) -> list[tuple[float, float]]:
     ]
 
 
-def _truncations(before: CapturedCall, after: CapturedCall, tolerance: Tolerance) -> list[Difference]:
+def _truncations(
+    before: CapturedCall, after: CapturedCall, tolerance: Tolerance, *, whole: bool
+) -> list[Difference]:
     then, now = truncations_in(before), truncations_in(after)
-    changes = _changes(then, now, lambda one, other: abs(one[1] - other[1]) <= tolerance.later_s)
+    changes = _changes(then, now, lambda one, other: abs(one[1] - other[1]) <= tolerance.later_s, whole)
     return [
         Difference("truncation", (new or old or (0.0, 0.0))[0], number, _seconds(old), _seconds(new))
         for number, old, new in changes
@@ -265,9 +274,12 @@ def _requests(divergences: Sequence[Divergence]) -> list[Difference]:
 
 
 def _changes(
-    before: Sequence[T], after: Sequence[T], same: Callable[[T, T], bool]
+    before: Sequence[T], after: Sequence[T], same: Callable[[T, T], bool], whole: bool
 ) -> list[tuple[int, T | None, T | None]]:
-    """Return what was changed, left out or added, with its number in the longer list."""
+    """Return what was changed, left out or added, with its number in the longer list.
+
+    What is missing behind the last item of today is left out if the call is not there as a `whole`.
+    """
     names: list[T] = []
 
     def name(item: T) -> int:
@@ -286,6 +298,8 @@ def _changes(
         for i in range(max(end - start, end_now - start_now)):
             then = before[start + i] if start + i < end else None
             now = after[start_now + i] if start_now + i < end_now else None
+            if now is None and end_now == len(after) and not whole:
+                break
             number = (start_now + i if now is not None else start + i) + 1
             changes.append((number, then, now))
     return changes

@@ -189,7 +189,7 @@ class _Run:
         progress: Callable[[float], None] | None,
     ) -> None:
         self.waits: list[tuple[float, str]] = []
-        self.stopped = False
+        self.stopped = ""
         self._capture = capture
         self._path = path
         self._redact = redact
@@ -293,7 +293,7 @@ class _Run:
         self._end(EndReason.CALLER_HANGUP, "the caller hung up")
 
     def _give_up(self, why: str) -> None:
-        self.stopped = True
+        self.stopped = why
         self._end(EndReason.ERROR, f"the replay cannot go on: {why}")
 
     def _end(self, reason: EndReason, detail: str) -> None:

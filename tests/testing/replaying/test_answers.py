@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from piopiy_pipeline.capture.format import ExchangeLine
-from piopiy_pipeline.testing.replaying.answers import AnswerBook
+from piopiy_pipeline.testing.replaying.answers import AnswerBook, difference_from
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 HELLO = {"role": "assistant", "content": "Hello, how can I help you today?"}
@@ -118,3 +118,27 @@ def test_a_redacted_recording_is_asked_with_redacted_requests() -> None:
     )
     assert answered(answers.llm(asked({"role": "user", "content": "I am Ann"}))) == 1
     assert lines.divergences == answers.divergences == []
+
+
+def test_of_a_long_prompt_that_changed_the_place_of_the_change_is_shown() -> None:
+    before, now = (
+        f"{'Be brief. ' * 40}We are open from {day}. {'Be kind. ' * 40}" for day in ("Tuesday", "Monday")
+    )
+    told = difference_from(before, now)
+    assert "Tuesday" in told
+    assert "Monday" in told
+    assert len(told) < 350
+    assert "(771 characters)" in difference_from("a" * 771, "b")
+    assert "was 'Be brief.', and is 'Be long.'" in difference_from("Be brief.", "Be long.")
+
+
+def test_a_tool_more_or_less_is_told_by_its_name() -> None:
+    find, book = ({"name": name, "description": name} for name in ("find_table", "book_table"))
+    gone = difference_from({"tools": [find, book]}, {"tools": [book]})
+    assert gone.startswith("tools.find_table was ")
+    assert gone.endswith(", and is not there")
+    more = difference_from({"tools": [book]}, {"tools": [find, book]})
+    assert more.startswith("tools.find_table was not there, and is ")
+    assert difference_from({"tools": [book]}, {"tools": [{**book, "description": "Book."}]}).startswith(
+        "tools.book_table.description was 'book_table'"
+    )

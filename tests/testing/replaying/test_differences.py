@@ -59,6 +59,7 @@ def test_an_answer_cut_off_a_word_earlier_is_the_same() -> None:
     before, after = call(bot(1, "We are open from", cut=True)), call(bot(1, "We are open", cut=True))
     assert between(before, after) == []
     assert between(before, call(bot(1, "We are open"))) != [], "this one was not cut off"
+    assert between(before, call(bot(1, "We are open from"))) == [], "the cut fell into the last word"
 
 
 def test_tools_are_compared_with_their_arguments() -> None:
@@ -81,7 +82,16 @@ def test_another_end_is_a_difference_unless_the_replay_had_to_stop() -> None:
     before, after = call(end("agent_hangup")), call(end("error"))
     (found,) = between(before, after)
     assert (found.what, found.recorded, found.now) == ("end", "agent_hangup", "error (x)")
-    assert between(before, after, stopped=True) == []
+    (stop,) = between(before, after, stopped="no answer")
+    assert str(stop).endswith("the replay ends here, and the rest of the call is not compared: no answer")
+
+
+def test_what_a_replay_that_had_to_stop_did_not_reach_is_no_difference() -> None:
+    before = call(bot(1, "Hello."), tool(2, people=4), bot(3, "Booked."), bot(4, "Bye."), end("agent_hangup"))
+    after = call(bot(1, "Hi."), end("error"))
+    assert [each.what for each in between(before, after)].count("bot") == 3
+    found = between(before, after, stopped="no answer")
+    assert [(each.what, each.now) for each in found] == [("bot", '"Hi."'), ("stop", "no answer")]
 
 
 def test_the_same_divergence_in_every_request_is_told_once() -> None:
