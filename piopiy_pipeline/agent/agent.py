@@ -334,7 +334,7 @@ class Agent(WorkerFace):
 
     def _numbers(self) -> AgentNumbers:
         """Return how this agent is, for its metrics."""
-        connected = self._connection.home.registered or any(each.ready_s for each in self.call_workers)
+        connected = self._connection.home.registered or any(each.registered for each in self.call_workers)
         pids = [os.getpid()] if self._isolated is None else [each.pid for each in self.call_workers]
         return AgentNumbers(self.active, self.capacity, self._admission.closed, connected, pids)
 

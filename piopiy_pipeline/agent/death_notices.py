@@ -17,7 +17,7 @@ __all__ = ["DeathNotices"]
 TELLERS = 3
 """So many are told: one of them may hang, or be about to die itself. To hear it twice changes nothing."""
 NEWS_S = 2.0
-"""For how long a death is told to those that get ready, in seconds. Nobody waits for it longer than half a second."""
+"""For how long a death is told to those that register, in seconds. Nobody waits for it longer than half a second."""
 MOST = 20
 
 
@@ -35,10 +35,10 @@ class DeathNotices:
     def tell(self, death: TellOfDeath, members: Iterable[WorkerMember], now: float) -> None:
         """Have some of these call workers tell of a death."""
         self._recent.append((now, death))
-        for member in [each for each in members if each.ready_s is not None][-TELLERS:]:
+        for member in [each for each in members if each.registered][-TELLERS:]:
             self._say(member, death)
 
-    def on_ready(self, member: WorkerMember, now: float) -> None:
+    def on_registered(self, member: WorkerMember, now: float) -> None:
         """Have a call worker that has registered just now tell of the last deaths."""
         for at, death in self._recent:
             if now < at + NEWS_S:

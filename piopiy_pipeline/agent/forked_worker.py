@@ -39,7 +39,6 @@ from piopiy_pipeline.agent.process_messages import (
     OpenModels,
     TellOfDeath,
     WorkerFailure,
-    WorkerReady,
     WorkerRuns,
     receive,
     send,
@@ -66,7 +65,7 @@ class SupervisorLink(Protocol):
     """How a call worker's agent tells its supervisor what it has to know."""
 
     def on_change(self) -> None:
-        """Note that the agent has registered, or that a call has begun or ended."""
+        """Note that the agent may have registered, or that a call has begun or ended."""
 
     def on_look(self) -> None:
         """Note that the threads of this process run. It is called in the watchdog's thread, at each look."""
@@ -86,6 +85,10 @@ class ServingAgent(Protocol):
     @property
     def calls(self) -> tuple[str, ...]:
         """The ids of the calls in progress."""
+
+    @property
+    def registered(self) -> bool:
+        """Whether the gateway at home knows it now."""
 
     def become_worker(
         self, instance_id: str, kind: WorkerKind, capacity: int, supervisor: SupervisorLink
@@ -139,9 +142,8 @@ class ForkedWorker:
         self._control = control
         self._orphans_stderr = orphans_stderr
         self._loop_factory = loop_factory
-        self._ready = False
         self._runs_at = 0.0
-        self._reported: tuple[str, ...] = ()
+        self._reported = CallsUnderWay([], registered=False)
         self._retry: asyncio.TimerHandle | None = None
         self._ending: asyncio.Future[None] | None = None
 
@@ -208,21 +210,20 @@ class ForkedWorker:
     # ------------------------------------------------------------------ what the supervisor is told
 
     def on_change(self) -> None:
-        if not self._ready:
-            self._ready = True
-            self._tell(WorkerReady())
-        calls = self._agent.calls
-        if calls != self._reported and self._tell(CallsUnderWay(list(calls[:MAX_CALLS]))):
-            self._reported = calls
-        if self._order.one_call and calls:
+        now = self._calls_under_way()
+        if now != self._reported and self._tell(now):
+            self._reported = now
+        if self._order.one_call and now.calls:
             self._agent.take_no_more()
+
+    def _calls_under_way(self) -> CallsUnderWay:
+        return CallsUnderWay(list(self._agent.calls[:MAX_CALLS]), self._agent.registered)
 
     def _turn(self) -> None:
         """Say that the loop turns."""
         asyncio.get_running_loop().call_later(TURN_S, self._turn)
-        if self._ready:
-            self._tell(CallsUnderWay(list(self._agent.calls[:MAX_CALLS])))
-            self._tell_counts()
+        self._tell(self._calls_under_way())
+        self._tell_counts()
 
     def _tell_counts(self) -> None:
         """Say what was counted. What a supervisor that does not read is told is not counted."""
@@ -231,7 +232,7 @@ class ForkedWorker:
                 with suppress(OSError):
                     send(self._control, CountsMade(entries))
 
-    def _tell(self, message: WorkerReady | CallsUnderWay) -> bool:
+    def _tell(self, message: CallsUnderWay) -> bool:
         """Send, without waiting. A supervisor that does not read is told later which calls there are."""
         try:
             send(self._control, message)
@@ -249,7 +250,7 @@ class ForkedWorker:
 
     def on_look(self) -> None:
         now = time.monotonic()
-        if self._reported and now >= self._runs_at + RUNS_S:
+        if self._reported.calls and now >= self._runs_at + RUNS_S:
             self._runs_at = now
             with suppress(OSError):
                 send(self._control, WorkerRuns())

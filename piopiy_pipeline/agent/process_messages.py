@@ -97,14 +97,17 @@ class WorkerEnded:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """Of a call worker: it is registered, and takes calls."""
+    """Of the process that has the models: they are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallsUnderWay:
-    """Of a call worker, for each change and every two seconds: the ids of the calls that it has now."""
+    """Of a call worker, for each change of its calls, when it has registered, and every two seconds."""
 
     calls: list[str]
+    """The ids of the calls that it has now."""
+    registered: bool
+    """Whether its gateway at home knows it now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,17 +283,13 @@ class Supervisor:
         member.turned_at = time.monotonic()
         match message:
             case WorkerReady():
-                member.ready_s = time.monotonic() - member.asked_at
-                logger.debug("{} is ready after {:.0f} ms", member.name, member.ready_s * 1000)
-                self._note_change()
-                if member is not self._models:
-                    self._deaths.on_ready(member, time.monotonic())
-                    if self._draining:
-                        self._say(member, DrainWorker())
+                self._on_ready(member)
             case WorkerRuns():
                 member.ran_at = member.turned_at
-            case CallsUnderWay(calls=calls):
-                member.calls = calls
+            case CallsUnderWay(calls=calls, registered=registered):
+                if registered and not member.registered:
+                    self._on_registered(member)
+                member.calls, member.registered = calls, registered
                 member.served = member.served or bool(calls)
                 self._note_change()
                 self._fill()
@@ -307,6 +303,19 @@ class Supervisor:
                 replay_counts(entries, COUNTS.sink)
         for each in descriptors:
             os.close(each)
+
+    def _on_ready(self, member: WorkerMember) -> None:
+        member.ready_s = time.monotonic() - member.asked_at
+        logger.debug("{} is ready after {:.0f} ms", member.name, member.ready_s * 1000)
+        self._note_change()
+
+    def _on_registered(self, member: WorkerMember) -> None:
+        """Note that a gateway knows a call worker, for the first time or after a loss of the connection."""
+        if member.ready_s is None:
+            self._on_ready(member)
+        self._deaths.on_registered(member, time.monotonic())
+        if self._draining:
+            self._say(member, DrainWorker())
 
     def on_ended(self, member: WorkerMember) -> None:
         assert self._link is not None

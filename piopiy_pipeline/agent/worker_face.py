@@ -32,6 +32,11 @@ class WorkerFace:
     _supervisor: SupervisorLink | None
     _worker: WorkerKind | None
 
+    @property
+    def registered(self) -> bool:
+        """Whether the gateway at home knows this process now."""
+        return self._connection.home.registered
+
     def move_calls(self) -> None:
         """Have the calls move to other instances in their next pauses when this one drains, whatever `drain` says.
 

@@ -20,12 +20,14 @@ class CallWorkerInfo:
         pid: Its process id.
         calls: The ids of the calls that it has.
         ready_s: The seconds from the moment at which it was asked for until it was registered; None before that.
+        registered: Whether its gateway at home knows it now, as it said two seconds ago at most.
     """
 
     instance_id: str
     pid: int
     calls: tuple[str, ...]
     ready_s: float | None
+    registered: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +42,7 @@ class WorkerMember:
     last_lines: Callable[[], list[str]]
     pid: int = 0
     ready_s: float | None = None
+    registered: bool = False
     turned_at: float = 0.0  # when its event loop was last known to turn
     ran_at: float = 0.0  # when its watchdog's thread was last known to run; it tells while there are calls
     hangs: bool = False  # nothing of it runs, not even that thread
@@ -75,7 +78,7 @@ class WorkerMember:
             self.culprit = self.calls[0]
 
     def info(self) -> CallWorkerInfo:
-        return CallWorkerInfo(self.instance_id, self.pid, tuple(self.calls), self.ready_s)
+        return CallWorkerInfo(self.instance_id, self.pid, tuple(self.calls), self.ready_s, self.registered)
 
     def why_ended(self) -> str:
         """Say in words how it has ended."""

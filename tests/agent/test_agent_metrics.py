@@ -11,15 +11,16 @@ from urllib.request import urlopen
 import pytest
 
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
 from piopiy_pipeline.metrics.forwarded_counts import ForwardedCounts, replay_counts
 from piopiy_pipeline.metrics.http_server import MetricsServer, parse_address
 from piopiy_pipeline.metrics.registry import MetricRegistry
 from piopiy_pipeline.session import Call
-from tests.support.agents import apart
+from tests.support.agents import AgentProcess, apart
 from tests.support.bots import voice
-from tests.support.calls import AGENT_ID, TOKEN, eventually, house
+from tests.support.calls import AGENT_ID, SETTINGS, TOKEN, eventually, house
 from tests.support.metrics import value_of
 
 
@@ -141,6 +142,34 @@ def test_the_calls_of_all_call_workers_are_added_up_and_outlive_them(monkeypatch
             assert value_of(text, "piopiy_agent_connected") == 1
             assert value_of(text, "piopiy_agent_processes") >= 1
             assert value_of(text, "piopiy_agent_loop_lag_seconds_count") > 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.realtime
+@pytest.mark.skipif(sys.platform != "linux", reason="isolation='process' is for Linux")
+def test_an_agent_with_call_workers_is_not_connected_while_its_gateway_is_gone() -> None:
+    async def story() -> None:
+        port, metrics = free_port(), free_port()
+
+        async def connected(value: int) -> None:
+            async with asyncio.timeout(40):
+                while value_of(await scrape(metrics), "piopiy_agent_connected") != value:
+                    pass  # to read it takes a while
+
+        config = GatewayConfig(agents={AGENT_ID: TOKEN}, port=port, **SETTINGS)
+        variables = {"ISOLATION": "process", "WORKERS": "1", "METRICS_PORT": f"{metrics}"}
+        environment = {f"PIOPIY_{name}": value for name, value in variables.items()}
+        url, arguments = f"ws://127.0.0.1:{port}", ("-m", "tests.support.harmful_bots")
+        process = await AgentProcess.start(url, arguments=arguments, environment=environment)
+        try:
+            for _ in range(2):
+                async with Gateway(config) as gateway:
+                    await gateway.wait_for_agent(AGENT_ID, 60)
+                    await connected(1)
+                await connected(0)
+        finally:
+            await process.close()
 
     asyncio.run(story())
 

@@ -1,4 +1,4 @@
-"""A call worker takes no second call, and yet does not drain: its first call stays until the agent is drained."""
+"""A call worker: its one call stays until the agent is drained, and its supervisor knows whether a gateway knows it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ import pytest
 
 from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.agent.forked_worker import ForkedWorker
-from piopiy_pipeline.agent.process_messages import DrainWorker, ForkWorker, open_pair, send
+from piopiy_pipeline.agent.process_messages import (
+    CallsUnderWay,
+    DrainWorker,
+    EndWorker,
+    ForkWorker,
+    open_pair,
+    receive_all,
+    send,
+)
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.session import Call
 from tests.support.bots import LONG, voice
 from tests.support.calls import AGENT_ID, KEY, SETTINGS, TOKEN, CallLog, House, eventually
+from tests.support.gateway_process import free_port
 
 pytestmark = pytest.mark.realtime
 
@@ -63,3 +72,39 @@ def test_the_call_of_a_worker_of_one_call_stays_until_the_agent_drains(drains: b
     reason = asyncio.run(story())
     assert reason is (EndReason.DRAINED if drains else EndReason.CALLER_HANGUP)
     assert resumed == [False], "the call has not moved"
+
+
+async def never(call: Call) -> None: ...
+
+
+def test_a_supervisor_is_told_when_a_gateway_knows_a_call_worker_and_when_none_does() -> None:
+    async def story() -> None:
+        port = free_port()
+        config = GatewayConfig(agents={AGENT_ID: TOKEN}, port=port, **SETTINGS)
+        agent = Agent(AGENT_ID, TOKEN, never, signaling_url=f"ws://127.0.0.1:{port}")
+        ours, theirs = open_pair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        said: list[object] = []
+
+        def says(registered: bool) -> bool:
+            said.extend(message for message, _ in receive_all(ours)[0])
+            return CallsUnderWay([], registered=registered) in said
+
+        order = ForkWorker(1, f"{AGENT_ID}-w1", 1, one_call=True)
+        worker = ForkedWorker(agent, order, theirs, orphans_stderr=2, loop_factory=asyncio.new_event_loop)
+        working = asyncio.create_task(asyncio.to_thread(asyncio.run, worker._serve()))
+        await eventually(lambda: agent._closing is not None, PATIENCE_S)
+        worker.on_change()  # as with each status, also of a load that has changed
+        await eventually(lambda: says(False), PATIENCE_S)
+        assert said.count(said[0]) == len(said), "nothing else is said before there is a gateway"
+        async with Gateway(config):
+            await eventually(lambda: says(True), PATIENCE_S)
+        said.clear()
+        await eventually(lambda: says(False), PATIENCE_S)
+        send(ours, EndWorker())
+        assert await asyncio.wait_for(working, PATIENCE_S) == 0
+        ours.close()
+        theirs.close()
+
+    asyncio.run(story())
