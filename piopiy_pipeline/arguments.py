@@ -27,12 +27,22 @@ __all__ = [
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 _KEYS = frozenset("0123456789*#")
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=[>,])")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=[>,; ])")
+MAX_SHOWN = 200
+"""Characters of a value in a sentence."""
 
 
 def shown(value: object) -> str:
-    """Return what was given as a sentence shows it: as it is written, without addresses of memory."""
-    return _ADDRESS.sub("", repr(value))
+    """Return what was given as a sentence shows it: as it is written, in one line, without addresses of memory, and not
+    longer than a sentence bears.
+    """
+    try:
+        text = _ADDRESS.sub("", repr(value))
+    except Exception:  # noqa: BLE001 - of the author's class, or a number of too many digits
+        text = f"<{type(value).__name__}>"
+    if not text.isprintable():
+        text = " ".join(text.split())
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:

@@ -9,7 +9,7 @@ from pipecat.pipeline.service_switcher import ServiceSwitcher
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.arguments import check_switches
+from piopiy_pipeline.arguments import check_switches, shown
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S, ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
@@ -48,7 +48,8 @@ def check_model(llm: object, *, alone: bool, eager: object) -> bool:
         return False
     if eager:
         raise ValueError(
-            f"eager={eager!r}: a speech-to-speech model cannot begin an answer ahead of the end of a turn: leave it out"
+            f"eager={shown(eager)}: a speech-to-speech model cannot begin an answer ahead of the end of a turn: "
+            "leave it out"
         )
     return True
 
@@ -74,8 +75,8 @@ def check_speaking(
         )
     if not has_voice and error_line is not None:
         raise ValueError(
-            f"error_line={error_line!r}: a model that has failed cannot say it, and a recorded apology is heard in its "
-            "place: leave it out, give None for nothing, or a tts, which says it"
+            f"error_line={shown(error_line)}: a model that has failed cannot say it, and a recorded apology is heard "
+            "in its place: leave it out, give None for nothing, or a tts, which says it"
         )
     if not has_voice and spoken_text is not None and spoken_text.is_own:
         raise ValueError(
@@ -129,7 +130,7 @@ def one_stage(
         raise StageError(f"{name} is missing: pass {name}=a pipecat service", name)
     given: object = service
     if isinstance(given, str):
-        raise StageError(f"{name} must be a pipecat {kind.__name__}, not {given!r}", name)
+        raise StageError(f"{name} must be a pipecat {kind.__name__}, not {shown(given)}", name)
     services = list(service) if isinstance(service, Sequence) else [service]
     if isinstance(service, ServiceSwitcher):  # its services, the active one first; it would start them all
         services = sorted(service.services, key=lambda each: each is not service.strategy.active_service)

@@ -23,7 +23,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import TransportParams
 
-from piopiy_pipeline.arguments import check_switches
+from piopiy_pipeline.arguments import check_switches, shown
 from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.vad import make_vad
@@ -130,7 +130,7 @@ class SpeechAgent(CallFacade):
                 interruption=interruption,
             )
         if not isinstance(omni, FrameProcessor):
-            raise StageError(f"omni must be a stage of pipecat's, not {omni!r}", "omni")
+            raise StageError(f"omni must be a stage of pipecat's, not {shown(omni)}", "omni")
         if not isinstance(tts, TTSService):
             raise StageError("omni is no speech-to-speech service of pipecat's: it needs a tts, too", "tts")
         if self._has_tools:

@@ -20,7 +20,14 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, check_text, check_tool_name
+from piopiy_pipeline.arguments import (
+    check_kind,
+    check_seconds,
+    check_switches,
+    check_text,
+    check_tool_name,
+    shown,
+)
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
@@ -105,7 +112,7 @@ def tool(
 
     def decorate(function: F) -> F:
         if not callable(function):
-            raise TypeError(f"tool decorates an async function, not {function!r}")
+            raise TypeError(f"tool decorates an async function, not {shown(function)}")
         tool_options(cancel_on_interruption=not keep_on_interruption, timeout_secs=timeout)(function)
         return mark_idempotent(function) if idempotent else function
 
@@ -183,11 +190,11 @@ def transfer_call(
         wanted = str(arguments.get("to") or "").strip()
         if destinations is not None:
             if wanted not in destinations:
-                raise ValueError(f"there is no {wanted!r}, only {', '.join(destinations)}")
+                raise ValueError(f"there is no {shown(wanted)}, only {', '.join(destinations)}")
             return destinations[wanted], wanted
         number = re.sub(r"[\s().\-/]", "", wanted)
         if not _NUMBER.fullmatch(number):
-            raise ValueError(f"{wanted!r} is no telephone number")
+            raise ValueError(f"{shown(wanted)} is no telephone number")
         return number, wanted
 
     @tool()
@@ -355,7 +362,7 @@ def hand_off_call(
             raise ValueError("hand_off_call: a key of agents is empty: by it the model says whom it means")
         check_kind(f"hand_off_call: agents[{key!r}]", persona, (Persona, type(None)), "a Persona, or None")
     if context not in ("keep", "summary", "fresh"):
-        raise ValueError(f"hand_off_call: context={context!r}: it is 'keep', 'summary' or 'fresh'")
+        raise ValueError(f"hand_off_call: context={shown(context)}: it is 'keep', 'summary' or 'fresh'")
 
     @tool(idempotent=True)
     async def handler(params: FunctionCallParams) -> None:

@@ -136,6 +136,7 @@ class VoiceAgent(CallFacade):
     ) -> None:
         if initial_messages and context is not None:
             raise ValueError("give either context or initial_messages: a context has its own messages")
+        check_kind("dtmf", dtmf, str, "'event' or 'text'")
         if dtmf not in ("event", "text"):
             raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
         check_kind("instructions", instructions, str, "a text")
@@ -146,8 +147,7 @@ class VoiceAgent(CallFacade):
         check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never", least_s=LEAST_TIMEOUT_S)
         check_seconds("reply_timeout_secs", reply_timeout_secs)
         check_seconds("tool_timeout_secs", tool_timeout_secs)
-        if not isinstance(filler, Filler):
-            check_sentence("filler", filler)
+        check_sentence("filler", None if isinstance(filler, Filler) else filler)
         check_lines("idle", idle)
         check_kind("limits", limits, StreamLimits, "StreamLimits")
         KeyEntry(terminator=dtmf_terminator, timeout_s=dtmf_timeout_secs)  # raises what is wrong with them

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from piopiy_pipeline.agent.call_admission import AdmissionPlan
 from piopiy_pipeline.agent.call_captures import captures_folder
 from piopiy_pipeline.agent.callback import bind_callback
 from piopiy_pipeline.arguments import check_keys, shown
@@ -18,16 +21,21 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.call_control import CallControl
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.flow.flow_plan import FlowPlan
+from piopiy_pipeline.session.held_turns import TurnListener
 from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.speech_agent import SpeechAgent
 from piopiy_pipeline.spoken_text import SpokenText
-from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.testing import Caller, Refused, Replies, Stalls, Transcripts, Voice, simulate
 from piopiy_pipeline.testing.call_setting import Setting
+from piopiy_pipeline.testing.line.callers import Habits
+from piopiy_pipeline.testing.line.impairment import Impairment
+from piopiy_pipeline.testing.line.line import Line, Noise
 from piopiy_pipeline.tool_set import ToolSet
 from piopiy_pipeline.tools import end_call, press_keys, transfer_call
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
 from piopiy_pipeline.turns.eager_budget import EagerLimits
+from piopiy_pipeline.turns.eager_turns import eager_limits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.turn_end_policy import TurnWaits
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -39,6 +47,8 @@ def transfer(to: Any = "200", warm: Any = True, summary: Any = "", ring_timeout_
     control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
 
 
+NAN = float("nan")
+HUGE = 10**5_000
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (Filler, {"answer_s": 0}, "Filler: answer_s must be more than 0 seconds, not 0"),
     (Filler, {"answer_s": "x"}, "Filler: answer_s must be a number of seconds, not 'x'"),
@@ -138,6 +148,60 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (simulate, {"bot": voice, "caller": Caller(), "wall_limit_s": "x"}, "wall_limit_s must be a number of"),
     (simulate, {"bot": voice, "caller": 5}, "a caller must be a Caller, or an async function"),
     (simulate, {"bot": voice, "caller": Caller(), "line": ""}, "line must be a Line"),
+    (Caller().say, {"what": object()}, "say: what must be the Path of a WAV file, a sentence, or samples"),
+    (Caller().say, {"what": " "}, "say: what is empty"),
+    (Caller().say, {"what": b"Yes."}, "int16 of shape [samples], not b'Yes.'"),
+    (Caller().say, {"what": np.zeros(4)}, "int16 of shape [samples], not float64 of shape [4]"),
+    (Caller().say, {"what": np.zeros((2, 2), np.int16)}, "not int16 of shape [2, 2]"),
+    (Caller().say, {"what": [object()]}, "int16 of shape [samples], not such a list"),
+    (Caller().say, {"what": "Yes.", "text": 5}, "say: text must be a text, or None, not 5"),
+    (Caller().say, {"what": "Yes.", "name": 5}, "say: name must be a text, or None, not 5"),
+    (Caller().say, {"what": "Yes.", "wait": None}, "say: wait must be True or False, not None"),
+    (Caller().interrupt, {"what": "Yes.", "after": "1"}, "interrupt: after must be a number of seconds"),
+    (Caller().interrupt, {"what": "Yes.", "insist": 1}, "interrupt: insist must be True or False, not 1"),
+    (Caller().pause, {"seconds": NAN}, "pause: seconds must be 0 seconds or more, not nan"),
+    (Caller().mute, {"seconds": -1}, "mute: seconds must be 0 seconds or more, not -1"),
+    (Caller().press, {"keys": 12}, "press: keys must be a text of telephone keys, not 12"),
+    (Caller().press, {"keys": "1x"}, "press('1x'): a telephone has no key 'x'"),
+    (Caller().until, {"wanted": 5}, "until: wanted must be a pattern, as a text or compiled, not 5"),
+    (Caller().until, {"wanted": "("}, "until: wanted: '(' is no pattern: missing ), unterminated subpattern"),
+    (Caller().until, {"wanted": "a", "timeout_s": object()}, "until: timeout_s must be a number of seconds"),
+    (Caller, {"steps": [5]}, "Caller: steps must be a tuple of async functions of a CallerLine: 5 is none"),
+    (Caller, {"habits": {}}, "Caller: habits must be Habits, not {}"),
+    (Habits, {"settle_s": "x"}, "Habits: settle_s must be a number of seconds, not 'x'"),
+    (Habits, {"until_s": -1}, "Habits: until_s must be 0 seconds or more, not -1"),
+    (Line, {"codec": object()}, "Line(codec=<object object>): 'linear', 'pcmu' or 'pcma'"),
+    (Line, {"level_dbfs": "x"}, "Line: level_dbfs must be a number of dB, or None, not 'x'"),
+    (Line, {"level_dbfs": NAN}, "Line(level_dbfs=nan): dB below full scale, from -80 to 0"),
+    (Line, {"level_dbfs": HUGE}, "Line(level_dbfs=<int>): dB below full scale, from -80 to 0"),
+    (Line, {"noise": "babble"}, "Line: noise must be a Noise, or None, not 'babble'"),
+    (Line, {"to_bot": 0.1}, "Line: to_bot must be an Impairment, or None, not 0.1"),
+    (Noise, {"sound": "pink", "snr_db": NAN}, "Noise: snr_db must be from -200 to 200 dB, not nan"),
+    (Impairment, {"delay_ms": "x"}, "Impairment: delay_ms must be a number of milliseconds, not 'x'"),
+    (Impairment, {"loss": "x"}, "Impairment: loss must be a probability, a GilbertElliott or a LossPattern"),
+    (Impairment, {"keep_order": 0}, "Impairment: keep_order must be True or False, not 0"),
+    (
+        Impairment,
+        {"reorder": object()},
+        "Impairment(reorder) must be a probability from 0 to 1, not <object object>",
+    ),
+    (Refused, {"times": "x"}, "Refused: times must be a whole number, not 'x'"),
+    (Refused, {"status": None}, "Refused: status must be an HTTP status, not None"),
+    (Stalls, {"after": "x"}, "Stalls: after must be a share of the answer, 0 to 1, not 'x'"),
+    (Replies, {"faults": [1]}, "faults must be a mapping of turns to faults, not [1]"),
+    (Replies, {"words_per_s": NAN}, "Replies: words_per_s must be more than 0, not nan"),
+    (Replies, {"latency": HUGE}, "a latency must be 0 seconds or more, not <int>"),
+    (Voice, {"recordings": "x"}, "Voice: recordings must be a mapping of sentences to WAV files, not 'x'"),
+    (Voice, {"speed": "x"}, "Voice: speed must be a number, or None, not 'x'"),
+    (
+        Voice,
+        {"seconds_per_character": ""},
+        "Voice: seconds_per_character must be a number of seconds, not ''",
+    ),
+    (Transcripts, {"interim_s": "x"}, "Transcripts: interim_s must be a number of seconds (None: never)"),
+    (AdmissionPlan.choose, {"capacity": None, "load_threshold": object()}, "to 1, not <object object>"),
+    (eager_limits, {"eager": object()}, "eager must be True, False or EagerLimits, not <object object>"),
+    (TurnWaits.of, {"turns": object()}, "turns=<object object>: it is 'smart', 'fast', seconds from 0 to 5"),
     (ToolSet().add, {"tools": [object()]}, "must be a function or a FunctionSchema, not <object object>"),
     (ToolSet().set_handler, {"name": [], "handler": print}, "the name of a tool must be a text, not []"),
     *(
@@ -160,6 +224,20 @@ def test_what_cannot_work_is_named(make: Callable[..., Any], arguments: dict[str
     assert "\n" not in str(caught.value)
 
 
+def test_a_value_is_shown_in_one_line_without_addresses_and_not_at_any_length() -> None:
+    async def coroutine() -> None: ...
+
+    begun = coroutine()
+    values = [object(), lambda: None, begun, weakref.ref(Caller), np.zeros((3, 3)), HUGE, "x" * 1_000, b"\n"]
+    begun.close()
+    for value in values:
+        assert " at 0x" not in shown(value)
+        assert "\n" not in shown(value)
+        assert len(shown(value)) <= 201
+    assert shown(HUGE) == "<int>"
+    assert shown("two  blanks") == "'two  blanks'"
+
+
 BEFORE_A_CALL: list[tuple[str, dict[str, Any], str]] = [
     ("VoiceAgent", {"call": 5}, "call must be a Call, or None for that of the callback, not 5"),
     ("VoiceAgent", {"call": ""}, "call must be a Call, or None for that of the callback, not ''"),
@@ -173,6 +251,7 @@ BEFORE_A_CALL: list[tuple[str, dict[str, Any], str]] = [
         "the flow's greeting must be a text, or None for nothing, not 5",
     ),
 ]
+LISTENER = TurnListener(print, print, print)
 IN_A_CALL: list[tuple[str, dict[str, Any], str]] = [
     ("on", {"event": "answered", "handler": None}, "on('answered'): handler must be a function"),
     ("hangup", {"drain_s": "x"}, "hangup: drain_s must be a number of seconds, not 'x'"),
@@ -183,6 +262,8 @@ IN_A_CALL: list[tuple[str, dict[str, Any], str]] = [
     ("respond", {"note": 5}, "respond: note must be a text, or None, not 5"),
     ("send_dtmf", {"digits": 12}, "send_dtmf: digits must be a text of telephone keys, not 12"),
     ("send_dtmf", {"digits": "1", "at_once": None}, "at_once must be True or False, not None"),
+    ("hold_turns", {"listener": print}, "hold_turns: listener must be a TurnListener, not <built-in"),
+    ("hold_turns", {"listener": LISTENER, "redact": None}, "redact must be True or False, not None"),
     ("transfer", {"to": 5}, "transfer: to must be a number, a SIP URI"),
 ]
 

@@ -19,7 +19,7 @@ from loguru import logger
 from piopiy_pipeline.agent.isolation import AUTO_CAPACITY
 from piopiy_pipeline.agent.load_meter import LoadMeter, usable_cores
 from piopiy_pipeline.agent.overload_control import LOAD_THRESHOLD, OverloadControl
-from piopiy_pipeline.arguments import whole_number
+from piopiy_pipeline.arguments import shown, whole_number
 from piopiy_pipeline.signaling.instance_messages import Load, Status
 from piopiy_pipeline.signaling.messages import Offer, Reject
 
@@ -73,7 +73,7 @@ class AdmissionPlan:
             with suppress(ValueError):
                 share = float(share)
         if isinstance(share, bool) or not isinstance(share, int | float) or not LEAST_THRESHOLD <= share <= 1:
-            raise ValueError(f"{name} must be a number from {LEAST_THRESHOLD:g} to 1, not {share!r}")
+            raise ValueError(f"{name} must be a number from {LEAST_THRESHOLD:g} to 1, not {shown(share)}")
         return cls(calls, None if share == 1 else float(share))
 
 

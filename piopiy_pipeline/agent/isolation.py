@@ -16,7 +16,7 @@ from typing import Self
 
 from loguru import logger
 
-from piopiy_pipeline.arguments import whole_number
+from piopiy_pipeline.arguments import shown, whole_number
 
 __all__ = ["AUTO_CAPACITY", "Isolation", "check_variables"]
 
@@ -86,12 +86,12 @@ class Isolation:
         named, given = _given("isolation", isolation, environment)
         given = "task" if given is None else given
         if given not in ("task", "process"):
-            raise ValueError(f"{named} must be 'task' or 'process', not {given!r}")
+            raise ValueError(f"{named} must be 'task' or 'process', not {shown(given)}")
         asked = {"workers": workers, "warm": warm, "memory_mb": memory_mb}
         if given == "task":
             for name, value in asked.items():
                 if value is not None:
-                    raise ValueError(f"{name}={value!r} is for isolation='process' only: pass that, too")
+                    raise ValueError(f"{name}={shown(value)} is for isolation='process' only: pass that, too")
                 variable = f"PIOPIY_{name.upper()}"
                 if environment.get(variable):  # agents of both kinds may share an environment, if it is right
                     _number(name, *_given(name, None, environment))
@@ -138,7 +138,7 @@ def check_variables(environment: Mapping[str, str] = os.environ) -> None:
         if given is not None:
             _number(argument, named, given)
     if (given := environment.get("PIOPIY_ISOLATION")) and given not in ("task", "process"):
-        raise ValueError(f"PIOPIY_ISOLATION must be 'task' or 'process', not {given!r}")
+        raise ValueError(f"PIOPIY_ISOLATION must be 'task' or 'process', not {shown(given)}")
 
 
 def _given(name: str, value: object, environment: Mapping[str, str]) -> tuple[str, object]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.arguments import check_kind, check_seconds, shown
 from piopiy_pipeline.collect import functions
 from piopiy_pipeline.collect.collected import Collected, NotCollected
 from piopiy_pipeline.collect.collection import NoValueReason
@@ -104,7 +104,7 @@ def _checked(
         ValueError: A value is out of range, or empty.
     """
     if not callable(collect):
-        raise TypeError(f"collect must be a function such as collect_phone_number, not {collect!r}")
+        raise TypeError(f"collect must be a function such as collect_phone_number, not {shown(collect)}")
     check_kind("as_tool: when", when, str, "a text that tells the model when to use the tool")
     if not str(when).strip():
         raise ValueError('as_tool: when is empty: write when to use the tool, such as "you need a number"')

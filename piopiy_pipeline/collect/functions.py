@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 
-from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, check_switches
+from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, check_switches, shown
 from piopiy_pipeline.collect.calendar_days import needs_dateparser
 from piopiy_pipeline.collect.collected import Collected
 from piopiy_pipeline.collect.collection import Collection
@@ -109,7 +109,7 @@ async def collect_value(
     made = reader("en") if callable(reader) else None  # its arguments are checked before the caller is asked
     if not isinstance(made, ValueReader):
         raise TypeError(
-            f"reader must be a function that is given a language and returns a ValueReader, not {reader!r}"
+            f"reader must be a function that is given a language and returns a ValueReader, not {shown(reader)}"
         )
     kind = made.kind
     if not prompt.strip() and not isinstance(getattr(collect_phrases_in("en"), kind, None), str):
@@ -172,13 +172,15 @@ async def collect_digits(
     _check_options(collect_digits, options)
     bounds: object = tuple(length) if isinstance(length, list | tuple) else (length, length)
     if not (isinstance(bounds, tuple) and len(bounds) == 2 and all(type(count) is int for count in bounds)):
-        raise TypeError(f"length must be a whole number, or two: at least and at most, not {length!r}")
+        raise TypeError(f"length must be a whole number, or two: at least and at most, not {shown(length)}")
     least, most = bounds
     check_count("length", least)
     if not least <= most <= MAX_DIGITS:
-        raise ValueError(f"length={length!r}: it is a number up to {MAX_DIGITS}, or at least and at most")
+        raise ValueError(
+            f"length={shown(length)}: it is a number up to {MAX_DIGITS}, or at least and at most"
+        )
     if checksum != "luhn" and not (checksum is None or callable(checksum)):
-        raise TypeError(f'checksum is "luhn" or a function of the digits, not {checksum!r}')
+        raise TypeError(f'checksum is "luhn" or a function of the digits, not {shown(checksum)}')
     return await collect_value(
         call,
         lambda language: DigitsReader(language, least=least, most=most, checksum=checksum),
@@ -290,7 +292,9 @@ async def collect_date(
     check_kind("time_zone", time_zone, (str, type(None)), "a name such as Europe/Berlin, or None")
     for name, value in (("earliest", earliest), ("latest", latest), ("today", today)):
         if isinstance(value, datetime):
-            raise TypeError(f"{name} must be a datetime.date, or None, not the time {value!r}: write .date()")
+            raise TypeError(
+                f"{name} must be a datetime.date, or None, not the time {shown(value)}: write .date()"
+            )
         check_kind(name, value, (date, type(None)), "a datetime.date, or None")
     if earliest and latest and earliest > latest:
         raise ValueError(f"earliest={earliest} is later than latest={latest}")
@@ -298,7 +302,7 @@ async def collect_date(
         zone = None if time_zone is None else ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(
-            f"time_zone={time_zone!r}: there is no such zone; it is a name such as Europe/Berlin"
+            f"time_zone={shown(time_zone)}: there is no such zone; it is a name such as Europe/Berlin"
         ) from error
     if past and earliest and earliest > (today or datetime.now(zone).date()):
         raise ValueError(f"earliest={earliest} is to come, and past=True asks for a date that has been")
@@ -306,7 +310,8 @@ async def collect_date(
     def reader(language: str) -> DateReader:
         if needs_dateparser(language):
             raise StageError(
-                f"dates in {language!r} are read with dateparser: pip install 'piopiy-pipeline[dates]'", "tts"
+                f"dates in {shown(language)} are read with dateparser: pip install 'piopiy-pipeline[dates]'",
+                "tts",
             )
         return DateReader(
             language,
@@ -405,4 +410,4 @@ def _check_region(region: object) -> None:
     """
     check_kind("region", region, str, "the code of a country, such as DE or US")
     if str(region).upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError(f"region must be the code of a country, such as DE or US, not {region!r}")
+        raise ValueError(f"region must be the code of a country, such as DE or US, not {shown(region)}")

@@ -13,7 +13,7 @@ import asyncio
 from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InputDTMFFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.arguments import check_kind, check_seconds, shown
 from piopiy_pipeline.late_keys import LateKeys
 from piopiy_pipeline.processors.typed_words import typed_words
 
@@ -39,7 +39,7 @@ class KeyEntry:
         check_kind("the terminator", terminator, (str, type(None)), "one key of 0-9, * and #, or None")
         check_seconds("the timeout of keys", timeout_s)
         if terminator is not None and (len(terminator) != 1 or terminator not in "0123456789*#"):
-            raise ValueError(f"the terminator is one key of 0-9, * and #, or None: not {terminator!r}")
+            raise ValueError(f"the terminator is one key of 0-9, * and #, or None: not {shown(terminator)}")
         self._terminator = terminator
         self._timeout_s = timeout_s
         self._keys = ""

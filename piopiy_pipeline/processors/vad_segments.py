@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 from pipecat.audio.utils import exp_smoothing
 from pipecat.audio.volume import AudioVolumeTracker
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.audio.quiet_line import FLOOR_DBFS, FLOOR_POWER
 from piopiy_pipeline.processors.caller_level import CallerLevel
 
@@ -73,7 +74,7 @@ class VadSettings:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not math.isfinite(value) or not low <= value <= high:
                 raise ValueError(
-                    f"vad: {field.name} must be a number from {low:g} to {high:g}, got {value!r}"
+                    f"vad: {field.name} must be a number from {low:g} to {high:g}, got {shown(value)}"
                 )
 
 

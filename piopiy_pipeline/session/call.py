@@ -347,6 +347,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         """Give the caller's turns to `listener` and not to the model, within a ``with``. `collect` is made of it.
 
         Raises:
+            TypeError: An argument is of another kind.
             RuntimeError: The call is not answered yet, or, at ``with``, somebody else has the turns.
         """
         return self._answered_run().hold_turns(listener, redact=redact)
@@ -355,8 +356,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         """Send the application at the caller's end a message. A caller on a telephone gets none.
 
         Args:
-            data: JSON. To a client that speaks RTVI it is a server message; to any other client it must be
-                a dict.
+            data: JSON. To a client that speaks RTVI it is a server message; to any other it must be a dict.
 
         Raises:
             TypeError: It is not a dict, and the client does not speak RTVI.

@@ -14,6 +14,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.processors.frameworks.rtvi.models import PROTOCOL_VERSION
 from pipecat.processors.frameworks.rtvi.processor import RTVIProcessor
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
@@ -99,7 +100,7 @@ class ClientApplication:
             self._rtvi.send_server_message(data)
             return
         if not isinstance(data, dict):
-            raise TypeError(f"a message is a dict, unless the client speaks RTVI: not {data!r}")
+            raise TypeError(f"a message is a dict, unless the client speaks RTVI: not {shown(data)}")
         event_of(data)  # refused here, it is the sender's exception
         frame = OutputTransportMessageUrgentFrame(message=data)
         await self._transport.output().queue_frame(frame, FrameDirection.DOWNSTREAM)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from piopiy_pipeline.arguments import check_kind, check_switches
 from piopiy_pipeline.late_keys import LateKeys
 
 __all__ = ["MAX_KEYS_AHEAD", "REDACTED", "HeldTurns", "KeysAhead", "TurnListener"]
@@ -64,9 +65,14 @@ class HeldTurns:
     Args:
         listener: Is told of the caller.
         redact: Whether what both sides say is kept out of the record and of the conversation.
+
+    Raises:
+        TypeError: One is of another kind.
     """
 
     def __init__(self, listener: TurnListener, *, redact: bool = False) -> None:
+        check_kind("hold_turns: listener", listener, TurnListener, "a TurnListener")
+        check_switches(redact=redact)
         self.listener = listener
         self.redact = redact
         self.waits_for_caller = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.arguments import check_kind
+from piopiy_pipeline.arguments import check_kind, shown
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
@@ -201,7 +201,7 @@ class LedCall:
         """
         check_kind("hand_over: to", to, (Persona, type(None)), "a Persona, or None for the first one")
         if context not in ("keep", "summary", "fresh"):
-            raise ValueError(f"context={context!r}: it is 'keep', 'summary' or 'fresh'")
+            raise ValueError(f"context={shown(context)}: it is 'keep', 'summary' or 'fresh'")
         self._state.require_answered()
         hands = None if self._run is None else self._run.hand_offs
         if hands is None:

@@ -15,7 +15,7 @@ from pipecat.frames.frames import Frame, InterruptionFrame, LLMFullResponseStart
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
 
-from piopiy_pipeline.arguments import check_kind, check_language
+from piopiy_pipeline.arguments import check_kind, check_language, shown
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_taken
 from piopiy_pipeline.compat.word_alignment import (
     Parts,
@@ -72,9 +72,9 @@ class SpokenText:
         check_kind("pronunciations", pronunciations, (Mapping, type(None)), words)
         for word, said in (pronunciations or {}).items():
             if not (isinstance(word, str) and isinstance(said, str)):
-                raise TypeError(f"pronunciations must be {words}, of texts, not {word!r}: {said!r}")
+                raise TypeError(f"pronunciations must be {words}, of texts, not {word!r}: {shown(said)}")
         if language is not None and not _LANGUAGE.fullmatch(language):
-            raise ValueError(f'language={language!r}: it is a code such as "en", "en-GB" or "de"')
+            raise ValueError(f'language={shown(language)}: it is a code such as "en", "en-GB" or "de"')
         self.language = language
         self._pronunciations = dict(pronunciations or {})
         if not all(word.strip() for word in self._pronunciations):
@@ -111,7 +111,7 @@ class SpokenText:
             TypeError: It is none of them.
         """
         if not isinstance(choice, SpokenText | bool):
-            raise TypeError(f"spoken_text is True, False or a SpokenText, not {choice!r}")
+            raise TypeError(f"spoken_text is True, False or a SpokenText, not {shown(choice)}")
         return cls() if choice is True else choice or None
 
     async def load(self, tts: FrameProcessor | None = None) -> None:

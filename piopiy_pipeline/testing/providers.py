@@ -28,6 +28,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.providers import Kind, stand_ins
@@ -70,7 +71,7 @@ class Providers:
         for name, kind in (("stt", Transcripts), ("tts", Voice)):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
-                raise TypeError(f"Providers: {name} is a {kind.__name__}, not {value!r}")
+                raise TypeError(f"Providers: {name} is a {kind.__name__}, not {shown(value)}")
 
     def _replies(self) -> Replies | None:
         return self.llm if self.llm is None or isinstance(self.llm, Replies) else Replies(*self.llm)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.preload import preload
-from piopiy_pipeline.arguments import check_callable, check_seconds
+from piopiy_pipeline.arguments import check_callable, check_seconds, shown
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.capture import CallCapture
 from piopiy_pipeline.code_places import describe_tasks
@@ -231,7 +231,7 @@ def run_calls(
         case "real":
             return run_real(first_error, seed=first.seed, wall_limit_s=first.limit_s + MARGIN_S)
         case _:
-            raise ValueError(f"clock={clock!r}: it is 'virtual' or 'real'")
+            raise ValueError(f"clock={shown(clock)}: it is 'virtual' or 'real'")
 
 
 def _asserted(calls: Calls) -> Calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from piopiy_pipeline.arguments import check_count, check_kind
+from piopiy_pipeline.arguments import check_count, check_kind, shown
 
 __all__ = ["EagerBudget", "EagerLimits"]
 
@@ -34,7 +34,7 @@ class EagerLimits:
         check_kind("EagerLimits: wasted_share", self.wasted_share, (int, float), "a share from 0 to 1")
         if not 0 <= self.wasted_share <= 1:
             raise ValueError(
-                f"EagerLimits: wasted_share must be a share from 0 to 1, not {self.wasted_share!r}"
+                f"EagerLimits: wasted_share must be a share from 0 to 1, not {shown(self.wasted_share)}"
             )
 
 

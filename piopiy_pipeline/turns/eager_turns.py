@@ -25,6 +25,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy, EagerUserTurnStopStrategy, NormalizedMatch
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.turns.caller_words import WordsSoFar
 from piopiy_pipeline.turns.eager_budget import EagerBudget, EagerLimits
@@ -75,7 +76,7 @@ def eager_limits(eager: bool | EagerLimits | None) -> EagerLimits | None:
         return eager
     if eager is None or isinstance(eager, bool):
         return None if eager is False else EagerLimits()
-    raise TypeError(f"eager must be True, False or EagerLimits, not {eager!r}")
+    raise TypeError(f"eager must be True, False or EagerLimits, not {shown(eager)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.turns.caller_words import language_code, words_of
 
 __all__ = ["AnswerKind", "ExpectedAnswer", "expected_answer"]
@@ -58,14 +59,16 @@ class ExpectedAnswer:
         if isinstance(answer, cls):
             return answer
         if not isinstance(answer, str):
-            raise TypeError(f"an expected answer is a text such as 'yes_no' or 'digits:6', not {answer!r}")
+            raise TypeError(
+                f"an expected answer is a text such as 'yes_no' or 'digits:6', not {shown(answer)}"
+            )
         kind, colon, digits = answer.partition(":")
         if colon and re.fullmatch(r"[0-9]{1,4}", digits) and kind == AnswerKind.DIGITS:
             return cls(AnswerKind.DIGITS, int(digits))
         if not colon and kind in list(AnswerKind):
             return cls(AnswerKind(kind))
         kinds = ", ".join(f"{one.value!r}" for one in AnswerKind)
-        raise ValueError(f"an expected answer is one of {kinds} or 'digits:6', not {answer!r}")
+        raise ValueError(f"an expected answer is one of {kinds} or 'digits:6', not {shown(answer)}")
 
     def __str__(self) -> str:
         return f"{self.kind.value}:{self.digits}" if self.digits else self.kind.value

@@ -19,6 +19,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import BaseUserTurnStartStrategy, TranscriptionUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.services.realtime_dialects import dialect_of
 from piopiy_pipeline.services.realtime_services import may_leave_answers
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -93,7 +94,7 @@ def realtime_turns(
         turns_for(interruption, output, vad)  # raises what is wrong with it, whoever decides
     if not provider and vad is None and stt is None:
         raise ValueError(
-            f"vad=False and turns={turns!r}: without a VAD nothing tells when the caller speaks: leave vad out"
+            f"vad=False and turns={shown(turns)}: without a VAD nothing tells when the caller speaks: leave vad out"
             + (", or let the provider detect turns (turns='provider')" if may_detect else "")
         )
     # Empty lists would have pipecat load the model of its own turn ends, which takes 40 ms of a call's start.

@@ -15,6 +15,7 @@ from pipecat.turns.user_start import (
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
@@ -72,12 +73,14 @@ def interruption_of(
             return words
         raise TypeError(
             "interruption_strategy must be a pipecat user-turn start strategy, or have min_words: "
-            f"{strategy!r} is neither"
+            f"{shown(strategy)} is neither"
         )
     if allow_interruptions:
         return interruption
     if interruption not in (None, "never"):
-        raise ValueError(f"interruption={interruption!r}, and allow_interruptions=False: give one of the two")
+        raise ValueError(
+            f"interruption={shown(interruption)}, and allow_interruptions=False: give one of the two"
+        )
     return "never"
 
 
@@ -116,7 +119,7 @@ def turns_for(
             return UserTurnStrategies(start=[TurnAfterBot(output, vad=has_vad)], stop=stop)
         case bool() | str():
             raise ValueError(
-                f"interruption={interruption!r}: it is 'held', 'immediate', 'never', a number of words, "
+                f"interruption={shown(interruption)}: it is 'held', 'immediate', 'never', a number of words, "
                 "a BargeInPolicy or a pipecat user-turn start strategy"
             )
         case int(words):
@@ -127,7 +130,7 @@ def turns_for(
             return UserTurnStrategies(start=[spared, interruption], stop=stop)
     raise TypeError(
         "interruption must be 'held', 'immediate', 'never', a number of words, a BargeInPolicy or a pipecat "
-        f"user-turn start strategy, not {interruption!r}"
+        f"user-turn start strategy, not {shown(interruption)}"
     )
 
 

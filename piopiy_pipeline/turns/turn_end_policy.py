@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal, Self
 
-from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.arguments import check_kind, check_seconds, shown
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
 from piopiy_pipeline.turns.caller_words import WordsSoFar
 from piopiy_pipeline.turns.expected_answer import OPEN_ANSWER, ExpectedAnswer
@@ -77,7 +77,7 @@ class TurnWaits:
                 continue
             check_seconds(f"TurnWaits: {one.name}", value, zero=True)
             if value > 5:
-                raise ValueError(f"TurnWaits: {one.name} must be 5 seconds at most, not {value!r}")
+                raise ValueError(f"TurnWaits: {one.name} must be 5 seconds at most, not {shown(value)}")
 
     @property
     def longest(self) -> float:
@@ -110,7 +110,7 @@ class TurnWaits:
                 learns=False,
             )
         raise ValueError(
-            f"turns={turns!r}: it is 'smart', 'fast', seconds from 0 to 5, a TurnWaits(...), or one of pipecat's "
+            f"turns={shown(turns)}: it is 'smart', 'fast', seconds from 0 to 5, a TurnWaits(...), or one of pipecat's "
             "strategies"
         )
 

@@ -36,6 +36,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.compat.llm_stream import chunks_of_answer
 from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
 from piopiy_pipeline.services.failover.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
@@ -91,7 +92,7 @@ class ModelSwitch(ServiceSwitch):
     ) -> None:
         for name, seconds in (("first_token_s", first_token_s), ("between_tokens_s", between_tokens_s)):
             if not seconds > 0:
-                raise ValueError(f"{name} must be more than 0 seconds, not {seconds!r}")
+                raise ValueError(f"{name} must be more than 0 seconds, not {shown(seconds)}")
         super().__init__(services)
         self._register_event_handler("on_answered", sync=True)
         self._first_token_s = first_token_s

@@ -14,6 +14,7 @@ from typing import Any
 from pipecat.services.settings import ServiceSettings, TTSSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.services.tts.clauses import clauses
 from piopiy_pipeline.services.tts.local_tts import LocalTTSService, SpeechPiece
 from piopiy_pipeline.services.workers.worker_pool import Lease, WorkerPool, shared_pool
@@ -102,4 +103,6 @@ def _check(settings: ServiceSettings) -> None:
     for name, low, high in (("rate", 80, 450), ("pitch", 0, 99)):
         value = getattr(settings, name)
         if is_given(value) and not (isinstance(value, int) and low <= value <= high):
-            raise ValueError(f"espeak: {name} is {value!r}; it must be a whole number from {low} to {high}")
+            raise ValueError(
+                f"espeak: {name} is {shown(value)}; it must be a whole number from {low} to {high}"
+            )

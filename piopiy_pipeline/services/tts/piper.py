@@ -19,6 +19,7 @@ from typing import Any
 from pipecat.services.settings import ServiceSettings, TTSSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given, require_given
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.services.tts.clauses import clauses
 from piopiy_pipeline.services.tts.encoded_sentence import EncodedSentence, PhonemeSentence
 from piopiy_pipeline.services.tts.local_tts import LocalTTSService, SpeechPiece
@@ -165,5 +166,5 @@ def _check(settings: ServiceSettings) -> PiperVoiceFiles | None:
     if is_given(speed) and not (
         isinstance(speed, int | float) and not isinstance(speed, bool) and 0.5 <= speed <= 2
     ):
-        raise ValueError(f"piper: speed is {speed!r}; it must be a number from 0.5 to 2")
+        raise ValueError(f"piper: speed is {shown(speed)}; it must be a number from 0.5 to 2")
     return find_piper_voice(settings.voice) if is_given(settings.voice) else None

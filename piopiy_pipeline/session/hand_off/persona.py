@@ -10,7 +10,7 @@ from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.services.tts_service import TTSService
 from pipecat.transcriptions.language import Language
 
-from piopiy_pipeline.arguments import check_kind
+from piopiy_pipeline.arguments import check_kind, shown
 from piopiy_pipeline.tool_set import ToolSet
 
 __all__ = ["Persona", "personas_in"]
@@ -67,7 +67,7 @@ class Persona:
                 Language(self.language)
             except ValueError:
                 raise ValueError(
-                    f"Persona: there is no language {self.language!r}; write 'de' or 'en-GB'"
+                    f"Persona: there is no language {shown(self.language)}; write 'de' or 'en-GB'"
                 ) from None
         self.tool_set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from piopiy_pipeline.arguments import check_kind
+from piopiy_pipeline.arguments import check_kind, shown
 
 __all__ = ["StreamLimits"]
 
@@ -47,4 +47,6 @@ class StreamLimits:
             value = getattr(self, each.name)
             check_kind(f"StreamLimits({each.name}=...)", value, (int, float), "a number")
             if not 0 < value < float("inf"):
-                raise ValueError(f"StreamLimits({each.name}={value!r}): it must be more than 0, and finite")
+                raise ValueError(
+                    f"StreamLimits({each.name}={shown(value)}): it must be more than 0, and finite"
+                )

@@ -22,6 +22,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.testing.line.caller_arguments import check_step
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
 from piopiy_pipeline.testing.line.turn_taking import Habits, TurnTaking
@@ -135,6 +136,7 @@ class CallerLine:
             ValueError: It cannot be read or spoken, nobody speaks in it, or its words must be known and are
                 not.
         """
+        check_step("say", what=what, text=text, name=name, wait=wait)
         recording = self._load(what, text, name)
         self._turns.takes_turn()
         spoken = self._end.speak(recording)
@@ -160,8 +162,7 @@ class CallerLine:
         Raises:
             ValueError: A telephone has no such key.
         """
-        if wrong := set(keys) - set("0123456789*#ABCD"):
-            raise ValueError(f"press({keys!r}): a telephone has no key {sorted(wrong)[0]!r}")
+        check_step("press", keys=keys)
         self._turns.takes_turn()
         for n, key in enumerate(keys):
             if n:
@@ -348,6 +349,9 @@ class Caller:
     steps: tuple[Step, ...] = ()
     habits: Habits = field(default_factory=Habits)
 
+    def __post_init__(self) -> None:
+        check_step("Caller", steps=self.steps, habits=self.habits)
+
     def say(
         self, what: Spoken, *, text: str | None = None, name: str | None = None, wait: bool = True
     ) -> Self:
@@ -355,8 +359,7 @@ class Caller:
 
         Args:
             what: The path of a WAV file, a sentence for a synthetic voice, or samples: int16 of shape
-                ``[samples]`` at the
-                rate of the call.
+                ``[samples]`` at the rate of the call.
             text: Its words. If they are not given, a file's words are in a text file beside it.
             name: Its name in events and reports.
             wait: Whether the script goes on when it was said, instead of at once.
@@ -364,6 +367,7 @@ class Caller:
         Returns:
             A new caller with this step at the end.
         """
+        check_step("say", what=what, text=text, name=name, wait=wait)
 
         async def step(line: CallerLine) -> None:
             await line.my_turn()
@@ -390,26 +394,27 @@ class Caller:
             insist: Whether the caller gives up (`CallerGaveUp`) when no answer is that long. If not, they
                 speak when it is their turn.
         """
+        check_step("interrupt", what=what, after=after, text=text, name=name, insist=insist)
 
         async def step(line: CallerLine) -> None:
-            if insist:
-                await line.speech(after=after)
-            else:
-                await line.speech_or_my_turn(after=after)
+            await (line.speech(after=after) if insist else line.speech_or_my_turn(after=after))
             await line.say(what, text=text, name=name)
 
         return self._then(step)
 
     def pause(self, seconds: float) -> Self:
         """Do nothing for so many seconds."""
+        check_step("pause", seconds=seconds)
         return self._then(lambda line: line.pause(seconds))
 
     def press(self, keys: str) -> Self:
         """Press keys of the telephone, such as ``"123#"``, without waiting for the bot."""
+        check_step("press", keys=keys)
         return self._then(lambda line: line.press(keys))
 
     def mute(self, seconds: float) -> Self:
         """Let no audio leave the telephone for so many seconds. The script goes on meanwhile."""
+        check_step("mute", seconds=seconds)
 
         async def step(line: CallerLine) -> None:
             line.mute(seconds)
@@ -418,6 +423,7 @@ class Caller:
 
     def until(self, wanted: str | re.Pattern[str], *, timeout_s: float | None = None) -> Self:
         """Wait until the bot has said something. The arguments are those of `CallerLine.until`."""
+        check_step("until", wanted=wanted, timeout_s=timeout_s)
 
         async def step(line: CallerLine) -> None:
             await line.until(wanted, timeout_s=timeout_s)

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from piopiy_pipeline.arguments import check_kind, shown
+
 __all__ = ["Arrival", "GilbertElliott", "ImpairedPath", "Impairment", "LossPattern", "impair"]
 
 P = TypeVar("P")
@@ -140,14 +142,23 @@ class Impairment:
 
     def __post_init__(self) -> None:
         for name in ("delay_ms", "jitter_ms", "reorder_ms", "duplicate_ms"):
-            if not 0 <= (value := getattr(self, name)) < float("inf"):
-                raise ValueError(f"Impairment({name}={value!r}): milliseconds, 0 or more")
+            value = getattr(self, name)
+            check_kind(f"Impairment: {name}", value, (int, float), "a number of milliseconds")
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"Impairment({name}={shown(value)}): milliseconds, 0 or more")
         _probability("Impairment(reorder)", self.reorder)
         _probability("Impairment(duplicate)", self.duplicate)
+        check_kind(
+            "Impairment: loss",
+            self.loss,
+            (int, float, GilbertElliott, LossPattern),
+            "a probability, a GilbertElliott or a LossPattern",
+        )
+        check_kind("Impairment: keep_order", self.keep_order, bool, "True or False")
         if isinstance(self.loss, int | float):
             _probability("Impairment(loss)", self.loss)
         if self.jitter not in ("uniform", "exponential"):
-            raise ValueError(f"Impairment(jitter={self.jitter!r}): 'uniform' or 'exponential'")
+            raise ValueError(f"Impairment(jitter={shown(self.jitter)}): 'uniform' or 'exponential'")
         for begin, end in self.outages:
             if not 0 <= begin < end:
                 raise ValueError(
@@ -261,5 +272,6 @@ def impair(
 
 
 def _probability(name: str, value: float) -> None:
+    check_kind(name, value, (int, float), "a probability from 0 to 1")
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} = {value!r}: a probability from 0 to 1")
+        raise ValueError(f"{name} = {shown(value)}: a probability from 0 to 1")

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.arguments import check_kind, shown
 from piopiy_pipeline.audio.g711 import alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.audio.wav import read_wav
@@ -90,8 +91,11 @@ class Noise:
     def __post_init__(self) -> None:
         if not isinstance(self.sound, Path) and self.sound not in ("white", "pink", "hum", "babble"):
             raise ValueError(
-                f"Noise({self.sound!r}): 'white', 'pink', 'hum', 'babble', or the Path of a recording"
+                f"Noise({shown(self.sound)}): 'white', 'pink', 'hum', 'babble', or the Path of a recording"
             )
+        check_kind("Noise: snr_db", self.snr_db, (int, float), "a number of dB")
+        if not -200 <= self.snr_db <= 200:
+            raise ValueError(f"Noise: snr_db must be from -200 to 200 dB, not {shown(self.snr_db)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,7 @@ class Line:
             and no jitter buffer, and takes no time.
 
     Raises:
+        TypeError: A value is of another kind.
         ValueError: A value is out of range.
     """
 
@@ -126,11 +131,17 @@ class Line:
 
     def __post_init__(self) -> None:
         if self.codec not in ("linear", "pcmu", "pcma"):
-            raise ValueError(f"Line(codec={self.codec!r}): 'linear', 'pcmu' or 'pcma'")
+            raise ValueError(f"Line(codec={shown(self.codec)}): 'linear', 'pcmu' or 'pcma'")
         if self.band not in ("wide", "narrow"):
-            raise ValueError(f"Line(band={self.band!r}): 'wide' or 'narrow'")
+            raise ValueError(f"Line(band={shown(self.band)}): 'wide' or 'narrow'")
+        check_kind("Line: level_dbfs", self.level_dbfs, (int, float, type(None)), "a number of dB, or None")
+        check_kind("Line: noise", self.noise, (Noise, type(None)), "a Noise, or None")
+        for name in ("network", "to_bot", "to_caller"):
+            check_kind(
+                f"Line: {name}", getattr(self, name), (Impairment, type(None)), "an Impairment, or None"
+            )
         if self.level_dbfs is not None and not -80 <= self.level_dbfs <= 0:
-            raise ValueError(f"Line(level_dbfs={self.level_dbfs:g}): dB below full scale, from -80 to 0")
+            raise ValueError(f"Line(level_dbfs={shown(self.level_dbfs)}): dB below full scale, from -80 to 0")
 
     @property
     def speech_dbfs(self) -> float | None:

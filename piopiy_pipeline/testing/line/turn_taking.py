@@ -6,10 +6,11 @@ complete. The rule stands apart from the callers, without I/O and without a cloc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
 
+from piopiy_pipeline.arguments import check_seconds
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
 
 __all__ = ["GATEWAYS_OWN", "Habits", "TurnTaking"]
@@ -23,6 +24,10 @@ GATEWAYS_OWN = frozenset({"hold", "nobody"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
     """When a caller speaks and when they give up. All times are in seconds.
+
+    Raises:
+        TypeError: One is no number.
+        ValueError: One is less than 0, or no finite number.
 
     Attributes:
         settle_s: The caller speaks this long after the bot's last sound, once its answer is complete.
@@ -40,6 +45,10 @@ class Habits:
     no_answer_s: float = 8.0
     until_s: float = 60.0
     hangup_after_s: float = 8.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check_seconds(f"Habits: {each.name}", getattr(self, each.name), zero=True)
 
 
 class TurnTaking:

@@ -22,6 +22,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.realtime.scripted_model import ScriptedModel
 from piopiy_pipeline.testing.scripted.faults import Fault, Refused
@@ -205,7 +206,7 @@ class RealtimeServer(Generic[S]):
         for number, fault in (faults or {}).items():
             if not isinstance(fault, Refused):
                 raise TypeError(
-                    f"the fault of connection {number} is {fault!r}: a connection can be Refused(status)"
+                    f"the fault of connection {number} is {shown(fault)}: a connection can be Refused(status)"
                 )
         self.model = ScriptedModel(
             replies, voice=voice, ears=ears, spoken=spoken, seed=seed, words_ahead_s=words_ahead_s

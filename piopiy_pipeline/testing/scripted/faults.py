@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from piopiy_pipeline.arguments import check_count, check_kind, shown
+
 __all__ = [
     "Disconnects", "Fault", "FaultPlan", "Garbage", "ProviderFailure", "Refused", "SlowStart", "Stalls",
     "TimesOut",
@@ -33,8 +35,7 @@ class Fault:
     times: int = 1
 
     def __post_init__(self) -> None:
-        if self.times < 1:
-            raise ValueError(f"{type(self).__name__}: times must be at least 1, not {self.times!r}")
+        check_count(f"{type(self).__name__}: times", self.times)
 
     @property
     def delay_s(self) -> float:
@@ -63,8 +64,9 @@ class Refused(Fault):
 
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
+        check_kind("Refused: status", self.status, int, "an HTTP status")
         if not 400 <= self.status <= 599:
-            raise ValueError(f"Refused: {self.status!r} is no HTTP status that refuses (400 to 599)")
+            raise ValueError(f"Refused: {shown(self.status)} is no HTTP status that refuses (400 to 599)")
 
     @property
     def share(self) -> float:
@@ -178,9 +180,12 @@ class FaultPlan:
     """The number of the current turn. The service that makes requests counts it."""
 
     def __init__(self, faults: Mapping[int, Fault]) -> None:
+        check_kind("faults", faults, Mapping, "a mapping of turns to faults")
         for turn, fault in faults.items():
             if not isinstance(fault, Fault):
-                raise TypeError(f"the fault of turn {turn} is {fault!r}: use Refused, TimesOut, Stalls, ...")
+                raise TypeError(
+                    f"the fault of turn {turn} is {shown(fault)}: use Refused, TimesOut, Stalls, ..."
+                )
         self.turn = 0
         self._faults = dict(faults)
         self._met: dict[int, int] = {}
@@ -197,5 +202,6 @@ class FaultPlan:
 
 
 def _check_share(name: str, share: float) -> None:
+    check_kind(f"{name}: after", share, (int, float), "a share of the answer, 0 to 1")
     if not 0 <= share <= 1:
-        raise ValueError(f"{name}: after is a share of the answer, 0 to 1, not {share!r}")
+        raise ValueError(f"{name}: after is a share of the answer, 0 to 1, not {shown(share)}")

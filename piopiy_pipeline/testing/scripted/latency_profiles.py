@@ -6,12 +6,13 @@ generator, so that a call has the same latencies whatever other calls run at the
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
+
+from piopiy_pipeline.arguments import check_seconds, shown
 
 __all__ = [
     "ByTurn",
@@ -74,7 +75,7 @@ class Percentiles:
         before = 0.0
         for percentile in sorted(self.table):
             if not 0 <= percentile <= 100:
-                raise ValueError(f"Percentiles: {percentile!r} is no percentile; they go from 0 to 100")
+                raise ValueError(f"Percentiles: {shown(percentile)} is no percentile; they go from 0 to 100")
             seconds = self.table[percentile]
             _check(f"Percentiles: the latency at {percentile:g}", seconds)
             if seconds < before:
@@ -142,14 +143,14 @@ class ByTurn:
 def as_profile(latency: Latency) -> LatencyProfile:
     """Return `latency` as a profile. Raises `TypeError` for what is neither a profile nor a number."""
     if isinstance(latency, (int, float)):
+        check_seconds("a latency", latency, zero=True)
         return Constant(float(latency))
     if not hasattr(latency, "sampler"):
         raise TypeError(
-            f"a latency is a number of seconds, or Constant, Percentiles, Measured or ByTurn, not {latency!r}"
+            f"a latency is a number of seconds, or Constant, Percentiles, Measured or ByTurn, not {shown(latency)}"
         )
     return latency
 
 
 def _check(what: str, seconds: float) -> None:
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"{what} must be a number of seconds from 0 on, not {seconds!r}")
+    check_seconds(what, seconds, zero=True)

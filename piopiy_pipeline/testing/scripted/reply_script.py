@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.session.resumed_conversation import CUT_SHORT
 from piopiy_pipeline.testing.scripted.faults import Fault
 
@@ -158,7 +159,9 @@ class ReplyScript:
                     case Tool():
                         tools.append(part)
                     case _:
-                        raise TypeError(f"{step!r} returned {part!r}, which is neither text nor a Tool")
+                        raise TypeError(
+                            f"{shown(step)} returned {shown(part)}, which is neither text nor a Tool"
+                        )
             if callable(step) and tools:
                 break
         self._next = at
@@ -182,6 +185,6 @@ def _steps(reply: Reply) -> list[str | Tool | Replier]:
     for part in parts:
         if not isinstance(part, (str, Tool)) and not callable(part):
             raise TypeError(
-                f"a reply is text, a Tool, a function of the context or several of them, not {part!r}"
+                f"a reply is text, a Tool, a function of the context or several of them, not {shown(part)}"
             )
     return parts

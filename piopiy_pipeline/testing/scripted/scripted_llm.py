@@ -22,6 +22,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
+from piopiy_pipeline.arguments import check_kind, shown
 from piopiy_pipeline.compat.pipecat import constructor_options, push_llm_text, share_tools
 from piopiy_pipeline.services.plain_adapter import PlainAdapter
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Stalls, TimesOut
@@ -69,11 +70,12 @@ class Replies:
         beside: str | Callable[[LLMContext], str] | None = None,
     ) -> None:
         if beside is not None and not isinstance(beside, str) and not callable(beside):
-            raise TypeError(f"Replies: beside must be text or a function of a context, not {beside!r}")
+            raise TypeError(f"Replies: beside must be text or a function of a context, not {shown(beside)}")
         as_profile(latency)
-        FaultPlan(faults or {})
-        if words_per_s is not None and words_per_s <= 0:
-            raise ValueError(f"Replies: words_per_s must be more than 0, not {words_per_s!r}")
+        FaultPlan({} if faults is None else faults)
+        check_kind("Replies: words_per_s", words_per_s, (int, float, type(None)), "a number, or None")
+        if words_per_s is not None and not words_per_s > 0:
+            raise ValueError(f"Replies: words_per_s must be more than 0, not {shown(words_per_s)}")
         ReplyScript.check((*turns, *(() if otherwise is None else (otherwise,))))
         self.turns: Sequence[Reply] = turns
         self.otherwise = otherwise

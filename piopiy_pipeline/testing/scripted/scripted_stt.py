@@ -27,6 +27,7 @@ from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import STTService
 from pipecat.utils.time import time_now_iso8601
 
+from piopiy_pipeline.arguments import check_seconds
 from piopiy_pipeline.compat.pipecat import constructor_options, user_id
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.testing.line.spoken_words import Spoken
@@ -72,8 +73,7 @@ class Transcripts:
     def __post_init__(self) -> None:
         as_profile(self.latency)
         FaultPlan(self.faults)
-        if self.interim_s is not None and self.interim_s < 0.02:
-            raise ValueError(f"Transcripts: interim_s must be at least 0.02 s, or None, not {self.interim_s}")
+        check_seconds("Transcripts: interim_s", self.interim_s, or_none="never", least_s=0.02)
 
 
 @dataclass(frozen=True, slots=True)

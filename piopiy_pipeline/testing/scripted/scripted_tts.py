@@ -25,6 +25,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
+from piopiy_pipeline.arguments import check_kind, shown
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.compat.pipecat import constructor_options, makes_text_frames, share_text_rules
 from piopiy_pipeline.offload import offload
@@ -78,6 +79,11 @@ class Voice:
     faults: Mapping[int, Fault] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_kind("Voice: recordings", self.recordings, Mapping, "a mapping of sentences to WAV files")
+        check_kind(
+            "Voice: seconds_per_character", self.seconds_per_character, (int, float), "a number of seconds"
+        )
+        check_kind("Voice: speed", self.speed, (int, float, type(None)), "a number, or None")
         for path in self.recordings.values():
             read_wav(
                 path, 8000
@@ -86,10 +92,10 @@ class Voice:
         FaultPlan(self.faults)
         if not 0.005 <= self.seconds_per_character <= 1:
             raise ValueError(
-                f"Voice: seconds_per_character must be 0.005 to 1, not {self.seconds_per_character!r}"
+                f"Voice: seconds_per_character must be 0.005 to 1, not {shown(self.seconds_per_character)}"
             )
-        if self.speed is not None and self.speed <= 0:
-            raise ValueError(f"Voice: speed must be more than 0, not {self.speed!r}")
+        if self.speed is not None and not self.speed > 0:
+            raise ValueError(f"Voice: speed must be more than 0, not {shown(self.speed)}")
 
     def speak(self, text: str, rate: int) -> SoundedText:
         """Return how a text sounds at a sample rate in Hz. It reads a recording's file."""

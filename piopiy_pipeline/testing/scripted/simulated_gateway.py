@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.call import EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
 from piopiy_pipeline.testing.line.caller_link import CallerLink
@@ -136,5 +137,5 @@ def _checked(to: str, answer: TransferAnswer) -> tuple[TransferOutcomeName, floa
     outcome, after_s = (answer, None) if isinstance(answer, str) else answer
     if outcome != "no_answer" and outcome not in _TAKES_S:
         known = ", ".join((*_TAKES_S, "no_answer"))
-        raise ValueError(f"transfers: {to}: there is no outcome {outcome!r}, only {known}")
+        raise ValueError(f"transfers: {to}: there is no outcome {shown(outcome)}, only {known}")
     return outcome, after_s

@@ -24,6 +24,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.code_places import where
@@ -198,7 +199,7 @@ def _schedule(items: Iterable[Item], *, rate: int, gap_s: float) -> list[_Due]:
                 now += len(audio) * FRAME_S
             case _:
                 raise TypeError(
-                    f"{item!r} cannot be sent: send frames, recordings (a Path or int16 samples), "
+                    f"{shown(item)} cannot be sent: send frames, recordings (a Path or int16 samples), "
                     "Upstream(frame), At(seconds, frame) or Wait(seconds)"
                 )
     due.append(_Due(now, None))

@@ -60,7 +60,7 @@ def test_what_is_no_fault_is_named() -> None:
         Disconnects(after=2)
     with pytest.raises(ValueError, match="200 is no HTTP status that refuses"):
         Refused(200)
-    with pytest.raises(ValueError, match="times must be at least 1"):
+    with pytest.raises(ValueError, match="times must be 1 at least"):
         Stalls(times=0)
     with pytest.raises(TypeError, match="fault of turn 1"):
         FaultPlan({1: "429"})  # type: ignore[dict-item]  # the mistake that is tested
