@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from loguru import logger
 
-__all__ = ["make_private_folder", "restrict", "warn_if_others_can_read"]
+__all__ = ["make_private_folder", "restrict", "try_private_folder", "warn_if_others_can_read"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -36,6 +37,17 @@ def make_private_folder(path: Path) -> None:
             if folder == path and not path.is_dir():
                 raise
             cause = None if folder.is_dir() else error
+
+
+def try_private_folder(path: Path) -> None:
+    """Create the folder as `make_private_folder` does, and write a file there that is gone at once. Blocks.
+
+    Raises:
+        OSError: The folder cannot be created, or nothing can be written there now.
+    """
+    make_private_folder(path)
+    with TemporaryFile(dir=path, buffering=0) as trial:
+        trial.write(bytes(4096))
 
 
 def restrict(path: Path) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import os
 import uuid
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -44,6 +43,7 @@ from piopiy_pipeline.capture import Redaction
 from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.metrics.agent_counts import COUNTS
+from piopiy_pipeline.offload import offload
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
@@ -157,9 +157,9 @@ class Agent(WorkerFace):
         self._blocked_call_s = blocked_call_s
         self._token = agent_token
         callback = bind_callback(create_session)
-        captures = CallCaptures(record, redact=redact, token=agent_token)
+        self._captures = CallCaptures(record, redact=redact, token=agent_token)
         self._calls = ServedCalls(
-            callback, captures, on_session=self._on_session, on_change=self._on_calls_changed
+            callback, self._captures, on_session=self._on_session, on_change=self._on_calls_changed
         )
         listener = GatewayListener(
             self._make_protocol,
@@ -244,11 +244,10 @@ class Agent(WorkerFace):
             if self._own_gateway is not None:
                 await self._own_gateway.start()
             if self._isolated is not None:
-                await self._isolated.serve(
-                    self._closing, on_template=partial(self._start_metrics, "supervisor")
-                )
+                await self._isolated.serve(self._closing, on_template=self._on_template)
             else:
                 if self._supervisor is None:  # else it was forked from a process that has loaded it
+                    await offload(self._captures.try_folder)
                     await preload()
                 heap = FrozenHeap(lambda: len(self._calls) > 0)
                 watchdog = self._watch_loop()
@@ -327,6 +326,11 @@ class Agent(WorkerFace):
         COUNTS.loop_blocked()
         if (session := self._calls.session(code.call_id)) is not None and code.matters(blocked_s):
             session.on_blocked(code.place, blocked_s, authors=code.authors)
+
+    def _on_template(self) -> None:
+        """Begin, in the supervisor, what had to wait until the template was forked."""
+        self._start_metrics("supervisor")
+        self._captures.try_folder()
 
     def _start_metrics(self, role: MetricsRole) -> None:
         if self._metrics is not None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from loguru import logger
+
 from piopiy_pipeline.arguments import check_kind
 from piopiy_pipeline.capture import CallCapture, Redaction
+from piopiy_pipeline.private_files import try_private_folder
 from piopiy_pipeline.session import ResumableState
 from piopiy_pipeline.signaling.messages import Offer
 
@@ -29,6 +32,19 @@ class CallCaptures:
         self._folder = captures_folder(folder)
         self._redact = redact
         self._token = token
+
+    def try_folder(self) -> None:
+        """Log at the start, and not in the first call, that the folder cannot be written. Blocks."""
+        if self._folder is None:
+            return
+        try:
+            try_private_folder(self._folder)
+        except OSError as error:
+            logger.error(
+                "no call is captured: cannot write in {}: {}. Calls are served all the same",
+                self._folder,
+                error.strerror or error,
+            )
 
     def begin(self, offer: Offer, resumed: ResumableState | None) -> CallCapture | None:
         """Return the capture of the call that was offered; None if none is wanted."""

@@ -18,7 +18,8 @@ from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.capture import CapturedCall
 from piopiy_pipeline.testing import Caller, Replies, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.calls import AUDIO, house
+from tests.support.agents import logged
+from tests.support.calls import AUDIO, eventually, house
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 
 SECRET = "k3y-of-the-provider"
@@ -184,3 +185,25 @@ def test_an_agent_records_into_a_folder_and_nowhere_else(record: str) -> None:
     callback: Callable[[str], Awaitable[None]] = bot_that_says()
     with pytest.raises(ValueError, match="must be a folder"):
         Agent("a", "t", callback, record=record)
+
+
+def test_an_agent_says_at_its_start_that_no_call_can_be_captured_and_serves_all_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+
+    async def said_with(folder: Path) -> list[str]:
+        agent = Agent("a", "t", bot_that_says(), signaling_url="ws://127.0.0.1:1", record=folder)
+        with logged() as lines:
+            serving = asyncio.create_task(agent.connect())
+            await eventually(lambda: any("127.0.0.1:1" in line for _, line in lines), 20)
+            assert not serving.done(), "it goes on to look for its gateway"
+            await agent.shutdown()
+            await serving
+        return [line for _, line in lines if "captured" in line]
+
+    [said] = asyncio.run(said_with(tmp_path / "file" / "calls"))
+    assert said.startswith(
+        f"ERROR no call is captured: cannot write in {tmp_path / 'file' / 'calls'}: Not a directory."
+    )
+    assert asyncio.run(said_with(tmp_path / "calls")) == []

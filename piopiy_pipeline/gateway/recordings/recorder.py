@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from loguru import logger
 
@@ -25,7 +24,7 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.recordings.tracks import Track
 from piopiy_pipeline.offload import Lane, offload
-from piopiy_pipeline.private_files import make_private_folder
+from piopiy_pipeline.private_files import make_private_folder, try_private_folder
 
 __all__ = ["CallRecording", "GatewayRecorder"]
 
@@ -115,7 +114,7 @@ class GatewayRecorder:
     async def try_folder(self) -> None:
         """Write a file as a trial. If that fails it is told as for a call's audio, before there is a call."""
         try:
-            await offload(_try_folder, self.folder)
+            await offload(try_private_folder, self.folder)
         except OSError as error:
             self.lose(0.0, f"cannot write in {self.folder}: {error.strerror or error}")
 
@@ -270,12 +269,6 @@ class CallRecording:
     def _finish(self) -> None:
         if not self._running and not self.jobs:
             self._recorder.finished(self)
-
-
-def _try_folder(folder: Path) -> None:
-    make_private_folder(folder)
-    with TemporaryFile(dir=folder, buffering=0) as trial:
-        trial.write(bytes(4096))
 
 
 def _write(file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool) -> None:
