@@ -18,6 +18,7 @@ from piopiy_pipeline.signaling.json_messages import Message, parser
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 
 __all__ = [
+    "ChatCollecting",
     "ChatRefused",
     "ChatStart",
     "ChatStop",
@@ -75,6 +76,13 @@ class ChatWriting(Message):
     """Whether the bot writes."""
 
     event: Literal["writing"] = "writing"
+    on: bool
+
+
+class ChatCollecting(Message):
+    """Whether code asks the person for a value: then a tool that is under way may wait for what they write next."""
+
+    event: Literal["collecting"] = "collecting"
     on: bool
 
 

@@ -39,6 +39,35 @@ def test_without_a_file_it_chats_with_an_agent_of_a_gateway(
     assert json.loads(bookings.read_text())["people"] == 4
 
 
+def test_the_next_line_answers_what_a_tool_of_an_agent_asks() -> None:
+    heard: list[str] = []
+
+    async def asks(socket: ServerConnection) -> None:
+        async def tell(**event: object) -> None:
+            await socket.send(json.dumps(event))
+
+        await socket.recv()
+        await tell(event="answered")
+        await socket.recv()  # the first line
+        await tell(event="tool", id="1", name="ask_number", arguments=None)
+        await tell(event="collecting", on=True)
+        await tell(event="words", text="What is your number?")
+        async with asyncio.timeout(20):
+            heard.append(json.loads(await socket.recv())["text"])
+        await tell(event="collecting", on=False)
+        await tell(event="tool_result", id="1", name="ask_number", result="done", cancelled=False)
+        await tell(event="ended", reason="agent_hangup")
+
+    async def story() -> tuple[int, str, str]:
+        async with serve(asks, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            options = ("--url", f"ws://127.0.0.1:{port}", "--agent", AGENT_ID, "--key", KEY)
+            return await asyncio.to_thread(chat, "Call me back", "030 1234567", options=options, bot=None)
+
+    status, _, err = asyncio.run(story())
+    assert (status, heard) == (0, ["030 1234567"]), err
+
+
 @pytest.mark.parametrize("in_order", [False, True])
 def test_a_gateway_that_is_lost_in_a_chat_is_an_error_and_no_hangup(in_order: bool) -> None:
     async def dies(socket: ServerConnection) -> None:

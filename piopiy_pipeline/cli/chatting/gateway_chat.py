@@ -114,6 +114,8 @@ class GatewayChat:
                     case "writing":
                         kind = "bot-llm-started" if event["on"] else "bot-llm-stopped"
                         conversation.on_message({"type": kind})
+                    case "collecting":
+                        conversation.on_event("collection", {"outcome": "begun" if event["on"] else "over"})
                     case "turn" if event["role"] == "user":
                         conversation.on_event("user_turn", {"text": event["text"]})
                     case "turn" if event["role"] == "bot":

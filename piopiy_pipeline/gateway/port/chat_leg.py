@@ -29,6 +29,7 @@ from piopiy_pipeline.signaling.chat import (
     writing_of,
 )
 from piopiy_pipeline.signaling.chat_events import (
+    ChatCollecting,
     ChatRefused,
     ChatStart,
     ChatStop,
@@ -139,6 +140,8 @@ class ChatLeg(SocketLeg):
             self._idle_again()
             data = event.data
             self._turns.reported(_turn(role, data))
+        elif event.event == "collection":
+            self._post(ChatCollecting(on=event.data.get("outcome") == "begun"))
 
     def cut_off(self, event: ConversationEvent) -> None:
         self._turns.flush()

@@ -71,6 +71,20 @@ def test_words_go_both_ways_and_turns_are_told() -> None:
     asyncio.run(story())
 
 
+def test_the_person_is_told_whether_code_asks_them_for_a_value() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, chat(gateway) as person:
+            offer, _ = await one.take()
+            await person.hear("answered")
+            for outcome in ("begun", "collected"):
+                data = {"name": "number", "kind": "phone_number", "outcome": outcome, "attempts": 0}
+                await one.say(type="event", call_id=offer["call_id"], at=1, event="collection", data=data)
+            assert await person.hear() == {"event": "collecting", "on": True}
+            assert await person.hear() == {"event": "collecting", "on": False}
+
+    asyncio.run(story())
+
+
 def test_a_turn_that_is_reported_before_its_words_are_here_is_told_once_and_behind_them() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, agent(gateway) as one, chat(gateway) as person:
