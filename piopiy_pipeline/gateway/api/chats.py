@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.client_tokens import check_metadata
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.kept_chat import MAX_READERS, ChatShelf, KeptChat
 from piopiy_pipeline.gateway.api.models import ChatOrder, ChatTaken
 from piopiy_pipeline.gateway.api.placed_once import UNAVAILABLE, OrderKey, placed_once
@@ -67,11 +67,11 @@ async def begin_chat(
 def _begin(deps: ApiDependencies, shelf: ChatShelf, order: ChatOrder, call_id: str) -> CallRecord:
     board = deps.switchboard
     if board.drain.on:
-        raise ApiError(503, board.drain.refusal)
+        raise ApiError(503, board.drain.refusal, SOON)
     if board.call_count >= board.max_calls:
-        raise ApiError(503, f"not more than {board.max_calls} calls at a time: try again later")
+        raise ApiError(503, f"not more than {board.max_calls} calls at a time: try again later", SOON)
     if not (board.instances.any_free(order.agent_id) or board.resources.summoner.has_place(order.agent_id)):
-        raise ApiError(503, f"no instance of agent {order.agent_id!r} is connected and free")
+        raise ApiError(503, f"no instance of agent {order.agent_id!r} is connected and free", SOON)
     info = CallInfo(
         agent_id=order.agent_id,
         call_id=call_id,

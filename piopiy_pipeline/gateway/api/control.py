@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Request, Response
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import (
     AppMessage,
     CallOrder,
@@ -25,6 +25,7 @@ from piopiy_pipeline.gateway.api.placed_once import UNAVAILABLE, OrderKey, place
 from piopiy_pipeline.gateway.api.prompts import load_prompts, start_prompts
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
+from piopiy_pipeline.gateway.core.prompts import Prompt
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import Switchable
@@ -36,7 +37,12 @@ MESSAGE_LIMIT = 16 << 10
 
 router = APIRouter(prefix="/api/calls", tags=["control"], dependencies=[Operator])
 
-_OBSTACLES: dict[DialObstacle, int] = {"destination": 422, "way": 409, "away": 409, "room": 503}
+_OBSTACLES: dict[DialObstacle, int] = {
+    "destination": 422,
+    "not_allowed": 422,
+    "way": 409,
+    "away": 409,
+}
 _NOT_NOW = {404: "There is no such call.", 409: "The call is not in a state for that."}
 _TALKING = (Phase.LIVE, Phase.BRIDGED)
 _ON = Switch()
@@ -60,7 +66,11 @@ async def place_call(
 ) -> CallRecord:
     """Dial a number, and connect an agent with the person who picks up. The answer comes while it rings."""
     wanted = order.prompts
-    prompts = [] if wanted is None else await load_prompts(deps, request, wanted)
+    prompts: list[Prompt] = []
+
+    async def prepare() -> None:
+        if wanted is not None:
+            prompts.extend(await load_prompts(deps, request, wanted))
 
     def on_answer(call_id: str) -> None:
         call = deps.switchboard.call(call_id)
@@ -74,6 +84,7 @@ async def place_call(
         order,
         idempotency_key,
         lambda call_id: _dial(deps, order, call_id, on_answer),
+        prepare,
     )
 
 
@@ -103,6 +114,8 @@ def _dial(
             ),
         )
     except DialRefused as error:
+        if error.obstacle == "room":
+            raise ApiError(503, str(error), SOON) from None
         raise ApiError(_OBSTACLES[error.obstacle], str(error)) from None
     record = deps.recent.find(call.call_id)
     assert record is not None, "the recent calls get every change of a call"
@@ -169,6 +182,8 @@ async def send_message(deps: Deps, call_id: CallId, message: AppMessage) -> None
         raise ApiError(413, f"data: at most {MESSAGE_LIMIT} bytes as JSON: send a key to more of it")
     call = await call_in(LIVE, deps, call_id)
     if message.to == "bot":
+        if not call.options.with_agent:
+            raise ApiError(409, "this call has no agent that would take messages")
         call.caller_data(message.data)
     elif call.info.kind == "phone":
         raise ApiError(409, "the caller has a telephone, and no application that would take messages")

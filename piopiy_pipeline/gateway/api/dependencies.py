@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROBLEMS",
+    "SOON",
     "ApiDependencies",
     "ApiError",
     "Deps",
@@ -79,13 +80,23 @@ class ApiDependencies:
         sip = self.config.sip
         return sip is not None and (name in sip.users or name in sip.contacts)
 
-    def no_receiver_because(self, url: str) -> str | None:
-        """Return why a receiver of webhooks would not be told of keys; None if it is."""
+    def unknown_receiver_because(self, url: str) -> str | None:
+        """Return why no webhook of the configuration tells an address of keys; None if one does."""
         if not any(one.url == url and "call.collection" in one.events for one in self.config.webhooks):
             return "no receiver of [[webhooks]] has this url, and events with 'call.collection'"
+        return None
+
+    def no_receiver_because(self, url: str) -> str | None:
+        """Return why a receiver of webhooks would not be told of keys now; None if it is."""
+        if (why := self.unknown_receiver_because(url)) is not None:
+            return why
         if url in self.gone_receivers():
             return "this receiver has answered 410 (Gone), and is told no more until the gateway's restart"
         return None
+
+
+SOON: Mapping[str, str] = {"Retry-After": "1"}
+"""The headers of a refusal (503) that may be otherwise in a second."""
 
 
 class ApiError(Exception):

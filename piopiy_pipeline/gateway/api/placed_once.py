@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, cast
 
@@ -26,17 +26,22 @@ from piopiy_pipeline.gateway.api.place_wait import wait_for_place
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.text import counted
 
-__all__ = ["UNAVAILABLE", "OrderKey", "placed_once"]
+__all__ = ["KEY_HEADER", "UNAVAILABLE", "OrderKey", "placed_once"]
 
 UNAVAILABLE = (
     "No instance of the agent became free within two seconds, there is no room for another call, or the database does "
     "not say whether the key was used: with `Retry-After`."
 )
 """What 503 says of an order, for the schema of the API."""
+KEY_HEADER = "Idempotency-Key"
+"""The header, and how a refusal for it begins."""
 OrderKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="The same key and body dial once in 24 hours."),
 ]
+
+
+async def _nothing() -> None: ...
 
 
 async def placed_once(
@@ -46,6 +51,7 @@ async def placed_once(
     order: CallOrder | ChatOrder,
     key: str | None,
     place: Callable[[str], CallRecord],
+    prepare: Callable[[], Awaitable[None]] = _nothing,
 ) -> CallRecord:
     """Place an order when an instance of its agent is free, or repeat the answer that its key got before.
 
@@ -56,6 +62,8 @@ async def placed_once(
         order: What is ordered.
         key: The idempotency key.
         place: Places it under this call id. It raises `ApiError` if that cannot be.
+        prepare: Run first, but not for an order whose answer is repeated. It raises `ApiError` if the order cannot be
+            carried out as things are now.
 
     Raises:
         ApiError: There is no such agent, it is refused, the key is another order's, or the database does not say
@@ -65,6 +73,7 @@ async def placed_once(
     operator = deps.access.who(request.headers.get)
     now = asyncio.get_running_loop().time()
     if key is None:
+        await prepare()
         with _counted(deps, idempotency, operator, order):
             await _wait_for_place(deps, order)
             return place(str(uuid.uuid4()))
@@ -75,6 +84,7 @@ async def placed_once(
             if known is not None:
                 response.headers["Idempotent-Replayed"] = "true"
                 return known
+            await prepare()
             with _counted(deps, idempotency, operator, order):
                 await _wait_for_place(deps, order)
                 call_id = str(uuid.uuid4())
@@ -83,13 +93,13 @@ async def placed_once(
             idempotency.keep(operator, key, order, record, now)
             return record
     except KeyReused:
-        raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
+        raise ApiError(422, f"{KEY_HEADER}: it came with another body before: take a new one") from None
     except KeyBusy as error:
-        raise ApiError(409, f"Idempotency-Key: {error}") from None
+        raise ApiError(409, f"{KEY_HEADER}: {error}") from None
     except KeyUnknown:
         raise ApiError(
             503,
-            "Idempotency-Key: the database does not answer, so nobody was dialled: ask again with the same key",
+            f"{KEY_HEADER}: the database does not answer, so nobody was dialled: ask again with the same key",
             {"Retry-After": "1"},
         ) from None
 

@@ -30,6 +30,7 @@ from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, OperatorWithAnyToken, add_routes
 from piopiy_pipeline.gateway.api.models import Model
+from piopiy_pipeline.gateway.api.placed_once import KEY_HEADER
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App, refusal_headers
 from piopiy_pipeline.gateway.api.rest_v3_error import BadOrder, NotHere, v3_error
 from piopiy_pipeline.gateway.api.rest_v3_meaning import (
@@ -162,7 +163,8 @@ async def ai_call(deps: Deps, request: Request, body: AiCallBody) -> dict[str, A
 @router.post("/voice/pcmo/call")
 async def pcmo_call(deps: Deps, request: Request, body: PcmoCallBody) -> dict[str, Any]:
     """Call somebody, and connect them with the first agent that has a place."""
-    return await _call(deps, request, calls_of(body, deps.knows, deps.no_receiver_because))
+    # Whether a receiver is gone meanwhile is asked behind the idempotency key, where a repeated order is answered.
+    return await _call(deps, request, calls_of(body, deps.knows, deps.unknown_receiver_because))
 
 
 @router.post("/voice/flow/call")
@@ -184,22 +186,34 @@ async def _call(deps: ApiDependencies, request: Request, calls: AgentCalls) -> d
                 answer = await _own(request, "POST", "/api/calls", order)
         except TimeoutError:
             continue
-        if answer.status not in (404, 503) or "retry-after" in answer.headers:
+        about_key = answer.text.startswith(f"{KEY_HEADER}:")
+        if answer.status == 503 and about_key:  # whether somebody was dialled is not known
+            raise Refusal(503, "gateway_error", answer.text, headers=answer.headers)
+        used_for_another = (
+            answer.status == 422 and about_key
+        )  # which may be the next: that agent was free then
+        if answer.status not in (404, 503) and not used_for_another:
             break
     if answer is not None and answer.status == 201:
         call_id = answer.body["call_id"]
         return _with_warnings(
             {"message": "queued", "call_id": call_id, "request_id": call_id}, calls.warnings
         )
-    if answer is not None and answer.status == 503 and "retry-after" in answer.headers:
-        raise Refusal(503, "gateway_error", answer.text, headers=answer.headers)
     if answer is None or answer.status == 503:
-        if agent_id and not deps.switchboard.instances.of(agent_id):
+        if agent_id and not _runs(deps, agent_id):
             text = answer.text if answer is not None else f"no instance of agent {agent_id!r} is connected"
             raise Refusal(403, "ai_agent_not_running", text)
         raise Refusal(503, "at_capacity", answer.text if answer is not None else "no instance has a place")
     codes = {404: "ai_agent_not_found", 409: "not_possible", 422: "invalid_request"}
     raise Refusal(answer.status, codes.get(answer.status, "refused"), answer.text)
+
+
+def _runs(deps: ApiDependencies, agent_id: str) -> bool:
+    """Return whether an agent can be asked again: here, at another gateway, or when this one drains no more."""
+    board = deps.switchboard
+    return bool(
+        board.drain.on or board.instances.of(agent_id) or board.resources.summoner.elsewhere(agent_id)
+    )
 
 
 # ------------------------------------------------------------------ a call under way

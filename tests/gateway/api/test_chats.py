@@ -317,6 +317,7 @@ def test_a_drained_gateway_and_one_without_room_begin_no_chat() -> None:
             assert (await web.post("/api/chats", json=ORDER)).status_code == 201
             full = await web.post("/api/chats", json=ORDER)
             assert (full.status_code, "at a time" in full.json()["error"]) == (503, True)
+            assert full.headers["retry-after"] == "1"
             await web.post("/api/drain", json={})
             drained = await web.post("/api/chats", json=ORDER)
             assert (drained.status_code, "drains" in drained.json()["error"]) == (503, True)

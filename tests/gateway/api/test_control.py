@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api.control import MESSAGE_LIMIT
@@ -70,8 +72,9 @@ def test_what_was_refused_may_be_tried_again_with_its_key() -> None:
     async def story() -> None:
         async with place(max_calls=1) as here, caller(here.gateway) as line:
             await here.answered(line)
-            status, text = problem(await here.order("k"))
-            assert (status, text) == (503, "not more than 1 call at a time: try again later")
+            refused = await here.order("k")
+            assert problem(refused) == (503, "not more than 1 call at a time: try again later")
+            assert refused.headers["retry-after"] == "1"
             await line.say(event="hangup")
             await until(lambda: not here.gateway.switchboard.snapshot().calls)
             assert (await here.order("k")).status_code == 201
@@ -91,8 +94,9 @@ def test_who_cannot_be_called_is_told_with_a_sentence() -> None:
             assert "configure a trunk" in text
             await here.agent.socket.close()
             await until(lambda: not here.gateway.switchboard.instances.of(AGENT_ID))
-            status, text = problem(await here.order())
-            assert status == 503
+            refused = await here.order()
+            status, text = problem(refused)
+            assert (status, refused.headers["retry-after"]) == (503, "1")
             assert text.startswith("no instance of agent")
 
     asyncio.run(story())
@@ -296,6 +300,21 @@ def test_messages_go_to_the_callers_application_or_to_the_bot() -> None:
             assert (await media.hear("message"))["data"] == {"paid": True}
             large = {"x": "x" * MESSAGE_LIMIT}
             assert problem(await here.ask(call_id, "message", data=large))[0] == 413
+
+    asyncio.run(story())
+
+
+def test_a_call_without_an_agent_has_no_bot_that_takes_messages(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "menu.wav", np.full(8000, 8000, dtype=np.int16), 8000)
+
+    async def story() -> None:
+        async with place(prompts_folder=tmp_path) as here:
+            prompts = {"steps": [{"file": "menu.wav"}], "hangup": True}
+            call_id = (await here.order(agent_id=None, prompts=prompts)).json()["call_id"]
+            here.far.dialled.callee_answered(here.now)
+            await until(lambda: here.call(call_id).phase is Phase.LIVE)
+            status, text = problem(await here.ask(call_id, "message", data={}, to="bot"))
+            assert (status, text) == (409, "this call has no agent that would take messages")
 
     asyncio.run(story())
 

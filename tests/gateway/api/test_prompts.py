@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
 from piopiy_pipeline.gateway.api.models import PromptStep
 from piopiy_pipeline.gateway.api.prompts import LONGEST_S, PromptFiles
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
@@ -115,6 +116,36 @@ def test_keys_for_one_receiver_are_told_nobody_else_and_are_not_on_the_record(tm
                 assert mine.headers[0]["webhook-id"] == other.headers[0]["webhook-id"]
                 others = [body.decode() for body in (mine.bodies[1], *other.bodies)]
                 assert [text for text in (*others, *watched) if "8642" in text] == []
+
+    asyncio.run(story())
+
+
+def test_a_repeated_order_gets_its_answer_whatever_has_become_of_its_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with receiving() as receiver:
+            hooks = [receiver.config(events=["call.collection"]).model_dump()]
+            async with playing(tmp_path, webhooks=hooks) as (here, *_):
+                prompts = {"steps": [{"file": "menu.wav"}, {"keys": PIN, "receiver": receiver.url}]}
+                keyed = {"Idempotency-Key": "of-v3"}
+                result = {"on_result": {"type": "url", "url": receiver.url}}
+                pipeline = [{"action": "input", **result}, {"action": "hangup"}]
+                pcmo = {"caller_id": "919999999999", "to_number": "918888888888", "app_id": "app"}
+                answers: list[Any] = []
+                for _ in range(2):
+                    answers.append((await here.order("k", prompts=prompts)).json()["call_id"])
+                    body = {**pcmo, "pipeline": pipeline}
+                    answer = await here.web.post("/v3/voice/pcmo/call", json=body, headers=keyed)
+                    answers.append(answer.json()["call_id"])
+                    (tmp_path / "menu.wav").unlink(missing_ok=True)
+                    monkeypatch.setattr(ApiDependencies, "no_receiver_because", lambda *_: "it is gone")
+                assert answers[:2] == answers[2:]
+                assert here.has_tried(2), "each dials once"
+                assert problem(await here.order("new", prompts=prompts)) == (
+                    422,
+                    "steps.1.receiver: it is gone",
+                )
 
     asyncio.run(story())
 

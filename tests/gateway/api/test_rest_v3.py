@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.gateway.api import rest_v3
+from piopiy_pipeline.gateway.api import place_wait, rest_v3
 from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialRefused, DialRequest
 from tests.support.gateway_peers import AGENT_ID, caller, until
@@ -89,6 +89,40 @@ def test_an_agent_that_does_not_run_is_told_in_piopiys_word_and_one_that_is_full
             await until(lambda: not one.takes_calls)
             assert refusal(await post(here, "/voice/ai/call", **AI_CALL))[:2] == (503, "at_capacity")
             assert here.dialler.legs == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("why", ["it runs at another gateway", "this gateway has sent it away"])
+def test_an_agent_that_runs_elsewhere_may_be_asked_again(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place_wait, "PLACE_S", 0.01)
+
+    async def story() -> None:
+        async with place() as here:
+            board = here.gateway.switchboard
+            if "another" in why:
+                monkeypatch.setattr(board.resources.summoner, "elsewhere", lambda _: 1)
+            else:
+                board.drain.switch(on=True)
+            busy = await post(here, "/voice/ai/call", **{**AI_CALL, "agent_id": "second"})
+            assert refusal(busy)[:2] == (503, "at_capacity")
+
+    asyncio.run(story())
+
+
+def test_a_repeated_order_is_answered_with_the_call_of_the_agent_that_was_free() -> None:
+    async def story() -> None:
+        async with place() as here:
+            agents = connect({"type": "agent", "id": "second"}, {"type": "agent", "id": AGENT_ID})
+            body = {**PCMO, "pipeline": [agents]}
+            calls = []
+            for _ in range(2):
+                answer = await here.web.post(
+                    "/v3/voice/pcmo/call", json=body, headers={"Idempotency-Key": "k"}
+                )
+                calls.append(answer.json()["call_id"])
+            assert calls[0] == calls[1]
+            assert here.has_tried(1)
 
     asyncio.run(story())
 
