@@ -182,7 +182,7 @@ def test_whom_the_gateway_may_not_call_it_does_not_refer_anybody_to_either() -> 
                 here.dial(here.uri("bob"))
             _, offer = await here.caller()
             told = await here.transfer(offer, here.uri("bob"))
-            assert told["outcome"] == "unreachable"
+            assert told["outcome"] == "refused"
             assert "sip.allow_uris is off" in told["detail"]
             assert here.people["bob"].call is None
 

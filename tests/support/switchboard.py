@@ -93,7 +93,7 @@ class NotedFarLeg(NotedLeg, DialledLeg):
 
 
 class NotedDialler:
-    """Dials every number but those that begin with "bad"."""
+    """Dials every number but those that begin with "bad" (none) and "barred" (not allowed)."""
 
     def __init__(self) -> None:
         self.legs: list[NotedFarLeg] = []
@@ -101,6 +101,8 @@ class NotedDialler:
     def dial(self, request: DialRequest) -> NotedFarLeg:
         if request.to.startswith("bad"):
             raise DialRefused(f"{request.to!r} is no number")
+        if request.to.startswith("barred"):
+            raise DialRefused(f"{request.to!r} is not allowed", "not_allowed")
         self.legs.append(NotedFarLeg(request))
         return self.legs[-1]
 

@@ -172,7 +172,7 @@ class Attempts:
     def _on_result(self, result: TransferResult) -> None:
         if result.outcome == "bridged":
             return
-        if self._waiting and result.outcome != "refused":
+        if self._waiting:
             following = self._state(f"{self._ticket}.{self._made + 1}", self._waiting[0], None, "")
             self._log.keep(following, instead_of=self._ticket)
             asyncio.get_running_loop().call_soon(self._try_next)  # when this one is over in every respect

@@ -36,7 +36,7 @@ _OUTCOMES: dict[str | None, TransferOutcomeName] = {
     "rejected": "declined",
     "invalid_number": "unreachable",
     "unreachable": "unreachable",
-    "call_barred": "unreachable",
+    "call_barred": "refused",
     "network_error": "unreachable",
 }
 

@@ -115,7 +115,7 @@ class CallTransfer:
                 )
             )
         except DialRefused as error:
-            self._fail("unreachable", str(error), now)
+            self._fail("refused" if error.obstacle == "not_allowed" else "unreachable", str(error), now)
             return
         self.far = leg
         if not self.request.warm:

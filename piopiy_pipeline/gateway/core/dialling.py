@@ -38,8 +38,9 @@ DIAL_ENDS: Mapping[DialFailure, EndReason] = {
 }
 """The reason with which a call ends that consisted only of this dialling."""
 
-DialObstacle = Literal["destination", "way", "away", "room"]
-"""Why nothing can be dialled: `destination`: nobody can be reached under it; `way`: the configuration has no trunk;
+DialObstacle = Literal["destination", "not_allowed", "way", "away", "room"]
+"""Why nothing can be dialled: `destination`: nobody can be reached under it; `not_allowed`: the configuration does not
+let it be called; `way`: the configuration has no trunk;
 `away`: no phone of theirs is registered just now;
 `room`: too many calls are under way, and it may be possible later."""
 

@@ -101,9 +101,11 @@ class DialPlan:
         asked_by_address = to.strip().lower().startswith(("sip:", "sips:"))
         if asked_by_address and not config.allow_uris:
             raise DialRefused(
-                f"cannot call {to[:80]!r}: sip.allow_uris is off. Name it in sip.contacts, or allow it"
+                f"cannot call {to[:80]!r}: sip.allow_uris is off. Name it in sip.contacts, or allow it",
+                "not_allowed",
             )
         if found.kind == "number" and not matches_any(config.dial_allowed, found.to):
             raise DialRefused(
-                f"cannot call {to[:80]!r}: sip.dial_allowed has no pattern for {found.to[:80]!r}"
+                f"cannot call {to[:80]!r}: sip.dial_allowed has no pattern for {found.to[:80]!r}",
+                "not_allowed",
             )

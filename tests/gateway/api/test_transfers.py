@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.api.models import PromptOrder, TransferOrder
 from piopiy_pipeline.gateway.api.prompt_run import PromptRun
@@ -78,16 +80,17 @@ def test_a_caller_is_held_while_it_rings_if_the_order_says_so_and_another_number
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("second_to", "outcome"), [("bad", "unreachable"), ("barred", "refused")])
 def test_the_last_of_several_who_does_not_come_gives_the_caller_back_and_each_is_an_event(
-    tmp_path: Path,
+    tmp_path: Path, second_to: str, outcome: str
 ) -> None:
     async def story() -> None:
         async with place(data_folder=tmp_path, records=True) as here, caller(here.gateway) as line:
             call_id, _ = await here.answered(line)
-            order = {"to": "200", "or_to": ["bad", "300"], "hold": True}
+            order = {"to": "200", "or_to": [second_to, "300"], "hold": True}
             ticket = (await here.ask(call_id, "transfer", **order)).json()["request_id"]
             here.far.dialled.callee_failed(here.now, "busy", "486 Busy Here")
-            await until(lambda: len(here.dialler.legs) == 2)  # "bad" is no number
+            await until(lambda: len(here.dialler.legs) == 2)  # nobody is dialled for the second
             assert here.far.request.to == "300"
             assert here.call(call_id).media_path.held
             second = await here.ask(call_id, "transfer", to="400")
@@ -101,7 +104,7 @@ def test_the_last_of_several_who_does_not_come_gives_the_caller_back_and_each_is
             told = [event["data"] for event in await here.events(call_id)]
             assert [(one["request_id"], one["outcome"]) for one in told] == [
                 (ticket, "busy"),
-                (f"{ticket}.2", "unreachable"),
+                (f"{ticket}.2", outcome),
                 (f"{ticket}.3", "declined"),
             ]
 

@@ -96,6 +96,12 @@ def test_a_destination_that_is_none_is_told_at_once(live: Live) -> None:
     assert phase(live.call) is Phase.LIVE
 
 
+def test_a_destination_that_is_not_allowed_is_refused(live: Live) -> None:
+    live.transfer("barred")
+    assert live.results == [("refused", "'barred' is not allowed")]
+    assert phase(live.call) is Phase.LIVE
+
+
 def test_the_caller_hangs_up_while_it_rings(live: Live) -> None:
     live.transfer()
     live.leg.listener.caller_hangup(live.room.now)
