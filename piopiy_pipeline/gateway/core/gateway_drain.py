@@ -12,9 +12,10 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.core.instances import Instances
 
-__all__ = ["DRAINING", "GatewayDrain"]
+__all__ = ["DRAINING", "SHUTTING_DOWN", "GatewayDrain"]
 
 DRAINING = "this gateway takes no new calls, because it drains"
+SHUTTING_DOWN = "the gateway is shutting down"
 
 
 class GatewayDrain:

@@ -17,7 +17,7 @@ from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequ
 from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported, EventBus, Redacted
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits, CallResources
-from piopiy_pipeline.gateway.core.gateway_drain import GatewayDrain
+from piopiy_pipeline.gateway.core.gateway_drain import SHUTTING_DOWN, GatewayDrain
 from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
@@ -147,7 +147,7 @@ class Switchboard:
             DialRefused: It cannot be made now, or not at all. Whoever picks up is not to find nobody there.
         """
         if self._closed or self.drain.on:
-            raise DialRefused("the gateway is shutting down", "room")
+            raise DialRefused(SHUTTING_DOWN if self._closed else self.drain.refusal, "room")
         if len(self._calls) >= self.max_calls:
             raise DialRefused(
                 f"not more than {counted(self.max_calls, 'call')} at a time: try again later", "room"
@@ -178,7 +178,7 @@ class Switchboard:
 
     def _takes(self, call: GatewayCall, now: float) -> bool:
         if self._closed or self.drain.on:
-            call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
+            call.end(now, EndReason.SHUTDOWN, SHUTTING_DOWN if self._closed else self.drain.refusal)
         elif len(self._calls) >= self.max_calls:
             call.end(now, EndReason.BUSY, f"not more than {counted(self.max_calls, 'call')} at a time")
         else:
@@ -343,7 +343,7 @@ class Switchboard:
         """End every call, disconnect every agent, and take no more."""
         self._closed = True
         for call in tuple(self._calls.values()):
-            call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
+            call.end(now, EndReason.SHUTDOWN, SHUTTING_DOWN)
         for instance in self.instances.all():
             instance.link.shutdown()
 

@@ -87,6 +87,14 @@ def test_nothing_is_dialled_that_there_is_no_room_for() -> None:
         room.dial("200")
     assert refused.value.obstacle == "room"
     assert room.dialler.legs == []
+    room.board.drain.switch(on=True)
+    with pytest.raises(
+        DialRefused, match="takes no new calls, because it drains: try another one"
+    ) as refused:
+        room.dial("200")
+    assert refused.value.obstacle == "room"
+    late, _ = room.call()
+    assert (late.phase, late.snapshot().detail) == (Phase.ENDED, room.board.drain.refusal)
     room.board.shutdown(room.now)
     with pytest.raises(DialRefused, match="shutting down"):
         room.dial("200")
