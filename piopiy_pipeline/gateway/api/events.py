@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from loguru import logger
 from pydantic import ValidationError
 from websockets.frames import CloseCode
 
@@ -48,7 +49,6 @@ class EventsHub:
         self.begin_elsewhere: Callable[[frozenset[str]], Awaitable[None]] | None = None
         """Has the events of calls at other gateways come. None: the gateway is alone."""
         self._greeting: dict[_EventsConnection, asyncio.Task[None]] = {}  # of which such events are awaited
-        self._early: dict[str, str] = {}  # by call: the latest message that came meanwhile
         self._connections: set[_EventsConnection] = set()
         self._clients: set[_EventsConnection] = set()  # those of them whose key was good
 
@@ -88,8 +88,9 @@ class EventsHub:
         for client in tuple(self._clients):
             if client.calls is not None:
                 client.send(text, call_id)
-        if any(call_id in (client.calls or ()) for client in self._greeting):
-            self._early[call_id] = text
+        for client in self._greeting:
+            if call_id in (client.calls or ()):
+                client.early[call_id] = text
 
     def admit(
         self,
@@ -131,14 +132,15 @@ class EventsHub:
     async def _greet_later(self, client: _EventsConnection) -> None:
         """Greet a client when what it asked for comes: it looks up what was before then, and misses nothing."""
         assert self.begin_elsewhere is not None
-        await self.begin_elsewhere(client.calls or frozenset())
+        try:
+            await self.begin_elsewhere(client.calls or frozenset())
+        except Exception:
+            logger.exception("calls at other gateways are not watched for a client")
         del self._greeting[client]
         self._greet_now(client)
-        for call_id in sorted(client.calls or ()):
-            if (early := self._early.get(call_id)) is not None:
-                client.send(early, call_id)
-        if not self._greeting:
-            self._early.clear()
+        early, client.early = client.early, {}
+        for call_id in sorted(early):
+            client.send(early[call_id], call_id)
 
     def _greet_now(self, client: _EventsConnection) -> None:
         client.send(Hello(version=__version__).model_dump_json(), None)
@@ -169,6 +171,8 @@ class _EventsConnection:
         self._on_accepted = on_accepted
         self._on_gone = on_gone
         self._calls: frozenset[str] | None = None  # the calls whose events it gets; None: all
+        self.early: dict[str, str] = {}
+        """By call of another gateway: the latest message that came while the client was not greeted yet."""
         self._accepted = False
         self._may_wait = UNREAD_BYTES
         self._key_timer = asyncio.get_running_loop().call_later(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.access.access import Access
 from piopiy_pipeline.gateway.api import events
+from piopiy_pipeline.gateway.api.events import EventsHub
 from piopiy_pipeline.gateway.records.models import CallRecord
+from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
+from tests.support.agents import logged
 from tests.support.bots import voice
 from tests.support.calls import KEY as CALLER_KEY
 from tests.support.calls import house
@@ -317,6 +322,69 @@ def test_the_end_of_the_gateway_is_a_close_that_says_so() -> None:
             closing = asyncio.create_task(gateway.close())
             assert (await console.closed())[0] == 1001
             await closing
+
+    asyncio.run(story())
+
+
+class Watcher:
+    """A connection of a watcher, without a network: what it is sent is in `told`."""
+
+    write_buffer_size = 0
+
+    def __init__(self, hub: EventsHub) -> None:
+        self.told: list[str] = []
+        hub.admit(cast(DirectServerConnection, self), lambda _: None)
+
+    def listen(
+        self, *, on_text: Callable[[bytes], None], on_binary: object, on_close: Callable[[], None]
+    ) -> None:
+        self.leave = on_close
+        on_text(json.dumps({"type": "watch", "key": API_KEY, "calls": ["c"]}).encode())
+
+    def post_text(self, text: str) -> None:
+        self.told.append(text)
+
+
+async def turns(number: int = 5) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_what_came_for_a_watcher_who_left_while_it_was_greeted_is_told_nobody_else() -> None:
+    async def story() -> None:
+        begun = asyncio.Event()
+        hub = EventsHub(Access(config(api_keys=[API_KEY])), RecentCalls(time.time))
+
+        async def begin(_: frozenset[str]) -> None:
+            await begun.wait()
+
+        hub.begin_elsewhere = begin
+        left = Watcher(hub)
+        hub.tell("c", "old")
+        left.leave()
+        next_one = Watcher(hub)
+        begun.set()
+        await turns()
+        assert len(next_one.told) == 1, "hello, and nothing that was before"
+        hub.tell("c", "new")
+        assert next_one.told[1:] == ["new"]
+
+    asyncio.run(story())
+
+
+def test_a_watcher_is_greeted_though_other_gateways_cannot_be_asked() -> None:
+    async def story() -> None:
+        async def fails(_: frozenset[str]) -> None:
+            raise RuntimeError("no")
+
+        hub = EventsHub(Access(config(api_keys=[API_KEY])), RecentCalls(time.time))
+        hub.begin_elsewhere = fails
+        with logged() as lines:
+            one = Watcher(hub)
+            hub.tell("c", "early")
+            await turns()
+        assert one.told[1:] == ["early"]
+        assert any("are not watched" in line for _, line in lines)
 
     asyncio.run(story())
 
