@@ -125,6 +125,7 @@ class OwnGateway:
         self._ended = asyncio.Event()
         self._drains = False
         self._closing = False
+        self._cannot_start = False  # which is said once
 
     @classmethod
     def choose(
@@ -193,8 +194,25 @@ class OwnGateway:
                     break
         self._collect()
 
+    def _launch_again(self) -> None:
+        """Start it anew, or try again later: what is missing, such as memory or descriptors, may be there then."""
+        if self._drains or self._closing:
+            return
+        try:
+            self._launch()
+        except CloudError as error:
+            if not self._cannot_start:
+                logger.error("{}; trying again until it starts", error)
+            self._cannot_start = True
+            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._launch_again)
+        else:
+            self._cannot_start = False
+
     def _launch(self) -> None:
-        watched, alive = os.pipe()
+        try:
+            watched, alive = os.pipe()
+        except OSError as error:
+            raise CloudError(f"the gateway for Piopiy's cloud cannot be started: {error}") from None
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "piopiy_pipeline.cli.bound_gateway", str(watched)],
@@ -229,7 +247,7 @@ class OwnGateway:
         if started and not self._closing and not self._drains:
             status = self._collect()
             logger.error("the gateway for Piopiy's cloud has ended ({}): starting it again", status)
-            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._launch)
+            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._launch_again)
 
     def _listens(self, so: bool) -> None:
         if self._listening is not None and not self._listening.done():

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from piopiy_pipeline.agent import own_gateway
 from piopiy_pipeline.agent.agent import Agent, CloudError
 from piopiy_pipeline.agent.own_gateway import OwnGateway, wants_cloud
 from piopiy_pipeline.session import Call
+from tests.support.agents import logged
+from tests.support.calls import eventually
 
 
 async def bot(call: Call) -> None:
@@ -89,3 +94,43 @@ def test_a_gateway_that_does_not_start_says_why_in_the_users_names(
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith(says)
     assert "secret" not in line
+
+
+GATEWAY = """\
+#!/bin/sh
+echo listening
+exec sleep 1000
+"""
+
+
+def test_a_gateway_that_cannot_be_started_again_at_once_is_tried_until_it_can(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(own_gateway, "AGAIN_S", 0.01)
+    program, elsewhere = tmp_path / "python", tmp_path / "elsewhere"
+    program.write_text(GATEWAY)
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    async def story() -> None:
+        gateway = OwnGateway("desk", "token", None)
+        await gateway.start()
+        try:
+            program.rename(elsewhere)
+            with logged() as lines:
+                first = gateway._process
+                assert first is not None
+                first.kill()
+                await eventually(lambda: gateway._cannot_start)
+                failed = gateway._again
+                await eventually(lambda: gateway._again is not failed)
+                elsewhere.rename(program)
+                await eventually(lambda: gateway._process not in (None, first))
+            assert [text for _, text in lines if "cannot be started" in text] == [
+                f"ERROR the gateway for Piopiy's cloud cannot be started: [Errno 2] No such file or directory:"
+                f" '{program}'; trying again until it starts"
+            ]
+        finally:
+            await gateway.close()
+
+    asyncio.run(story())
