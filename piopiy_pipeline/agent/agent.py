@@ -178,7 +178,7 @@ class Agent(WorkerFace):
         self._drained = Draining(
             DrainPlan.choose(drain, drain_s),
             lambda: self._calls.sessions,
-            moves=lambda: self._connection.home.moves_calls,
+            moves=self._calls.moves,
             heard_s=self._calls.media.heard_s,
         )
         self._drains = False
@@ -399,7 +399,8 @@ class Agent(WorkerFace):
 
     def _on_roam(self, order: Roam, connection: SignalingConnection) -> None:
         if self._admission.closed or len(self._calls) >= self.capacity:
-            self._settle_roaming(RoamResult(call_id=order.call_id, taken=False, detail="it has no place"))
+            why = "it takes no more calls" if self._admission.closed else "it has no place"
+            self._settle_roaming(RoamResult(call_id=order.call_id, taken=False, detail=why))
         else:
             self._roaming.begin(order, connection)
 

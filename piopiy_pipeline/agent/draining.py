@@ -75,7 +75,7 @@ class Draining:
     Args:
         plan: How.
         sessions: Returns the calls in progress.
-        moves: Returns whether the gateway can move calls, and knows the end reason `drained`.
+        moves: Returns whether the gateway of a call can move it, and knows the end reason `drained`.
         heard_s: Returns for a call's id how much of its caller's audio has arrived, in seconds.
     """
 
@@ -84,7 +84,7 @@ class Draining:
         plan: DrainPlan,
         sessions: Callable[[], Iterable[Session]],
         *,
-        moves: Callable[[], bool],
+        moves: Callable[[Session], bool],
         heard_s: Callable[[str], float | None],
     ) -> None:
         self._plan = plan
@@ -114,7 +114,7 @@ class Draining:
         """Have a call that is in progress now move, if calls do, or end if it has begun too late."""
         if self._grace_over:
             self._end(session)
-        elif self._begun and self._plan.mode == "move" and self._moves():
+        elif self._begun and self._plan.mode == "move" and self._moves(session):
             session.leave(partial(self._heard_s, session.info.call_id))
 
     def close(self) -> None:
@@ -135,4 +135,4 @@ class Draining:
             self._end(session)
 
     def _end(self, session: Session) -> None:
-        session.say_goodbye(EndReason.DRAINED if self._moves() else EndReason.AGENT_HANGUP)
+        session.say_goodbye(EndReason.DRAINED if self._moves(session) else EndReason.AGENT_HANGUP)

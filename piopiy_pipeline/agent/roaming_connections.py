@@ -76,7 +76,10 @@ class RoamingConnections:
             self._refuse(order.call_id, f"{url}: not encrypted, and the gateway at home is")
             return
         gateway = self._gateways.get(url)
-        if self._closed or (gateway is None and len(self._gateways) >= MOST_GATEWAYS):
+        if self._closed:
+            self._refuse(order.call_id, "the agent is shut down")
+            return
+        if gateway is None and len(self._gateways) >= MOST_GATEWAYS:
             self._refuse(order.call_id, "it serves too many gateways")
             return
         self._forget(order.call_id)

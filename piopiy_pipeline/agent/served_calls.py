@@ -95,6 +95,11 @@ class ServedCalls:
         """Count the calls in progress, or about to be, that came over this connection."""
         return sum(each is connection for each in self._connections.values())
 
+    def moves(self, session: Session) -> bool:
+        """Return whether the gateway that has this call moves calls, whatever the one at home does."""
+        connection = self._owner.get(session)
+        return connection is not None and connection.moves_calls
+
     def take(self, offer: Offer, connection: SignalingConnection) -> None:
         """Go to take a call that was offered over this connection."""
         self._confirmations.expect(offer.offer_id)

@@ -256,3 +256,33 @@ def test_an_agent_of_a_gateway_that_drains_finds_another_home_and_its_call_goes_
         return any(i.instance_id == one.instance_id for i in gateway.switchboard.instances.of(AGENT_ID))
 
     asyncio.run(scenario())
+
+
+def test_a_call_elsewhere_moves_from_an_agent_that_drains_while_its_home_is_gone() -> None:
+    resumed: list[bool] = []
+
+    async def bot(call: Call) -> None:
+        resumed.append(call.resumed is not None)
+        await (await voice(call, greeting="Good day.")).start()
+
+    async def scenario() -> None:
+        async with nats_server() as server, gateways(server, 1) as [other]:
+            home = Gateway(config(server))
+            await home.start()
+            await eventually(lambda: known(home) == known(other) == 1, 20)
+            leaving = Agent(AGENT_ID, TOKEN, bot, signaling_url=home.url, drain="move")
+            serving = asyncio.create_task(leaving.connect())
+            await eventually(lambda: leaving._connection.home.registered, 30)
+            log = CallLog(16000)
+            calling = asyncio.create_task(House(other, leaving).call(hangup_after_s=8, log=log))
+            await eventually(lambda: log.heard.size > 8000, 20)
+            async with at_home(bot, other.url):
+                before = leaving._connection.home
+                await home.close()
+                await eventually(lambda: leaving._connection.home is not before, 10)
+                leaving.drain()
+                await asyncio.wait_for(serving, 20)
+                assert resumed == [False, True]
+                assert (await calling).reason is EndReason.CALLER_HANGUP
+
+    asyncio.run(scenario())

@@ -183,7 +183,7 @@ class Drained(Leaving):
         super().begun(session, link)
         sessions: list[Session] = []
         draining = Draining(
-            DrainPlan("finish", self._grace_s), lambda: sessions, moves=lambda: True, heard_s=lambda _: None
+            DrainPlan("finish", self._grace_s), lambda: sessions, moves=lambda _: True, heard_s=lambda _: None
         )
 
         def begin(_: object = None) -> None:
