@@ -32,8 +32,11 @@ RECENT_S = 4.0
 """How much that was passed on is kept at any time, in seconds: a sentence, for the next instance if this one is lost.
 That is 128 kB at 16 kHz. So far behind may an agent be that asks for a move, too.
 """
+PIECE_S = 0.02
+"""Shorter pieces of audio are kept joined, up to so many seconds: what is kept is a time, however a leg cuts it."""
 MAX_RECENT = 500
-"""How many pieces of it are kept at most: twice what `KEPT_S` has in pieces of 20 ms, for keys are pieces, too."""
+"""How many pieces of it are kept at most: twice what `KEPT_S` has in pieces of `PIECE_S`, for keys are pieces, too, and
+two that are longer than half of it are not joined."""
 NOTHING_S = -1.0
 """The position before everything that a media stream was given."""
 PLACE_ERROR_S = 0.005
@@ -186,7 +189,12 @@ class CallerBacklog:
             media.caller_audio(piece)
         else:
             media.dtmf(piece)
-        self._recent.append((self._passed_s, piece))
+        last_at, last = self._recent[-1] if self._recent else (NOTHING_S, None)
+        joined = self._joined(last, piece) if last_at > self._understood_s else None
+        if joined is not None:
+            self._recent[-1] = self._passed_s, joined
+        else:
+            self._recent.append((self._passed_s, piece))
         oldest = self._passed_s - (RECENT_S if self._moves_from is None else KEPT_S)
         while self._recent[0][0] < oldest:
             self._recent.popleft()
@@ -208,12 +216,22 @@ class CallerBacklog:
                 self._messages_waiting += 1
                 self._waiting.append(piece)
             return
-        self._waiting.append(piece)
+        joined = self._joined(self._waiting[-1], piece) if self._waiting else None
+        if joined is not None:
+            self._waiting[-1] = joined
+        else:
+            self._waiting.append(piece)
         self._waiting_s += self._seconds(piece)
         while self._waiting_s > KEPT_S:
             at, oldest = next((at, one) for at, one in enumerate(self._waiting) if isinstance(one, bytes))
             self._waiting_s -= self._seconds(oldest)
             del self._waiting[at]
+
+    def _joined(self, last: Piece | None, piece: Piece) -> bytes | None:
+        """Return two short pieces of audio as one; None if they are not that."""
+        if not isinstance(last, bytes) or not isinstance(piece, bytes):
+            return None
+        return last + piece if len(last) + len(piece) <= 2 * self._leg.rate * PIECE_S else None
 
     def _seconds(self, pcm: bytes) -> float:
         return len(pcm) / (2 * self._leg.rate)

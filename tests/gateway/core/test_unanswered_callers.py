@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.caller_backlog import KEPT_S, RECENT_S
-from piopiy_pipeline.signaling.messages import ConversationEvent
+from piopiy_pipeline.gateway.core.caller_backlog import KEPT_S, PIECE_S, RECENT_S
+from piopiy_pipeline.signaling.messages import ConversationEvent, Move
 from tests.support.switchboard import NotedAgent, NotedLeg, NotedMedia, Room
 
 
@@ -75,6 +77,51 @@ def test_the_oldest_is_forgotten_first(room: Room) -> None:
     media = two.take()
     say(leg, 640)
     assert RECENT_S * second <= sum(heard(media)) - 640 <= KEPT_S * second
+
+
+@pytest.mark.parametrize("samples", [1, 128, 500, 960, 3000])
+@pytest.mark.parametrize("moves", [False, True])
+def test_as_many_seconds_are_kept_however_the_caller_cuts_them(
+    room: Room, samples: int, moves: bool
+) -> None:
+    one, two = room.agent("one"), room.agent("two")
+    call, leg = room.call()
+    leg.rate = 8000 if samples == 1 else 48_000
+    one.take()
+    second = 2 * leg.rate
+    piece = bytes(2 * samples)
+    for _ in range(6 * leg.rate // samples):
+        leg.listener.caller_audio(piece)
+    if moves:
+        one.say(Move(call_id=call.call_id, heard_s=None))
+        media = two.open_media()
+        two.accept()
+        two.start_media(media)
+        for _ in range(int(4.6 * leg.rate) // samples):
+            leg.listener.caller_audio(piece)
+        two.answer()
+        least = 4.6
+    else:
+        one.lose()
+        media = two.take()
+        leg.listener.caller_audio(piece)
+        least = RECENT_S
+    short = 2 * max(len(piece), int(PIECE_S * second))
+    assert least * second - short <= len(media.heard) <= KEPT_S * second + short
+
+
+def test_short_pieces_that_were_understood_are_not_joined_with_what_follows(room: Room) -> None:
+    one, two = room.agent("one"), room.agent("two")
+    _, leg = room.call()
+    one.take()
+    say(leg, 100, 102)
+    understood(one)
+    say(leg, 104, 106)
+    one.lose()
+    say(leg, 108, 110)
+    media = two.take()
+    say(leg, 640)
+    assert len(media.heard) == 104 + 106 + 108 + 110 + 640
 
 
 def test_keys_are_not_pressed_again_because_the_lost_agent_may_have_acted_on_them(room: Room) -> None:
