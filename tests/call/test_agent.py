@@ -330,7 +330,7 @@ def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns_a
             assert log.reason is EndReason.CALLER_HANGUP
             await eventually(lambda: len(ends) == 2, 10)
             [ended] = place.ended()
-            assert (ended.recoveries, ended.reason) == (1, EndReason.CALLER_HANGUP)
+            assert (ended.losses, ended.reason) == (1, EndReason.CALLER_HANGUP)
 
     asyncio.run(scenario())
 

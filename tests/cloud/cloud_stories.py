@@ -273,11 +273,11 @@ async def lost_and_found() -> dict[str, Any]:
             killed = await cloud.heard_until("after", 0.3)
             first.process.kill()
             await eventually(
-                lambda: any(call.agent.assignment.recoveries for call in gateway.switchboard.calls), 15
+                lambda: any(call.agent.assignment.losses.count for call in gateway.switchboard.calls), 15
             )
             recovered = await cloud.heard_until("after", killed["loud_s"] + 0.5)
             calls = [
-                [call.phase.value, call.agent.assignment.recoveries] for call in gateway.switchboard.calls
+                [call.phase.value, call.agent.assignment.losses.count] for call in gateway.switchboard.calls
             ]
             return {
                 "registered": len(cloud.of("register")),

@@ -127,7 +127,7 @@ def test_an_agent_whose_gateway_is_gone_registers_with_another_and_its_call_else
                 await calling
                 assert log.reason is EndReason.CALLER_HANGUP
                 [call] = other.switchboard.snapshot().ended
-                assert (call.recoveries, call.offers) == (0, 1)
+                assert (call.losses, call.offers) == (0, 1)
                 again = await House(third, agent).call(hangup_after_s=1)
                 assert again.reason is EndReason.CALLER_HANGUP
 

@@ -34,7 +34,7 @@ class CallEvents:
                 "answered_at": None,
                 "ended_at": None,
                 "offers": 1,
-                "recoveries": 0,
+                "losses": 0,
                 "gaps": 0,
                 "worst_gap_s": 0.0,
                 "frames_dropped": 0,

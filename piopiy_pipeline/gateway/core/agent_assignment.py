@@ -339,11 +339,6 @@ class AgentAssignment:
         first, self._retried = not self._retried, True
         return first
 
-    @property
-    def recoveries(self) -> int:
-        """How many instances were lost with the call."""
-        return self.losses.count
-
     def note_heard(self, text: str) -> None:
         """Note what the caller has heard of the bot's turn that is not over; empty when it is."""
         self.heard = text

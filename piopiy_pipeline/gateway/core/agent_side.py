@@ -363,7 +363,7 @@ class AgentSide:
         elif culprit := self.assignment.suspicion.culprit:
             self._call.end(now, EndReason.ERROR, culprit, by_agent=not tell)
         elif not self.assignment.may_recover(now, alone=alone):
-            after = f"{detail}, after {self.assignment.recoveries} others"
+            after = f"{detail}, after {self.assignment.losses.count} others"
             self._call.end(now, EndReason.AGENT_LOST, after, by_agent=not tell)
         elif tell:
             self._move(now, detail)

@@ -208,7 +208,7 @@ class GatewayCall:
             answered_at=self.answered_at,
             ended_at=self.ended_at,
             offers=agent.offers,
-            recoveries=agent.recoveries,
+            losses=agent.losses.count,
             gaps=faults.gaps,
             worst_gap_s=faults.worst_gap_s,
             frames_dropped=self.leg.frames_dropped,

@@ -28,7 +28,8 @@ class CallSnapshot:
     answered_at: float | None
     ended_at: float | None
     offers: int
-    recoveries: int
+    losses: int
+    """How many instances were lost with the call, whether or not another one has followed."""
     gaps: int
     worst_gap_s: float
     frames_dropped: int

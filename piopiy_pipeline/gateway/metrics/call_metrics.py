@@ -63,9 +63,9 @@ class CallMetrics:
             if seen.instance_id is not None and call.instance_id is not None:
                 count.inc(f"{_P}calls_moved_total", agent_id=call.agent_id)
             seen.instance_id = call.instance_id
-        if call.recoveries > seen.losses:
-            count.inc(f"{_P}agent_losses_total", call.recoveries - seen.losses, agent_id=call.agent_id)
-            seen.losses = call.recoveries
+        if call.losses > seen.losses:
+            count.inc(f"{_P}agent_losses_total", call.losses - seen.losses, agent_id=call.agent_id)
+            seen.losses = call.losses
         if call.answered_at is not None and not seen.answered:
             seen.answered = True
             count.observe(f"{_P}call_answer_seconds", call.answered_at - call.placed_at, kind=call.kind)

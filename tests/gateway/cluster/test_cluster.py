@@ -238,7 +238,7 @@ def test_a_call_goes_on_when_the_gateway_at_home_dies() -> None:
         home.kill()
         await asyncio.sleep(5)
         assert [call.phase for call in calls] == [Phase.LIVE] * 2
-        assert [call.agent.assignment.recoveries for call in calls] == [0, 0]
+        assert [call.agent.assignment.losses.count for call in calls] == [0, 0]
         third, _ = other.place("call-3")  # where the agent is at home now
         await asyncio.sleep(0.5)
         assert third.phase is Phase.LIVE
@@ -259,7 +259,7 @@ def test_a_call_whose_agent_dies_is_recovered_by_one_of_another_gateway() -> Non
         next(agent for agent in house.agents if agent.calls).kill()
         await asyncio.sleep(0.5)
         assert call.phase is Phase.LIVE
-        assert call.agent.assignment.recoveries == 1
+        assert call.agent.assignment.losses.count == 1
         assert leg.ended is None
         await house.close()
 

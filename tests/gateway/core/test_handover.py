@@ -94,7 +94,7 @@ def test_the_one_before_has_the_call_until_the_next_one_is_ready(room: Room) -> 
     assert (scene.before.frame_ticks, media.frame_ticks) == (1, 1)
     assert scene.leg.notes.count("answer") == 1
     assert not scene.one.instance.calls
-    assert room.board.snapshot().calls[0].recoveries == 0
+    assert room.board.snapshot().calls[0].losses == 0
 
 
 def test_what_the_caller_says_meanwhile_is_heard_by_both_and_nothing_twice(room: Room) -> None:

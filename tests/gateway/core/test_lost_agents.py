@@ -26,7 +26,7 @@ def test_a_lost_agent_hands_its_call_to_another_with_the_last_checkpoint(room: R
     assert leg.notes == ["ring", "answer"], "the caller's leg was answered once"
     assert call.phase is Phase.LIVE
     seen = room.board.snapshot().calls[0]
-    assert (seen.instance_id, seen.recoveries, seen.gaps, seen.worst_gap_s) == ("two", 1, 2, 0.3)
+    assert (seen.instance_id, seen.losses, seen.gaps, seen.worst_gap_s) == ("two", 1, 2, 0.3)
 
 
 def test_the_caller_is_told_whose_sound_they_hear_when_that_changes(room: Room) -> None:
@@ -121,7 +121,7 @@ def test_an_agent_lost_before_it_accepted_is_just_passed_over(room: Room) -> Non
     room.call()
     one.lose()
     assert len(two.offers) == 1
-    assert room.board.snapshot().calls[0].recoveries == 0
+    assert room.board.snapshot().calls[0].losses == 0
 
 
 def test_a_call_that_loses_agent_after_agent_is_given_up(room: Room) -> None:
@@ -149,7 +149,7 @@ def test_an_agent_that_shuts_down_gives_its_call_to_another(room: Room) -> None:
     two.take()
     assert call.phase is Phase.LIVE
     assert leg.notes == ["ring", "answer"]
-    assert room.board.snapshot().calls[0].recoveries == 0, "nobody was lost"
+    assert room.board.snapshot().calls[0].losses == 0, "nobody was lost"
 
 
 def test_with_no_other_instance_a_shutdown_ends_the_call_and_says_so(room: Room) -> None:

@@ -84,7 +84,7 @@ def test_without_another_instance_a_call_stays_and_goes_on_when_it_is_back(room:
     heartbeat(one, SilentInstances.RETURNS)
     one.say(Checkpoint(call_id="call-1", state={"turn": 2}))
     assert call.agent.assignment.checkpoint == {"turn": 2}
-    assert room.board.snapshot().calls[0].recoveries == 0
+    assert room.board.snapshot().calls[0].losses == 0
 
 
 def test_a_call_that_stayed_moves_when_somebody_comes(room: Room) -> None:
@@ -143,7 +143,7 @@ def test_a_call_that_hangs_one_instance_after_another_stays_at_last(room: Room) 
         silent(holder)
     assert (call.phase, leg.ended) == (Phase.LIVE, None)
     assert call.agent.serves(holder.instance)
-    assert call.agent.assignment.recoveries == SuspectLosses.MOST_ALONE
+    assert call.agent.assignment.losses.count == SuspectLosses.MOST_ALONE
 
 
 def moved_to_a_silent_instance(room: Room) -> tuple[NotedAgent, NotedAgent, Any, Any]:

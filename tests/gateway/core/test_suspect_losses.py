@@ -218,7 +218,7 @@ def test_nor_is_a_network_that_was_gone_held_against_it(room: Room) -> None:
         one = room.agent("one")
         one.take()
     assert (call.phase, leg.ended) == (Phase.LIVE, None)
-    assert call.snapshot().recoveries == 2 * ALONE
+    assert call.snapshot().losses == 2 * ALONE
 
 
 def test_a_call_that_was_well_for_a_while_begins_anew(room: Room) -> None:
@@ -247,5 +247,5 @@ def test_what_another_call_has_blocked_counts_for_that_one_alone(room: Room) -> 
         )
         room.board.silences.blocked(message, room.now)
         fleet.take_all()
-        assert (leg.ended, call.snapshot().recoveries) == (None, at + 1)
+        assert (leg.ended, call.snapshot().losses) == (None, at + 1)
         fleet.lose(holder, after_s=0.1)

@@ -81,9 +81,7 @@ def test_the_oldest_is_forgotten_first(room: Room) -> None:
 
 @pytest.mark.parametrize("samples", [1, 128, 500, 960, 3000])
 @pytest.mark.parametrize("moves", [False, True])
-def test_as_many_seconds_are_kept_however_the_caller_cuts_them(
-    room: Room, samples: int, moves: bool
-) -> None:
+def test_as_many_seconds_are_kept_however_the_caller_cuts_them(room: Room, samples: int, moves: bool) -> None:
     one, two = room.agent("one"), room.agent("two")
     call, leg = room.call()
     leg.rate = 8000 if samples == 1 else 48_000

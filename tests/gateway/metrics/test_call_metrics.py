@@ -29,7 +29,7 @@ PLACED = CallSnapshot(
     answered_at=None,
     ended_at=None,
     offers=1,
-    recoveries=0,
+    losses=0,
     gaps=0,
     worst_gap_s=0.0,
     frames_dropped=0,
@@ -87,7 +87,7 @@ def test_a_call_that_was_refused_at_once_is_counted_too() -> None:
 
 def test_a_lost_agent_and_the_one_that_goes_on_are_counted_apart() -> None:
     count = Counted()
-    lost = replace(LIVE, phase=Phase.OFFERING, recoveries=1)
+    lost = replace(LIVE, phase=Phase.OFFERING, losses=1)
     count.call(PLACED, LIVE, lost, replace(lost, phase=Phase.LIVE, instance_id="b"), ended(lost))
     assert count("agent_losses_total", agent_id="desk") == 1
     moved = Counted()
