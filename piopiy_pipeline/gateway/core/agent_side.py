@@ -235,8 +235,8 @@ class AgentSide:
             return event
         return event.model_copy(update={"at": round(event.at + offer.counts_from - answered_at, 3)})
 
-    def instance_lost(self, instance: Instance, now: float, *, alone: bool) -> None:
-        """Handle the loss of the instance's connection. `alone`: this call was the only one there."""
+    def instance_lost(self, instance: Instance, now: float, *, alone: bool | None) -> None:
+        """Handle the loss of the instance's connection. `alone`: it was the only call there; None: it is back."""
         lost = "the connection to the agent was lost"
         if self._handover.failed(instance, lost, now) or not self.serves(instance):
             return
@@ -354,7 +354,7 @@ class AgentSide:
         else:
             self._call.end(now, EndReason.ERROR, detail, by_agent=True)
 
-    def _recover(self, now: float, detail: str, *, tell: bool, alone: bool) -> None:
+    def _recover(self, now: float, detail: str, *, tell: bool, alone: bool | None) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
         self._put_on_record(now)
         if self.stranded.place:

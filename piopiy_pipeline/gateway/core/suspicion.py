@@ -63,15 +63,15 @@ class Suspicion:
         self._until = 0.0
         self._apart_until = 0.0  # how long a worker apart may come
 
-    def lost(self, instance: Instance, *, alone: bool, now: float) -> None:
+    def lost(self, instance: Instance, *, alone: bool | None, now: float) -> None:
         """Note that the connection to an instance that had the call is lost.
 
         Args:
             instance: The instance.
-            alone: Whether the call was its only one.
+            alone: Whether the call was its only one; None if its process is well, and has registered again.
             now: The time.
         """
-        if instance.worker is None:
+        if instance.worker is None or alone is None:
             return
         suspected = any(loss.proven for loss in self._losses.values())
         loss = self._losses[instance.instance_id] = _Loss(instance.worker == "shared", alone)

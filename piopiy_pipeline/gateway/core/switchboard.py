@@ -220,7 +220,7 @@ class Switchboard:
             replaced.link.replace()
             self.resources.summoner.lost(replaced)
             self.silences.replaced(replaced, now)
-            self._lose_calls(replaced, now)
+            self._lose_calls(replaced, now, died=False)
         self._look_again(instance, now)
         self._on_change()
         return instance
@@ -395,8 +395,9 @@ class Switchboard:
         self.silences.look_again(now)
         self.resources.waiting.look_again(instance.agent_id, now)
 
-    def _lose_calls(self, instance: Instance, now: float) -> None:
-        had, alone = sorted(instance.calls), instance.has_one_call
+    def _lose_calls(self, instance: Instance, now: float, *, died: bool = True) -> None:
+        """Have the calls of a lost instance look for another one. `died`: its process has not registered again."""
+        had, alone = sorted(instance.calls), instance.has_one_call if died else None
         self._note_closed(instance, now)
         for call in self._of_agent(instance.agent_id) if had else ():
             if call.call_id not in had:

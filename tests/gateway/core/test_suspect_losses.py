@@ -8,6 +8,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import Blocked, Heartbeat
 from tests.support.agents import logged
 from tests.support.switchboard import NotedAgent, NotedLeg, Room
@@ -160,6 +161,30 @@ def test_a_network_that_was_gone_speaks_for_the_call_that_was_in_both(room: Room
     fleet.agents.append(room.agent("agent-1", capacity=50))
     fleet.take_all()
     assert culprit.phase is Phase.LIVE
+
+
+@pytest.mark.parametrize(("worker", "noticed_first"), [(None, True), (None, False), ("shared", False)])
+def test_a_loss_does_not_count_if_the_same_process_registers_again_before_or_after_it_is_noticed(
+    room: Room, worker: WorkerKind | None, noticed_first: bool
+) -> None:
+    one = room.agent("one-w1", worker=worker)
+    _, leg = room.call()
+    one.take()
+    if noticed_first:
+        one.lose()
+    one = room.agent("one-w1", worker=worker)
+    assert one.offers, "it is waited for no evidence against the call"
+    one.reject()
+    holder = room.agent("two")
+    one.lose()
+    for number in range(ALONE):
+        holder.take()
+        room.wait(2)
+        holder, lost = room.agent(f"next-{number}"), holder
+        lost.lose()
+        assert leg.ended is None
+    holder.take()
+    assert leg.ended is None
 
 
 def test_a_suspect_is_offered_to_the_instance_with_the_fewest_calls(room: Room) -> None:
