@@ -52,7 +52,8 @@ from piopiy_pipeline.signaling.agent_protocol import Backoff
 __all__ = ["SupervisionError", "Supervisor", "WorkersRefused"]
 
 MAX_AT_ONCE = 5
-"""After so many call workers in a row that died at once, another one would do the same."""
+"""After so many call workers that died at once, each begun after the death of the one before, another one would do the
+same."""
 AT_ONCE_S = 10.0
 """A call worker that has had no call and did not live as long has died at once."""
 MODELS_AGAIN_S = 0.5
@@ -122,6 +123,7 @@ class Supervisor:
         self._models_at = -MODELS_AGAIN_S
         self._deaths = DeathNotices(self._say)
         self._died_at_once = 0
+        self._died_at = 0.0  # when the last one was counted
         self._backoff = Backoff(first_s=0.1, longest_s=5.0, factor=2.0)
         self._not_before = 0.0
         self._refill: asyncio.TimerHandle | None = None
@@ -267,7 +269,8 @@ class Supervisor:
     def _pause(self, why: str) -> None:
         """Wait before the next fork, longer each time, and give up in the end."""
         self._died_at_once += 1
-        self._not_before = time.monotonic() + self._backoff.wait(random.random())
+        self._died_at = time.monotonic()
+        self._not_before = self._died_at + self._backoff.wait(random.random())
         if self._died_at_once >= MAX_AT_ONCE:
             self._fail(
                 SupervisionError(
@@ -343,6 +346,8 @@ class Supervisor:
             self._died_at_once = 0
             self._backoff.reset()
             self._not_before = 0.0
+            self._fill()
+        elif member.asked_at < self._died_at:  # it has died of the same as one that is counted
             self._fill()
         elif not (self._draining or self._over.is_set()):
             self._pause(member.why_ended())
