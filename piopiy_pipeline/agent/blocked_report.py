@@ -15,6 +15,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
+from piopiy_pipeline.signaling.liveness import WATCHDOG_QUERY
 from piopiy_pipeline.signaling.messages import Blocked, dump
 
 __all__ = ["BlockedReport"]
@@ -96,7 +97,7 @@ class BlockedReport:
         gateway = self._gateway()
         there: dict[str, Any] = {} if gateway.host is None else {"address": (gateway.host, gateway.port)}
         connection: ClientConnection = connect(
-            f"{gateway.url}/agent",
+            f"{gateway.url}/agent?{WATCHDOG_QUERY}",  # a gateway that drains lets nobody else in
             additional_headers={"Authorization": f"Bearer {self._token}"},
             compression=None,
             proxy=None,

@@ -139,6 +139,10 @@ class Heartbeat(Message):
     media: dict[str, MediaCount] = Field(default_factory=dict)
 
 
+WATCHDOG_QUERY = "for=watchdog"
+"""The query of ``/agent`` with which a watchdog connects: such a connection may not register."""
+
+
 class Blocked(Message):
     """Says that the event loop of an agent has not turned for `blocked_s`. Its watchdog, a thread, sends it.
 

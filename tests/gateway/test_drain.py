@@ -6,10 +6,24 @@ import asyncio
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
+from piopiy_pipeline.agent.blocked_report import BlockedReport
+from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.core.phases import Phase
-from tests.support.gateway_peers import AGENT_ID, agent, caller, config, until
+from piopiy_pipeline.signaling.liveness import WATCHDOG_QUERY
+from piopiy_pipeline.signaling.messages import Blocked
+from tests.support.gateway_peers import (
+    AGENT_ID,
+    AGENT_TOKEN,
+    ScriptedAgent,
+    agent,
+    bearer,
+    caller,
+    config,
+    until,
+)
 from tests.support.web import API_KEY, client
 
 
@@ -89,5 +103,38 @@ def test_agents_without_a_call_go_when_there_is_another_gateway_and_the_others_a
             await busy.say(type="hangup", call_id=offer["call_id"], reason="agent_hangup")
             assert (await busy.closed())[1] == "the gateway is shutting down"
             await until(lambda: not gateway.switchboard.instances.of(AGENT_ID))
+
+    asyncio.run(story())
+
+
+def test_a_watchdog_is_heard_by_a_gateway_that_sends_agents_away_and_does_not_register(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[Blocked] = []
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            offer = await one.offer()
+            await one.take(offer)
+            await line.hear("answered")
+            drain, silences = gateway.switchboard.drain, gateway.switchboard.silences
+            drain.other_gateways = lambda: ["ws://elsewhere:7860"]
+            drain.switch(on=True)
+            monkeypatch.setattr(silences, "blocked", lambda message, now: said.append(message))
+            report = BlockedReport(lambda: GatewayAddress(gateway.url), AGENT_TOKEN)
+            word = Blocked(
+                agent_id=AGENT_ID, instance_id="one", call_id=offer["call_id"], blocked_s=0.5, limit_s=10.0
+            )
+            report.send(word)
+            await until(lambda: said == [word])
+            await asyncio.to_thread(report.close)
+            url = f"{gateway.url}/agent?{WATCHDOG_QUERY}"
+            async with connect(
+                url, additional_headers=bearer(AGENT_TOKEN), compression=None, proxy=None
+            ) as socket:
+                other = ScriptedAgent(socket, gateway.url)
+                await other.register("other")
+                assert (await other.closed())[1] == "the connection of a watchdog does not register"
+            assert [each.instance_id for each in gateway.switchboard.instances.of(AGENT_ID)] == ["one"]
 
     asyncio.run(story())

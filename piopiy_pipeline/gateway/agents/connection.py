@@ -39,6 +39,7 @@ class AgentConnection:
         agent_ids: The agents that the connection's token is good for.
         heartbeat_s: How often the agent is asked for a sign of life, in seconds.
         roaming: Whether it is at home at another gateway, and was summoned for a call.
+        registers: Whether it may register; a watchdog does not.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class AgentConnection:
         agent_ids: Collection[str],
         heartbeat_s: float,
         roaming: bool = False,
+        registers: bool = True,
     ) -> None:
         self._connection = connection
         self._switchboard = switchboard
         self._roaming = roaming
+        self._registers = registers
         self._loop = asyncio.get_running_loop()
         self._instance: Instance | None = None
         self._why_closed = "the connection closed"
@@ -105,6 +108,11 @@ class AgentConnection:
             self.send(message)
         for event in step.events:
             now = self._loop.time()
+            if isinstance(event, Register) and not self._registers:
+                self._carry_out(
+                    self._protocol.fault("protocol", "the connection of a watchdog does not register")
+                )
+                return
             if isinstance(event, Register):
                 # it may take over as many calls at once, each with its checkpoint
                 offers_bytes = min(event.capacity, MOST_OFFERS) * MAX_MESSAGE_BYTES

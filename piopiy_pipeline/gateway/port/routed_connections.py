@@ -131,13 +131,14 @@ class RoutedConnections:
         """Give an admitted connection to what serves its route. Returns when it is closed."""
         assert isinstance(connection, AcceptedWebSocket)
         match connection.route:
-            case AgentRoute(agent_ids=agent_ids, roaming=roaming):
+            case AgentRoute(agent_ids=agent_ids, roaming=roaming, registers=registers):
                 AgentConnection(
                     connection,
                     self._switchboard,
                     agent_ids=agent_ids,
                     heartbeat_s=self._config.heartbeat_s,
                     roaming=roaming,
+                    registers=registers,
                 )
             case CallerRoute(agent_id=agent_id):
                 StreamLeg(

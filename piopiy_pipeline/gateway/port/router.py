@@ -17,6 +17,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.gateway_drain import DRAINING
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.signaling.liveness import WATCHDOG_QUERY
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway, CarrierOpening
@@ -58,6 +59,8 @@ class AgentRoute:
     agent_ids: Collection[str]
     roaming: bool = False
     """Whether it is at home at another gateway, and was summoned for a call: its token is a ticket for that."""
+    registers: bool = True
+    """Whether it may register. A watchdog only says what blocks its agent, also while the gateway drains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +121,16 @@ class Router:
             headers: Its headers.
         """
         try:
-            path = urlsplit(target).path
+            parts = urlsplit(target)
         except ValueError:
             return RequestRefused(HTTPStatus.BAD_REQUEST, f"{target!r:.200} is no address\n")
-        kind, _, rest = path.removeprefix("/").partition("/")
+        kind, _, rest = parts.path.removeprefix("/").partition("/")
         name = unquote(rest)
         match kind:
             case "" | "healthz" if not rest:  # `piopiy check` of 0.1.0 shakes hands here
                 return RequestRefused(HTTPStatus.OK, GREETING)
             case "agent" if not rest:
-                return self._agent(headers)
+                return self._agent(headers, registers=parts.query != WATCHDOG_QUERY)
             case "media" if name:
                 return self._media(name, headers)
             case "call" if name:
@@ -145,18 +148,18 @@ class Router:
             " /api/events\n",
         )
 
-    def _agent(self, headers: Headers) -> AgentRoute | RequestRefused:
+    def _agent(self, headers: Headers, *, registers: bool) -> AgentRoute | RequestRefused:
         token = _bearer(headers)
         if isinstance(token, RequestRefused):
             return token
         agent_ids = frozenset(_matching(token, self._agents.items()))
         if not agent_ids and (summoned := self._switchboard.resources.summoner.agent_of(token)) is not None:
             return AgentRoute(frozenset((summoned,)), roaming=True)
-        if agent_ids and self._switchboard.drain.sends_agents_away:
+        if agent_ids and registers and self._switchboard.drain.sends_agents_away:
             return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"{DRAINING}: register at another one\n")
         if not agent_ids:
             return _unauthorized("this bearer token is that of no agent of this gateway", wrong_key=True)
-        return AgentRoute(agent_ids)
+        return AgentRoute(agent_ids, registers=registers)
 
     def _media(self, call_id: str, headers: Headers) -> MediaRoute | RequestRefused:
         token = _bearer(headers)
