@@ -121,8 +121,8 @@ def find_target(url: str | None, agent_id: str | None, key: str | None) -> Targe
     found = _of_dev(port)
     if found is None:
         raise BadInput(
-            f"no `piopiy dev` is running on port {port}: start one, or give --url; the key of another gateway"
-            " goes into --key or PIOPIY_CALLER_KEY"
+            f"no `piopiy dev` is running on port {port}: start one, or give --url of one that is; the key of another"
+            " gateway goes into --key or PIOPIY_CALLER_KEY"
         )
     return Target(address, agent_id or found.agent_id, found.caller_key)
 

@@ -77,9 +77,7 @@ def read_flow(path: Path) -> FlowConfig:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = tuple(part for part in first["loc"] if isinstance(part, int) or not _is_of_union(part))
-        problem = fault_text({**first, "loc": where})
+        where, problem = _first_fault(error)
         raise FlowFileError(f"{path}:{_line_of(text, where, problem)}: {problem}") from None
     except RecursionError:
         raise FlowFileError(f"{path}:1: nested too deep: no flow is") from None
@@ -91,6 +89,20 @@ def read_flow(path: Path) -> FlowConfig:
     while len(_KEPT) > MAX_KEPT:
         _KEPT.popitem(last=False)
     return config
+
+
+def _first_fault(error: ValidationError) -> tuple[_Path, str]:
+    """Return where the first mistake is, and what it is. Of what may be text or a mapping, both are tried: the mistake
+    is the one that was found within.
+    """
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [
+        tuple(part for part in one["loc"] if isinstance(part, int) or not _is_of_union(part))
+        for one in faults
+    ]
+    within = [n for n, place in enumerate(places) if place[: len(places[0])] == places[0]]
+    found = max(within, key=lambda n: len(places[n]))
+    return places[found], fault_text({**faults[found], "loc": places[found]})
 
 
 def _kept(path: Path, text: str) -> FlowConfig | None:

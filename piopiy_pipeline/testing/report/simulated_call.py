@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import PARTS, LatencyParts
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult
@@ -134,7 +135,13 @@ class SimulatedCall:
             self._fail(f"the bot used {'; '.join(map(_shown_use, used))}")
 
     def assert_ended(self, reason: EndReason | str) -> None:
-        """Assert that the call ended for this reason, such as ``"agent_hangup"``."""
+        """Assert that the call ended for this reason, such as ``"agent_hangup"``.
+
+        Raises:
+            ValueError: There is no such reason.
+        """
+        if reason not in list(EndReason):
+            raise ValueError(f"no call ends with {shown(reason)}, but with {', '.join(EndReason)}")
         if self.end_reason != EndReason(reason):
             self._fail(f"the call ended with {self.end_reason.value} ({self.end_detail}), not {reason}")
 
