@@ -188,7 +188,9 @@ def test_smart_turn_is_refused_without_the_pipelines_own_vad() -> None:
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", call=call)
         services: Any = {"stt": ScriptedSTT([]), "llm": ScriptedLLM([]), "tts": ToneTTS()}
-        with pytest.raises(ValueError, match="needs the pipeline's own VAD stage|without a VAD nothing tells"):
+        with pytest.raises(
+            ValueError, match=r"needs the pipeline's own VAD stage|without a VAD nothing tells"
+        ):
             await agent.Action(**services, vad=False, turns=TurnWaits(smart_turn=True))
         await call.hangup()
 

@@ -45,7 +45,7 @@ def test_the_end_of_the_call_and_its_errors() -> None:
     call.assert_no_error()
     with pytest.raises(AssertionError, match="not caller_hangup"):
         call.assert_ended("caller_hangup")
-    with pytest.raises(ValueError, match="no call ends with .hung_up., but with .*agent_hangup"):
+    with pytest.raises(ValueError, match=r"no call ends with .hung_up., but with .*agent_hangup"):
         call.assert_ended("hung_up")
     call.events.append(Event(1.0, "error", {"stage": "llm", "message": "429"}))
     with pytest.raises(AssertionError, match="1 errors, the first of llm: 429"):
