@@ -226,14 +226,10 @@ class AgentSide:
     def _in_the_calls_time(self, event: ConversationEvent) -> ConversationEvent:
         """Count from the call's answer: an instance that goes on with a call counts from its own."""
         answered_at, offer = self._call.answered_at, self.assignment.offer
-        if (
-            answered_at is None
-            or offer is None
-            or offer.counts_from is None
-            or offer.counts_from <= answered_at
-        ):
+        began_at = None if offer is None else offer.counts_from
+        if answered_at is None or began_at is None or began_at <= answered_at:
             return event
-        return event.model_copy(update={"at": round(event.at + offer.counts_from - answered_at, 3)})
+        return event.model_copy(update={"at": round(event.at + began_at - answered_at, 3)})
 
     def instance_lost(self, instance: Instance, now: float, *, alone: bool | None) -> None:
         """Handle the loss of the instance's connection. `alone`: it was the only call there; None: it is back."""
@@ -304,19 +300,22 @@ class AgentSide:
             and self.assignment.carried_by(media)
             and not self._call.media_path.held
         ):
-            self._call.leg.clear()
+            with self._call.contained(self._call.ticked_at):
+                self._call.leg.clear()
 
     def bot_dtmf(self, media: MediaPort, digits: str) -> None:
         """Send the bot's keys to the caller."""
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
-            self._call.leg.dtmf(digits)
+            with self._call.contained(self._call.ticked_at):
+                self._call.leg.dtmf(digits)
         elif (early := self.early_requests(media)) is not None:
             early.keep(Dtmf(digits=digits))
 
     def bot_data(self, media: MediaPort, data: dict[str, Any]) -> None:
         """Send a message of the bot to the caller's application."""
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
-            self._call.leg.data(data)
+            with self._call.contained(self._call.ticked_at):
+                self._call.leg.data(data)
         elif (early := self.early_requests(media)) is not None:
             early.keep(DataMessage(data=data))
 
@@ -380,7 +379,8 @@ class AgentSide:
         """Publish the turn that its agent cannot tell of any more, as far as the caller has heard it."""
         if text := self.assignment.take_unrecorded():
             turn = {"text": text, "interrupted": True}
-            self._call.leg.cut_off(self._call.publish_own("bot_turn", turn, now))
+            with self._call.attempted():
+                self._call.leg.cut_off(self._call.publish_own("bot_turn", turn, now))
 
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
         self._put_on_record(now)

@@ -20,10 +20,23 @@ from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.call_control import GatewayCallControl
 from piopiy_pipeline.gateway.core.dialling import DIAL_ENDS, DialFailure, DialledLeg
 from piopiy_pipeline.gateway.core.gateway_call_state import CallResources, GatewayCallState
+from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
+from piopiy_pipeline.signaling.messages import (
+    Accept,
+    AgentMessage,
+    Answer,
+    Checkpoint,
+    Control,
+    ConversationEvent,
+    Hangup,
+    Move,
+    Reject,
+    Transfer,
+)
 
 __all__ = ["CallOptions", "GatewayCall", "PlaceCall"]
 
@@ -150,8 +163,33 @@ class GatewayCall:
         """Act on the deadlines that have passed."""
         if self.phase is Phase.ENDED:
             return
-        self.control.tick(now)
-        self.state.deadlines.tick(now)
+        with self.state.contained(now):
+            self.control.tick(now)
+            self.state.deadlines.tick(now)
+
+    def receive(self, instance: Instance, message: AgentMessage, now: float) -> None:
+        """Act on what an instance says of this call."""
+        match message:
+            case Accept(offer_id=offer_id):
+                self.agent.accept(instance, offer_id, now)
+            case Reject():
+                self.agent.reject(instance, message, now)
+            case Answer():
+                self.agent.answer(instance, now)
+            case Checkpoint():
+                self.agent.save_checkpoint(instance, message)
+            case ConversationEvent():
+                self.agent.conversation(instance, message)
+            case Hangup(reason=reason, detail=detail):
+                self.agent.hangup(instance, reason, detail, now)
+            case Move(heard_s=heard_s):
+                self.agent.move_away(instance, heard_s, now)
+            case Transfer() | Control():
+                self.control.ask(instance, message, now)
+            case _:
+                self.state.log.debug(
+                    "instance {}: {} has no meaning here", instance.instance_id, message.type
+                )
 
     def on_frame_tick(self, now: float) -> None:
         """Send the caller what is due: called every 20 ms while the call is `playing`."""
@@ -162,7 +200,7 @@ class GatewayCall:
             self.media_path.on_frame_tick(now, None)
 
     def end(self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False) -> None:
-        """End the call, once: later reasons do not count.
+        """End the call, once: later reasons do not count. Whatever fails meanwhile is logged, and the rest is done.
 
         Args:
             now: The time in seconds.
@@ -172,17 +210,22 @@ class GatewayCall:
         """
         if self.phase is Phase.ENDED:
             return
-        if not by_agent:
-            self.agent.dismiss(reason, detail, cancel=f"the call is over: {reason.value}")
-        self.control.abandon(reason, now)
-        self.state.record(on=False)
-        self.state.media_path.stop_cleaning(self.state.resources.cleaning)
-        self.agent.let_go()
-        self.state.media_path.backlog.forget()
+        cancel = f"the call is over: {reason.value}"
+        for step in (
+            lambda: None if by_agent else self.agent.dismiss(reason, detail, cancel=cancel),
+            lambda: self.control.abandon(reason, now),
+            lambda: self.state.record(on=False),
+            lambda: self.state.media_path.stop_cleaning(self.state.resources.cleaning),
+            self.agent.let_go,
+            self.state.media_path.backlog.forget,
+        ):
+            with self.state.attempted():
+                step()
         self.state.enter(Phase.ENDED)
         self.reason, self.detail, self.ended_at = reason, detail, now
         self.state.deadlines.off()
-        self.leg.end(reason, detail)
+        with self.state.attempted():
+            self.leg.end(reason, detail)
         self.state.log.bind(reason=reason.value, instance_id=self.agent.assignment.last_instance_id).info(
             "gateway: call of agent {} ended: {} after {:.1f} s{}",
             self.info.agent_id or "(none)",
@@ -272,6 +315,10 @@ class GatewayCall:
 
     def _go_live(self, now: float) -> None:
         """Let audio flow, because the bot can hear and speak, or there is none."""
+        with self.state.contained(now):
+            self._let_audio_flow(now)
+
+    def _let_audio_flow(self, now: float) -> None:
         state = self.state
         state.enter(Phase.LIVE)
         state.deadlines.off("phase")

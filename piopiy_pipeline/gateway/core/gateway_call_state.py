@@ -7,7 +7,8 @@ they need not know the call that they belong to, nor the switchboard. Tested by
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -131,6 +132,25 @@ class GatewayCallState:
     def enter(self, phase: Phase) -> None:
         """Change the phase. Every change is made here; `phases` says which ones are allowed."""
         self.phase = next_phase(self.phase, phase)
+
+    @contextmanager
+    def contained(self, now: float) -> Iterator[None]:
+        """Run a step of this call: an exception in it is logged, and ends this call. It reaches nobody who has others,
+        such as the connection of its agent.
+        """
+        try:
+            yield
+        except Exception:
+            self.log.exception("the gateway failed in a call")
+            self.end(now, EndReason.ERROR, "internal error of the gateway")
+
+    @contextmanager
+    def attempted(self) -> Iterator[None]:
+        """Run a step that others follow: an exception in it is logged, and they are taken all the same."""
+        try:
+            yield
+        except Exception:
+            self.log.exception("a step of a call failed")
 
     def record(self, *, on: bool) -> None:
         """Begin to record the call, or end the recording. Doing either twice changes nothing."""

@@ -113,11 +113,13 @@ class SilentInstances:
         blocker = self._blocker(instance)
         if blocker is not None and sure:
             began_at = now - message.blocked_s
-            blocker.agent.stranded.blocks(
-                instance, message.place, now, began_at=began_at, limit_s=message.limit_s
-            )
+            with blocker.state.contained(now):
+                blocker.agent.stranded.blocks(
+                    instance, message.place, now, began_at=began_at, limit_s=message.limit_s
+                )
         elif blocker is not None:
-            blocker.agent.stranded.may_block(instance, now)
+            with blocker.state.contained(now):
+                blocker.agent.stranded.may_block(instance, now)
         if message.blocked_s >= self.MOVE_S:
             how = "too slow" if message.slow else "blocked"
             self.silent(instance, f"its event loop is {how} at {message.place}", now)
@@ -137,7 +139,8 @@ class SilentInstances:
         for call_id, (heard, said) in message.media.items():
             counted = self._find_call(call_id)
             if counted is not None:
-                counted.agent.stranded.media_counted(instance, heard=heard, said=said, now=now)
+                with counted.state.contained(now):
+                    counted.agent.stranded.media_counted(instance, heard=heard, said=said, now=now)
 
     def look_again(self, now: float) -> None:
         """Move what could not be moved before, because somebody may be free now."""
@@ -154,13 +157,15 @@ class SilentInstances:
         """Forget an instance whose connection is lost."""
         self._silent.discard(instance)
         if (blocker := self._blocker(instance)) is not None:
-            blocker.agent.stranded.lost(instance, now)
+            with blocker.state.contained(now):
+                blocker.agent.stranded.lost(instance, now)
 
     def _turns(self, instance: Instance, now: float) -> None:
         instance.blocked = ""
         blocker, instance.blocker = self._blocker(instance), None
         if blocker is not None:
-            blocker.agent.stranded.turns(instance, now)
+            with blocker.state.contained(now):
+                blocker.agent.stranded.turns(instance, now)
 
     def _back(self, instance: Instance, now: float) -> None:
         logger.info("agent {}: instance {} is back", instance.agent_id, instance.instance_id)
@@ -173,7 +178,8 @@ class SilentInstances:
         known = bool(instance.blocked) and instance.blocker is not None
         alone = None if known else instance.has_one_call
         for call in self._calls(instance):
-            call.agent.stranded.leave(instance, instance.silent, now, alone=alone)
+            with call.state.contained(now):
+                call.agent.stranded.leave(instance, instance.silent, now, alone=alone)
 
     def _owner(self, instance: Instance, call_id: str | None) -> str:
         if call_id is None:

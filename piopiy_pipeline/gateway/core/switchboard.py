@@ -31,19 +31,12 @@ from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import (
     Accept,
     AgentMessage,
-    Answer,
     Cancel,
-    Checkpoint,
-    Control,
     ConversationEvent,
-    Hangup,
     Heartbeat,
     InstanceDied,
-    Move,
     Register,
-    Reject,
     Status,
-    Transfer,
 )
 from piopiy_pipeline.signaling.roaming import Roaming, RoamResult
 from piopiy_pipeline.signaling.unread_messages import UnreadMessage
@@ -254,31 +247,15 @@ class Switchboard:
             if isinstance(message, Accept):
                 self._refuse_late(instance, message)
             return
-        match message:
-            case Accept(offer_id=offer_id):
-                call.agent.accept(instance, offer_id, now)
-            case Reject():
-                call.agent.reject(instance, message, now)
-            case Answer():
-                call.agent.answer(instance, now)
-            case Checkpoint():
-                call.agent.save_checkpoint(instance, message)
-            case ConversationEvent():
-                call.agent.conversation(instance, message)
-            case Hangup(reason=reason, detail=detail):
-                call.agent.hangup(instance, reason, detail, now)
-            case Move(heard_s=heard_s):
-                call.agent.move_away(instance, heard_s, now)
-            case Transfer() | Control():
-                call.control.ask(instance, message, now)
-            case _:
-                logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
+        with call.state.contained(now):
+            call.receive(instance, message, now)
 
     def unread(self, instance: Instance, message: UnreadMessage, now: float) -> None:
         """Handle a message of an instance that cannot be taken. It concerns the call that it names, and no other."""
         call = self._calls.get(message.call_id)
         if call is not None and call.agent.confirmed_to(instance):
-            call.state.unread(message, now)
+            with call.state.contained(now):
+                call.state.unread(message, now)
 
     def not_sent(self, message: UnreadMessage, now: float) -> None:
         """Handle a message to an instance that was not sent because the agent could not read it."""
@@ -405,7 +382,8 @@ class Switchboard:
         for call_id in had:
             lost = self._calls.get(call_id)
             if lost is not None:
-                lost.agent.instance_lost(instance, now, alone=alone)
+                with lost.state.contained(now):
+                    lost.agent.instance_lost(instance, now, alone=alone)
 
     def _note_closed(self, instance: Instance, now: float) -> None:
         """Find the calls of a lost instance that were in the one lost before, too. Of call workers the agent tells."""
@@ -441,7 +419,8 @@ class Switchboard:
     def _suspect(self, agent_id: str, death: InstanceDied, now: float) -> None:
         """Tell all calls of an agent of the death: those that were with it may be elsewhere by now."""
         for call in self._of_agent(agent_id):
-            call.agent.suspect.instance_died(death, now)
+            with call.state.contained(now):
+                call.agent.suspect.instance_died(death, now)
 
     @staticmethod
     def _refuse_late(instance: Instance, message: Accept) -> None:

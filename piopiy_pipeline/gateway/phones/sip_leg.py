@@ -86,6 +86,7 @@ class SipLeg(Leg):
         self._listener: LegListener | None = None
         self._answered = False
         self._over = False
+        self._unkept = False  # whether it was logged that the call cannot be kept
         self._measured: dict[str, Any] = {}
         self._keys = KeyDeduplicator()
         self._on_referred: Callable[[bool, str, float], None] | None = None
@@ -145,12 +146,20 @@ class SipLeg(Leg):
         self._close()
 
     def kept(self) -> KeptPhone | None:
-        """Return what another process needs to go on with the call; None while it is not in progress."""
-        dialog = None if self._call is None or self._over else self._call.kept()
-        if dialog is None or self._theirs is None:
+        """Return what another process needs to go on with the call; None while it is not in progress, or if what the
+        phone has sent cannot be kept, which is logged.
+        """
+        try:
+            dialog = None if self._call is None or self._over else self._call.kept()
+            if dialog is None or self._theirs is None:
+                return None
+            theirs = bytes(self._theirs).decode("utf-8", "replace")
+            return KeptPhone(dialog=dialog, theirs=theirs, rtp_port=self._transport.port)
+        except ValueError as error:
+            if not self._unkept:
+                self._unkept = True
+                self.log.warning("the call cannot go on in another process: {}", error)
             return None
-        theirs = bytes(self._theirs).decode("utf-8", "replace")
-        return KeptPhone(dialog=dialog, theirs=theirs, rtp_port=self._transport.port)
 
     def line_quality(self) -> dict[str, Any]:
         """Return what `RtpSession.quality` returns; empty before the answer."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+from loguru import logger
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.phones.phones import metadata
@@ -241,6 +242,24 @@ def test_a_key_that_comes_by_info_and_by_rtp_counts_once() -> None:
         stage.leg.call_dtmf("5", stage.now)
         stage.leg.call_dtmf("6", stage.now)
         assert stage.listener.told == ["keys 5", "keys 6"]
+
+    story(of)
+
+
+def test_a_call_that_cannot_be_kept_goes_on_and_that_is_logged_once() -> None:
+    def of(stage: Stage) -> None:
+        def kept() -> None:
+            raise ValueError("far too long")
+
+        stage.call.kept = kept  # type: ignore[attr-defined]
+        stage.leg.answer()
+        lines: list[str] = []
+        sink = logger.add(lines.append, format="{message}")
+        try:
+            assert [stage.leg.kept() for _ in range(3)] == [None, None, None]
+        finally:
+            logger.remove(sink)
+        assert lines == ["the call cannot go on in another process: far too long\n"]
 
     story(of)
 

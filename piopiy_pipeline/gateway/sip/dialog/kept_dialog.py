@@ -14,6 +14,7 @@ from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
 from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import MAX_HEADER_BYTES, MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.json_messages import Message
 
 __all__ = ["AHEAD", "KeptDialog"]
@@ -21,7 +22,7 @@ __all__ = ["AHEAD", "KeptDialog"]
 AHEAD = 1000
 """So many requests of ours may have been sent since the dialog was kept."""
 
-_Text = Annotated[str, Field(max_length=2048)]
+_Text = Annotated[str, Field(max_length=MAX_HEADER_BYTES)]  # so what a message that is taken can have
 
 
 class KeptDialog(Message):
@@ -45,7 +46,7 @@ class KeptDialog(Message):
     session_interval_s: Annotated[int, Field(gt=0)] | None
     """The session timer's interval (RFC 4028); None: it is off."""
     we_refresh: bool
-    ours: Annotated[str, Field(max_length=16_384)]
+    ours: Annotated[str, Field(max_length=MAX_MESSAGE_BYTES)]
     """Our latest session description."""
 
     @classmethod
@@ -58,15 +59,22 @@ class KeptDialog(Message):
         direction: Literal["in", "out"],
         user: str,
     ) -> Self:
-        """Return what is kept of a call in progress. Raises `ValueError` if one of its texts is far too long."""
+        """Return what is kept of a call in progress.
+
+        Bytes of the two addresses that are no UTF-8 are replaced: they can be in what people are called, which nobody
+        compares.
+
+        Raises:
+            ValueError: One of its texts is too long, or has such bytes elsewhere.
+        """
         interval_s, we_refresh = timer.agreed
         return cls(
             direction=direction,
             user=user,
             call_id=dialog.call_id,
-            local=dialog.local,
+            local=_valid(dialog.local),
             local_tag=dialog.local_tag,
-            remote=dialog.remote,
+            remote=_valid(dialog.remote),
             remote_tag=dialog.remote_tag,
             target=dialog.target,
             routes=dialog.routes,
@@ -101,3 +109,8 @@ class KeptDialog(Message):
             sent_by=self.sent_by,
             sequence=self.sequence + AHEAD,
         )
+
+
+def _valid(text: str) -> str:
+    """Return what came in a message as valid Unicode."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

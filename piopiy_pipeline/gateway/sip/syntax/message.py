@@ -26,6 +26,7 @@ from piopiy_pipeline.gateway.sip.syntax.uri import (
 )
 
 __all__ = [
+    "MAX_HEADER_BYTES",
     "MAX_MESSAGE_BYTES",
     "MalformedMessage",
     "SipMessage",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES = 65_535
-_MAX_HEADER_BYTES = 32 * 1024
+MAX_HEADER_BYTES = 32 * 1024
 _MAX_HEADER_LINES = 256
 _MAX_LISTED = 64
 _COOKIE = "z9hG4bK"
@@ -164,7 +165,7 @@ def parse(data: bytes, *, stream: bool = False) -> SipRequest | SipResponse:
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:
         raise MalformedMessage(400, "no empty line behind the headers")
-    if len(head) > _MAX_HEADER_BYTES:
+    if len(head) > MAX_HEADER_BYTES:
         raise MalformedMessage(400, f"headers of {len(head)} bytes")
     # Bytes that are no UTF-8 go back as they came.
     lines = head.decode("utf-8", "surrogateescape").split("\r\n")

@@ -33,6 +33,24 @@ def test_what_is_kept_is_small() -> None:
     assert len(killed().model_dump_json()) < 2000
 
 
+@pytest.mark.parametrize(
+    "name", ["x" * 20_000, "Müller".encode("latin-1").decode("utf-8", "surrogateescape")]
+)
+def test_whatever_a_caller_is_called_the_call_is_kept(name: str) -> None:
+    """A header may have as many bytes as all headers together, and some phones write names in Latin-1."""
+    bench = Bench()
+    data = request("INVITE", body=SDP).replace(b"Alice A", name.encode("utf-8", "surrogateescape"))
+    bench.receive(data)
+    (call,), (leg,) = bench.calls, bench.legs
+    assert call.offer is not None
+    call.answer(leg.media.answer(call.offer)[0], bench.now)
+    bench.take()
+    bench.receive(request("ACK", branch="ack", to_tag=call.local_tag))
+    kept = call.kept()
+    assert kept is not None
+    assert KeptDialog.model_validate_json(kept.model_dump_json()) == kept
+
+
 def test_a_call_that_only_rings_is_not_kept() -> None:
     call, _ = Bench().ringing_call()
     assert call.kept() is None
