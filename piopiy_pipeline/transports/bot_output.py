@@ -2,8 +2,7 @@
 
 Everything between the audio (words, the end of a response, a mark) waits in the ledger until the gateway's playout has
 passed it. An interruption sends `clear` and is held until the playout has answered, so that the context gets what the
-caller heard, and then the interruption.
-What a frame needs is decided by parts without I/O. This stage gives them frames, reports and the time.
+caller heard, and then the interruption. What a frame needs is decided by parts without I/O.
 """
 
 from __future__ import annotations
@@ -189,17 +188,18 @@ class BotOutput(BaseOutputTransport):
         else:
             await self._handle(frame)
 
-    async def _handle(self, frame: Frame) -> None:
+    async def _handle(self, frame: Frame, *, waits: bool = True) -> None:
         if isinstance(frame, OutputAudioRawFrame):
-            await self._say(frame)
+            await self._say(frame, waits=waits)
         else:
             await (
                 self._interrupt(frame) if isinstance(frame, InterruptionFrame) else self._queue_item(frame)
             )
 
-    async def _say(self, frame: OutputAudioRawFrame) -> None:
+    async def _say(self, frame: OutputAudioRawFrame, *, waits: bool = True) -> None:
         epoch = self._ledger.epoch
-        await self._may_say.wait()
+        if waits:
+            await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self.text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame), frame.interruptible)
         self._notify(self._monitor.audio_arrived)
@@ -207,7 +207,8 @@ class BotOutput(BaseOutputTransport):
         for pcm in self._format.pieces(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
         ):
-            await self._may_say.wait()
+            if waits:
+                await self._may_say.wait()
             if frame.interruptible and self._ledger.epoch != epoch:
                 return  # it was cut off while it waited
             self._places.audio(pcm)
@@ -262,7 +263,7 @@ class BotOutput(BaseOutputTransport):
             await self._bot_speaks(False)
         self._interruption.end()
         while (behind := self._interruption.next_behind()) is not None:
-            await self._handle(behind)
+            await self._handle(behind, waits=False)  # only this task says that there is room
 
     # ------------------------------------------------------------------ holds
 

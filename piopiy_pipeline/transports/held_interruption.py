@@ -1,7 +1,7 @@
 """An interruption that waits for the playout's answer, and the frames that came after it. Without I/O.
 
 The interruption goes down the pipeline when it is known what the caller has heard. What comes from the
-stages before meanwhile belongs to the next answer, and waits behind it. Without I/O.
+stages before meanwhile belongs to the next answer, and waits behind it: as long as the playout may take to answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What comes down to the output that is not as it should be: halves of samples, and what is no message."""
+"""What comes down to the output that is not as it should be: halves of samples, what is no message, and too much."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
     InputDTMFFrame,
+    InterruptionFrame,
     OutputAudioRawFrame,
     OutputDTMFFrame,
     OutputTransportMessageFrame,
@@ -26,6 +27,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.signaling.messages import DataMessage, Dtmf
+from piopiy_pipeline.testing import run_virtual
 from tests.support.recorded_caller import RecordedLink, RecordedTransport
 
 RATE = 16000
@@ -136,3 +138,42 @@ def test_keys_are_pressed_however_many_there_are() -> None:
 def test_the_keys_that_pipecat_does_not_know_do_not_end_the_stream() -> None:
     _, stage, _ = run([], keys="1A#D2")
     assert stage.keys == [KeypadEntry.ONE, KeypadEntry.POUND, KeypadEntry.TWO]
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_minute_of_speech_behind_an_interruption_is_heard_and_can_be_interrupted(second: bool) -> None:
+    minute = [speech(b"\1\0" * RATE, "minute") for _ in range(60)]
+    told = OutputTransportMessageFrame(message={"heard": "all"})
+
+    async def scenario() -> tuple[RecordedLink, Says]:
+        transport = RecordedTransport(np.zeros(70 * RATE, np.int16), hangup_after_s=0)
+        says = Says([speech(b"\2\0" * 5 * RATE)])
+        worker = PipelineWorker(
+            Pipeline([transport.input(), says, transport.output()]),
+            params=PipelineParams(audio_in_sample_rate=RATE, audio_out_sample_rate=RATE),
+            enable_rtvi=False,
+        )
+        tasks = []
+
+        async def file_on_a_key() -> None:
+            await asyncio.sleep(1)
+            for frame in (InterruptionFrame(), *minute, told):
+                await says.push_frame(frame)
+            if second:
+                await asyncio.sleep(1)
+                await says.push_frame(InterruptionFrame())
+
+        def hang_up() -> None:
+            tasks.append(asyncio.ensure_future(worker.queue_frame(EndFrame())))
+
+        transport._on_lost = hang_up
+        tasks.append(asyncio.ensure_future(file_on_a_key()))
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(worker)
+        await runner.run()
+        return transport.link, says
+
+    link, _ = run_virtual(scenario, limit_s=200)
+    heard_s = np.count_nonzero(link.said == 1) / RATE
+    assert heard_s == pytest.approx(1 if second else 60, abs=0.2)
+    assert len(link.events) == (0 if second else 1)
