@@ -50,6 +50,7 @@ class HeldAnswer:
         self._passed.set()
         self._confirmed: Callable[[], None] | None = None
         self._turn_end_due: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self.audio_at: float | None = None
         """When the first audio of the answer that is kept back has come, on the loop's clock."""
         self.on_cut: Callable[[], None] | None = None
@@ -139,7 +140,8 @@ class HeldAnswer:
         for frame in self._gate.withdraw():
             await self._arrived(frame, FrameDirection.DOWNSTREAM)
         self._passed.clear()
-        asyncio.get_running_loop().call_later(WITHDRAWN_S, self._gate.give_up_waiting)
+        self._forget_patience()  # it counts from the last answer that was withdrawn
+        self._patience = asyncio.get_running_loop().call_later(WITHDRAWN_S, self._gate.give_up_waiting)
 
     async def withdrawal_passed(self) -> None:
         """Wait until what was left of an answer that was withdrawn has come, in bounded time."""
@@ -149,9 +151,14 @@ class HeldAnswer:
         except TimeoutError:
             logger.warning("a stage does not let the end of an answer pass")
 
+    def _forget_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
     def close(self) -> None:
         """Release nothing any more."""
         self._forget_confirmation()
+        self._forget_patience()
         task, self._releasing = self._releasing, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
