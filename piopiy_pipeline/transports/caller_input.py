@@ -57,6 +57,7 @@ class CallerInput(BaseInputTransport):
         self._pcm = bytearray()
         self._sink: SampleSink | None = None
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(maxsize=256)
+        self._dropping = False
         self._wake = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
         self._work = EagerWork(lambda rest: self.create_task(rest, "transport_in::rest"))
@@ -106,9 +107,14 @@ class CallerInput(BaseInputTransport):
         self._queue(typed_words(text))
 
     def _queue(self, frame: Frame) -> None:
-        if not self._frames.full():
+        if not (full := self._frames.full()):
             self._frames.put_nowait(frame)
             self._wake.set()
+        elif not self._dropping:  # once until there is room again
+            logger.error(
+                "the pipeline takes no keys or messages, and {} wait: more are dropped", self._frames.maxsize
+            )
+        self._dropping = full
 
     # ------------------------------------------------------------------ the stage
 

@@ -7,6 +7,7 @@ A transport talks to a `MediaLink`. In production that is `WebSocketLink`, the a
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -76,6 +77,8 @@ class WebSocketLink:
 
     EARLY_CHUNKS = 500
     """Audio kept before somebody listens: 10 s of 20 ms chunks, the gateway's own setup time."""
+    EARLY_EVENTS = 256
+    """Keys and messages kept before somebody listens."""
 
     def __init__(
         self,
@@ -92,7 +95,9 @@ class WebSocketLink:
         self.can_calm = can_calm
         self._socket = socket
         self._listener: LinkListener | None = None
-        self._early: list[Callable[[LinkListener], None]] = []
+        self._early: deque[tuple[bool, Callable[[LinkListener], None]]] = deque()  # whether it is audio
+        self._early_events = 0
+        self._early_dropped = False
         self._lost = False
         self.heard_bytes = 0
         """How much of the caller's audio has arrived."""
@@ -153,8 +158,8 @@ class WebSocketLink:
 
     def attach(self, listener: LinkListener) -> None:
         self._listener = listener
-        early, self._early = self._early, []
-        for deliver in early:
+        early, self._early, self._early_events = self._early, deque(), 0
+        for _, deliver in early:
             deliver(listener)
 
     def send_audio(self, pcm: bytes) -> None:
@@ -181,15 +186,30 @@ class WebSocketLink:
         if self._listener is not None:
             deliver(self._listener)
         elif not self._lost:
-            self._early.append(deliver)
-            del self._early[: -self.EARLY_CHUNKS]
+            self._early.append((False, deliver))
+            self._early_events += 1
+            if self._early_events > self.EARLY_EVENTS:
+                if not self._early_dropped:  # the others are as many as come
+                    logger.error(
+                        "nobody listens yet, and {} keys and messages wait: older ones are dropped",
+                        self.EARLY_EVENTS,
+                    )
+                self._early_dropped = True
+                self._drop_early(audio=False)
+                self._early_events -= 1
+
+    def _drop_early(self, *, audio: bool) -> None:
+        """Drop the oldest piece of audio, or the oldest event, of what has come so far."""
+        del self._early[next(i for i, (is_audio, _) in enumerate(self._early) if is_audio is audio)]
 
     def _on_binary(self, pcm: bytes) -> None:
         self.heard_bytes += len(pcm)
         if self._listener is not None:  # 50 times a second and call: no closure is made
             self._listener.on_audio(pcm)
-        else:
-            self._deliver(lambda listener: listener.on_audio(pcm))
+        elif not self._lost:
+            self._early.append((True, lambda listener: listener.on_audio(pcm)))
+            if len(self._early) - self._early_events > self.EARLY_CHUNKS:
+                self._drop_early(audio=True)
 
     def _on_text(self, text: bytes) -> None:
         try:

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from pipecat.frames.frames import EndFrame, Frame, InputAudioRawFrame
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.transports.base_transport import TransportParams
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S, CallerAudioFrame
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.testing import run_virtual
+from piopiy_pipeline.transports.caller_input import CallerInput
+from tests.support.agents import logged
 from tests.support.recorded_caller import RecordedTransport
 
 RATE = 16000
@@ -177,3 +180,15 @@ def test_a_frame_names_the_stage_that_has_had_its_samples() -> None:
     vad = Vad()
     assert CallerAudioFrame(b"", RATE, fed_to=vad).fed_to is vad
     assert CallerAudioFrame(b"", RATE).fed_to is None
+
+
+def test_keys_that_the_pipeline_does_not_take_are_not_dropped_in_silence() -> None:
+    async def story() -> None:
+        stage = CallerInput(TransportParams(audio_in_enabled=True))
+        with logged() as lines:
+            stage.keys("1" * 300)
+        assert [line for _, line in lines] == [
+            "ERROR the pipeline takes no keys or messages, and 256 wait: more are dropped"
+        ]
+
+    run_virtual(story)

@@ -12,7 +12,8 @@ from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.agent.offered_media import open_media
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.signaling.messages import Offer, Reject
+from piopiy_pipeline.signaling.json_messages import dump
+from piopiy_pipeline.signaling.messages import Dtmf, Offer, Reject
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from piopiy_pipeline.transports.link import WebSocketLink
 from tests.support.agents import logged
@@ -34,6 +35,23 @@ class FullSocket:
 
     async def close(self) -> None:
         self.is_open = False
+
+
+class Heard:
+    """A listener that remembers the keys, and counts the audio."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.pieces = 0
+
+    def on_audio(self, pcm: bytes) -> None:
+        self.pieces += 1
+
+    def on_event(self, event: object) -> None:
+        assert isinstance(event, Dtmf)
+        self.keys.append(event.digits)
+
+    def on_lost(self) -> None: ...
 
 
 def link_over(socket: FullSocket) -> WebSocketLink:
@@ -68,6 +86,34 @@ def test_nothing_is_said_of_the_speech_of_a_call_that_is_over() -> None:
             link.send_audio(bytes(6400))
             await link.close()
         assert lines == []
+
+    asyncio.run(story())
+
+
+def test_keys_are_kept_before_audio_until_somebody_listens() -> None:
+    async def story() -> None:
+        link, heard = link_over(FullSocket()), Heard()
+        link._on_text(dump(Dtmf(digits="7")).encode())
+        for _ in range(link.EARLY_CHUNKS + 100):
+            link._on_binary(b"\0\0")
+        link.attach(heard)
+        assert heard.keys == ["7"]
+        assert heard.pieces == link.EARLY_CHUNKS
+
+    asyncio.run(story())
+
+
+def test_keys_that_are_dropped_because_nobody_listens_are_told_once() -> None:
+    async def story() -> None:
+        link, heard = link_over(FullSocket()), Heard()
+        with logged() as lines:
+            for number in range(link.EARLY_EVENTS + 2):
+                link._on_text(dump(Dtmf(digits=str(number % 10))).encode())
+        link.attach(heard)
+        assert heard.keys == [str(number % 10) for number in range(2, link.EARLY_EVENTS + 2)]
+        assert [line for _, line in lines] == [
+            "ERROR nobody listens yet, and 256 keys and messages wait: older ones are dropped"
+        ]
 
     asyncio.run(story())
 
