@@ -342,9 +342,9 @@ class Gateway:
         assert self._connections is not None
         assert self._services is not None
         server.close(close_connections=False)
-        if self._cluster is not None:
-            await self._cluster.close()
         self.switchboard.shutdown(asyncio.get_running_loop().time())
+        if self._cluster is not None:  # afterwards: it forgets the calls that could have gone on elsewhere
+            await self._cluster.close()
         self._connections.close_all()
         browsers = asyncio.create_task(self._services.close_calls())
         if self._cloud is not None:

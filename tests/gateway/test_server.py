@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway, GatewayError
+from piopiy_pipeline.gateway.cluster.cluster import Cluster
 from piopiy_pipeline.gateway.core.leg import Leg
 from tests.support.gateway_peers import (
     AGENT_ID,
@@ -287,6 +288,22 @@ def test_closing_the_gateway_ends_calls_and_agents_with_shutdown() -> None:
                 await connect(gateway.url, proxy=None)
 
     asyncio.run(story())
+
+
+def test_calls_have_ended_when_the_gateway_leaves_its_cluster() -> None:
+    """Else what is kept of them would not be forgotten, and they would go on in the next process."""
+    left_with: list[int] = []
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway):
+            await one.offer()
+            cluster = create_autospec(Cluster, instance=True)
+            cluster.close.side_effect = lambda: left_with.append(gateway.switchboard.call_count)
+            gateway._cluster = cluster
+            await gateway.close()
+
+    asyncio.run(story())
+    assert left_with == [0]
 
 
 def test_a_peer_that_reads_nothing_does_not_hold_up_the_close() -> None:

@@ -8,18 +8,21 @@ has done so before. Written is the newest of each call, one after another, so a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
 from nats.aio.client import Client
 from nats.errors import Error
-from nats.js.errors import BadRequestError, KeyNotFoundError
+from nats.js.errors import InvalidKeyError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from piopiy_pipeline.gateway.cluster.nats_bucket import WAIT_S, NatsBucket
-from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
+from piopiy_pipeline.gateway.cluster.nats_trouble import is_without_jetstream, nats_trouble
 from piopiy_pipeline.gateway.cluster.unsent_messages import UnsentMessages
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 
 __all__ = ["NatsCheckpoints"]
 
@@ -33,6 +36,8 @@ MOST_WAITING = 2000
 BUCKET_BYTES = 1 << 30
 MOST_FORGOTTEN = 2 * MOST_WAITING
 """So many calls wait in all, those that have ended among them. What is left of others is gone after ten minutes."""
+MOST_UNSURE = 100
+"""Of so many calls it is remembered that they may have been taken."""
 
 
 class NatsCheckpoints:
@@ -56,7 +61,9 @@ class NatsCheckpoints:
         self._whose = whose
         self._bucket = NatsBucket(client, f"{subject}-{kind}", whose, kept_s=KEPT_S, most_bytes=BUCKET_BYTES)
         self._waiting: dict[str, bytes | None] = {}  # by call; None: it has ended
+        self._unsure: dict[str, tuple[bytes, dict[str, Any]]] = {}  # by call: a mark, what it is for
         self._work = asyncio.Event()
+        self._written = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write checkpoints")
         self.unsent = UnsentMessages()
         """What was not kept lately although the servers could be reached."""
@@ -67,13 +74,18 @@ class NatsCheckpoints:
         return self._bucket.problem
 
     async def close(self) -> None:
-        """Write no more."""
+        """Write what waits, for two seconds at most, and no more: a call that has ended must not go on later."""
+        if self._waiting and self._client.is_connected:
+            self._written.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WAIT_S):
+                    await self._written.wait()
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
 
     def save(self, call_id: str, data: dict[str, Any]) -> None:
         """Keep the latest checkpoint of a call, in the background."""
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        text = _text(data)
         most_bytes, now = min(MOST_BYTES, self._client.max_payload), asyncio.get_running_loop().time()
         if len(text) > most_bytes:
             size = f"{len(text) >> 10} kB, of which {most_bytes >> 10} are taken"
@@ -97,14 +109,16 @@ class NatsCheckpoints:
             self._work.set()
 
     async def kept(self, prefix: str) -> list[str]:
-        """Return the ids of what is kept, as far as they begin so; none if the server cannot be asked. Of some nothing
-        may be left.
+        """Return the ids of what is kept, as far as they begin so. Of some nothing may be left.
 
         Args:
             prefix: What they begin with: words that end with a dot.
+
+        Raises:
+            RecordsUnavailable: The servers cannot be asked now.
         """
         if not self._client.is_connected:
-            return []
+            raise RecordsUnavailable("the NATS servers cannot be reached")
         begin = f"$KV.{self._bucket.name}."
         try:
             await self._bucket.open()  # `KeyValue.keys` would wait for ever now and then, while others write
@@ -113,30 +127,90 @@ class NatsCheckpoints:
             )
         except (Error, TimeoutError, OSError) as error:
             self._bucket.failed(error)
-            return []
+            if is_without_jetstream(error):
+                return []
+            raise RecordsUnavailable(nats_trouble(error)) from None
         return [subject.removeprefix(begin) for subject in info.state.subjects or {}]
 
     async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
         """Return what is kept of a call, and let nobody have it again.
 
+        A mark is written in its place. If the answer to that is late, it may be there: then who asks here again gets
+        what it stands for.
+
         Args:
             call_id: The call, as somebody says.
             fits: Says whether whoever asks may have it.
+
+        Raises:
+            RecordsUnavailable: The servers cannot be asked now: there may be something.
+        """
+        before = self._unsure.get(call_id)
+        mark = json.dumps(secrets.token_hex(16)).encode() if before is None else before[0]
+        found: dict[str, Any] | None = None
+
+        def marked(value: bytes) -> bytes | None:
+            nonlocal found
+            data = before[1] if before is not None and value == mark else json.loads(value)
+            found = data if isinstance(data, dict) and fits(data) else None
+            return None if found is None else mark
+
+        try:
+            if not await self._replace(call_id, marked):
+                return None
+        except RecordsUnavailable as error:
+            if found is not None:
+                self._unsure[call_id] = mark, found
+                if len(self._unsure) > MOST_UNSURE:
+                    del self._unsure[next(iter(self._unsure))]
+            logger.bind(call_id=call_id).error("a conversation is not resumed now: {}", error)
+            raise
+        self._unsure.pop(call_id, None)
+        self.forget(call_id)
+        return found
+
+    async def claim(
+        self, call_id: str, again: Callable[[dict[str, Any]], dict[str, Any] | None]
+    ) -> dict[str, Any] | None:
+        """Return what is kept of a call, and leave it there until the call is saved or forgotten: who goes on with it
+        may be lost as well. Of several who claim it at once, one gets it.
+
+        Args:
+            call_id: The call.
+            again: Returns what is kept from now on; None: nobody here may have the call.
+
+        Raises:
+            RecordsUnavailable: The servers cannot be asked now, or the call may be claimed: it can be tried again.
+        """
+        kept: dict[str, Any] | None = None
+
+        def rewritten(value: bytes) -> bytes | None:
+            nonlocal kept
+            data = json.loads(value)
+            kept = again(data) if isinstance(data, dict) else None
+            return None if kept is None else _text(kept)
+
+        return kept if await self._replace(call_id, rewritten) else None
+
+    async def _replace(self, call_id: str, other: Callable[[bytes], bytes | None]) -> bool:
+        """Write in the place of what is kept what `other` makes of it. Returns whether that was done: not if there is
+        nothing, if it makes None, or if somebody else was faster. Raises `RecordsUnavailable`.
         """
         try:
             bucket = await self._bucket.open()
             entry = await bucket.get(call_id)
-            data = json.loads(entry.value or b"null")
-            if not isinstance(data, dict) or not fits(data):
-                return None
-            await bucket.delete(call_id, last=entry.revision)  # refused if somebody was faster
-        except (KeyNotFoundError, BadRequestError, ValueError):
-            return None
+            value = other(entry.value or b"null")
+            if value is None:
+                return False
+            await bucket.update(call_id, value, last=entry.revision)
+        except (KeyNotFoundError, KeyWrongLastSequenceError, InvalidKeyError, ValueError):
+            return False
         except (Error, TimeoutError, OSError) as error:
             self._bucket.lost()
-            logger.bind(call_id=call_id).error("a conversation is not resumed: {}", nats_trouble(error))
-            return None
-        return data
+            if is_without_jetstream(error):
+                return False
+            raise RecordsUnavailable(nats_trouble(error)) from None
+        return True
 
     async def _write(self) -> None:
         while True:
@@ -157,9 +231,14 @@ class NatsCheckpoints:
                     continue
                 if self._waiting.get(call_id) is text:  # else a newer one has come meanwhile
                     del self._waiting[call_id]
+            self._written.set()
 
     async def _remove(self, call_id: str) -> None:
         """Leave nothing of a call: `KeyValue.purge` would leave a mark, for as long as what is kept."""
         subject = f"$KV.{self._bucket.name}.{call_id}"
         stream = self._client.jetstream(timeout=WAIT_S)
         await stream.purge_stream(f"KV_{self._bucket.name}", subject=subject)
+
+
+def _text(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

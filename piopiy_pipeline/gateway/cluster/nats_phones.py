@@ -94,19 +94,25 @@ class NatsPhones:
         try:
             async with asyncio.timeout(FIND_S):
                 found = await self._read(await self._bucket.open(), user)
-        except (Error, TimeoutError, OSError, ProtocolError) as error:
+        except (Error, TimeoutError, OSError) as error:
             logger.warning("the cluster's phones cannot be asked: {}", nats_trouble(error))
             return None
         return found[0]
 
     @staticmethod
     async def _read(bucket: KeyValue, user: str) -> tuple[PhoneRecord | None, int]:
-        """Return the record of a user and its revision; 0: there is none."""
+        """Return the record of a user and its revision; 0: there is none. One that cannot be read is as if there were
+        none, and is written anew with the next registration.
+        """
         try:
             entry = await bucket.get(_key(user))
         except KeyNotFoundError:
             return None, 0
-        record = _parse(entry.value or b"")
+        try:
+            record = _parse(entry.value or b"")
+        except ProtocolError as error:
+            logger.warning("what another gateway says of the phones of {!r} cannot be read: {}", user, error)
+            return None, entry.revision or 0
         return (record if record.user == user else None), entry.revision or 0
 
     async def _write(self) -> None:
@@ -136,11 +142,7 @@ class NatsPhones:
     async def _rewrite(
         self, bucket: KeyValue, user: str, gateway: str, phones: tuple[RegisteredPhone, ...]
     ) -> None:
-        try:
-            before, revision = await self._read(bucket, user)
-        except ProtocolError as error:
-            logger.warning("what another gateway says of the phones of {!r} cannot be read: {}", user, error)
-            return
+        before, revision = await self._read(bucket, user)
         record = rewritten(before, user, gateway, phones, time.time())
         if record == before:
             return

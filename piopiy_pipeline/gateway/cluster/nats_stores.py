@@ -6,12 +6,11 @@ import asyncio
 
 from loguru import logger
 from nats.aio.client import Client
-from nats.errors import Error, NoRespondersError
-from nats.js.errors import ServiceUnavailableError
+from nats.errors import Error
 
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
-from piopiy_pipeline.gateway.cluster.nats_trouble import nats_trouble
+from piopiy_pipeline.gateway.cluster.nats_trouble import is_without_jetstream, nats_trouble
 
 __all__ = ["NatsStores"]
 
@@ -73,13 +72,12 @@ class NatsStores:
         try:
             await self._client.jetstream(timeout=STORE_S).account_info()
         except (Error, TimeoutError, OSError) as error:
-            none = isinstance(error, ServiceUnavailableError | NoRespondersError)
-            self._missing = NO_STORE if none else f"{NOT_SAID}: {nats_trouble(error)}"
+            self._missing = NO_STORE if is_without_jetstream(error) else f"{NOT_SAID}: {nats_trouble(error)}"
             if not before:
                 logger.warning("{}", self._missing)
         else:
             self._missing = ""
 
     async def close(self) -> None:
-        """Write no more."""
+        """Write what waits of calls, for two seconds at most, and no more."""
         await asyncio.gather(self.checkpoints.close(), self.phones.close(), self.phone_calls.close())

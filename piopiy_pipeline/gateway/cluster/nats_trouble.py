@@ -14,7 +14,7 @@ from nats.errors import (
 )
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
-__all__ = ["nats_trouble"]
+__all__ = ["is_without_jetstream", "nats_trouble"]
 
 _BY_CODE = {
     10023: "JetStream has not enough memory or disk left for it: see its max_file_store",
@@ -25,9 +25,18 @@ _BY_CODE = {
     10077: "the bucket is full",
 }
 """By the numbers of the server's errors.json."""
+_WITHOUT = (None, 10039, 10076)
+"""Of those of a `ServiceUnavailableError`: None is that nobody answers where JetStream would."""
 _RAW = re.compile(r"=|None|\bsid\b")
 """What no words have, but the client's representations of its objects do."""
 _NONE = "the servers run without JetStream, or it is starting"
+
+
+def is_without_jetstream(error: Exception) -> bool:
+    """Return whether the servers have no JetStream, and not one that cannot answer now."""
+    if isinstance(error, ServiceUnavailableError):
+        return error.err_code in _WITHOUT
+    return isinstance(error, NoRespondersError)
 
 
 def nats_trouble(error: Exception) -> str:

@@ -11,8 +11,8 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
+from piopiy_pipeline.gateway.cluster.cluster_message import ClusterMessage
 from piopiy_pipeline.gateway.phones.registered_phone import RegisteredPhone
-from piopiy_pipeline.signaling.json_messages import Message
 
 __all__ = ["FIND_S", "PhoneRecord", "PhoneStore", "newest", "rewritten"]
 
@@ -22,7 +22,7 @@ FIND_S = 0.5
 """How long the search for a phone may take, in seconds."""
 
 
-class PhoneRecord(Message):
+class PhoneRecord(ClusterMessage):
     """All registered phones of one user; the one that registered last is the last."""
 
     user: str

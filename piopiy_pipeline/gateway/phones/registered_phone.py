@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from piopiy_pipeline.signaling.json_messages import Message
 
@@ -18,7 +18,11 @@ _Text = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class RegisteredPhone(Message):
-    """A phone that is registered at a gateway. Times are in seconds since 1970."""
+    """A phone that is registered at a gateway. Times are in seconds since 1970. Unknown keys, of a newer gateway, are
+    left out.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     gateway: _Text
     """The name of the gateway where it is registered."""
