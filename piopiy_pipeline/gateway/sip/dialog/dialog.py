@@ -166,8 +166,12 @@ class Dialog:
             body: Its body.
             content_type: The type of the body.
         """
+        return self._request(method, self.next_sequence(), branch, headers, body, content_type)
+
+    def next_sequence(self) -> int:
+        """Take the number of the next request, which is greater than all before (section 12.2.1.1)."""
         self.sequence += 1
-        return self._request(method, self.sequence, branch, headers, body, content_type)
+        return self.sequence
 
     def ack(self, sequence: int, *, branch: str) -> OutgoingRequest:
         """Build the ACK of the 2xx to the INVITE with this number (section 13.2.2.4)."""

@@ -241,7 +241,14 @@ class OutgoingCall(SipCall):
             return
         if not first:
             bye = dialog.request("BYE", branch=self._transactions.branch())
-            self._transactions.begin(bye, lambda *_: None, lambda *_: None, now)
+            AuthenticatedRequest(
+                self._transactions,
+                bye,
+                self._credentials,
+                lambda *_: None,
+                lambda *_: None,
+                dialog.next_sequence,
+            ).begin(now)
             return
         self._give_up_at = None
         self._dialog = dialog

@@ -60,10 +60,11 @@ class ReferTransfer:
             return 481, (), None
         status = _status(request.body)
         terminated = request.get("Subscription-State").strip().lower().startswith("terminated")
-        if terminated or (status is not None and status[0] >= 200):
-            self._under_way = False
         if status is None and terminated:
             status = (503, "the transfer ended without saying how")
+        if status is not None and status[0] >= 200:
+            # Phones that end the subscription at once say "100 Trying" in it, and go on: their BYE shows how it went.
+            self._under_way = False
         return 200, (), status
 
 

@@ -62,7 +62,7 @@ class SessionRefresh:
         self.under_way = False
         if response.code in (408, 481):
             return RefreshFailure(Ending.LOST, response.code, response.phrase)
-        self._timer.retry(now)
+        self._timer.refused(response, now)
         return None
 
     def _accepted(

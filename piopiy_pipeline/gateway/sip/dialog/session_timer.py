@@ -10,6 +10,7 @@ from piopiy_pipeline.gateway.sip.syntax.uri import parse_parameters
 __all__ = ["SessionTimer"]
 
 MIN_SE = 90
+RETRY_S, MAX_RETRY_S = 5.0, 60.0
 
 
 class SessionTimer:
@@ -27,6 +28,9 @@ class SessionTimer:
         self._interval: int | None = None
         self._ours = False
         self._at: float | None = None
+        self._expires_at = 0.0  # while the timer is on: when the session is over without a refresh
+        self._retry_s = RETRY_S
+        self._least_s: int | None = None  # the shortest interval that the other side takes, as it has said
 
     @property
     def wake_at(self) -> float | None:
@@ -77,7 +81,9 @@ class SessionTimer:
         if self._interval is None:
             return ()
         who = "uac" if self._ours else "uas"
-        return (("Session-Expires", f"{self._interval};refresher={who}"),)
+        interval = max(self._interval, self._least_s or 0)
+        least = (("Min-SE", str(self._least_s)),) if self._least_s is not None else ()
+        return (("Session-Expires", f"{interval};refresher={who}"), *least)
 
     def answered(self, response: SipResponse, now: float) -> None:
         """Read from the 2xx to an INVITE of ours who refreshes, and how often."""
@@ -91,24 +97,35 @@ class SessionTimer:
 
     def started(self, now: float) -> None:
         """Note that the session was begun or refreshed (section 10)."""
+        self._retry_s = RETRY_S
         if self._interval is None:
             self._at = None
-        elif self._ours:
-            self._at = now + self._interval / 2
-        else:
-            self._at = now + self._interval - min(32.0, self._interval / 3)
+            return
+        self._expires_at = now + self._interval - min(32.0, self._interval / 3)
+        self._at = now + self._interval / 2 if self._ours else self._expires_at
 
     def retry(self, now: float) -> None:
-        """Try again in 5 s, because the session could not be refreshed at present."""
+        """Try again, each time later, because the session could not be refreshed at present."""
         if self._interval is not None:
-            self._at = now + 5.0
+            self._at = min(now + self._retry_s, self._expires_at)
+            self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
+
+    def refused(self, response: SipResponse, now: float) -> None:
+        """Try again after a refusal; after a 422 with an interval that the other side takes (section 7.4)."""
+        least = response.get("Min-SE").partition(";")[0].strip()
+        if response.code == 422 and least.isascii() and least.isdigit() and len(least) <= 9:
+            self._least_s = max(int(least), self._least_s or 0)
+        self.retry(now)
 
     def wake(self, now: float) -> Literal["", "refresh", "expired"]:
         """Return what is due: to send a refresh, to end the call because no refresh came, or nothing."""
         if self._at is None or now < self._at:
             return ""
-        self._at = None
-        return "refresh" if self._ours else "expired"
+        if now >= self._expires_at:
+            self._at = None
+            return "expired"
+        self._at = self._expires_at
+        return "refresh"
 
 
 def _read(message: SipMessage) -> tuple[int | None, str]:

@@ -342,15 +342,12 @@ class SipCall:
         branch = self._transactions.branch()
         request = dialog.request(method, branch=branch, headers=headers, body=body)
 
-        def response(response: SipResponse, source: Flow, now: float) -> None:
-            dialog.sequence = max(dialog.sequence, sent.request.sequence)
-            on_response(response, source, now)
-
         def lost(code: int, now: float) -> None:
             self._lost(method, code, now)
 
-        sent = AuthenticatedRequest(self._transactions, request, self._credentials, response, lost)
-        sent.begin(now)
+        AuthenticatedRequest(
+            self._transactions, request, self._credentials, on_response, lost, dialog.next_sequence
+        ).begin(now)
 
     def _lost(self, method: str, code: int, now: float) -> None:
         """Section 12.2.1.2: a side that does not answer within a dialog has left it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipResponse
+from piopiy_pipeline.gateway.sip.syntax.uri import NameAddr
 
 __all__ = ["OutgoingRequest"]
 
@@ -31,6 +32,12 @@ class OutgoingRequest:
     content_type: str = "application/sdp"
     or_else: Flow | None = None
     """Where it goes when the connection of `flow` is gone."""
+
+    @property
+    def within_dialog(self) -> bool:
+        """Whether it belongs to a dialog: its To has a tag (section 12.2)."""
+        to = next((value for name, value in self.headers if name.lower() == "to"), "")
+        return bool(to) and bool(NameAddr.parse(to).tag)
 
     def __bytes__(self) -> bytes:
         lines = [
@@ -55,16 +62,17 @@ class OutgoingRequest:
         to = tuple((name, value) for name, value in self.headers if name.lower() == "to")
         return replace(self, method="CANCEL", headers=(*self._kept(), *to), body=b"")
 
-    def again(self, name: str, value: str, *, branch: str) -> OutgoingRequest:
+    def again(self, name: str, value: str, *, branch: str, sequence: int) -> OutgoingRequest:
         """Build the same request for a new transaction (section 22.2).
 
         Args:
             name: The header that is set or replaced.
             value: The value of the header.
             branch: The branch of the new transaction.
+            sequence: Its number, which no other request of the dialog has.
         """
         kept = tuple(header for header in self.headers if header[0] != name)
-        return replace(self, branch=branch, sequence=self.sequence + 1, headers=(*kept, (name, value)))
+        return replace(self, branch=branch, sequence=sequence, headers=(*kept, (name, value)))
 
     def _kept(self) -> tuple[tuple[str, str], ...]:
         return tuple((name, value) for name, value in self.headers if name.lower() in _OF_THE_TRANSACTION)

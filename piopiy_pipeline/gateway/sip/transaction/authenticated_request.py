@@ -5,6 +5,8 @@ Source: RFC 3261, section 22.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from piopiy_pipeline.gateway.sip.syntax.digest import Challenge, Credentials, answer
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipResponse
@@ -25,6 +27,8 @@ class AuthenticatedRequest:
         credentials: The password to give; None: a challenge is a response like any other.
         on_response: Called with each response that is not a challenge we answer.
         on_lost: Called when there is no response.
+        next_sequence: Takes the next number of the dialog, for a repetition. None: there is no dialog yet, and the
+            number follows on that of `request`.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class AuthenticatedRequest:
         credentials: Credentials | None,
         on_response: OnResponse,
         on_lost: OnLost,
+        next_sequence: Callable[[], int] | None = None,
     ) -> None:
         self.request = request
         """The request that was sent last: an ACK or a CANCEL refers to this one."""
@@ -41,6 +46,7 @@ class AuthenticatedRequest:
         """Whether the result is no longer wanted: then it is not sent again."""
         self._transactions, self._credentials = transactions, credentials
         self._on_response, self._on_lost = on_response, on_lost
+        self._next_sequence = next_sequence
         self._challenges = 0
         self._answered: set[str] = set()
 
@@ -71,4 +77,5 @@ class AuthenticatedRequest:
             return None  # the password is wrong, and stays so
         self._answered.add(given)
         value = answer(challenge, self._credentials, method=self.request.method, uri=self.request.uri)
-        return self.request.again(given, value, branch=self._transactions.branch())
+        number = self.request.sequence + 1 if self._next_sequence is None else self._next_sequence()
+        return self.request.again(given, value, branch=self._transactions.branch(), sequence=number)

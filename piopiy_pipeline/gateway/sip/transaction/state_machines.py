@@ -129,7 +129,10 @@ class ServerRequest:
 
 
 class ClientInvite:
-    """The client transaction of an INVITE: figure 5, with RFC 6026."""
+    """The client transaction of an INVITE: figure 5, with RFC 6026.
+
+    For its final response it waits no longer than 64*T1 within a dialog, or after `give_up`, whatever was provisional.
+    """
 
     def __init__(self, request: OutgoingRequest, now: float) -> None:
         self.request = request
@@ -138,6 +141,8 @@ class ClientInvite:
         self._interval = T1
         self._repeat_at = None if request.flow.reliable else now + T1  # timer A
         self._end_at: float | None = now + TIMEOUT  # timers B, D and M
+        # A call may ring for long, a change within it may not: nobody is asked whether to take it.
+        self._bounded = request.within_dialog
         self._ack: bytes | None = None
 
     @property
@@ -165,8 +170,9 @@ class ClientInvite:
         if self.state in ("calling", "proceeding"):
             self._repeat_at = None
             if response.code < 200:
-                # From here on the ring timeout of the call decides, and not the transaction's.
-                self.state, self._end_at = "proceeding", None
+                self.state = "proceeding"
+                if not self._bounded:
+                    self._end_at = None  # from here on the ring timeout of the call decides
                 return TransactionStep(response=response)
             if response.code < 300:
                 self.state, self._end_at = "accepted", now + TIMEOUT
@@ -185,7 +191,7 @@ class ClientInvite:
         """Wait for a final response no longer than 64*T1, because the INVITE was cancelled (section 9.1)."""
         if self.state in ("calling", "proceeding"):
             self._repeat_at = None
-            self._end_at = now + TIMEOUT
+            self._bounded, self._end_at = True, now + TIMEOUT
 
     def wake(self, now: float) -> TransactionStep:
         """Act on the timers that are due. Call it at the time `wake_at`."""

@@ -70,6 +70,43 @@ def test_a_second_phone_that_answers_too_is_hung_up_on() -> None:
     assert leg.names == ["answered"]
 
 
+def test_a_second_phone_behind_a_proxy_that_wants_a_password_is_hung_up_on() -> None:
+    bench = with_trunk()
+    gate = DigestGate(realm="t", users={"acme": "secret"}, algorithms=["MD5"])
+    _, _, invite = bench.dialled_call("1")
+    bench.receive(response(invite, 200, tag="bob", body=SDP))
+    _, bye = bench.receive(response(invite, 200, tag="eve", body=SDP))
+    assert isinstance(bye, SipRequest)
+    challenge = gate.challenges(bench.now)[0]
+    (again,) = bench.receive(response(bye, 407, Proxy_Authenticate=challenge))
+    assert isinstance(again, SipRequest)
+    assert (again.method, again.to.tag, again.cseq.sequence) == ("BYE", "eve", 3)
+    verdict = gate.check([again.get("Proxy-Authorization")], method="BYE", now=bench.now)
+    assert verdict.outcome == "right"
+
+
+def test_requests_within_a_call_have_numbers_of_their_own_after_a_challenge_too() -> None:
+    """12.2.1.1: each is greater than all before."""
+    bench = with_trunk()
+    gate = DigestGate(realm="t", users={"acme": "secret"}, algorithms=["MD5"])
+    call, _, invite = bench.dialled_call("1")
+    bench.receive(response(invite, 200, tag="bob", body=SDP, Session_Expires="120;refresher=uac"))
+    ((_, refresh),) = bench.run(60.0)
+    assert isinstance(refresh, SipRequest)
+    challenge = gate.challenges(bench.now)[0]
+    _, again = bench.receive(response(refresh, 407, Proxy_Authenticate=challenge))
+    call.hangup(bench.now)
+    (bye,) = bench.take()
+    assert isinstance(again, SipRequest)
+    assert isinstance(bye, SipRequest)
+    assert [(one.method, one.cseq.sequence) for one in (invite, refresh, again, bye)] == [
+        ("INVITE", 1),
+        ("INVITE", 2),
+        ("INVITE", 3),
+        ("BYE", 4),
+    ]
+
+
 def test_sound_before_the_answer_is_told() -> None:
     bench = Bench()
     _, leg, invite = bench.dialled_call()
@@ -177,6 +214,20 @@ def test_a_cancelled_call_that_is_never_answered_is_forgotten() -> None:
     call, _, invite = bench.dialled_call()
     bench.receive(response(invite, 180, tag="bob"))
     call.hangup(bench.now)
+    bench.run(40.0)
+    assert bench.agent.calls == []
+    assert bench.agent.transactions == 0
+
+
+@pytest.mark.parametrize("said", [100, 180])
+def test_what_comes_late_does_not_keep_a_cancelled_call(said: int) -> None:
+    """9.1: a proxy repeats its 180 each minute, or it crosses the CANCEL."""
+    bench = Bench()
+    call, _, invite = bench.dialled_call()
+    bench.receive(response(invite, 180, tag="bob"))
+    call.hangup(bench.now)
+    bench.run(1.0)
+    bench.receive(response(invite, said, tag="bob"))
     bench.run(40.0)
     assert bench.agent.calls == []
     assert bench.agent.transactions == 0

@@ -196,6 +196,33 @@ def test_a_transfer_is_told_how_it_fares() -> None:
     assert notify(bench, call.local_tag, 4, "SIP/2.0 200 OK\r\n") == [481]
 
 
+def test_a_transfer_of_which_no_more_is_to_be_told_than_that_it_is_tried_is_still_told() -> None:
+    """Some phones end the subscription at once, and tell how it went nevertheless."""
+    bench = Bench()
+    call, leg = bench.answered_call()
+    call.refer("sip:200@192.0.2.1", bench.now)
+    (refer,) = bench.take()
+    assert isinstance(refer, SipRequest)
+    bench.receive(response(refer, 202))
+    over = "terminated;reason=noresource"
+    assert notify(bench, call.local_tag, 2, "SIP/2.0 100 Trying\r\n", over) == [200]
+    assert not call.refer("sip:201@192.0.2.1", bench.now)
+    assert notify(bench, call.local_tag, 3, "SIP/2.0 200 OK\r\n", over) == [200]
+    assert [event[1] for event in leg.events if event[0] == "transfer"] == [100, 100, 200]
+
+
+def test_a_transfer_that_is_over_without_a_word_has_failed() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    call.refer("sip:200@192.0.2.1", bench.now)
+    (refer,) = bench.take()
+    assert isinstance(refer, SipRequest)
+    bench.receive(response(refer, 202))
+    assert notify(bench, call.local_tag, 2, "", "terminated;reason=timeout") == [200]
+    assert leg.events[-1] == ("transfer", 503)
+    assert call.refer("sip:201@192.0.2.1", bench.now)
+
+
 def test_a_transfer_that_is_refused_can_be_tried_again() -> None:
     bench = Bench()
     call, leg = bench.answered_call()
@@ -283,6 +310,55 @@ def test_a_refresh_that_nobody_answers_ends_the_call() -> None:
     _, leg = bench.answered_call(headers=["Session-Expires: 120"])
     bench.run(60.0 + 33.0)
     assert leg.ending == (Ending.LOST, 408)
+
+
+def test_a_refresh_of_which_only_100_is_heard_ends_the_call() -> None:
+    """Before the session is over, and 32 s after the re-INVITE at the latest."""
+    for interval, ends in ((120, 28.0), (1800, 32.0)):
+        bench = Bench()
+        call, leg = bench.answered_call(headers=[f"Session-Expires: {interval}"])
+        refresh = bench.run(interval / 2)[-1][1]
+        assert isinstance(refresh, SipRequest)
+        bench.receive(response(refresh, 100))
+        bench.run(ends - 0.1)
+        assert not call.ended
+        assert [(at, *codes([m])) for at, m in bench.run(0.2)][:1] == [(0.1, "BYE")]
+        assert leg.ending == (Ending.LOST, 408)
+        bench.run(40.0)
+        assert bench.agent.calls == []
+        assert bench.agent.transactions == 0
+
+
+@pytest.mark.parametrize("code", [403, 488, 491, 500, 503])
+def test_a_session_whose_refreshes_are_refused_is_over_in_time(code: int) -> None:
+    """RFC 4028, 10."""
+    bench = Bench()
+    call, leg = bench.answered_call(headers=["Session-Expires: 1800"])
+    asked = 0
+    while not call.ended and bench.now < 4000.0:
+        for _, message in bench.run(5.0):
+            if isinstance(message, SipRequest) and message.method == "INVITE":
+                asked += 1
+                bench.receive(response(message, code))
+    assert bench.now - 1000.0 == 1770.0
+    assert leg.ending == (Ending.LOST, 408)
+    assert 10 < asked < 25
+
+
+def test_a_refresh_that_asks_for_too_little_is_repeated_with_what_the_other_side_wants() -> None:
+    """RFC 4028, 7.4."""
+    bench = Bench()
+    call, _ = bench.answered_call(headers=["Session-Expires: 120"])
+    ((_, refresh),) = bench.run(60.0)
+    assert isinstance(refresh, SipRequest)
+    bench.receive(response(refresh, 422, Min_SE="600"))
+    ((at, again),) = bench.run(5.1)
+    assert isinstance(again, SipRequest)
+    assert (at, again.get("Session-Expires"), again.get("Min-SE")) == (5.0, "600;refresher=uac", "600")
+    bench.receive(response(again, 200, body=SDP, Session_Expires="600;refresher=uac"))
+    ((_, third),) = bench.run(300.0)
+    assert codes([third]) == ["INVITE"]
+    assert not call.ended
 
 
 def test_closing_hangs_up_on_everybody() -> None:
