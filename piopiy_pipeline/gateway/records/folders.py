@@ -32,7 +32,7 @@ def recordings_folder(config: GatewayConfig) -> Path:
 def delete_recordings(folder: Path, before: float) -> int:
     """Delete old recordings, and the folders of days that are empty then. Blocks: run it in a thread.
 
-    A file that cannot be deleted is logged, and stays.
+    What cannot be read or deleted is logged, and stays.
 
     Args:
         folder: The folder of recordings.
@@ -42,15 +42,31 @@ def delete_recordings(folder: Path, before: float) -> int:
         How many recordings were deleted.
     """
     deleted = 0
-    for path in folder.glob("*/*.wav"):
-        try:
-            if path.stat().st_mtime < before:
-                path.unlink()
-                deleted += 1
-        except OSError as error:
-            logger.warning("recordings: cannot delete {}: {}", path, error.strerror)
-    if deleted:
-        for day in folder.iterdir():
-            if day.is_dir() and not any(day.iterdir()):
-                day.rmdir()
+    try:
+        for path in folder.glob("*/*.wav"):
+            deleted += _delete_recording(path, before)
+        for day in folder.iterdir() if deleted else ():
+            _delete_day(day)
+    except OSError as error:
+        logger.warning("recordings: cannot read {}: {}", folder, error.strerror)
     return deleted
+
+
+def _delete_recording(path: Path, before: float) -> bool:
+    try:
+        if path.stat().st_mtime >= before:
+            return False
+        path.unlink()
+    except OSError as error:
+        logger.warning("recordings: cannot delete {}: {}", path, error.strerror)
+        return False
+    return True
+
+
+def _delete_day(day: Path) -> None:
+    """Delete the folder of a day if it is empty. A recording may begin in it meanwhile, here or at another gateway."""
+    try:
+        if day.is_dir() and not any(day.iterdir()):
+            day.rmdir()
+    except OSError as error:
+        logger.debug("recordings: {} stays: {}", day, error.strerror)

@@ -38,8 +38,14 @@ def lease_expired(seen_at: datetime, now: datetime) -> bool:
 
 
 def find_recording(folder: Path, call_id: str) -> str | None:
-    """Return the path, below the folder of recordings, of a recording that the call's record does not name."""
-    found = next(folder.glob(f"*/{call_id}.wav"), None)
+    """Return the path, below the folder of recordings, of a recording that the call's record does not name. A folder
+    that cannot be read is logged: the call is closed, and the lease renewed, all the same.
+    """
+    try:
+        found = next(folder.glob(f"*/{call_id}.wav"), None)
+    except OSError as error:
+        logger.warning("recordings: cannot read {}: {}", folder, error.strerror)
+        return None
     return None if found is None else found.relative_to(folder).as_posix()
 
 

@@ -54,7 +54,7 @@ FRESH_S = 0.5
 REMIND_S = 600.0
 """How often the log says again that the database does not work."""
 NOTICE_S = 3600.0
-"""How many seconds `Records.problem` reports a database that was lost."""
+"""How many seconds `Records.problem` reports a database that was lost, or an internal error."""
 MAX_PAGE = 200
 MAX_QUERIES = 64
 
@@ -87,6 +87,7 @@ class Records:
         self._queue = WriteQueue()
         self._writing = Lane("records", threads=1)
         self._reading = Lane("records-read", threads=2, ordered=False, limit=MAX_QUERIES)
+        self._deleting = Lane("recordings-delete", limit=1)  # a large folder, or one that never answers
         self._store: Store | None = None
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()
@@ -97,7 +98,7 @@ class Records:
         self._starting: asyncio.Future[Store] | None = None
         self._closed = False
         self._failing: str | None = None  # why the last attempt to write failed
-        self._loss: tuple[float, str] | None = None  # when and how records were lost
+        self._loss: tuple[float, str] | None = None  # when and how records were lost, or may have been
         self._failure: str | None = None  # why there will be no database
 
     # ------------------------------------------------------------------ start and end
@@ -155,12 +156,10 @@ class Records:
                 store.cut()  # or a thread that waits would keep the process from ending
                 await asyncio.wait((closing,), timeout=FLUSH_S)
         if left := len(self._queue) + self._queue.lost:
-            logger.error(
-                "records of calls: {} could not be written",
-                counted(left, "call or event", "calls and events"),
-            )
-        self._writing.close()
-        self._reading.close()
+            them = counted(left, "call or event", "calls and events")
+            logger.error("records of calls: {} could not be written", them)
+        for lane in (self._writing, self._reading, self._deleting):
+            lane.close()
 
     # ------------------------------------------------------------------ what is to be written
 
@@ -323,12 +322,13 @@ class Records:
                 return await self._run(self._reading, query, *args)
         except TimeoutError:  # a disk that does not answer has no connection that could be cut
             raise RecordsUnavailable("records of calls: the database does not answer") from None
-        except BlockingIOError:
-            raise RecordsUnavailable("records of calls: too many questions at once") from None
 
     async def _run(self, lane: Lane, work: Callable[..., T], *args: object) -> T:
         """Run this in a thread. After `STUCK_S` the connections are cut, so that it fails."""
-        answer = lane.submit(work, *args)
+        try:
+            answer = lane.submit(work, *args)
+        except BlockingIOError:
+            raise RecordsUnavailable("records of calls: too many questions at once") from None
         await asyncio.wait((answer,), timeout=STUCK_S)
         if not answer.done() and self._store is not None:
             logger.warning("records of calls: no answer for {:g} s: the connections are cut", STUCK_S)
@@ -345,27 +345,27 @@ class Records:
         pause, remind_at = RETRY_S[0], 0.0
         while not self._closed or len(self._queue):
             self._wake.clear()
+            due = renew_at, delete_at
             try:
                 if loop.time() >= renew_at:
-                    told_before = store.to_tell
-                    if await self._run(self._writing, store.renew_lease):
-                        self._queue.add_calls_under_way(self._wall())
-                    if store.to_tell > told_before:
-                        self._on_lost()
                     renew_at = loop.time() + LEASE_RENEWAL_S
+                    await self._renew_lease(store)
                 elif len(self._queue):
                     await self._write_batch(store)
                 elif loop.time() >= delete_at:
-                    if await self._delete_old(store):
-                        delete_at = loop.time() + DAY_S
+                    delete_at = loop.time() + DAY_S
+                    if not await self._delete_old(store):
+                        delete_at = loop.time()
                 else:
                     await self._wait_for_work(min(renew_at, delete_at) - loop.time())
                     continue
             except RecordsReplaced as error:
+                renew_at, delete_at = due
                 logger.error("{}", error)
                 self._loss = self._wall(), str(error)
                 self._queue.add_calls_under_way(self._wall())
             except RecordsUnavailable as error:
+                renew_at, delete_at = due
                 if self._closed:
                     return
                 if not self._failing or loop.time() >= remind_at:
@@ -374,10 +374,19 @@ class Records:
                 self._failing = str(error)
                 await self._pause(pause)
                 pause = min(2 * pause, RETRY_S[1])
+            except Exception as error:  # noqa: BLE001  without this task nothing would be written any more
+                self._note_fault(error, "the lease was not renewed, or what is too old not deleted")
             else:
                 if self._failing:
                     logger.info("records of calls are written again; lost meanwhile: {}", self._queue.lost)
                 self._failing, pause = None, RETRY_S[0]
+
+    async def _renew_lease(self, store: Store) -> None:
+        told_before = store.to_tell
+        if await self._run(self._writing, store.renew_lease):
+            self._queue.add_calls_under_way(self._wall())
+        if store.to_tell > told_before:
+            self._on_lost()
 
     async def _write_batch(self, store: Store) -> None:
         batch = self._queue.take()
@@ -388,12 +397,17 @@ class Records:
             self._queue.put_back(batch)
             self._begun -= 1
             raise
-        except Exception:
+        except Exception as error:  # noqa: BLE001
             # The batch is not tried again: it would fail again, and everything would wait behind it.
-            logger.exception("records of calls: {} rows could not be written", len(batch))
+            self._note_fault(error, f"{counted(len(batch), 'row')} could not be written")
         self._done = self._begun
         done, self._written = self._written, asyncio.Event()
         done.set()
+
+    def _note_fault(self, error: Exception, what: str) -> None:
+        """Tell of an error that nobody has foreseen. What failed is tried again at its next time."""
+        logger.opt(exception=error).error("records of calls: {}", what)
+        self._loss = self._wall(), f"records of calls: {what}, by an internal error: see the log"
 
     async def _delete_old(self, store: Store) -> bool:
         """Delete some of the calls that are too old, or if there are none the recordings. Says whether that was all."""
@@ -401,7 +415,12 @@ class Records:
         before = self._wall() - self._config.keep_days * DAY_S
         if await self._run(self._writing, store.delete_calls, before):
             return False
-        await self._reading.run(delete_recordings, recordings_folder(self._config), before)
+        try:
+            deletion = self._deleting.submit(delete_recordings, recordings_folder(self._config), before)
+        except BlockingIOError:
+            logger.warning("recordings: the old ones of yesterday are still being deleted")
+        else:  # not waited for: the lease is renewed meanwhile
+            deletion.add_done_callback(_log_failure)
         return True
 
     async def _wait_for_work(self, seconds: float) -> None:
@@ -417,6 +436,11 @@ class Records:
         while not self._closed and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await self._wait_for_work(left)
             self._wake.clear()
+
+
+def _log_failure(deletion: asyncio.Future[int]) -> None:
+    if not deletion.cancelled() and (error := deletion.exception()) is not None:
+        logger.opt(exception=error).error("recordings: old ones could not be deleted")
 
 
 def _open(config: GatewayConfig, name: str) -> Store:

@@ -279,15 +279,24 @@ class Store:
             with self._errors():
                 migrate(self._engine)
                 self._begin()
+            if self._file is not None:
+                self._file.remember()
+        except OSError as error:
+            self._engine.dispose()
+            raise GatewayError(f"records of calls: {self.place}: {error.strerror}") from error
         except BaseException:
             self._engine.dispose()
             raise
-        if self._file is not None:
-            self._file.remember()
 
     def _require_file(self) -> None:
         """Begin a new database if the file of this one is gone. Raises `RecordsReplaced` then."""
-        if self._file is None or not (happened := self._file.check()):
+        if self._file is None:
+            return
+        try:
+            happened = self._file.check()
+        except OSError as error:
+            raise RecordsUnavailable(f"records of calls: {self._file.path}: {error.strerror}") from error
+        if not happened:
             return
         lost = f"records of calls: {self._file.path} {happened} while the gateway used it"
         self._engine.dispose()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from piopiy_pipeline.gateway.records.folders import delete_recordings
 
 
@@ -30,3 +32,20 @@ def test_recordings_that_are_too_old_are_deleted_and_empty_days_with_them(tmp_pa
 
 def test_without_recordings_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert delete_recordings(tmp_path / "none", 2000) == 0
+
+
+def test_a_day_in_which_a_recording_begins_while_it_is_deleted_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [_file(tmp_path, f"2027-01-0{day}/a.wav", 1000) for day in (1, 2)]
+    rmdir = Path.rmdir
+
+    def begin_another(day: Path) -> None:
+        if day == old[0].parent:
+            _file(tmp_path, "2027-01-01/b.wav", 3000)
+        rmdir(day)
+
+    monkeypatch.setattr(Path, "rmdir", begin_another)
+    assert delete_recordings(tmp_path, 2000) == 2
+    assert old[0].parent.exists()
+    assert not old[1].parent.exists()

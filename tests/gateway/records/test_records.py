@@ -298,6 +298,69 @@ def test_old_calls_and_recordings_are_forgotten_at_the_start(tmp_path: Path) -> 
     run(test)
 
 
+def test_an_error_that_nobody_foresaw_ends_neither_the_writing_nor_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEASE_RENEWAL_S", 0.05)
+    renew, asked = Store.renew_lease, list[bool]()
+
+    def renew_badly(store: Store) -> bool:
+        asked.append(True)
+        if len(asked) == 1:
+            raise ZeroDivisionError("a bug")
+        return renew(store)
+
+    monkeypatch.setattr(Store, "renew_lease", renew_badly)
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            await eventually(lambda: len(asked) >= 2)
+            assert "the lease was not renewed" in records.problem
+            assert not records.failing, "what happens to calls is written"
+            records.on_event(CallEvents().placed())
+            assert len((await records.page()).calls) == 1
+
+    run(test)
+
+
+def test_recordings_that_take_long_to_delete_hold_up_neither_the_writing_nor_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEASE_RENEWAL_S", 0.05)
+    monkeypatch.setattr(module, "DAY_S", 0.05)
+    begun, moves = threading.Event(), threading.Event()
+    renew, renewed, said = Store.renew_lease, list[bool](), list[str]()
+
+    def stand_still(*_: object) -> int:
+        begun.set()
+        assert moves.wait(30)
+        return 0
+
+    def count(store: Store) -> bool:
+        if begun.is_set():
+            renewed.append(True)
+        return renew(store)
+
+    monkeypatch.setattr(module, "delete_recordings", stand_still)
+    monkeypatch.setattr(Store, "renew_lease", count)
+
+    async def test() -> None:
+        async with opened(tmp_path, keep_days=1) as records:
+            await eventually(lambda: len(renewed) >= 3)
+            await eventually(lambda: any("still being deleted" in line for line in said))
+            records.on_event(CallEvents(at=1000.0).placed())
+            assert len((await records.page()).calls) == 1
+            assert records.problem == ""
+            moves.set()
+
+    handler = logger.add(said.append, level="WARNING", filter="piopiy_pipeline.gateway.records")
+    try:
+        run(test)
+    finally:
+        moves.set()
+        logger.remove(handler)
+
+
 def test_questions_that_make_no_sense_are_errors(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as records:

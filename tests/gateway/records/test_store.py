@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -366,6 +368,38 @@ def test_a_gateway_that_comes_back_finds_recordings_of_calls_that_another_closed
     assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
     assert other.store.recording_path("call-1") is None, "it is on another machine"
     assert new_gateway(gateway.config).store.recording_path("call-1") == path
+
+
+def test_a_lease_is_renewed_although_the_folder_of_recordings_cannot_be_read(
+    gateway: Gateway, new_gateway: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_answer(*_: object) -> Iterator[Path]:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    gateway.write(CallEvents(at=time.time() - NOON).placed())
+    other = new_gateway(gateway.config, "two:7860")
+    other.has_held_its_lease_for(LEASE_S + 1)
+    gateway.not_renewed_for(LEASE_S + 1)
+    monkeypatch.setattr(Path, "glob", no_answer)
+    assert not other.store.renew_lease()
+    assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
+
+
+def test_a_disk_that_does_not_read_is_no_fault_of_what_is_written(
+    new_gateway: Gateways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = new_gateway(GatewayConfig(data_folder=tmp_path))
+    gateway.queue.add(CallEvents().placed())
+    batch = gateway.queue.take()
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", broken)
+        with pytest.raises(RecordsUnavailable, match="Input/output error"):  # so it is written later
+            gateway.store.write(batch)
+    assert gateway.store.write(batch) == 0
 
 
 def test_calls_are_forgotten_with_all_that_was_said_when_they_ended_long_ago(gateway: Gateway) -> None:
