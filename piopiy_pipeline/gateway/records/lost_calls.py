@@ -93,14 +93,16 @@ class LostCalls:
         gateway_id: The name of this gateway.
         recordings: The folder of recordings.
         insert: The database's own `insert`.
-        tell: Whether webhooks are to tell of lost calls.
+        receivers: The ids of this gateway's receivers of webhooks. With any, webhooks tell of lost calls.
     """
 
-    def __init__(self, gateway_id: str, recordings: Path, *, insert: Callable[..., Any], tell: bool) -> None:
+    def __init__(
+        self, gateway_id: str, recordings: Path, *, insert: Callable[..., Any], receivers: Collection[str]
+    ) -> None:
         self._gateway_id = gateway_id
         self._recordings = recordings
         self._insert = insert
-        self._tell = tell
+        self._receivers = receivers
         self.to_tell = 0
         """How many lost calls and webhooks of lost gateways have become this gateway's to tell."""
         self.held_since = datetime.max.replace(tzinfo=UTC)
@@ -127,8 +129,8 @@ class LostCalls:
         seen = _seen(connection)
         alive = {name for name, at in seen.items() if not lease_expired(at, now)} | {self._gateway_id}
         self._close(connection, now, calls.c.gateway_id.not_in(alive), seen)
-        if self._tell:
-            self.to_tell += adopt_items(connection, self._gateway_id, alive)
+        if self._receivers:
+            self.to_tell += adopt_items(connection, self._gateway_id, alive, self._receivers)
 
     def _close(
         self, connection: Connection, now: datetime, whose: ColumnElement[bool], seen: Mapping[str, datetime]
@@ -149,7 +151,7 @@ class LostCalls:
                     recording=row.recording or find_recording(self._recordings, row.call_id),
                 )
             )
-        if self._tell:
+        if self._receivers:
             items = [SavedItem("lost_call", row.call_id, {}, now.timestamp()) for row in lost]
             write_items(connection, self._insert, self._gateway_id, items)
             self.to_tell += len(lost)

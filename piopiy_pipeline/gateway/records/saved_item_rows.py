@@ -85,10 +85,23 @@ def take_item(
     return data if connection.execute(_delete(kind, key)).rowcount == 1 else None
 
 
-def adopt_items(connection: Connection, gateway_id: str, alive: Collection[str]) -> int:
-    """Make what gateways that are not alive have to tell this gateway's to tell. Returns how many items it was."""
+def adopt_items(
+    connection: Connection, gateway_id: str, alive: Collection[str], receivers: Collection[str]
+) -> int:
+    """Make what gateways that are not alive have to tell this gateway's to tell.
+
+    Args:
+        connection: The transaction.
+        gateway_id: This gateway.
+        alive: The gateways that tell themselves what they have to.
+        receivers: The ids of this gateway's receivers. Webhooks to others wait for a gateway that has those.
+
+    Returns:
+        How many items it was.
+    """
+    ours = or_(*(saved_items.c.key.startswith(f"{receiver}.", autoescape=True) for receiver in receivers))
     statement = update(saved_items).where(
-        saved_items.c.kind.in_(("webhook", "lost_call")),
+        or_(saved_items.c.kind == "lost_call", and_(saved_items.c.kind == "webhook", ours)),
         saved_items.c.gateway_id.not_in({*alive, gateway_id}),
     )
     return connection.execute(statement.values(gateway_id=gateway_id)).rowcount

@@ -93,7 +93,10 @@ class Store:
         self._insert: Callable[..., Any] = sqlite.insert if is_file else postgresql.insert
         self._twin_logged = False
         self._lost_calls = LostCalls(
-            gateway_id, self._recordings, insert=self._insert, tell=bool(config.webhooks)
+            gateway_id,
+            self._recordings,
+            insert=self._insert,
+            receivers=[one.receiver_id for one in config.webhooks],
         )
         self._open()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -68,6 +69,11 @@ class WebhookConfig(BaseModel):
     def key(self) -> bytes:
         """The key of the signatures as bytes."""
         return base64.b64decode(self.secret.removeprefix(_PREFIX))
+
+    @property
+    def receiver_id(self) -> str:
+        """The receiver's name among saved items: a hash, because an address may be a secret."""
+        return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     @property
     def origin(self) -> str:

@@ -62,6 +62,7 @@ class DeliveryQueue:
         max_messages: The most messages that wait.
         max_bytes: The most bytes of messages that wait.
         at_once: The most attempts under way.
+        on_dropped: Called at a 410 with each message that was queued before, those under way included.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class DeliveryQueue:
         max_messages: int = 10_000,
         max_bytes: int = 32 << 20,
         at_once: int = 8,
+        on_dropped: Callable[[WebhookMessage], None] = lambda _: None,
     ) -> None:
         self.lost = self.given_up = self.dropped = 0
         self.gone = False
         """Whether the receiver answered that it wants no more messages (410)."""
         self._random = random
+        self._on_dropped = on_dropped
         self._max_messages, self._max_bytes, self._at_once = max_messages, max_bytes, at_once
         self._calls: dict[str, deque[WebhookMessage]] = {}
         self._tries: dict[str, int] = {}  # attempts of the first message of each call
@@ -165,6 +168,9 @@ class DeliveryQueue:
     def _leave(self) -> None:
         self.gone = True
         self.dropped += self._waiting
+        for queue in self._calls.values():
+            for message in queue:
+                self._on_dropped(message)
         self._waiting = self._bytes = 0
         self._calls.clear()
         self._tries.clear()

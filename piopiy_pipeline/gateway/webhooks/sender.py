@@ -34,7 +34,7 @@ from piopiy_pipeline.gateway.webhooks.delivery_queue import (
     DeliveryReply,
     Verdict,
 )
-from piopiy_pipeline.gateway.webhooks.undelivered import Undelivered, receiver_id
+from piopiy_pipeline.gateway.webhooks.undelivered import Undelivered
 from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage, WebhookMessages
 
 __all__ = ["ReceiverCounts", "Webhooks", "retry_after_s", "signed_headers"]
@@ -126,10 +126,11 @@ class Webhooks:
         """
         receivers = {receiver.receiver_id: receiver for receiver in self._receivers}
         for name, message in await self._undelivered.left():
-            if name in receivers:
-                receivers[name].queue(message)
-            else:  # it is not configured any more
+            receiver = receivers.get(name)
+            if receiver is None or receiver.gone:  # it is not configured any more, or has answered 410
                 self._undelivered.done(name, message)
+            else:
+                receiver.queue(message)
         for detail in await self._undelivered.lost_calls():
             self._add(self._messages.messages_for_lost(detail))
             self._undelivered.lost_call_saved(detail)
@@ -181,13 +182,13 @@ class _Receiver:
     ) -> None:
         self.name = config.name
         self.url = config.url
-        self.receiver_id = receiver_id(config.url)
+        self.receiver_id = config.receiver_id
         self._undelivered = undelivered
         self._config = config
         self._events = frozenset(config.events)
         self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._queue = DeliveryQueue(random=chance, at_once=AT_ONCE)
+        self._queue = DeliveryQueue(random=chance, at_once=AT_ONCE, on_dropped=self._on_dropped)
         self._changed = asyncio.Event()
         self._finishing = False
         self._delivered = self._failures = 0
@@ -261,7 +262,7 @@ class _Receiver:
         verdict = self._queue.reply(attempt, reply, self._loop.time())
         self._delivered += reply.is_success
         self._failures += not reply.is_success
-        if verdict != "again":
+        if verdict in ("delivered", "given_up"):
             self._undelivered.done(self.receiver_id, attempt.message)
         self._log(attempt, reply, verdict)
         self._changed.set()
@@ -270,6 +271,9 @@ class _Receiver:
                 await attempt.message.on_answer(answer)
             except Exception:
                 logger.exception("what a webhook to {} has answered failed", self.name)
+
+    def _on_dropped(self, message: WebhookMessage) -> None:
+        self._undelivered.done(self.receiver_id, message)
 
     async def _post(
         self, session: aiohttp.ClientSession, message: WebhookMessage

@@ -7,7 +7,6 @@ and started again. Without records, messages live in memory alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from loguru import logger
@@ -16,15 +15,10 @@ from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.models import CallDetail, RecordsUnavailable
 from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage
 
-__all__ = ["Undelivered", "receiver_id"]
+__all__ = ["Undelivered"]
 
 MAX_LEFT = 10_000
 """The most messages, and the most lost calls, that are taken over from a run before: what one queue holds."""
-
-
-def receiver_id(url: str) -> str:
-    """Return the name of a receiver among saved items: a hash, because an address may be a secret."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 class Undelivered:

@@ -80,7 +80,8 @@ def test_the_webhooks_of_a_lost_gateway_and_its_lost_calls_become_the_others(
     store: Store, told: GatewayConfig
 ) -> None:
     other = Store(told, "other")
-    save(other, ("webhook", "w", {"n": 1}), ("order", "o", {"n": 2}))
+    ours, elsewhere = f"{told.webhooks[0].receiver_id}.msg_1", "0123456789abcdef.msg_1"
+    save(other, ("webhook", ours, {"n": 1}), ("order", "o", {"n": 2}), ("webhook", elsewhere, {"n": 3}))
     store._lost_calls.held_since -= timedelta(seconds=LEASE_S + 1)
     store.renew_lease()
     assert store.own_items("webhook", 10) == []
@@ -88,7 +89,10 @@ def test_the_webhooks_of_a_lost_gateway_and_its_lost_calls_become_the_others(
         old = datetime.now(UTC) - timedelta(seconds=LEASE_S + 1)
         connection.execute(update(gateways).where(gateways.c.gateway_id == "other").values(seen_at=old))
     store.renew_lease()
-    assert [one.key for one in store.own_items("webhook", 10)] == ["w"]
+    assert [one.key for one in store.own_items("webhook", 10)] == [ours]
+    assert [one.key for one in other.own_items("webhook", 10)] == [elsewhere], (
+        "this gateway cannot deliver it"
+    )
     assert [one.key for one in store.own_items("lost_call", 10)] == ["call"]
     assert store.to_tell == 2
     other._engine.dispose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from piopiy_pipeline.gateway.webhooks.delivery_queue import (
@@ -22,7 +24,7 @@ def message(call_id: str, number: int = 1, size: int = 10) -> WebhookMessage:
     return WebhookMessage(f"{call_id}.{number}", call_id, "call.placed", b"x" * size)
 
 
-def queue(**settings: int) -> DeliveryQueue:
+def queue(**settings: Any) -> DeliveryQueue:
     """Without jitter: `random` is in the middle."""
     return DeliveryQueue(random=lambda: 0.5, **settings)
 
@@ -106,7 +108,8 @@ def test_a_redirection_or_a_refusal_is_a_failure_like_any() -> None:
 
 
 def test_410_ends_it_for_what_waits_what_is_under_way_and_what_comes() -> None:
-    box = queue()
+    dropped: list[WebhookMessage] = []
+    box = queue(on_dropped=dropped.append)
     for one in (message("a", 1), message("a", 2), message("b", 1), message("c", 1)):
         box.add(one, 0)
     first, second = due(box, 0), due(box, 0)
@@ -116,6 +119,7 @@ def test_410_ends_it_for_what_waits_what_is_under_way_and_what_comes() -> None:
     assert (len(box), box.busy, box.wake_at, box.next(1e6)) == (0, False, None, None)
     assert not box.add(message("d"), 2)
     assert box.dropped == 5
+    assert [one.message_id for one in dropped] == ["a.1", "a.2", "b.1", "c.1"], "each once"
 
 
 def test_no_more_than_so_many_attempts_are_under_way() -> None:

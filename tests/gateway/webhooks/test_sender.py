@@ -15,6 +15,8 @@ from aiohttp import web
 from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.webhooks import delivery_queue as outbox
 from piopiy_pipeline.gateway.webhooks import sender
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
@@ -142,6 +144,33 @@ def test_410_is_heeded_and_other_receivers_go_on() -> None:
                 assert hooks.gone() == {leaving.config().url}
             assert leaving.types == ["call.placed"]
             assert staying.types == ["call.ended"]
+
+    asyncio.run(story())
+
+
+def test_410_ends_what_is_saved_for_that_receiver_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        records = Records(GatewayConfig(data_folder=tmp_path))
+        await records.start()
+        async with receiving() as leaving:
+            leaving.answers, leaving.wait = [web.Response(status=410)], asyncio.Event()
+            hooks = Webhooks([leaving.config()], wall=lambda: NOON, chance=lambda: 0.5, records=records)
+            await hooks.start()
+            call = CallEvents()
+            hooks.on_event(call.placed())
+            await until(lambda: len(leaving.heard) == 1)
+            hooks.on_event(call.answered(101.0))
+            hooks.on_event(call.ended(102.0))
+            saved = await records.own_items("webhook", 10)
+            assert len(saved) == 3
+            leaving.wait.set()
+            await until(lambda: bool(hooks.gone()))
+            assert await records.own_items("webhook", 10) == [], "none would be sent by another gateway"
+            records.save("webhook", saved[0].key, saved[0].data or {})  # as if it were another gateway's
+            await hooks.recover()
+            assert await records.own_items("webhook", 10) == []
+            await hooks.close()
+        await records.close()
 
     asyncio.run(story())
 
