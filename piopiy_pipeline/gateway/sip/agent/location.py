@@ -10,9 +10,10 @@ from typing import NamedTuple
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
 from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog.kept_dialog import KeptDialog
 from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow, flow_of
-from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
+from piopiy_pipeline.gateway.sip.syntax.uri import NameAddr, SipUri, escaped_user
 
 __all__ = ["CannotCall", "LocationService", "NextHop"]
 
@@ -80,6 +81,23 @@ class LocationService:
                 f"{to!r} is neither a registered phone nor a sip: URI, and there is no trunk to call through"
             )
         return self._through(first, to)
+
+    def credentials(self, kept: KeptDialog) -> Credentials | None:
+        """Return how a call that another process has begun answers a challenge; None: it cannot.
+
+        Args:
+            kept: Its dialog. The host of our address in a call through a trunk is the trunk's.
+
+        Raises:
+            ValueError: Our address cannot be read.
+        """
+        if not kept.account:
+            return None
+        host = SipUri.parse(NameAddr.parse(kept.local).uri).host.lower()
+        for trunk in self._trunks.values():
+            if trunk.user == kept.account and trunk.host.lower() == host and trunk.password:
+                return Credentials(trunk.user, trunk.password)
+        return None
 
     def elsewhere(self, uri: str, flow: Flow, path: str) -> NextHop:
         """Return the next hop of a call to a phone that is registered at another gateway.

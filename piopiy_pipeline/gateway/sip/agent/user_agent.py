@@ -245,7 +245,7 @@ class SipUserAgent:
         """
         if not self.is_here(kept):
             raise ValueError(f"it was at {kept.sent_by}, and that is not here")
-        call = RestoredCall(self._transactions, kept, now)
+        call = RestoredCall(self._transactions, kept, now, self.location.credentials(kept))
         self._calls.add(call)
         return call
 

@@ -46,6 +46,8 @@ class KeptDialog(Message):
     session_interval_s: Annotated[int, Field(gt=0)] | None
     """The session timer's interval (RFC 4028); None: it is off."""
     we_refresh: bool
+    account: _Text = ""
+    """As whom our requests answer a challenge: the user of a trunk; empty: they cannot. The password is not kept."""
     ours: Annotated[str, Field(max_length=MAX_MESSAGE_BYTES)]
     """Our latest session description."""
 
@@ -58,6 +60,7 @@ class KeptDialog(Message):
         *,
         direction: Literal["in", "out"],
         user: str,
+        account: str = "",
     ) -> Self:
         """Return what is kept of a call in progress.
 
@@ -71,6 +74,7 @@ class KeptDialog(Message):
         return cls(
             direction=direction,
             user=user,
+            account=account,
             call_id=dialog.call_id,
             local=_valid(dialog.local),
             local_tag=dialog.local_tag,

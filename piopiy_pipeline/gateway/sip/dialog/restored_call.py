@@ -8,6 +8,7 @@ from __future__ import annotations
 from piopiy_pipeline.gateway.sip.dialog.kept_dialog import KeptDialog
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.transaction.transaction_layer import TransactionLayer
 
 __all__ = ["RestoredCall"]
@@ -20,15 +21,19 @@ class RestoredCall(SipCall):
         transactions: Sends the requests and responses of this call.
         kept: Its dialog.
         now: The time in seconds.
+        credentials: The password to give when one is asked for.
 
     Raises:
         ValueError: Our session description cannot be read.
     """
 
-    def __init__(self, transactions: TransactionLayer, kept: KeptDialog, now: float) -> None:
+    def __init__(
+        self, transactions: TransactionLayer, kept: KeptDialog, now: float, credentials: Credentials | None
+    ) -> None:
         super().__init__(transactions, call_id=kept.call_id, local_tag=kept.local_tag, source=kept.flow)
         self.direction = kept.direction
         self.user = kept.user
+        self._credentials = credentials
         self._dialog = kept.dialog()
         self._local = SessionDescription.parse(kept.ours.encode())
         self._state = "up"

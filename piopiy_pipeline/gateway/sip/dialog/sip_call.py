@@ -135,8 +135,14 @@ class SipCall:
         """Return what another process needs to go on with the call; None while it is not in progress."""
         if self._dialog is None or self._state != "up" or self._local is None:
             return None
+        account = "" if self._credentials is None else self._credentials.user
         return KeptDialog.of(
-            self._dialog, self.session_timer, self._local, direction=self.direction, user=self.user
+            self._dialog,
+            self.session_timer,
+            self._local,
+            direction=self.direction,
+            user=self.user,
+            account=account,
         )
 
     # ------------------------------------------------------------------ used by the user agent

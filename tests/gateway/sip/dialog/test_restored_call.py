@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
+from piopiy_pipeline.gateway.sip.config import SipConfig, SipTrunk
 from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.kept_dialog import AHEAD, KeptDialog
 from piopiy_pipeline.gateway.sip.dialog.restored_call import RestoredCall
@@ -122,3 +124,27 @@ def test_the_media_are_those_that_were_agreed_on() -> None:
     assert (again.session_id, again.version - ours.version) == (7, 1), (
         "RFC 3264, 8: the next of the same session"
     )
+
+
+def test_a_call_through_a_trunk_answers_a_challenge_as_the_process_before_would() -> None:
+    """22.2: and the password is not in what is kept."""
+    trunk = SipTrunk(host="198.51.100.7", user="acme", password="secret")
+    other = trunk.model_copy(update={"host": "198.51.100.8", "password": "another"})
+    config = SipConfig(trunks={"other": other, "acme": trunk})
+    before = Bench(config)
+    call, _, invite = before.dialled_call("+15550199", trunk="acme")
+    before.receive(response(invite, 200, tag="phone", body=SDP))
+    kept = call.kept()
+    assert kept is not None
+    assert "secret" not in kept.model_dump_json()
+    bench = Bench(config)
+    gone_on = bench.agent.restore(KeptDialog.model_validate_json(kept.model_dump_json()), bench.now)
+    gone_on.attach(Leg(bench))
+    gone_on.hangup(bench.now)
+    (bye,) = bench.take()
+    assert isinstance(bye, SipRequest)
+    gate = DigestGate(realm="t", users={"acme": "secret"}, algorithms=["MD5"])
+    (again,) = bench.receive(response(bye, 407, Proxy_Authenticate=gate.challenges(bench.now)[0]))
+    assert isinstance(again, SipRequest)
+    given = [again.get("Proxy-Authorization")]
+    assert gate.check(given, method="BYE", now=bench.now).outcome == "right"
