@@ -145,7 +145,7 @@ def test_a_tool_that_answers_otherwise_has_a_name(either: type[Case], tmp_path: 
     if either is Case:
         assert "given[0].output was '{\"booked\": true}', and is '{\"booked\": false}'" in report
     else:
-        assert "returned[0].response.booked was 'true', and is 'false'" in report
+        assert "returned.book.response.booked was 'true', and is 'false'" in report
 
 
 def test_a_caller_who_is_not_let_cut_in_shows_in_what_the_model_is_told(case: Case, tmp_path: Path) -> None:
