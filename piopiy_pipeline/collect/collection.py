@@ -203,9 +203,7 @@ class Collection(Generic[T]):
         """Ask, or ask again where another instance had asked."""
         if self._checking:
             return self._check()
-        if self._partial:
-            return self._say(self._with_value(self.reader.missing(self._word)))
-        return self._say(self._prompt)
+        return self._say(self._asked_again if self._partial else self._prompt)
 
     def go_on(self) -> NextStep | None:
         """Ask, or return None where the instance before has asked, and nothing was lost: the caller is to answer."""
@@ -257,6 +255,8 @@ class Collection(Generic[T]):
             return self._say(self._prompt)
         if reading is not Reading.NOTHING:
             self._by.add("text" if self._typed else "speech")
+        elif self._reads_part and says_yes(text, self.reader.language, of_value=True) is False:
+            return self._denied(unclear=len(words_of(text)) > 2)
         return self._after(reading, text, plain)
 
     def press(self, keys: str) -> NextStep:
@@ -277,24 +277,22 @@ class Collection(Generic[T]):
         self._silences += 1
         if self._silences > self._most_silences:
             return self._fail(NoValueReason.SILENCE)
-        if self._checking:
-            return self._check()
-        if self._partial:
-            return self._say(self._with_value(self.reader.missing(self._word)))
+        if self._checking or self._partial:
+            return self.resume()
         written = self._phrases.no_answer if self._typed else ""
         return self._say(f"{written or self._phrases.silence} {self._asked_again}")
 
     def resume(self) -> NextStep:
-        """Ask again, because the model has answered something in between."""
+        """Ask again, where the caller has not answered."""
         if self._checking:
             return self._check()
-        return self._say(
-            self._with_value(self.reader.missing(self._word)) if self._partial else self._asked_again
-        )
+        return self._say(self._asked_again)
 
     @property
     def _asked_again(self) -> str:
-        """The question once more: whoever has not heard what to agree to hears all of it."""
+        """The question once more, or the one for the rest: whoever has not heard what to agree to hears all of it."""
+        if self._partial:
+            return self._with_value(self.reader.missing(self._word))
         return self._prompt if self.asks_yes_no and not self.is_known else self._retry
 
     # ------------------------------------------------------------------ deciding
@@ -309,7 +307,7 @@ class Collection(Generic[T]):
                 self._checking = True
                 return self._check()
             case Reading.PART:
-                return self._say(self._with_value(self.reader.missing(self._word)))
+                return self._say(self._asked_again)
             case Reading.INVALID:
                 return self._again(self._with_value(self.reader.fault(self._word)))
             case _:
@@ -333,6 +331,11 @@ class Collection(Generic[T]):
         act = self._again(f"{self._phrases.not_understood}{hint}")
         self._last = self._asked_again  # whoever has not heard it wants the question, and no apology
         return act
+
+    @property
+    def _reads_part(self) -> bool:
+        """Whether a part of the value was read back, so that a no is about that part."""
+        return self._partial and "{value}" in self.reader.missing(self._word)
 
     @property
     def _has_keys(self) -> bool:

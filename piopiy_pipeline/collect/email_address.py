@@ -22,6 +22,8 @@ __all__ = ["ALPHABET", "EmailReader", "is_email"]
 
 MAX_CHARACTERS = 254
 """RFC 5321, section 4.5.3.1.3: the longest path, less its brackets."""
+MAX_LOCAL = 64
+"""The same, section 4.5.3.1.1: what stands before the at."""
 MAX_WORDS = 3
 """So many words stand between two marks of an address."""
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -94,13 +96,17 @@ _KNOWN = _words(
 )
 """Names of hosts that people know by the word."""
 _TOP = _words("com org net de io co uk at ch fr eu info edu in")
+_HOST_END = re.compile(rf"(?:mail\.[a-z]+|\.(?:con|{'|'.join(sorted(_TOP))}))$")
+"""How a host ends, and no local part; recognisers write "dot con", too."""
+_CONTRACTION = re.compile(r"[^\W_]'(?:s|m|re|ve|ll|d|t)\b")
+"""Ends words of a sentence, such as "that's": a name may have an apostrophe further ahead."""
 _NO = re.compile(r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b")
 
 
 def is_email(text: str) -> bool:
     """Return whether a text is an e-mail address that can be written to, in small letters."""
     local, _, _ = text.partition("@")
-    return len(text) <= MAX_CHARACTERS and len(local) <= 64 and _EMAIL.fullmatch(text) is not None
+    return len(text) <= MAX_CHARACTERS and len(local) <= MAX_LOCAL and _EMAIL.fullmatch(text) is not None
 
 
 class EmailReader(TextEntryReader):
@@ -149,15 +155,17 @@ class EmailReader(TextEntryReader):
         if not self._is_address(plain, said, checking=checking or denies):
             return Reading.NOTHING
         anew = self._over or said.startswith(self._entry) or (at and whole)
+        entry = said
         if self._entry[-1:] in _GOES_ON and not anew:
-            self._entry += said  # "john dot", "smith at", "gmail dot com"
-        elif whole or self._over or not self._entry:
-            self._entry = said
-        elif said.startswith(("@", ".")) or not denies:
-            self._entry += said
-        else:
-            return Reading.NOTHING
-        self._entry, self._over = self._entry[: 2 * MAX_CHARACTERS], False
+            entry = self._entry + said  # "john dot", "smith at", "gmail dot com"
+        elif not (whole or self._over or not self._entry):
+            if denies and not said.startswith(("@", ".")):
+                return Reading.NOTHING
+            is_host = not at and _DOMAIN.fullmatch(said) and _HOST_END.search(said)
+            entry = f"{self._entry}{'@' if is_host else ''}{said}"
+        if "@" not in entry and (_HOST_END.search(entry) or _CONTRACTION.search(entry)):
+            return Reading.NOTHING  # "n dot smith mail dot com": where is the at?
+        self._entry, self._over = entry[: 2 * MAX_CHARACTERS], False
         return self._reading()
 
     def _hear_repaired(self, before: str, after: str, *, checking: bool) -> Reading:
@@ -290,8 +298,10 @@ class EmailReader(TextEntryReader):
     def _reading(self) -> Reading:
         if is_email(self._entry):
             return Reading.WHOLE
-        _, at, domain = self._entry.partition("@")
-        if not at or not domain or ("." not in domain and re.fullmatch(_LABEL, domain)):
+        local, at, domain = self._entry.partition("@")
+        if len(local) <= MAX_LOCAL and (
+            not at or not domain or ("." not in domain and re.fullmatch(_LABEL, domain))
+        ):
             return Reading.PART
         if len(self._entry) <= MAX_CHARACTERS and domain.endswith("."):
             return Reading.PART

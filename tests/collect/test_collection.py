@@ -96,6 +96,38 @@ def test_a_denied_value_is_asked_for_again() -> None:
     assert code.hear("four one five eight").text.startswith("I have 4 1 5 8")
 
 
+@pytest.mark.parametrize(
+    ("kind", "part", "value"),
+    [
+        ("email", "anna smith", "bob at gmail dot com"),
+        ("digits", "four one", "nine nine nine nine"),
+        ("phone_number", "four one five", "four one five two seven one eight two nine three"),
+    ],
+)
+@pytest.mark.parametrize("no", ["no", "No, that's wrong."])
+@pytest.mark.parametrize("model_reads", [False, True])
+def test_a_part_that_the_caller_denies_is_gone(
+    kind: str, part: str, value: str, no: str, model_reads: bool
+) -> None:
+    form, alone = collection(kind, model_reads=model_reads), collection(kind)
+    assert "so far" in form.hear(part).text
+    denied = form.hear(no)
+    assert denied.text == ("Sorry about that. The code?" if no == "no" else "Please say all of it once more.")
+    assert (form.attempts, form.how, form.reader.written()) == (1, "", "")
+    assert form.hear(value) == alone.hear(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [("email", "anna smith"), ("digits", "four one"), ("address", "12 Main Street")]
+)
+def test_behind_a_part_that_stands_the_rest_is_asked_for_again(kind: str, part: str) -> None:
+    form = collection(kind)
+    rest = form.hear(part).text
+    assert form.hear("the weather is nice").text == f"I am sorry, I did not get that. {rest}"
+    assert form.silence().text == rest
+    assert form.resume().text == rest
+
+
 def test_a_correction_that_is_not_clear_asks_for_all_of_it() -> None:
     code = collection()
     code.hear("four one five seven")

@@ -10,6 +10,7 @@ import pytest
 from piopiy_pipeline.collect.digits import DigitsReader, in_groups, luhn
 from piopiy_pipeline.collect.email_address import EmailReader, is_email
 from piopiy_pipeline.collect.phone_number import PhoneNumberReader
+from piopiy_pipeline.collect.phrases import collect_phrases_in
 from piopiy_pipeline.collect.value_reader import Reading
 from piopiy_pipeline.collect.yes_no import says_yes
 
@@ -127,6 +128,9 @@ def test_more_digits_go_on_with_a_number_that_could_have_been_whole() -> None:
         ("en", ["anna at gmail dot com", "no, it's hotmail not gmail"], "anna@hotmail.com"),
         ("en", ["amna at gmail dot com", "amma not amna"], "amma@gmail.com"),
         ("en", ["alma at gmail dot com", "n not m"], "alna@gmail.com"),
+        ("en", ["anna smith", "gmail dot com"], "annasmith@gmail.com"),
+        ("en", ["anna smith", "at", "big company dot com"], "annasmith@bigcompany.com"),
+        ("de", ["max mustermann", "gmx punkt de"], "maxmustermann@gmx.de"),
         ("de", ["meine Adresse ist max punkt mustermann at gmx punkt de"], "max.mustermann@gmx.de"),
         ("de", ["m a x bindestrich m u e l l e r at web punkt de"], "max-mueller@web.de"),
         ("de", ["anton nordpol nordpol anton klammeraffe web punkt de"], "anna@web.de"),
@@ -149,6 +153,28 @@ def test_what_is_no_email_address_is_none(text: str) -> None:
     if text != "hello":  # which may be the beginning of one: it is read back
         assert EmailReader("en").hear(text) is Reading.NOTHING
     assert not is_email(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "N. Dot's Mifec mail dot con.",
+        "n dot smith mail dot com",
+        "bob at's",
+        "john gmail.com",
+        "that's smith's",
+    ],
+)
+def test_what_has_lost_its_at_is_no_first_half_of_an_email_address(text: str) -> None:
+    reader = EmailReader("en")
+    assert reader.hear(text) is Reading.NOTHING
+    assert reader.written() == ""
+
+
+def test_a_first_half_that_is_too_long_is_not_read_back() -> None:
+    reader = EmailReader("en")
+    assert reader.hear("x" * 65) is Reading.INVALID
+    assert "{value}" not in reader.fault(lambda name: getattr(collect_phrases_in("en"), name))
 
 
 @pytest.mark.parametrize(
