@@ -12,6 +12,8 @@ GREETING_S = 0.4
 """How long a bot may take to begin by itself."""
 KEYS_S = 0.6
 """The same after keys."""
+RESULT_S = 2.0
+"""How long the model may take to begin its answer to what a tool has returned. Not every result is answered."""
 ERROR_S = 3.0
 """After a failure the bot apologises and tries once more, or ends the chat."""
 UNANSWERED_S = 5.0
@@ -34,7 +36,7 @@ class ChatProgress:
         self._writes = False
         self._tools: set[Any] = set()
         self._collects = False  # code asks the person for a value, and a tool that does so waits for them
-        self._trouble_until = float("-inf")
+        self._trouble_until = self._result_until = float("-inf")
         self._unanswered = self._fails = False
 
     def began(self, now: float) -> None:
@@ -44,6 +46,7 @@ class ChatProgress:
     def sent(self, now: float) -> None:
         """Note that the person has sent a message: the bot has to answer it."""
         self._event_at, self._wait_s = now, ASKED_S if self._fails else UNANSWERED_S
+        self._result_until = float("-inf")
         self._unanswered = True
 
     def pressed(self, now: float) -> None:
@@ -59,6 +62,7 @@ class ChatProgress:
         if kind == "bot-llm-started":
             self._writes = True
             self._fails = False
+            self._result_until = float("-inf")
         elif kind in ("bot-llm-stopped", "bot-interrupted"):
             self._writes = False
             if self._unanswered:  # it is of what was before
@@ -73,6 +77,7 @@ class ChatProgress:
             self._tools.add(data.get("number"))
         elif name == "tool_result":
             self._tools.discard(data.get("number"))
+            self._result_until = now + RESULT_S
         elif name == "collection":
             self._collects = data.get("outcome") == "begun"
             if self._unanswered or not self._collects:  # what follows is the answer
@@ -101,4 +106,4 @@ class ChatProgress:
 
     def due(self) -> float:
         """Return when it is the person's turn, if nothing happens until then."""
-        return float("inf") if self.busy else self._event_at + self._wait_s
+        return float("inf") if self.busy else max(self._event_at + self._wait_s, self._result_until)

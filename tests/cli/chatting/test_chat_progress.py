@@ -8,6 +8,7 @@ from piopiy_pipeline.cli.chatting.chat_progress import (
     GREETING_S,
     KEYS_S,
     QUIET_S,
+    RESULT_S,
     UNANSWERED_S,
     ChatProgress,
 )
@@ -30,7 +31,7 @@ def test_it_is_not_while_a_tool_runs_or_a_message_waits_for_its_answer() -> None
     progress.event("tool", {"number": 1}, 2.0)
     assert progress.busy
     progress.event("tool_result", {"number": 1}, 9.0)
-    assert progress.due() == 9.0 + QUIET_S
+    assert progress.due() == 9.0 + RESULT_S
     progress.pressed(20.0)
     assert progress.due() == 20.0 + KEYS_S
 
@@ -88,4 +89,20 @@ def test_a_tool_that_asks_for_a_value_waits_for_the_person() -> None:
     progress.event("collection", {"outcome": "collected"}, 6.3)
     assert progress.busy
     progress.event("tool_result", {"number": 1}, 9.0)
-    assert progress.due() == 9.0 + QUIET_S
+    assert progress.due() == 9.0 + RESULT_S
+
+
+def test_what_a_tool_has_returned_is_waited_for_until_the_model_begins_to_answer_it() -> None:
+    progress = ChatProgress(0.0)
+    progress.sent(1.0)
+    progress.message("bot-llm-started", 1.1)
+    progress.event("tool", {"number": 1}, 1.2)
+    progress.event("tool_result", {"number": 1}, 9.0)
+    progress.words(9.1)  # of what was before the tool
+    progress.message("bot-llm-stopped", 9.2)
+    progress.event("bot_turn", {}, 9.3)
+    assert progress.due() == 9.0 + RESULT_S
+    progress.message("bot-llm-started", 9.8)
+    progress.words(9.9)
+    progress.message("bot-llm-stopped", 10.0)
+    assert progress.due() == 10.0 + QUIET_S
