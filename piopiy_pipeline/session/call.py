@@ -393,8 +393,8 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
 
         Args:
             drain_s: Speech that has not begun within this many seconds is not waited for.
-            final: True: the call ends whatever the caller says meanwhile. False: a caller who goes on
-                speaking before the goodbye was heard calls the end off, and the call goes on.
+            final: True: the call ends whatever the caller says meanwhile, which is not answered. False: a caller who
+                goes on speaking before the goodbye was heard calls the end off, and the call goes on.
         """
         check_seconds("hangup: drain_s", drain_s, zero=True)
         check_switches(final=final)

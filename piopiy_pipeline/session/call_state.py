@@ -119,6 +119,10 @@ class CallState:
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.held_turns: HeldTurns | None = None
         """Set while the caller's turns are given to code in the place of the model."""
+        self.turns_moved: Callable[[], None] = lambda: None
+        """Called when they were given to somebody else: to code, or back to the model."""
+        self.closing = False
+        """Whether the bot has asked for an end that is final: no turn that begins from then on is answered."""
         self.voice_change: VoiceChange | None = None
         """Changes voice and language, for the persona that has the call and for the caller's language."""
         self.language_note = ""
@@ -321,6 +325,11 @@ class CallState:
         """Tell the gateway what leads the conversation from now on, if it takes that."""
         if self._steps() and not self.ended:
             self.report(event, data)
+
+    def give_turns(self, held: HeldTurns | None) -> None:
+        """Give the caller's turns to code, or back to the model (None)."""
+        self.held_turns = held
+        self.turns_moved()
 
     def _caller_acts(self, _: object) -> None:
         if self.held_turns is None:

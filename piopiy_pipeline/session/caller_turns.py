@@ -131,7 +131,6 @@ class CallerTurns:
         if self._state.held_turns is not None:
             raise RuntimeError("something else is being collected in this call: one value after the other")
         events = self._state.events
-        self._state.held_turns = self._held
         self._off = [
             events.on("user_turn", self._user_turn),
             events.on("backchannel", lambda turn: self._held.listener.on_backchannel(turn.text)),
@@ -139,7 +138,7 @@ class CallerTurns:
             events.on("bot_turn", self._bot_turn),
         ]
         self._keys_to_text(suspended=True)
-        self._tell_session()
+        self._state.give_turns(self._held)
         return self
 
     def __exit__(
@@ -151,12 +150,7 @@ class CallerTurns:
         # The stage sees a key later than the listener, and behind the last one a "#" may come.
         asyncio.get_running_loop().call_later(KEYS_S, self._resume_keys)
         if self._state.held_turns is self._held:
-            self._state.held_turns = None
-        self._tell_session()
-
-    def _tell_session(self) -> None:
-        if self._realtime is not None and not self._state.ended:
-            self._state.spawn(self._realtime.held.follow(), "held_answers")
+            self._state.give_turns(None)
 
     def _keep_keys(self, keys: str) -> None:
         if self._state.held_turns is None:

@@ -1,7 +1,8 @@
 """`PendingHangup`: the end that the bot has asked for, from the request until the end is in the pipeline.
 
 The caller hears the goodbye first. Meanwhile the caller may go on speaking: an end that is not final waits
-for what they say, and is called off if there are words in it. A transfer calls it off, too.
+for what they say, and is called off if there are words in it. A transfer calls it off, too. Of one that is final
+nobody calls anything off: what the caller begins to say cuts the goodbye off, and the model does not answer it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pipecat.frames.frames import EndFrame
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.held_turns import HeldTurns, TurnListener
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.speech_drain import LONGEST_GOODBYE_S, SpeechDrain
 
@@ -61,6 +63,7 @@ class PendingHangup:
         asked_before = self._drain_s is not None
         suspended = asked_before and self._waiting is None
         self._final = self._final or final
+        self._state.closing = self._final
         self._state.checkpoints.asks_for_end("final" if self._final else "asked")
         if asked_before and not (suspended and final):
             return
@@ -71,8 +74,12 @@ class PendingHangup:
             self._wait()
 
     def caller_speaks(self) -> None:
-        """Wait for what the caller says, because their turn has begun."""
+        """Wait for what the caller says, because their turn has begun. Of an end that is final: leave it unanswered."""
         self._caller_speaks = True
+        if self._state.closing and self._state.held_turns is None:
+            held = HeldTurns(TurnListener(_ignore, _ignore, _ignore))
+            held.let_model_answer(True)  # what tools return, and what the author has it say
+            self._state.give_turns(held)
         if self._waiting is not None and not self._final and not self._sent:
             self._waiting.cancel()
             self._waiting = None
@@ -127,3 +134,7 @@ class PendingHangup:
             await asyncio.sleep(0.1)
         logger.error("a stage has swallowed the end of the call")
         self._state.finish(EndReason.AGENT_HANGUP, "the bot hung up; a stage held the end up")
+
+
+def _ignore(_: str) -> None:
+    """Do nothing about what the caller says or presses."""

@@ -113,6 +113,11 @@ class Session:
         self._ended_by_gateway = False
         self._log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
 
+    @property
+    def closing(self) -> bool:
+        """Whether the bot has asked for an end that is final: no turn that begins from then on is answered."""
+        return self._state.closing
+
     def end(self, reason: EndReason, detail: str = "", *, by_gateway: bool = False) -> None:
         """End the call. The first reason counts; `run()` takes the rest down.
 

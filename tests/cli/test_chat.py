@@ -206,6 +206,7 @@ class SilentPeer:
     """A bot that never answers, and leaves when it is told to."""
 
     not_ready = "the callback has not called start()"
+    closing = False
 
     def __init__(self) -> None:
         self.answered = asyncio.Event()
@@ -218,6 +219,7 @@ class SilentPeer:
         return CallEnd(EndReason.CALLER_HANGUP, "", 0.0)
 
     def begin(self) -> None: ...
+
     def press(self, keys: str) -> None: ...
 
     def write(self, text: str) -> None:
@@ -350,6 +352,28 @@ def test_a_piped_quit_waits_for_the_answer_unless_it_is_written_over_it(
     did, took_s = run_virtual(story)
     assert did == "Hello! leave"
     assert took_s == pytest.approx(ended_s, abs=0.01)
+
+
+class ClosingPeer(SilentPeer):
+    """A bot that hangs up at the first line, and takes a while to say goodbye."""
+
+    def write(self, text: str) -> None:
+        super().write(text)
+        self.closing = True
+        asyncio.get_running_loop().call_later(8, self.over.set)
+
+
+def test_no_piped_line_is_sent_when_the_bot_has_hung_up() -> None:
+    async def story() -> tuple[str, float]:
+        began_at = asyncio.get_running_loop().time()
+        peer, lines = ClosingPeer(), PipedLines((0.0, "Goodbye"), (0.0, "A table for four"), (0.0, "Friday"))
+        await TypedConversation(ChatForPeople(), lines, title="chat").run(peer)  # type: ignore[arg-type]
+        took_s = asyncio.get_running_loop().time() - began_at
+        return " ".join(peer.did.get_nowait() for _ in range(peer.did.qsize())), took_s
+
+    did, took_s = run_virtual(story)
+    assert did == "Goodbye"
+    assert took_s == pytest.approx(8.4, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,16 @@ def test_an_end_that_is_final_comes_whatever_the_caller_says() -> None:
     call = bot.called(WAIT.pause(30), (Tool("end_call"), GOODBYE), otherwise="Yes, what is it?")
     call.assert_ended(EndReason.AGENT_HANGUP)
     assert call.of("end")[0].at < 12
+    assert "Yes, what is it?" not in texts(call, "bot"), call.timeline()
+
+
+def test_behind_a_final_goodbye_no_turn_is_answered_and_no_tool_runs() -> None:
+    bot = ToolBot(end_call(final=True), lasts)
+    caller = WAIT.say(YES, text="and a table please").pause(30)
+    call = bot.called(caller, (Tool("end_call"), GOODBYE), otherwise=(Tool("lasts"), DONE))
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert [use.name for use in call.tools] == ["end_call"], call.timeline()
+    assert DONE not in texts(call, "bot"), call.timeline()
 
 
 def test_a_noise_while_the_goodbye_is_said_only_delays_the_end() -> None:

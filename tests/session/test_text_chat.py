@@ -155,6 +155,44 @@ def test_tools_run_and_the_bot_hangs_up_when_its_goodbye_was_shown() -> None:
     assert "".join(event.data["text"] for event in call.of("shown")).strip().endswith("for everything.")
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2])
+def test_a_message_behind_a_final_goodbye_is_refused_and_the_goodbye_is_shown_whole(after_s: float) -> None:
+    """Each of them was answered before, and put the end off."""
+    booked: list[str] = []
+
+    async def create_session(call: Call) -> None:
+        async def bye(params: Any) -> None:
+            """End the chat."""
+            await agent.hangup()
+            await params.result_callback({"ok": True})
+
+        async def book(params: Any) -> None:
+            """Book."""
+            booked.append("a table")
+
+        agent = VoiceAgent(instructions="Be brief.", tools=[bye, book])
+        llm = ScriptedLLM(
+            Replies((Tool("bye"), "So long, everybody."), otherwise=(Tool("book"), "It is booked."))
+        )
+        await agent.Action(stt=Deaf([]), llm=llm, tts=Mute())
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.say("Bye")
+        await line.until("So long")
+        for text in ("A table for four", "Friday", "At seven"):
+            await line.pause(after_s)
+            await line.say(text)
+        await line.pause(30)
+
+    call = simulate(create_session, caller, by="text")
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert not booked, call.timeline()
+    assert "".join(event.data["text"] for event in call.of("shown")).strip() == "So long, everybody."
+    assert [turn.user for turn in call.turns if turn.user] == ["Bye"]
+    assert call.of("end")[0].at < 2.0, call.timeline()
+
+
 def test_keys_are_keys_and_with_dtmf_text_a_turn() -> None:
     seen: list[Any] = []
     simulate(bot(scripted("Thank you."), seen, dtmf="text"), Caller().press("12#").pause(1), by="text")

@@ -96,6 +96,11 @@ class BotChat:
         )
         self._session.call.on("error", self._failed)
 
+    @property
+    def closing(self) -> bool:
+        """Whether the bot has hung up, and the chat ends when its last words are shown."""
+        return self._session.closing
+
     def _failed(self, error: CallError) -> None:
         if error.stage == "callback":
             self.late_failure = error.message

@@ -30,6 +30,8 @@ class GatewayChat:
     """
 
     not_ready = "the agent has not answered"
+    closing = False
+    """A gateway does not tell that the bot has hung up: it refuses what is written then."""
 
     def __init__(
         self, target: Target, metadata: dict[str, Any] | None, conversation: TypedConversation

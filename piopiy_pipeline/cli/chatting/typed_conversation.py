@@ -42,6 +42,11 @@ class ChatPeer(Protocol):
     not_ready: str
     """What is missing, as a sentence without its end, while it is not `answered`."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether the bot has hung up, and takes no more lines."""
+        ...
+
     async def run(self) -> CallEnd: ...
     def begin(self) -> None: ...
     def write(self, text: str) -> None: ...
@@ -156,6 +161,8 @@ class TypedConversation:
             if not self._lines.is_terminal:  # a line of a pipe is one turn
                 if not await self._bot_answers():
                     return
+                if peer.closing:  # the chat ends when its last words are shown
+                    await self._loop.create_future()
                 self._view.their_turn()
             line = await self._next_line()
             if line is None:

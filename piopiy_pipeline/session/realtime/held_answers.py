@@ -96,6 +96,7 @@ class HeldAnswers:
                     raise StageError(f"the tool {name!r} collects a value: {obstacle}", "llm")
         self._is_taken = False  # code has had the words of the caller's latest turn
         state.events.on("user_turn", self._user_turn)
+        state.turns_moved = self._turns_moved
         watch_taken(service, self._turn_begins, UserStartedSpeakingFrame)
         watch_taken(service, self._turn_is_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._turn_was_over, UserStoppedSpeakingFrame)
@@ -114,6 +115,10 @@ class HeldAnswers:
         return ""
 
     # ------------------------------------------------------------------ who has the turns
+
+    def _turns_moved(self) -> None:
+        if not self._state.ended:
+            self._state.spawn(self.follow(), "held_answers")
 
     async def follow(self) -> None:
         """Bring the session in line with who has the caller's turns now: code has taken them, or given them back."""
@@ -150,7 +155,7 @@ class HeldAnswers:
 
     @property
     def _held(self) -> bool:
-        return self._state.held_turns is not None
+        return self._state.held_turns is not None and not self.obstacle
 
     # ------------------------------------------------------------------ requests
 

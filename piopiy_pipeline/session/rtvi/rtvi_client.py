@@ -251,12 +251,15 @@ class RtviClient:
     async def _type(self, message_id: str, sent: rtvi.SendTextData) -> None:
         """Handle typed text, which is a turn of the caller. If it must be answered at once, it interrupts the bot."""
         options = sent.options or rtvi.SendTextOptions()
-        if self._state.info.kind == "text":
-            await self._chat(sent.content)
-            self.on_frame(RTVISendTextFrame(msg_id=message_id, text=sent.content))
-            return
         async with self._typing:
             self._typed -= 1
+            if self._state.closing:
+                self._refuse(message_id, "The bot hangs up, and takes no more texts")
+                return
+            if self._state.info.kind == "text":
+                await self._chat(sent.content)
+                self.on_frame(RTVISendTextFrame(msg_id=message_id, text=sent.content))
+                return
             if options.run_immediately:
                 await self._worker.interrupt_and_settle()  # what was heard goes into the context first
             self._state.recovery.user_turn(self._state.now())
@@ -274,19 +277,17 @@ class RtviClient:
 
     async def _chat(self, text: str) -> None:
         """Handle a message of a text chat: it is what the caller says, to every stage that takes words."""
-        async with self._typing:
-            self._typed -= 1
-            await self._worker.interrupt_and_settle()  # what was read goes into the context first
-            taken = asyncio.Event()
-            off = self._state.events.on("user_turn", lambda _: taken.set())
-            self._transport.input().typed(text)
-            try:
-                async with asyncio.timeout(TAKEN_S):  # the next message's interruption must not drop this one
-                    await taken.wait()
-            except TimeoutError:
-                logger.info("a stage has kept a message of the chat back")
-            finally:
-                off()
+        await self._worker.interrupt_and_settle()  # what was read goes into the context first
+        taken = asyncio.Event()
+        off = self._state.events.on("user_turn", lambda _: taken.set())
+        self._transport.input().typed(text)
+        try:
+            async with asyncio.timeout(TAKEN_S):  # the next message's interruption must not drop this one
+                await taken.wait()
+        except TimeoutError:
+            logger.info("a stage has kept a message of the chat back")
+        finally:
+            off()
 
     def _dtmf(self, message_id: str, data: dict[str, Any]) -> None:
         keys = rtvi.DTMFInputData.model_validate(data)
