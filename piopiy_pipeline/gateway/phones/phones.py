@@ -37,8 +37,8 @@ from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import clean
-from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
 from piopiy_pipeline.gateway.sip.transport.endpoint import CannotCall, SipEndpoint
 from piopiy_pipeline.offload import offload
 
@@ -309,12 +309,13 @@ class Phones:
             return found.to
         if found.kind == "phone" or endpoint is None:
             return None
-        host, port = call.source
+        server = call.server
         if call.user:
             if self.config.agent_for(found.to) is None:
                 return None
-            host, port = endpoint.media_host(host), self.port
-        return f"sip:{escaped_user(found.to)}@{f'[{host}]' if ':' in host else host}:{port}"
+            port = endpoint.tls_port if server.transport == "tls" else self.port
+            server = Flow(server.transport, endpoint.media_host(server.host), port)
+        return server.uri(found.to)
 
     def leg_opened(self, leg: SipLeg) -> None:
         """Count a leg that has begun, as its `LegHost`."""

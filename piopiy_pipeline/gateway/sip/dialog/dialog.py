@@ -210,15 +210,29 @@ class Dialog:
             content_type=content_type,
         )
 
+    @property
+    def _first_hop(self) -> str:
+        return NameAddr.parse(self.routes[0]).uri if self.routes else self.target
+
+    def server(self, source: Flow) -> Flow:
+        """Return where whoever sends from `source` takes requests: of a connection that it has opened, the port is that
+        of the first route or of the target.
+        """
+        if not source.reliable:
+            return source
+        try:
+            return flow_of(self._first_hop, source)._replace(host=source.host)
+        except ValueError:
+            return source
+
     def _next_hop(self) -> tuple[Flow, Flow | None]:
         """Return where the next request goes, and where it goes if the connection there is lost.
 
         The RFC names the first route or the target. But an existing connection is used, and a phone behind
         a NAT, whose Contact is a private address, is reached where its messages come from.
         """
-        hop = NameAddr.parse(self.routes[0]).uri if self.routes else self.target
         try:
-            wanted = flow_of(hop, self.flow)
+            wanted = flow_of(self._first_hop, self.flow)
         except ValueError:
             return self.flow, None
         if self.flow.reliable and wanted.transport == self.flow.transport:

@@ -79,7 +79,7 @@ class SipCall:
     ) -> None:
         self._transactions = transactions
         self.call_id, self.local_tag = call_id, local_tag
-        self.source = (source.host, source.port)
+        self.source, self._transport = (source.host, source.port), source.transport
         self.headers = {}
         self._listener: CallListener | None = None
         self._dialog: Dialog | None = None
@@ -125,6 +125,12 @@ class SipCall:
             return False
         self._request("REFER", self._refer_response, now, headers=headers)
         return True
+
+    @property
+    def server(self) -> Flow:
+        """Where the server that the first message came from takes requests, or the one that it goes to."""
+        source = Flow(self._transport, *self.source)
+        return source if self._dialog is None or self.direction == "out" else self._dialog.server(source)
 
     @property
     def ended(self) -> bool:

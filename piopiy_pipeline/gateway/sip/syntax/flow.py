@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from piopiy_pipeline.gateway.access.networks import in_networks, parse_address, parse_network
-from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
+from piopiy_pipeline.gateway.sip.syntax.uri import SipUri, escaped_user
 
 __all__ = ["Flow", "Transport", "flow_of", "is_private"]
 
@@ -37,6 +37,12 @@ class Flow(NamedTuple):
     def reliable(self) -> bool:
         """Whether the transport repeats what is lost."""
         return self.transport != "udp"
+
+    def uri(self, user: str) -> str:
+        """Return the ``sip:`` URI of a number or name at the other end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        transport = f";transport={self.transport}" if self.reliable else ""
+        return f"sip:{escaped_user(user)}@{host}:{self.port}{transport}"
 
 
 def flow_of(uri: str, default: Flow) -> Flow:
