@@ -12,6 +12,7 @@ Source: RFC 3261, section 22.1; RFC 3323 (anonymous callers).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,9 @@ from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, clean
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
 
 __all__ = ["AdmissionControl", "CallerIdentity", "RequestAdmitted", "RequestDenied"]
+
+NAMED_S = 3600.0
+"""So many seconds a trunk's calls are taken from an address that its name no longer has."""
 
 
 class CallerIdentity(NamedTuple):
@@ -72,6 +76,9 @@ class AdmissionControl:
             parse_network(source) for trunk in config.trunks.values() for source in trunk.sources
         ]
         self._trusted: set[str] = set()
+        self._named: dict[
+            str, dict[str, float]
+        ] = {}  # by a trunk's name: its addresses, and when it had them last
         self.failures = FailureLimiter(config.max_refusals_per_minute, count_loopback=True)
         for trunk in config.trunks.values():
             self.trust(trunk.host)
@@ -81,9 +88,21 @@ class AdmissionControl:
         if parse_address(host) is not None:
             self._trusted.add(canonical_host(host))
 
+    def trust_named(self, name: str, addresses: Iterable[str], now: float) -> None:
+        """Take calls from these addresses for a trunk's, because its name has them now; and from those that it had
+        within the last hour, because some names have only a few of theirs at a time.
+        """
+        had = self._named.get(name, {}) | {canonical_host(address): now for address in addresses}
+        self._named[name] = {address: at for address, at in had.items() if now - at <= NAMED_S}
+
     def trusts(self, host: str) -> bool:
         """Return whether calls from this address are a trunk's."""
-        return canonical_host(host) in self._trusted or in_networks(host, self._networks)
+        address = canonical_host(host)
+        return (
+            address in self._trusted
+            or any(address in had for had in self._named.values())
+            or in_networks(host, self._networks)
+        )
 
     def caller(self, request: SipRequest, host: str, now: float) -> RequestAdmitted | RequestDenied:
         """Decide on an INVITE.

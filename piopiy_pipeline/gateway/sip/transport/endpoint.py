@@ -12,6 +12,9 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
+from loguru import logger
+
+from piopiy_pipeline.gateway.access.networks import parse_address
 from piopiy_pipeline.gateway.errors import GatewayError, unusable
 from piopiy_pipeline.gateway.sip.agent.location import LocationService, NextHop
 from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
@@ -34,6 +37,7 @@ from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 __all__ = ["CannotCall", "SipEndpoint"]
 
 _SWEEP_S = 10.0
+_LOOK_UP_S = 300.0
 _BIND_TRIES = 20
 _CLOSE_S = 0.5
 _GOODBYE_S = 0.7  # enough for an answer, a password, and one repetition
@@ -70,6 +74,8 @@ class SipEndpoint:
             self._connections, self._addresses, on_undelivered=self._undelivered, on_done=self._flush
         )
         self._trusting: asyncio.Task[None] | None = None
+        self._trust_at = 0.0  # when the names of trunks are looked up next
+        self._unknown_names: set[str] = set()  # of trunks, which could not be looked up last
         self._timer = ProtocolTimer(self._loop, wake_at=lambda: self._agent.wake_at, tick=self._wake)
         self._sweeper: asyncio.TimerHandle | None = None
         self._flushing = False
@@ -97,8 +103,7 @@ class SipEndpoint:
             await endpoint.close()
             raise
         endpoint._agent.begin_registrations(endpoint._loop.time())
-        endpoint._trusting = endpoint._loop.create_task(endpoint._trust_trunks())
-        endpoint._sweeper = endpoint._loop.call_later(_SWEEP_S, endpoint._sweep)
+        endpoint._sweep()
         endpoint._flush()
         return endpoint
 
@@ -334,10 +339,26 @@ class SipEndpoint:
     async def _trust_trunks(self) -> None:
         """Trust the addresses of trunks that are configured by name, because their calls come from those."""
         for trunk in self._config.trunks.values():
-            with contextlib.suppress(OSError):
-                for address in await self._addresses.all(trunk.host):
-                    self._agent.admission.trust(address)
+            name = trunk.host
+            if parse_address(name) is not None:
+                continue
+            try:
+                addresses = await self._addresses.all(name)
+            except OSError as error:
+                self._trust_at = 0.0
+                if name not in self._unknown_names:
+                    logger.warning(
+                        "sip: calls of the trunk {} may be refused: no address is found: {}", name, error
+                    )
+                self._unknown_names.add(name)
+            else:
+                self._unknown_names.discard(name)
+                self._agent.admission.trust_named(name, addresses, self._loop.time())
 
     def _sweep(self) -> None:
-        self._connections.check(self._loop.time())
+        now = self._loop.time()
+        self._connections.check(now)
+        if now >= self._trust_at and (self._trusting is None or self._trusting.done()):
+            self._trust_at = now + _LOOK_UP_S
+            self._trusting = self._loop.create_task(self._trust_trunks())
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)

@@ -95,6 +95,17 @@ def test_a_trunk_calls_from_its_addresses_without_a_password() -> None:
     assert codes(bench.receive(request("INVITE", body=SDP, branch="b4", call_id="c4"))) == [100]
 
 
+def test_a_trunk_is_trusted_at_the_addresses_that_its_name_had_within_the_hour() -> None:
+    control = Bench().agent.admission
+    control.trust_named("trunk.example", ["192.0.2.9", "2001:db8::1"], 0.0)
+    control.trust_named("other.example", ["192.0.2.30"], 0.0)
+    control.trust_named("trunk.example", ["192.0.2.10"], 3600.0)
+    assert [control.trusts(f"192.0.2.{n}") for n in (9, 10, 30)] == [True, True, True]
+    control.trust_named("trunk.example", ["192.0.2.10"], 3601.0)
+    assert [control.trusts(f"192.0.2.{n}") for n in (9, 10, 30)] == [False, True, True]
+    assert not control.trusts("2001:db8::1")
+
+
 def test_a_flood_of_wrong_passwords_is_dropped_unread_until_it_has_been_quiet() -> None:
     bench = known_only(max_refusals_per_minute=5)
     for n in range(5):

@@ -421,3 +421,38 @@ class NobodyHome:
 
     def incoming_call(self, call: IncomingCall, now: float) -> None:
         raise AssertionError("nobody calls here")
+
+
+def test_the_names_of_trunks_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The DNS may not be there when the gateway starts, and a carrier may move."""
+    answers: list[list[str] | OSError] = [OSError("no DNS"), ["192.0.2.9"], ["192.0.2.10"]]
+
+    async def look_up(self: SipAddresses, host: str) -> list[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async def work() -> None:
+        monkeypatch.setattr(SipAddresses, "all", look_up)
+        trunks = {"t": {"host": "trunk.example"}}
+        async with listening(transports=["udp"], trunks=trunks) as (endpoint, _):
+            trusts = endpoint._agent.admission.trusts
+
+            async def look_again() -> None:
+                endpoint._sweep()
+                assert endpoint._trusting is not None
+                await endpoint._trusting
+
+            assert endpoint._trusting is not None
+            await endpoint._trusting
+            assert not trusts("192.0.2.9")
+            await look_again()
+            assert trusts("192.0.2.9")
+            await look_again()  # too early
+            assert len(answers) == 1
+            endpoint._trust_at = 0.0
+            await look_again()
+            assert trusts("192.0.2.10")
+
+    within(work)
