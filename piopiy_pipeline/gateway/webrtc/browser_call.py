@@ -62,6 +62,7 @@ class BrowserCall:
     half_open: bool = True
     """Whether it counts among the browsers that have made an offer and not connected yet."""
     _answer: asyncio.Future[str] | None = None
+    _offer_number: int = 0  # of the last offer: the answer to an earlier one is late
     _offers: int = 0
     _negotiation: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -109,8 +110,15 @@ class BrowserCall:
         self._offers += 1
         try:
             async with self._negotiation:
+                self._offer_number += 1
                 return await self._negotiate(
-                    Negotiate(call_id=self.call_id, sdp=sdp, restart=restart, new=new)
+                    Negotiate(
+                        call_id=self.call_id,
+                        offer_number=self._offer_number,
+                        sdp=sdp,
+                        restart=restart,
+                        new=new,
+                    )
                 )
         finally:
             self._offers -= 1
@@ -139,6 +147,8 @@ class BrowserCall:
     def on_event(self, event: Message) -> None:
         """Handle an event of this call's peer."""
         match event:
+            case OfferAnswered() | NegotiateRefused() if event.offer_number != self._offer_number:
+                logger.debug("the answer to an earlier offer of a browser came late, and is dropped")
             case OfferAnswered(sdp=sdp):
                 if self._answer is not None and not self._answer.done():
                     self._answer.set_result(sdp)

@@ -128,6 +128,7 @@ class Peer:
         self._candidates = 0  # of the browser, so far
         self._channels: list[RTCDataChannel] = []
         self._queued: list[str] = []
+        self._dropping = False  # since the last channel was opened
         self._connected = False
         self._closed = False
         self._connection.on("connectionstatechange", self._on_state)
@@ -209,6 +210,12 @@ class Peer:
         if channel is None:
             if len(self._queued) < QUEUED_MESSAGES and not self._closed:
                 self._queued.append(text)
+            elif not self._closed and not self._dropping:
+                self._dropping = True
+                logger.warning(
+                    "no data channel of a browser is open: {} messages wait, and more are dropped",
+                    QUEUED_MESSAGES,
+                )
         elif channel.bufferedAmount + (size := len(text.encode(errors="replace"))) > CHANNEL_BYTES:
             logger.warning("a browser does not read its messages: one of {} bytes was dropped", size)
         else:
@@ -218,11 +225,13 @@ class Peer:
                 logger.warning("a message for a browser was dropped: {}", error)
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
+        self._channels = [one for one in self._channels if one.readyState != "closed"]
         if len(self._channels) >= MAX_CHANNELS:
             channel.close()
             return
         self._channels.append(channel)
         channel.on("message", self._on_message)
+        self._dropping = False
         queued, self._queued = self._queued, []
         for text in queued:
             self.send_message(text)

@@ -74,6 +74,8 @@ class Negotiate(OfCall):
     """An offer, for a `new` peer or one that is there. With `restart` the browser made a fresh connection."""
 
     event: Literal["negotiate"] = "negotiate"
+    offer_number: int
+    """Which offer of its call it is: the answer has it too."""
     sdp: str = Field(repr=False)
     restart: bool = False
     new: bool
@@ -107,6 +109,7 @@ class OfferAnswered(Message):
     """The answer to a `Negotiate`."""
 
     event: Literal["answered"] = "answered"
+    offer_number: int
     sdp: str = Field(repr=False)
 
 
@@ -114,6 +117,7 @@ class NegotiateRefused(Message):
     """A `Negotiate` cannot be answered: an HTTP status and a sentence. A new peer is closed by it."""
 
     event: Literal["refused"] = "refused"
+    offer_number: int
     status: int
     text: str
 

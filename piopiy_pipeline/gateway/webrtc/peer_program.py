@@ -101,8 +101,7 @@ class PeerProgram(LegProgram):
             raise WireError("an offer before the settings")
         session = self._sessions.get(number)
         if session is None and not message.new:
-            text = "there is no such peer connection: its call is over"
-            self.pipe.send_event(number, NegotiateRefused(status=404, text=text))
+            self._refuse(number, message, 404, "there is no such peer connection: its call is over")
             return
         if session is None:
             session = self._sessions[number] = PeerSession(
@@ -117,18 +116,20 @@ class PeerProgram(LegProgram):
             async with self._offers:
                 answer = await session.negotiate(message.sdp, restart=message.restart)
         except PeerRefused as refused:
-            self.pipe.send_event(number, NegotiateRefused(status=refused.status, text=refused.text))
+            self._refuse(number, message, refused.status, refused.text)
             if message.new:
                 await session.close()
         except Exception:
             logger.exception("an offer could not be answered")
-            self.pipe.send_event(
-                number, NegotiateRefused(status=500, text="internal error of the gateway: see its log")
-            )
+            self._refuse(number, message, 500, "internal error of the gateway: see its log")
             if message.new:
                 await session.close()
         else:
-            self.pipe.send_event(number, OfferAnswered(sdp=answer))
+            self.pipe.send_event(number, OfferAnswered(offer_number=message.offer_number, sdp=answer))
+
+    def _refuse(self, number: int, offer: Negotiate, status: int, text: str) -> None:
+        refused = NegotiateRefused(offer_number=offer.offer_number, status=status, text=text)
+        self.pipe.send_event(number, refused)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from aiortc import RTCSessionDescription
 from loguru import logger
 
 from piopiy_pipeline.gateway.webrtc import peer as peer_module
-from piopiy_pipeline.gateway.webrtc.peer import QUEUED_MESSAGES, Peer, PeerEvents, PeerRefused
+from piopiy_pipeline.gateway.webrtc.peer import MAX_CHANNELS, QUEUED_MESSAGES, Peer, PeerEvents, PeerRefused
 from piopiy_pipeline.gateway.webrtc.peer_messages import Trickled
 from tests.support.browser_peer import Browser, until
 
@@ -105,6 +105,52 @@ def test_what_waits_for_a_browser_is_bounded_in_bytes_whatever_the_script(
     finally:
         logger.remove(sink)
     assert dropped == ["a browser does not read its messages: one of 20 bytes was dropped"]
+
+
+class Channel:
+    """A data channel of a browser, as aiortc has it."""
+
+    bufferedAmount = 0
+
+    def __init__(self) -> None:
+        self.readyState = "open"
+        self.sent: list[str] = []
+
+    def on(self, event: str, function: object) -> None:
+        assert event == "message"
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+    def close(self) -> None:
+        self.readyState = "closed"
+
+
+def test_channels_that_are_closed_leave_their_places_to_others() -> None:
+    async def story() -> None:
+        peer = a_peer({})
+        for number in range(3 * MAX_CHANNELS):
+            peer._connection.emit("datachannel", channel := Channel())
+            peer.send_message(str(number))
+            assert channel.sent == [str(number)]
+            channel.close()
+        for number in range(QUEUED_MESSAGES + 2):
+            peer.send_message(str(number))
+        peer._connection.emit("datachannel", channel := Channel())
+        assert len(channel.sent) == QUEUED_MESSAGES
+        opened = [Channel() for _ in range(MAX_CHANNELS)]
+        for each in opened:
+            peer._connection.emit("datachannel", each)
+        assert [each.readyState for each in opened] == ["open"] * (MAX_CHANNELS - 1) + ["closed"]
+        await peer.close()
+
+    dropped: list[str] = []
+    sink = logger.add(lambda line: dropped.append(line.record["message"]), level="WARNING")
+    try:
+        asyncio.run(story())
+    finally:
+        logger.remove(sink)
+    assert dropped == ["no data channel of a browser is open: 50 messages wait, and more are dropped"]
 
 
 def test_so_many_messages_wait_for_the_channel_to_open() -> None:

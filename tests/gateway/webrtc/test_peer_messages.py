@@ -15,7 +15,7 @@ from piopiy_pipeline.signaling.messages import dump
 
 
 def test_messages_come_out_as_they_went_in_and_others_are_refused() -> None:
-    offer = Negotiate(call_id="call-1", sdp="v=0", restart=True, new=False)
+    offer = Negotiate(call_id="call-1", offer_number=1, sdp="v=0", restart=True, new=False)
     assert parse_to_program(dump(offer).encode()) == offer
     heard = BrowserSent(data={"a": [1]})
     assert parse_from_program(dump(heard).encode()) == heard
