@@ -183,6 +183,7 @@ def test_while_the_database_takes_nothing_orders_with_a_key_are_refused_and_othe
             assert here.dialler.legs == []
             assert (await here.order()).status_code == 201, "an order without a key needs no database"
             works = True
+            monkeypatch.setattr(records_module, "FRESH_S", 20.0)  # the next try may be late on a busy machine
             first = await here.order("k")
             assert first.status_code == 201
             assert (await here.order("k")).json()["call_id"] == first.json()["call_id"]
