@@ -60,6 +60,9 @@ class Announcements:
             self._timer.cancel()
         if self._closed:
             return
+        self._timer = self._loop.call_later(
+            ANNOUNCE_S, self.announce
+        )  # first: an error below does not end the next
         if not self._directory.problem:  # else nobody would hear it, and it would count as said
             agents = self._agents()
             since, changed = self._announced.changes(agents)
@@ -68,7 +71,6 @@ class Announcements:
                     self._directory.announce(message.model_copy(update={"hello": hello and number == 0}))
             else:
                 self._directory.announce(self._presence(since, self._announced.number, changed))
-        self._timer = self._loop.call_later(ANNOUNCE_S, self.announce)
 
     def announce_soon(self) -> None:
         """Tell all others in a moment."""

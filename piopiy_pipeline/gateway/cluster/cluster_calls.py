@@ -268,6 +268,9 @@ class ClusterCalls:
         return None if self.host is None else self.host.record_of(call_id)
 
     def _tick(self) -> None:
+        self._timer = self._loop.call_later(
+            TELL_S, self._tick
+        )  # first: an error below does not end the next ones
         now = self._loop.time()
         there = self._others.there(now)
         names = [one.gateway for one in there]
@@ -279,7 +282,9 @@ class ClusterCalls:
         else:
             self.elsewhere.keep(())
         self._renew(now)
-        self._timer = self._loop.call_later(MORE_S if more else TELL_S, self._tick)
+        if more:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(MORE_S, self._tick)
 
     def _tell(self, watchers: set[str], now: float) -> bool:
         """Tell what has changed, if somebody looks. Returns whether there is more."""

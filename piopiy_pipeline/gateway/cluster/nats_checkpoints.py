@@ -229,6 +229,8 @@ class NatsCheckpoints:
                     self._waiting[call_id] = self._waiting.pop(call_id)  # behind the others, which may fit
                     await asyncio.sleep(AGAIN_S)
                     continue
+                except Exception:
+                    logger.exception("{} could not be kept in JetStream", call_id)
                 if self._waiting.get(call_id) is text:  # else a newer one has come meanwhile
                     del self._waiting[call_id]
             self._written.set()

@@ -310,8 +310,11 @@ class NatsDirectory:
                 await self._outbox.send_all()
                 await self._update_subscriptions()
                 await stores.look()
-            except (Error, OSError) as error:
-                logger.debug("NATS: {}", nats_trouble(error))
+            except Exception as error:
+                if isinstance(error, Error | OSError):
+                    logger.debug("NATS: {}", nats_trouble(error))
+                else:
+                    logger.exception("NATS: the servers were not told what has changed: it is tried again")
                 await asyncio.sleep(RECONNECT_S)
                 self._work.set()
 

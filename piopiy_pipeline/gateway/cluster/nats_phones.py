@@ -135,6 +135,8 @@ class NatsPhones:
                     self._waiting[user] = self._waiting.pop(user)
                     await asyncio.sleep(AGAIN_S)
                     continue
+                except Exception:
+                    logger.exception("a registered phone could not be written for the other gateways")
                 conflicts = 0
                 if self._waiting.get(user) is written:  # else a newer one has come meanwhile
                     del self._waiting[user]

@@ -37,9 +37,9 @@ class OthersWatch:
             self._timer.cancel()
 
     def _look(self) -> None:
+        self.start()  # first: an error in this look does not end the next ones
         now = asyncio.get_running_loop().time()
         there = [one.gateway for one in self._others.there(now)]
         lost = [one.gateway for _, one in self._others.lost(now)]
         for level, text in self._seen.look(there, lost, now, connected=self._connected()):
             logger.log(level, "{}", text)
-        self.start()

@@ -132,6 +132,8 @@ class LegSupervisor:
                 await self._run_once()
             except OSError as error:
                 logger.error("{} cannot be started: {}", self.name, error)
+            except Exception:
+                logger.exception("{} failed", self.name)
             if self._closing:
                 return
             wait_s = FIRST_WAIT_S if loop.time() - began > YOUNG_S else min(2 * wait_s, LONGEST_WAIT_S)
@@ -165,10 +167,12 @@ class LegSupervisor:
         finally:
             was_ready, self.ready = self.ready, False
             self._pipe = None
-            if was_ready and not self._closing:
-                self._on_died()
-            await offload(end_worker, process, CLOSE_S)
-            self._process = None
+            try:
+                if was_ready and not self._closing:
+                    self._on_died()
+            finally:
+                await offload(end_worker, process, CLOSE_S)
+                self._process = None
 
     async def _serve(self, connection: socket.socket) -> None:
         pipe = self._pipe = LegPipe(on_frame=self._on_frame, on_lost=self._on_lost)

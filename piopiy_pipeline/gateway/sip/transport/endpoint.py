@@ -356,9 +356,11 @@ class SipEndpoint:
                 self._agent.admission.trust_named(name, addresses, self._loop.time())
 
     def _sweep(self) -> None:
+        self._sweeper = self._loop.call_later(
+            _SWEEP_S, self._sweep
+        )  # first: an error below does not end the next
         now = self._loop.time()
         self._connections.check(now)
         if now >= self._trust_at and (self._trusting is None or self._trusting.done()):
             self._trust_at = now + _LOOK_UP_S
             self._trusting = self._loop.create_task(self._trust_trunks())
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
