@@ -93,7 +93,9 @@ def test_a_call_that_makes_each_turn_slow_is_named_once_with_its_tasks() -> None
                 calling = asyncio.create_task(place.call(log=log, hangup_after_s=20))
                 await eventually(lambda: any("tasks)" in error for error in errors), 20)
                 calling.cancel()
-        [(call_id, line)] = [one for one in lines if "the event loop has turned too slowly for" in one[1]]
+        slow = [one for one in lines if "the event loop has turned too slowly for" in one[1]]
+        # On a busy machine, time is deducted in which others had the processor, and one stretch may be told as two.
+        [(call_id, line)] = [one for one in slow if "tasks)" in one[1]]
         assert call_id is not None
         assert re.search(
             r"this call is at tests/agent/test_loop_watchdog\.py:\d+ in \S+slow_down \(1,0\d\d tasks\)", line
