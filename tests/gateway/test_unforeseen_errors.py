@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -68,8 +69,8 @@ def test_the_port_of_telephones_goes_on_looking_after_its_connections() -> None:
         endpoint = SipEndpoint.__new__(SipEndpoint)  # without a socket
         endpoint._loop = asyncio.get_running_loop()
         endpoint._trust_at = float("inf")
-        endpoint._connections = cast(Any, type("Connections", (), {})())
-        endpoint._connections.check = fails = cast(Any, FailsOnce(lambda now: None))
+        fails = FailsOnce(lambda now: None)
+        endpoint._connections = cast(Any, SimpleNamespace(check=fails))
         endpoint._loop.call_soon(endpoint._sweep)
         await asyncio.sleep(120)
         assert fails.calls > 5
