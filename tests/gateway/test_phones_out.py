@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, config, until
 
@@ -254,7 +255,7 @@ def test_a_phone_is_sent_where_it_would_get_an_answer_and_nowhere_else() -> None
             phones = here.phones
 
             def target(to: str, user: str = "") -> str | None:
-                call = SimpleNamespace(user=user, source=("192.0.2.1", 5070))
+                call = SimpleNamespace(user=user, server=Flow("udp", "192.0.2.1", 5070))
                 return phones.refer_target(to, cast("SipCall", call))
 
             # A PBX's or carrier's call: its numbers are dialled there.
