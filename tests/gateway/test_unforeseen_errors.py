@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_directory import NatsDirectory
 from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones
-from piopiy_pipeline.gateway.config import ClusterConfig
 from piopiy_pipeline.gateway.leg_processes.leg_supervisor import LegSupervisor
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
