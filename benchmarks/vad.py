@@ -15,7 +15,8 @@ A window waits from the frame that completes it until its score is there. Of pip
 returns, in which it measures the loudness, too, and decides: that is a part of its cost, and none of ours.
 
 Exits with 1 if one of our scores is not, to the bit, what the model says of that call's windows one at a time; with
-``--at-most MS``, if a call-second at 16 kHz and the most calls costs more.
+``--at-most MS``, if a call-second at 16 kHz and the most calls costs more; with ``--at-most-of-model SHARE``, if it
+costs more than that share of what the model takes in the same run, which can be compared between machines.
 """
 
 from __future__ import annotations
@@ -330,6 +331,7 @@ def measure_all(options: argparse.Namespace) -> list[Found]:
                 }
             row["model_ms"] = round(median("ours", "model_ms"), 3)
             row["paced_ms"] = round(median("ours", "paced_ms"), 3)
+            row["of_model"] = round((median("ours", "cpu_ms") - feeding_ms) / median("ours", "model_ms"), 3)
             row["compared"] = sum(run["compared"] for run in runs["ours"])
             row["equal"] = sum(run["equal"] for run in runs["ours"])
             found.append(row)
@@ -380,6 +382,12 @@ def main() -> int:
     arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments.add_argument("--at-most", type=float, metavar="MS", help="fail if ours costs more")
+    arguments.add_argument(
+        "--at-most-of-model",
+        type=float,
+        metavar="SHARE",
+        help="fail if ours costs more of the model's own time",
+    )
     arguments.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     options.loop = options.loop or ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
@@ -407,6 +415,13 @@ def main() -> int:
     dear = [row for row in rows if row["rate"] == 16000 and row["calls"] == most]
     if options.at_most is not None and any(row["ours"]["cpu_ms"] > options.at_most for row in dear):
         print(f"a call-second costs more than {options.at_most:g} ms at {most} calls", file=sys.stderr)
+        return 1
+    share = options.at_most_of_model
+    if share is not None and any(row["of_model"] > share for row in dear):
+        print(
+            f"a call-second costs more than {share:g} of the model's own time at {most} calls",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

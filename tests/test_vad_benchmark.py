@@ -17,6 +17,7 @@ def row(**more: Any) -> dict[str, Any]:
         "feeding_ms": 0.2,
         "model_ms": 0.9,
         "paced_ms": 0.9,
+        "of_model": 1.44,
         "ours": side,
         "pipecat": side,
     } | more
@@ -30,6 +31,8 @@ def row(**more: Any) -> dict[str, Any]:
         ({"compared": 0, "equal": 0}, [], 1),
         ({"compared": 900, "equal": 900}, ["--at-most", "1.4"], 0),
         ({"compared": 900, "equal": 900}, ["--at-most", "1.2"], 1),
+        ({"compared": 900, "equal": 900}, ["--at-most-of-model", "1.5"], 0),
+        ({"compared": 900, "equal": 900}, ["--at-most-of-model", "1.4"], 1),
     ],
 )
 def test_it_fails_for_what_must_not_be(
