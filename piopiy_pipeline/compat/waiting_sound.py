@@ -1,10 +1,11 @@
 """pipecat's audio contexts: the last item that waits in one can be put in the place of another, and one is kept open.
 
 pipecat appends each piece of sound to a queue of its context, and has no way to look at what waits there. It takes
-three seconds without sound for the end of a context. Only the agent's side may import this module: the gateway does
-without pipecat.
+three seconds without sound for the end of a context. A connection that closes ends its contexts. Only the agent's side
+may import this module: the gateway does without pipecat.
 
-Tested in `tests/session/limits/test_joined_sound.py` and `tests/services/tts/test_local_tts.py`.
+Tested in `tests/session/limits/test_joined_sound.py`, `tests/services/tts/test_local_tts.py` and
+`tests/services/tts/test_kept_greetings.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipecat.services.tts_service import TTSService
+from pipecat.services.tts_service import TTSService, WebsocketTTSService
 from pipecat.utils.context.audio_context_manager import AudioContextManager
 
 from piopiy_pipeline.compat import CompatError, check_attributes, check_parameters
 
-__all__ = ["check", "join_waiting", "kept_open"]
+__all__ = ["before_connection_closes", "check", "join_waiting", "kept_open"]
 
 PIPECAT = ">=1.14,<1.15"
 KEEP_OPEN_S = 1.0
@@ -69,6 +70,26 @@ def kept_open(service: TTSService, context_id: str) -> Iterator[None]:
         timer.cancel()
 
 
+def before_connection_closes(service: TTSService, call: Callable[[], None]) -> None:
+    """Have a function called before a voice ends its open audio contexts, because their connection is closed or lost.
+
+    pipecat ends them as it ends those that are complete.
+
+    Args:
+        service: The voice, before it runs. Nothing happens if it has no connection of its own.
+        call: The function.
+    """
+    if not isinstance(service, WebsocketTTSService):
+        return
+    close = service._close_connection_contexts
+
+    async def call_and_close() -> None:
+        call()
+        await close()
+
+    service._close_connection_contexts = call_and_close  # type: ignore[method-assign]
+
+
 def _items(queue: asyncio.Queue[Any]) -> deque[Any]:
     return queue._queue  # type: ignore[attr-defined, no-any-return]
 
@@ -83,6 +104,7 @@ def check() -> None:
         (TTSService, "_audio_context_manager"),
         (TTSService, "append_to_audio_context"),
         (TTSService, "_refresh_audio_context"),
+        (WebsocketTTSService, "_close_connection_contexts"),
         (AudioContextManager, "append"),
         (AudioContextManager, "_contexts"),
         (AudioContextManager, "_remainders"),

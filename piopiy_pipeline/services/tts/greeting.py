@@ -2,7 +2,8 @@
 
 The first text that a voice says in a call is the same in each call of most bots. Its audio, with the times of
 its words, is kept by the voice's class, its settings and options, the sample rate and the text: so it is never
-another voice's. It is kept only if the whole of it was made without an error.
+another voice's. It is kept only if the whole of it was made without an error: not of a call that has ended meanwhile,
+and not over a connection that was lost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from pydantic import BaseModel
 
+from piopiy_pipeline.compat.frame_taps import watch_pushes
 from piopiy_pipeline.compat.pipecat import intercept_tts, pushes_stop_frames, skip_context_hooks
+from piopiy_pipeline.compat.waiting_sound import before_connection_closes
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 
 __all__ = ["LIMIT_BYTES", "GreetingAudio", "keep_greeting"]
@@ -94,6 +97,8 @@ class _GreetingTap:
         self._played: set[str] = set()
         intercept_tts(service, run_tts=self.run_tts, append=self.append)
         skip_context_hooks(service, self._played)
+        before_connection_closes(service, self._give_up)
+        watch_pushes(service, self._pushed, ErrorFrame)
 
     # The service's own methods are looked up when they are called: a replay changes the service's class.
 
@@ -127,12 +132,24 @@ class _GreetingTap:
             self._note(frame)
         await self._append(context_id, frame)
 
+    def _give_up(self) -> None:
+        """Keep nothing of a text of which no more comes."""
+        if self._context:
+            self._context = ""
+            self._pieces.clear()
+
+    def _pushed(self, service: TTSService, frame: ErrorFrame) -> None:
+        if frame.processor is service:  # not one that passes on its way up
+            self._give_up()
+
     def _note(self, frame: Frame | WordTimestamp | None) -> None:
         match frame:
-            case TTSAudioRawFrame() | WordTimestamp():
+            case TTSAudioRawFrame():  # as it came: pipecat joins the halves of a sample in the frame itself
+                self._pieces.append(TTSAudioRawFrame(frame.audio, frame.sample_rate, frame.num_channels))
+            case WordTimestamp():
                 self._pieces.append(frame)
             case ErrorFrame():
-                self._context = ""
+                self._give_up()
             case None:
                 self._context = ""
                 kept = _kept.setdefault(asyncio.get_running_loop(), GreetingAudio())
