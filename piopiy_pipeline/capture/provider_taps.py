@@ -201,6 +201,8 @@ class _TTSTap:
         """The requests of each audio context, in order."""
         self._inline: dict[str, int] = {}
         """The request whose generator runs, by context: what comes now is its answer and nobody else's."""
+        self._halves: dict[str, bytes] = {}
+        """The beginning of a sample, by context, whose rest comes with the next piece."""
         self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
         watch_taken(service, self._cut, InterruptionFrame)
 
@@ -236,14 +238,20 @@ class _TTSTap:
         request = self._inline.get(context_id, requests[0])
         match frame:
             case TTSAudioRawFrame():
-                place = self._log.speech(frame.audio, frame.sample_rate)
-                self._tell(request, "audio", {**place, "inline": inline})
+                pcm = self._halves.pop(context_id, b"") + frame.audio
+                whole = len(pcm) // 2 * 2  # providers cut their audio at any byte
+                if whole < len(pcm):
+                    self._halves[context_id] = pcm[whole:]
+                if whole:
+                    place = self._log.speech(pcm[:whole], frame.sample_rate)
+                    self._tell(request, "audio", {**place, "inline": inline})
             case WordTimestamp():
                 word = {"word": frame.word, "seconds": round(frame.timestamp, 4), "inline": inline}
                 self._tell(request, "word", {**word, "spaced": frame.includes_inter_frame_spaces})
             case ErrorFrame():
                 self._tell(request, "error", {"message": frame.error})
             case None:
+                self._halves.pop(context_id, None)
                 for each in self._contexts.pop(context_id):
                     self._tell(each, "done", {})
 
@@ -258,6 +266,7 @@ class _TTSTap:
             each for each in self._contexts if not self._service.audio_context_available(each)
         ]:
             del self._contexts[context_id]
+            self._halves.pop(context_id, None)
 
     def _tell(self, request: int, kind: str, data: dict[str, Any]) -> None:
         self._log.exchange("tts", self._name, request, kind, data)
