@@ -220,9 +220,18 @@ class _Request:
         if self.job.cancelled():
             self.answer.cancel()
         elif error := self.job.exception():
-            self.answer.set_exception(error)
+            self.answer.set_exception(_raisable(error))
         else:
             self.answer.set_result(self.job.result())
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """Return what a future may hold in place of an error: none takes a `StopIteration`, which would end a generator."""
+    if not isinstance(error, StopIteration):
+        return error
+    replacement = RuntimeError("the work raised StopIteration")
+    replacement.__cause__ = error
+    return replacement
 
 
 def _do(job: Future[Any], work: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -147,3 +147,20 @@ asyncio.run(main())
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=300)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_work_that_ends_with_stop_iteration_is_answered_and_counted_off(ordered: bool) -> None:
+    """No future takes this exception, so its answer never came, and a virtual clock stood still."""
+
+    async def scenario() -> None:
+        lane = Lane("test", ordered=ordered)
+        async with asyncio.timeout(5):
+            with pytest.raises(RuntimeError, match="StopIteration") as raised:
+                await lane.run(next, iter(()))
+            assert isinstance(raised.value.__cause__, StopIteration)
+            assert await lane.run(lambda: "next") == "next"
+        assert in_flight(asyncio.get_running_loop()) == 0
+        lane.close()
+
+    asyncio.run(scenario())
