@@ -126,7 +126,7 @@ def _openai_llm(wanted: WantedService) -> Any:
     from pipecat.services.openai.llm import OpenAILLMService
 
     env = wanted.env
-    base_url = env.get("LLM_BASE_URL")
+    base_url = env.get("LLM_BASE_URL") or None  # an empty one is none: a template of settings has it so
     key = env.get("OPENAI_API_KEY")
     if not key:
         if not base_url:
@@ -148,7 +148,7 @@ def _anthropic(wanted: WantedService) -> Any:
 def _ollama(wanted: WantedService) -> Any:
     from pipecat.services.ollama.llm import OLLamaLLMService
 
-    url = wanted.env.get("LLM_BASE_URL", "http://localhost:11434/v1")
+    url = wanted.env.get("LLM_BASE_URL") or "http://localhost:11434/v1"
     model = wanted.env.get("LLM_MODEL")
     settings = OLLamaLLMService.Settings(model=model) if model else None
     return OLLamaLLMService(base_url=url, settings=settings)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loguru import logger
@@ -62,6 +63,19 @@ def test_a_base_url_needs_no_key() -> None:
     llm = build("llm", "openai", env={"LLM_BASE_URL": "http://127.0.0.1:1/v1", "LLM_MODEL": "llama3.2"})
     assert type(llm).__name__ == "OpenAILLMService"
     assert llm._settings.model == "llama3.2"
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "address"),
+    [
+        ("openai", {"OPENAI_API_KEY": "k"}, "https://api.openai.com"),
+        ("ollama", {}, "http://localhost:11434"),
+    ],
+)
+def test_an_empty_base_url_is_none(name: str, env: dict[str, str], address: str) -> None:
+    """As a file of settings has it that was copied from a template."""
+    llm: Any = build("llm", name, env={**env, "LLM_BASE_URL": "", "LLM_MODEL": ""})
+    assert str(llm._client.base_url).startswith(address)
 
 
 @pytest.mark.parametrize(
