@@ -175,6 +175,41 @@ def test_an_author_chooses_the_model_that_is_asked_first() -> None:
     assert texts(call, "bot") == [SECOND]
 
 
+def test_another_model_that_is_chosen_goes_on_with_the_answer_and_the_one_before_has_not_failed() -> None:
+    """Its breaker is that of all calls: a choice of this call's says nothing about the provider."""
+    asked: list[str] = []
+
+    def answers(name: str) -> Replies:
+        def answer(context: Any) -> str:
+            asked.append(name)
+            return f"{name} answers. It has much to say to you."
+
+        return Replies(otherwise=answer, latency=0.5, words_per_s=4)
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", filler=None, call=call)
+        models = [ScriptedLLM(answers(name)) for name in ("Anna", "Berta", "Cora")]
+        await agent.Action(stt=ScriptedSTT([]), llm=models, tts=ToneTTS())
+
+        async def chosen(_: object) -> None:
+            for _again in range(4):
+                await call.respond()
+                await asyncio.sleep(0.2)
+                await agent.switch_service(models[2])
+                await asyncio.sleep(8)
+                await agent.switch_service(models[0])
+            asked.append("at last")
+            await call.respond()
+            await asyncio.sleep(8)
+            await agent.hangup()
+
+        agent.on("answered", chosen)
+        await agent.start()
+
+    simulate(bot, Caller().pause(90), info=info())
+    assert asked == [*["Anna", "Cora"] * 4, "at last", "Anna"]
+
+
 def answers_at(**options: Any) -> float:
     """Return when the bot is heard that waits so long for its first model, which is late; the second is not."""
 

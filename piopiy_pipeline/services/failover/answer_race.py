@@ -160,6 +160,12 @@ class AnswerRace:
         self.over = True
         return steps
 
+    def prefer(self, who: int) -> None:
+        """Ask a model before the others that were not asked yet."""
+        if who in self._left:
+            self._left.remove(who)
+            self._left.appendleft(who)
+
     def failed(self, who: int, now: float) -> list[Step]:
         """A model has reported an error, or its answer is none."""
         if self._running.pop(who, None) is None:

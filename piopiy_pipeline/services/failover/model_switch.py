@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -38,7 +37,8 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.compat.llm_stream import chunks_of_answer
-from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
+from piopiy_pipeline.compat.pipecat import is_cancelling
+from piopiy_pipeline.services.failover.answer_cancels import AnswerCancels
 from piopiy_pipeline.services.failover.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
 from piopiy_pipeline.services.failover.continuation import continued
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
@@ -50,8 +50,6 @@ FIRST_TOKEN_S = 1.2
 """How long a model may take to its first word before the next one is asked beside it, in seconds."""
 BETWEEN_TOKENS_S = 3.0
 """How long a model may take from one word to the next, in seconds."""
-CANCEL_S = 3.0
-"""How long a model may take to give up a request, before it counts as not usable for the next answer."""
 MAX_WAITING = 16
 """Requests that wait for the answer before them."""
 _ANSWERS = (
@@ -109,7 +107,7 @@ class ModelSwitch(ServiceSwitch):
         self._skips_tts: bool | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._chunks = 0
-        self._cancelling_answers: dict[FrameProcessor, asyncio.Task[None]] = {}
+        self._cancels = AnswerCancels(self)
         self._via: dict[int, FrameProcessor] = {}
         for service in self.services:
             self._hold_tools(service)
@@ -156,8 +154,10 @@ class ModelSwitch(ServiceSwitch):
         self._speculating = False
         race = self._race
         if race is not None and race.winner is not None:
-            if len(self._requests) < MAX_WAITING:
-                self._requests.append(frame)
+            if len(self._requests) == MAX_WAITING:
+                logger.warning("{}: {} requests wait already, and the oldest is dropped", self, MAX_WAITING)
+                self._requests.popleft()
+            self._requests.append(frame)
             return
         if race is not None:  # nothing of its answer was said: this request knows more
             for who in race.asked:
@@ -239,29 +239,13 @@ class ModelSwitch(ServiceSwitch):
                 self._faults.append(f"{self.name_of(service)} fell silent in the middle of its answer")
         else:
             breaker.abandoned()
-        self._cancel(service)
-
-    def _cancel(self, service: FrameProcessor) -> None:
-        assert isinstance(service, LLMService)
-        if service not in self._cancelling_answers:
-            task = self.create_task(self._bounded_cancel(service), f"{self}::drop")
-            self._cancelling_answers[service] = task
-
-    async def _bounded_cancel(self, service: LLMService[Any]) -> None:
-        try:
-            async with asyncio.timeout(CANCEL_S):
-                await cancel_answer(service)
-        except TimeoutError:
-            logger.error("{} does not give up its request", self.name_of(service))
-        finally:
-            self._cancelling_answers.pop(service, None)
+        self._cancels.begin(service)
 
     async def _ask(self, race: AnswerRace, who: int, said: str) -> None:
         service, request = self.services[who], self._request
         try:
             async with asyncio.timeout(START_S):
-                while cancelling := self._cancelling_answers.get(service):
-                    await asyncio.wait({cancelling})
+                await self._cancels.wait(service)
                 if service not in self._ready:
                     await self._start(service)
         except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
@@ -321,7 +305,7 @@ class ModelSwitch(ServiceSwitch):
 
     async def _answer_came(self, service: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         race, who = self._race, self.services.index(service)
-        if race is None or not race.runs(who) or service in self._cancelling_answers:
+        if race is None or not race.runs(who) or service in self._cancels:
             return  # of an answer that nobody waits for
         if isinstance(frame, LLMFullResponseStartFrame):
             self._begun.add(who)
@@ -378,17 +362,25 @@ class ModelSwitch(ServiceSwitch):
         if race.winner == who and goes_on:
             return False  # what is wrong with it was said
         self._breaker(self.services[who]).failed(self._now())
-        self._faults.append(f"{self.name_of(service)}: {fault[:200]}")
-        steps = race.failed(who, self._now())
+        self._go_on_without(race, who, fault)
         if goes_on:
-            self._cancel(service)
-        self.create_task(self._do(race, steps), f"{self}::failed")
+            self._cancels.begin(service)
         return not race.over
 
+    def _go_on_without(self, race: AnswerRace, who: int, fault: str) -> None:
+        self._faults.append(f"{self.name_of(self.services[who])}: {fault[:200]}")
+        self.create_task(self._do(race, race.failed(who, self._now())), f"{self}::failed")
+
     async def switch_to(self, service: FrameProcessor) -> None:
-        """Make a model the one that is asked first, from now on. See `ServiceSwitch.switch_to`."""
-        if service in self and self._replaced.get(service, service) is not self.active:
-            self.attempt_failed(self.active, "another model was chosen")
+        """Make a model the one that is asked first, from now on, and that goes on with the answer of the one before.
+        See `ServiceSwitch.switch_to`.
+        """
+        chosen, race = self._replaced.get(service, service), self._race
+        who = self.services.index(self.active)
+        if chosen in self.services and chosen is not self.active and race is not None and race.runs(who):
+            self._breaker(self.active).abandoned()  # it has not failed, and other calls go on with it
+            race.prefer(self.services.index(chosen))
+            self._go_on_without(race, who, "another model was chosen")
         await super().switch_to(service)
 
     def _hold_tools(self, service: FrameProcessor) -> None:
@@ -401,7 +393,7 @@ class ModelSwitch(ServiceSwitch):
             race = self._race
             if not self._speculating and function_calls:
                 who = self.services.index(service)
-                if race is None or not race.runs(who) or service in self._cancelling_answers:
+                if race is None or not race.runs(who) or service in self._cancels:
                     return
                 await self._do(race, race.claims(who, self._now()))
                 if race.winner != who or race is not self._race:
@@ -445,6 +437,5 @@ class ModelSwitch(ServiceSwitch):
         """Clean up every model that was set up."""
         if self._deadline is not None:
             self._deadline.cancel()
-        for task in list(self._cancelling_answers.values()):
-            await self.cancel_task(task)
+        await self._cancels.close()
         await super().cleanup()

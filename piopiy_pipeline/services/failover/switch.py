@@ -36,6 +36,7 @@ from pipecat.processors.frame_processor import (
     FrameProcessor,
     FrameProcessorSetup,
 )
+from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import is_set_up, provider_of
 from piopiy_pipeline.error_text import own_text
@@ -89,6 +90,7 @@ class ServiceSwitch(FrameProcessor):
         self._proved: FrameProcessor | None = None  # the last one that was seen to work
         self._set_up: list[FrameProcessor] = []  # to be cleaned up, also if it failed in the middle
         self._ready: set[FrameProcessor] = set()
+        self._starting: dict[FrameProcessor, asyncio.Lock] = {}  # two who need a service start it once
         self._start_frame: StartFrame | None = None
         self._switching = asyncio.Lock()
         self._failover: asyncio.Task[None] | None = None
@@ -174,22 +176,44 @@ class ServiceSwitch(FrameProcessor):
             return True
 
     async def _start(self, service: FrameProcessor) -> None:
-        if service not in self._set_up:
-            self._set_up.append(service)
-        await service.setup(self.processor_setup)
-        self._ready.add(service)
-        if self._start_frame is not None:
-            await service.queue_frame(self._start_frame)
+        async with self._starting.setdefault(service, asyncio.Lock()):
+            if service in self._ready:
+                return
+            if service not in self._set_up:
+                self._set_up.append(service)
+            await service.setup(self.processor_setup)
+            self._ready.add(service)
+            if self._start_frame is not None:
+                await service.queue_frame(self._start_frame)
 
     # ------------------------------------------------------------------ the stage
 
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
-        """Set up the active service. The others are set up when they are first needed."""
+        """Set up the active service. The others are set up when they are first needed: when this one fails, say."""
         await super().setup(setup)
-        self._entry = self.active = self._first_choice()
-        self._set_up.append(self.active)
-        await self.active.setup(setup)
-        self._ready.add(self.active)
+        first = self._first_choice()
+        for service in dict.fromkeys((first, *self.services)):
+            self._entry = self.active = service
+            try:
+                await self._start(service)
+            except Exception as error:
+                if not await self._is_replaced(service, error):
+                    raise
+            else:
+                return
+
+    async def _is_replaced(self, service: FrameProcessor, error: Exception) -> bool:
+        """Note that a service could not be set up, and return whether another one is tried in its place."""
+        fault = self.not_started(service, error)
+        self._breaker(service).failed(asyncio.get_running_loop().time())
+        await service.set_usable(False)  # it is half built
+        if not any(other.is_usable for other in self.services):
+            return False
+        count_failover(service)
+        failure = ErrorFrame(fault, processor=service, category=ErrorCategory.APPLICATION)
+        failure.metadata[OF_ATTEMPT] = True
+        await self.push_error_frame(failure)
+        return True
 
     def _first_choice(self) -> FrameProcessor:
         """Return the service that a call begins with."""
@@ -253,7 +277,12 @@ class ServiceSwitch(FrameProcessor):
             self._failover = None
         set_up, self._set_up = self._set_up, []
         for service in set_up:
-            await service.cleanup()
+            try:
+                await service.cleanup()
+            except Exception as error:  # noqa: BLE001  the others have connections to close, too
+                logger.opt(exception=error).error(
+                    "{} was not cleaned up: {}", self.name_of(service), own_text(error)
+                )
 
     async def came_out(self, service: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         """Pass on a frame that a service has pushed, if the service is the active one.

@@ -1,14 +1,25 @@
-"""Replacing a service of a switch before it is set up, as a test's scripted providers do."""
+"""A switch of services: which one is set up and active, and which takes its place."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from pipecat.frames.frames import Frame, MetricsFrame, TextFrame, UserStartedSpeakingFrame
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.frames.frames import (
+    Frame,
+    InterruptionFrame,
+    LLMContextFrame,
+    MetricsFrame,
+    StartFrame,
+    TextFrame,
+    UserStartedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.testing import Replies, ScriptedLLM
 from piopiy_pipeline.testing.stage.run_stage import Wait, run_stage
 
 
@@ -80,3 +91,75 @@ def test_a_frame_that_was_on_its_way_through_a_service_is_not_lost_when_another_
     assert out.of(UserStartedSpeakingFrame)
     assert not out.of(MetricsFrame), "which is of the service that is not active any more"
     assert out.text == "other hello"
+
+
+class SlowModel(ScriptedLLM):
+    """Takes a second to be set up, as a service that connects there does."""
+
+    def __init__(self, replies: Replies) -> None:
+        super().__init__(replies)
+        self.set_ups = 0
+        self.starts = 0
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+        self.set_ups += 1
+        await asyncio.sleep(1)
+        await super().setup(setup)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        self.starts += isinstance(frame, StartFrame)
+        await super().process_frame(frame, direction)
+
+
+class CannotStart(Says):
+    """Raises an error when it is set up, and another one when it is cleaned up."""
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+        await super().setup(setup)
+        raise ConnectionError("the provider is not there")
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        raise ConnectionError("it is still not there")
+
+
+class Cleaned(Says):
+    """Knows whether it was cleaned up."""
+
+    cleaned = False
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        self.cleaned = True
+
+
+def test_a_model_that_is_needed_again_while_it_starts_is_started_once() -> None:
+    """An interruption ends the answer that it was to give, and the next answer needs it, too."""
+    first, second = (
+        ScriptedLLM(Replies(otherwise="Too late.", latency=9)),
+        SlowModel(Replies(*["Here I am."] * 3)),
+    )
+    switch = ModelSwitch([first, second], first_token_s=0.2)
+    request = LLMContextFrame(LLMContext([{"role": "user", "content": "Hello"}]))
+    again = LLMContextFrame(LLMContext([{"role": "user", "content": "Hello again"}]))
+    out = run_stage(switch, [request, Wait(0.3), InterruptionFrame(), again, Wait(4)])
+    assert (second.set_ups, second.starts) == (1, 1)
+    assert out.text.count("Here I am.") == 1
+
+
+def test_a_service_that_cannot_be_set_up_gives_its_place_to_the_next_one() -> None:
+    """pipecat would take the whole switch for unusable, and end the call, although another service is there."""
+    broken, other = CannotStart("broken"), Cleaned("other")
+    switch = ServiceSwitch([broken, other])
+    out = run_stage(switch, [TextFrame("hello")])
+    assert out.text == "other hello"
+    assert switch.active is other
+    assert switch.is_usable
+    assert not broken.is_usable
+    assert other.cleaned, "although the one before it raised an error"
+
+
+def test_a_switch_none_of_whose_services_can_be_set_up_is_not_usable() -> None:
+    switch = ServiceSwitch([CannotStart("a"), CannotStart("b")])
+    run_stage(switch, [TextFrame("hello")], check=False)
+    assert not switch.is_usable
