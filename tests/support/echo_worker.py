@@ -45,6 +45,17 @@ def die_once(path: str) -> int:
     return os.getpid()
 
 
+def spin_once(path: str) -> int:
+    """Compute without end what is known to be short, unless the file is there already; then return this process's
+    id.
+    """
+    announce_share(0.0)
+    if not Path(path).exists():
+        Path(path).touch()
+        compute(60.0)
+    return os.getpid()
+
+
 def leave(code: int) -> None:
     """Close all pipes, and exit a little later, as a process does that leaves much memory behind."""
     os.closerange(0, 100)
@@ -56,6 +67,6 @@ if __name__ == "__main__":
     serve(
         {
             method.__name__: method
-            for method in (echo, fail, wait, compute, compute_short, die, die_once, leave)
+            for method in (echo, fail, wait, compute, compute_short, die, die_once, spin_once, leave)
         }
     )

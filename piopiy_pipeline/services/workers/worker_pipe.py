@@ -25,6 +25,9 @@ LOOK_S = 0.5
 LEAST_S = 3.0
 """What is waited for the shortest request, in seconds of the processor's time: what a worker does for each, however
 short it is, takes a twentieth of that."""
+SHORT_S = 5.0
+"""What is waited for no longer than this is asked once more, in seconds of the processor's time: another worker answers
+it in a part of that, as this one would have if it did not spin."""
 HANGING_LOOKS = 6
 """A worker that has used no processor between so many looks in a row hangs. On a machine with ten times as many busy
 processes as processors, it would have had 0.3 s of one."""
@@ -80,6 +83,8 @@ class ReplyWait:
         self._began_s: float | None = None  # of the processor's time
         self.hangs = False
         """Whether it was given up because the process hangs."""
+        self.is_short = False
+        """Whether it is known to be so short that a process which computes for all of its time spins."""
 
     def shorten(self, limit_s: float) -> None:
         """Wait from now on for so long only, but for `LEAST_S` at least.
@@ -93,6 +98,7 @@ class ReplyWait:
         state = None if self._pid is None else process_state(self._pid)
         if state is not None:
             self.limit_s = min(self.limit_s, max(LEAST_S, limit_s))
+            self.is_short = self.limit_s <= SHORT_S
             self._until = time.monotonic() + self.limit_s
             self._began_s = state[1]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerSlow
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost
 
 __all__ = [
     "Lease",
@@ -32,8 +32,8 @@ class Lease:
     async def call(self, method: str, *args: Any) -> Any:
         """Have the worker run a method that needs no state, and return its result.
 
-        If the worker dies or hangs, another one of the pool is asked once more, or the next process of this one where
-        there is no other. The place is at that one then.
+        If the worker dies, hangs or spins, another one of the pool is asked once more, or the next process of this one
+        where there is no other. The place is at that one then.
 
         Args:
             method: The name of the method.
@@ -47,7 +47,7 @@ class Lease:
         try:
             return await self.worker.call(method, *args)
         except WorkerLost as error:
-            if self._pool is None or self.worker.closed or isinstance(error, WorkerSlow):
+            if self._pool is None or self.worker.closed or not error.asked_again:
                 raise
             logger.debug("{}: it is asked once more", error)
             self.worker = self._pool.move(self.worker)

@@ -4,10 +4,10 @@ Models that hear and speak compute for long, and espeak-ng, which piper has insi
 agent's process, the ones would delay the audio of every call and the other would crash. A worker is
 ``python -m MODULE`` on two pipes; `worker_loop` is its other side.
 
-A worker sends nothing but answers, in the order of the requests. When it dies or hangs, the request that it has fails
-with `WorkerLost`, and the next request starts another process; one that has a `Worker.first` is started at once. What
-needs no state is asked once more: by `Lease.call` or by a `WorkerQueue`. A worker ends by itself when its parent is
-gone.
+A worker sends nothing but answers, in the order of the requests. When it dies, hangs or spins, the request that it has
+fails with `WorkerLost`, and the next request starts another process; one that has a `Worker.first` is started at once.
+What needs no state is asked once more: by `Lease.call` or by a `WorkerQueue`. A worker ends by itself when its parent
+is gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import struct
 import subprocess
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from loguru import logger
 
@@ -35,6 +35,7 @@ __all__ = [
     "WorkerFailed",
     "WorkerLost",
     "WorkerSlow",
+    "WorkerSpins",
 ]
 
 START_S = 60.0
@@ -57,9 +58,20 @@ _LENGTH = struct.Struct("<I")
 class WorkerLost(RuntimeError):
     """The worker process died, or did not answer in time and was killed. Its state is lost."""
 
+    asked_again: ClassVar[bool] = True
+    """Whether what needs no state may be asked once more."""
+
 
 class WorkerSlow(WorkerLost):
     """It has computed until its time was over. To ask once more would take as long again, from other calls, too."""
+
+    asked_again = False
+
+
+class WorkerSpins(WorkerSlow):
+    """The same of a short request (`ReplyWait.is_short`), which another process answers much sooner."""
+
+    asked_again = True
 
 
 class WorkerFailed(RuntimeError):
@@ -121,7 +133,7 @@ class Worker:
             args: Its arguments, which are pickled.
 
         Raises:
-            WorkerLost: The process died or hung; `WorkerSlow`: it did not answer in time.
+            WorkerLost: The process died or hung; `WorkerSlow`, `WorkerSpins`: it did not answer in time.
             WorkerFailed: The method raised an error.
             BlockingIOError: Too many requests wait already.
         """
@@ -190,8 +202,9 @@ class Worker:
                 self._end(process)
                 if not self._has_answered:
                     self._note_lost_start()
-                slow = isinstance(error, TimeoutError) and not wait.hangs
-                lost = WorkerSlow if slow else WorkerLost
+                lost = WorkerLost
+                if isinstance(error, TimeoutError) and not wait.hangs:
+                    lost = WorkerSpins if wait.is_short else WorkerSlow
                 raise lost(f"the {self.name} worker was lost: {why}") from error
         if not ok:
             raise WorkerFailed(f"{self.name}: {answer}")

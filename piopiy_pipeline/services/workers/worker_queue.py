@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from loguru import logger
 
 from piopiy_pipeline.services.workers.worker_pool import WorkerPool
-from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost, WorkerSlow
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerLost
 
 __all__ = ["Urgency", "WorkerQueue", "queue_of"]
 
@@ -114,7 +114,7 @@ class WorkerQueue:
     def _answered(self, worker: Worker, question: _Question, answer: asyncio.Future[Any]) -> None:
         self._idle.append(worker)
         error = None if answer.cancelled() else answer.exception()
-        if isinstance(error, WorkerLost) and not (worker.closed or isinstance(error, WorkerSlow)):
+        if isinstance(error, WorkerLost) and error.asked_again and not worker.closed:
             question.losses += 1
             if question.losses < 2 and not question.answer.done():
                 logger.debug("{}: it is asked once more", error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from piopiy_pipeline.services.workers import worker_pipe
 from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from piopiy_pipeline.services.workers.worker_processes import WorkerLost, WorkerSlow
 
@@ -49,6 +50,35 @@ def test_a_request_that_takes_too_long_is_asked_once() -> None:
 
     asyncio.run(run())
     assert worker.generation == 1
+    pool.close()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_what_was_asked_of_a_worker_that_spins_another_one_answers(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pipe, "LEAST_S", 0.3)
+    pool = WorkerPool(MODULE, name="pool", size=size)
+    lease = pool.lease()
+    assert asyncio.run(lease.call("spin_once", str(tmp_path / "spun"))) == pool.workers[-1].pid
+    assert pool.leases == 1
+    pool.close()
+
+
+def test_a_short_request_with_which_two_workers_spin_fails_and_is_asked_by_nobody_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_pipe, "LEAST_S", 0.3)
+    pool = WorkerPool(MODULE, name="pool", size=1)
+
+    async def run() -> object:
+        lease = pool.lease()
+        with pytest.raises(WorkerSlow, match="no answer in time"):
+            await lease.call("compute_short", 60.0)
+        assert pool.workers[0].generation == 2
+        return await lease.call("echo", "here")
+
+    assert asyncio.run(run()) == "here"
     pool.close()
 
 

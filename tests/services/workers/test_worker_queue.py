@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from piopiy_pipeline.services.workers import worker_pipe
 from piopiy_pipeline.services.workers.worker_pool import WorkerPool
 from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerSlow
 from piopiy_pipeline.services.workers.worker_queue import MAX_WAITING, Urgency, queue_of
@@ -105,6 +106,24 @@ def test_a_request_that_takes_too_long_is_not_asked_again_and_holds_nobody_up_tw
         return await next_one
 
     assert asyncio.run(run()) == 2
+
+
+def test_a_short_request_whose_worker_spins_is_asked_once_more(
+    pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pipe, "LEAST_S", 0.3)
+
+    async def run() -> tuple[object, int]:
+        queue = queue_of(pool)
+        assert await queue.ask(Urgency.FINAL, "echo", 1) == 1
+        spun = await queue.ask(Urgency.FINAL, "spin_once", str(tmp_path / "spun"))
+        with pytest.raises(WorkerSlow, match="no answer in time"):
+            await queue.ask(Urgency.FINAL, "compute_short", 60.0)
+        return spun, pool.workers[0].generation
+
+    spun, generations = asyncio.run(run())
+    assert spun
+    assert generations == 3, "the first one spun once, and of the second request two processes were asked"
 
 
 def test_a_request_that_kills_two_workers_fails_and_the_next_is_answered(pool: WorkerPool) -> None:
