@@ -9,6 +9,10 @@ __all__ = ["CLAUSE", "clauses"]
 
 CLAUSE = 160
 """A sentence of more characters is spoken clause by clause, so that its beginning does not wait for its end."""
+_ENDS = re.compile(
+    r"(?<=[.!?;:,])(?=\s)|(?<=[.!?;:,][\"'”’»)\]])(?=\s)|(?<=[。！？；：，、])(?![。！？；：，、」』”’）])"
+)
+"""Where a clause may end. Inside of a number ("1,250", "7:30") or an address is none."""
 
 
 def clauses(text: str) -> Iterator[str]:
@@ -19,7 +23,7 @@ def clauses(text: str) -> Iterator[str]:
     if it has none.
     """
     piece = ""
-    for part in re.findall(r"[^.!?;:,]*[.!?;:,]*\s*", text):
+    for part in _ENDS.split(text):
         if piece and len(piece) + len(part) > CLAUSE:
             yield from _cut(piece)
             piece = ""

@@ -70,6 +70,28 @@ def test_clauses_together_are_the_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "inside",
+    ["1,250", "7:30", "$1,234.56", "example.com", "3.14"],
+)
+def test_a_clause_ends_in_no_number_and_no_address(inside: str) -> None:
+    for before in range(120, 170):  # wherever a long sentence has to be cut
+        text = f"{'a' * (before % 10 + 1)} {'word ' * (before // 5)}{inside} and so on, {'word ' * 20}"
+        assert any(inside in piece for piece in clauses(text)), text
+
+
+def test_a_long_text_is_cut_behind_its_punctuation() -> None:
+    long = "and this one has more words than anybody can say at once " * 2
+    first, second = 'He said "good day."', f"Then came the rest of it, {long}{long}"
+    assert list(clauses(f"{first} {second}"))[:2] == [
+        f"{first} Then came the rest of it,",
+        f"{long}{long}".strip(),
+    ]
+    chinese = "您好，欢迎光临。" * 30
+    assert all(piece.endswith(("，", "。")) for piece in clauses(chinese))
+    assert len(list(clauses(chinese))) > 1
+
+
+@pytest.mark.parametrize(
     ("deaths", "least_s", "lost"), [((1,), 0.8, 0), ((1, 2), 0.2, 1)], ids=["once", "twice"]
 )
 def test_a_sentence_whose_worker_is_killed_is_asked_for_once_more(
