@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Literal
 from loguru import logger
 
 from piopiy_pipeline.services.stt.moonshine_download import SHA256 as MOONSHINE_SHA256
-from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, common_words, find_speech_model
+from piopiy_pipeline.services.stt.moonshine_files import (
+    SpeechModelMissing,
+    common_words,
+    find_speech_model,
+    language_code,
+)
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceMissing, find_piper_voice
 
 if TYPE_CHECKING:
@@ -139,7 +144,7 @@ def _moonshine(env: Environment) -> OfflineModel:
     async def ask(worker: Worker) -> None:
         from piopiy_pipeline.services.stt.moonshine import load_ears
 
-        await load_ears(worker, language)
+        await load_ears(worker, language_code(language))
         common_words(language)  # a call with hot words needs them at once
 
     english = folder.name == "tiny-en"

@@ -34,7 +34,7 @@ from pipecat.utils.time import time_now_iso8601
 from piopiy_pipeline.compat.pipecat import user_id
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.services.stt.hot_words import HotWords
-from piopiy_pipeline.services.stt.moonshine_files import common_words, find_speech_model
+from piopiy_pipeline.services.stt.moonshine_files import common_words, find_speech_model, language_code
 from piopiy_pipeline.services.stt.speech_buffer import SpeechBuffer
 from piopiy_pipeline.services.stt.speech_lead import LEAD_PAUSE_S, SpeechLead
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
@@ -114,8 +114,8 @@ class MoonshineSTTService(STTService):
     model took the sentence for unfinished.
 
     Args:
-        language: The code of the language that is spoken. "en" comes with the package; others must be
-            fetched before, with the package's own command, and have a licence of their own.
+        language: The code of the language that is spoken, with a region ("en-GB") or without. "en" comes with the
+            package; others must be fetched before, with the package's own command, and have a licence of their own.
         hot_words: Names and other words that callers are likely to say. What sounds nearly like one of them
             becomes that one.
         sample_rate: The rate of the caller's audio in Hz. None: the pipeline's input rate.
@@ -141,9 +141,10 @@ class MoonshineSTTService(STTService):
         super().__init__(
             sample_rate=sample_rate,
             ttfs_p99_latency=0.35,
-            settings=STTSettings(model=model.name, language=Language(language)),
+            settings=STTSettings(model=model.name, language=_spoken(language)),
         )
-        self._language = language
+        self._language = language_code(language)
+        self._spoken = _spoken(language)
         hot_words = tuple(hot_words)
         self._hot_words = HotWords(hot_words, common=common_words(language) if hot_words else ())
         self._pool = pool or moonshine_pool()
@@ -414,10 +415,6 @@ class MoonshineSTTService(STTService):
         )
         await self.emit_stt_usage_metrics()
 
-    @property
-    def _spoken(self) -> Language:
-        return Language(self._language)
-
     async def _close(self) -> None:
         self._drop_ahead()
         for head in self._heads:
@@ -427,6 +424,14 @@ class MoonshineSTTService(STTService):
             if task is not None:
                 await self.cancel_task(task)
         self._partial = self._delivery = None
+
+
+def _spoken(language: str) -> Language:
+    """Return what transcripts say of their language, however its code is written."""
+    code = language.replace("_", "-").lower()
+    return next((each for each in Language if each.lower() == code), None) or Language(
+        language_code(language)
+    )
 
 
 def _doubted(words: Sequence[tuple[str, float]]) -> Iterator[str]:

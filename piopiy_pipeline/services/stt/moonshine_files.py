@@ -16,7 +16,14 @@ from platformdirs import user_cache_dir
 
 from piopiy_pipeline.services.stt.moonshine_download import DOWNLOADED
 
-__all__ = ["SPACE", "SpeechModelMissing", "common_words", "find_speech_model", "read_tokens"]
+__all__ = [
+    "SPACE",
+    "SpeechModelMissing",
+    "common_words",
+    "find_speech_model",
+    "language_code",
+    "read_tokens",
+]
 
 FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 """What a folder must have. The streaming models of the package are made of other files and are not used."""
@@ -31,6 +38,11 @@ class SpeechModelMissing(RuntimeError):
     """No model of that language is installed. The message says what to run."""
 
 
+def language_code(language: str) -> str:
+    """Return the code of a language without a region: "en" of "en-GB", "en_gb" and "EN". There is one model of each."""
+    return language.replace("_", "-").partition("-")[0].lower()
+
+
 def find_speech_model(language: str) -> Path:
     """Return the folder of a language's model.
 
@@ -41,7 +53,7 @@ def find_speech_model(language: str) -> Path:
         SpeechModelMissing: There is none. The package has models of other languages than English
             under a licence of their own, for its user to fetch with the package's command.
     """
-    code = language.replace("_", "-").partition("-")[0].lower()
+    code = language_code(language)
     downloaded = [DOWNLOADED] if DOWNLOADED.name == f"tiny-{code}" else []
     for folder in (*_bundled(code), *downloaded, *_fetched(code)):
         if all((folder / name).is_file() for name in FILES):

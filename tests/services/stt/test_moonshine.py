@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pipecat.frames.frames import InputAudioRawFrame
+from pipecat.transcriptions.language import Language
 
 from piopiy_pipeline.offload import in_flight
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
@@ -225,6 +226,24 @@ def test_two_calls_at_once_do_not_hear_each_other(pool: WorkerPool) -> None:
 def test_a_language_that_is_not_installed_is_an_error_that_says_what_to_run() -> None:
     with pytest.raises(SpeechModelMissing, match=r"moonshine_voice\.download --stt --language es`"):
         MoonshineSTTService(language="es")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("en", Language.EN),
+        ("en-GB", Language.EN_GB),
+        ("en_gb", Language.EN_GB),
+        ("EN", Language.EN),
+        ("en-zz", Language.EN),
+    ],
+)
+def test_a_language_may_be_written_in_any_way_and_has_one_model(
+    code: str, told: Language, pool: WorkerPool
+) -> None:
+    stt = MoonshineSTTService(language=code, pool=pool)
+    assert stt._spoken == told
+    assert stt._language == "en", "which is what the workers load"
 
 
 def test_a_model_in_the_cache_of_the_package_is_found(
