@@ -61,7 +61,7 @@ class EchoReference:
             self._began = now - self._written / self._rate
         missing = int((now - self._began) * self._rate) - self._written
         if missing > MOST_S * self._rate:  # the clock of the frames has stood
-            self._began, self._written = now, 0
+            self._began, self._written = now - MOST_S, 0
             missing = int(MOST_S * self._rate)
         if missing > self._rate // 100:  # frames leave a little earlier or later than the clock counts them
             self._written += missing

@@ -140,6 +140,26 @@ def test_a_clock_that_stood_leaves_two_seconds_of_silence_at_most() -> None:
     assert len(reference._waiting) <= 2 * MOST_S * RATE
 
 
+def test_silence_is_counted_right_after_the_clock_stood() -> None:
+    line = Line()
+    for _ in range(50):
+        line.tick()
+        line.hear()
+    line.now += 60.0  # the gateway's process was stopped
+    line.reference.played_until(line.now)
+    line.hear()
+    before = line.reference.realigned
+    for _ in range(3):  # the bot speaks, and is silent
+        for _ in range(20):
+            line.tick()
+            line.hear()
+        for _ in range(20):
+            line.now += 0.02
+            line.reference.played_until(line.now)
+            line.hear()
+    assert line.reference.realigned == before
+
+
 def test_a_longer_lag_compares_with_what_was_played_earlier_and_a_shorter_one_with_later() -> None:
     line = Line()
     for lag_ms in (LAG_MS, 500, 300, LAG_MS):
