@@ -161,13 +161,13 @@ def number_words(number: int) -> str:
     """Return a number in words as it is said: `45` is "forty five".
 
     Args:
-        number: A whole number from 0 to 9999.
+        number: A whole number from 0 to 999,999. A sentence may have one of four digits, and one more person.
 
     Raises:
         ValueError: The number is out of range.
     """
-    if not 0 <= number <= 9999:
-        raise ValueError(f"{number}: only 0 to 9999 can be said")
+    if not 0 <= number <= 999_999:
+        raise ValueError(f"{number}: only 0 to 999999 can be said")
     if number < 20:
         return _ONES[number]
     if number < 100:

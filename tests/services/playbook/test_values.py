@@ -3,8 +3,9 @@
 import pytest
 
 from piopiy_pipeline.services.playbook.days import find_days
-from piopiy_pipeline.services.playbook.values import find_numbers, find_times, spoken_time
-from piopiy_pipeline.services.playbook.words import read_words
+from piopiy_pipeline.services.playbook.relative_values import added, count_people
+from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, spoken_time
+from piopiy_pipeline.services.playbook.words import number_words, read_words
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,12 @@ def test_a_bare_hour_is_not_sure_to_be_a_time() -> None:
 
 def test_reads_an_hour_as_the_slot_assumes() -> None:
     assert find_times(read_words("at nine"), assume="am")[0].value == "09:00"
+
+
+def test_the_largest_number_and_one_more_person_is_a_number_too() -> None:
+    (both,) = [added(value, Value(9_999, "", 0, 0)) for value in count_people(read_words("one more person"))]
+    assert (both.value, both.spoken) == (10_000, "ten thousand")
+    assert number_words(120_345) == "one hundred twenty thousand three hundred forty five"
 
 
 @pytest.mark.parametrize(
