@@ -130,6 +130,7 @@ class CallerTurns:
             )
         if self._state.held_turns is not None:
             raise RuntimeError("something else is being collected in this call: one value after the other")
+        self._state.keys_ahead.stop_keeping()  # of the question before: this one hears the keys itself
         events = self._state.events
         self._off = [
             events.on("user_turn", self._user_turn),
@@ -146,9 +147,11 @@ class CallerTurns:
     ) -> None:
         for off in self._off:
             off()
-        self._off = [self._state.events.on("dtmf", self._keep_keys)]
+        off = self._state.events.on("dtmf", self._keep_keys)
         # The stage sees a key later than the listener, and behind the last one a "#" may come.
-        asyncio.get_running_loop().call_later(KEYS_S, self._resume_keys)
+        timer = asyncio.get_running_loop().call_later(KEYS_S, self._resume_keys)
+        self._off = [off, timer.cancel]
+        self._state.keys_ahead.keep_until(self._stop_keeping)
         if self._state.held_turns is self._held:
             self._state.give_turns(None)
 
@@ -156,9 +159,12 @@ class CallerTurns:
         if self._state.held_turns is None:
             self._state.keys_ahead.keep(keys)
 
-    def _resume_keys(self) -> None:
+    def _stop_keeping(self) -> None:
         for off in self._off:
             off()
+
+    def _resume_keys(self) -> None:
+        self._state.keys_ahead.stop_keeping()
         if self._state.held_turns is None:
             self._state.keys_ahead.take()
             self._keys_to_text(suspended=False)

@@ -46,8 +46,19 @@ class KeysAhead:
 
     def __init__(self) -> None:
         self._keys = ""
+        self._stop: Callable[[], None] | None = None
         self.late = LateKeys()
         """The keys that belong to the answer before, by the loop's clock."""
+
+    def keep_until(self, stop: Callable[[], None]) -> None:
+        """Note what ends the keeping before its time: somebody else has the turns."""
+        self._stop = stop
+
+    def stop_keeping(self) -> None:
+        """Have no keys kept any more. Those that were kept stay."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
 
     def keep(self, keys: str) -> None:
         """Keep keys."""

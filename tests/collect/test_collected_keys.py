@@ -129,6 +129,21 @@ def test_keys_that_nobody_asks_for_within_a_second_are_forgotten() -> None:
     assert outcomes == [("4157", "1234")]
 
 
+async def three_values(call: Call) -> tuple[str, str, str]:
+    number = await collect_digits(call, prompt="Your customer number?", length=4)
+    kind = await collect_digits(call, prompt="One for orders, two for bills?", length=1)
+    await asyncio.sleep(0.5)
+    pin = await collect_digits(call, prompt="And your PIN?", length=4)
+    return number.value, kind.value, pin.value
+
+
+def test_keys_behind_two_values_in_quick_succession_are_kept_once() -> None:
+    caller = Caller().until("number").pause(0.5).press("415719876").pause(5)
+    outcomes, call = collected_in(three_values, caller)
+    assert outcomes == [("4157", "1", "9876")]
+    assert "PIN" not in call.said
+
+
 # ---------------------------------------------------------------------- keys that belong to what is over
 
 
