@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from loguru import logger
 from pipecat.frames.frames import STTUpdateSettingsFrame, TTSUpdateSettingsFrame
 from pipecat.services.settings import STTSettings, TTSSettings
 from pipecat.services.stt_service import STTService
@@ -13,6 +14,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.types import is_given
 
+from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 
@@ -45,7 +47,10 @@ class VoiceChange:
         self._changing = asyncio.Lock()
         self._first: dict[Any, tuple[Any, Any]] = {}  # of each service: voice and language before any change
         self._now: dict[Any, tuple[Any, Any]] = {}  # and what they are, with what is on its way
-        self._first_service: Any = None
+        self._first_service: Any = None  # that speaks where no service is wanted
+        self._wanted: TTSService | None = None
+        self._given: Any = None  # what was active when it was switched to
+        self._watched: set[Any] = set()
 
     @property
     def _stt(
@@ -109,26 +114,56 @@ class VoiceChange:
     async def _change(self) -> None:
         async with self._changing:
             voice, language = self._spoken()
-            tts, stt = self._tts, self._stt
-            if isinstance(tts, ServiceSwitch):
-                self._first_service = self._first_service or tts.active
-                await tts.switch_to(voice if isinstance(voice, TTSService) else self._first_service)
-            if tts is not None:
-                spoken = self._changed(tts, voice if isinstance(voice, str) else None, language)
-                if spoken:
-                    await tts.queue_frame(TTSUpdateSettingsFrame(delta=TTSSettings(**spoken)))
-            if stt is not None:
-                heard = self._changed(stt, None, language)
-                if heard:
-                    await stt.queue_frame(STTUpdateSettingsFrame(delta=STTSettings(**heard)))
+            await self._use_service(voice if isinstance(voice, TTSService) else None)
+            for stage in (self._tts, self._stt):
+                service = stage.active if isinstance(stage, ServiceSwitch) else stage
+                if isinstance(stage, ServiceSwitch) and stage not in self._watched:
+                    self._watched.add(stage)
+                    stage.add_event_handler("on_active", self._has_become_active)
+                if service is not None:
+                    await self._tell(service, voice if isinstance(voice, str) else None, language)
             if language != self._language:
                 self._language = language
                 for listener in self._listeners:
                     listener(language)
 
-    def _changed(self, stage: Any, voice: str | None, language: str | None) -> dict[str, Any]:
-        """Return the settings of a stage's active service that have to change."""
-        service: Any = stage.active if isinstance(stage, ServiceSwitch) else stage
+    async def _use_service(self, wanted: TTSService | None) -> None:
+        """Have this service of a list speak; None: the one that spoke before one was wanted.
+
+        Who has taken a service's place since, because it has failed or an author wants it so, goes on.
+        """
+        tts = self._tts
+        if not isinstance(tts, ServiceSwitch) or wanted is self._wanted:
+            return
+        was_wanted, self._wanted = self._wanted, wanted
+        if was_wanted is None:
+            self._first_service = tts.active
+        elif wanted is None and not (tts.active is self._given and self._first_service.is_usable):
+            return
+        try:
+            await tts.switch_to(wanted or self._first_service)
+        except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the call goes on
+            logger.opt(exception=error).error(
+                "the voice {} did not start, and the one before goes on: {}", wanted, own_text(error)
+            )
+        self._given = tts.active
+
+    async def _has_become_active(self, _switch: ServiceSwitch, service: Any) -> None:
+        """Have a service that takes another one's place speak or hear as that one did."""
+        voice, language = self._spoken()
+        same = any(type(service) is type(other) for other in self._now)  # it knows the voice by this name
+        await self._tell(service, voice if same and isinstance(voice, str) else None, language)
+
+    async def _tell(self, service: Any, voice: str | None, language: str | None) -> None:
+        speaks = isinstance(service, TTSService)
+        changed = self._changed(service, voice if speaks else None, language)
+        if changed and speaks:
+            await service.queue_frame(TTSUpdateSettingsFrame(delta=TTSSettings(**changed)))
+        elif changed:
+            await service.queue_frame(STTUpdateSettingsFrame(delta=STTSettings(**changed)))
+
+    def _changed(self, service: Any, voice: str | None, language: str | None) -> dict[str, Any]:
+        """Return the settings of a service that have to change."""
         settings = service.settings
         is_now = (getattr(settings, "voice", None), getattr(settings, "language", None))
         first = self._first.setdefault(service, is_now)

@@ -68,7 +68,8 @@ MAX_PASSING = 64
 class ServiceSwitch(FrameProcessor):
     """An ordered set of services of one kind, of which one is active. At first it is the first one.
 
-    The event `on_switched` is called with the service that has become active.
+    The event `on_switched` is called with the service that was switched to; `on_active`, before it is given any frame,
+    with each service that has become active, also because the one before it has failed.
 
     Args:
         services: The services, in the order in which they replace each other.
@@ -80,6 +81,7 @@ class ServiceSwitch(FrameProcessor):
     def __init__(self, services: Sequence[FrameProcessor]) -> None:
         super().__init__(enable_direct_mode=True)
         self._register_event_handler("on_switched", sync=True)
+        self._register_event_handler("on_active", sync=True)
         if not services:
             raise ValueError("a switch needs at least one service")
         if len(set(services)) < len(services):
@@ -171,6 +173,7 @@ class ServiceSwitch(FrameProcessor):
                     await self._start(service)
             before, self.active = self.active, service
             logger.info("switched from {} to {}", self.name_of(before), self.name_of(service))
+            await self._call_event_handler("on_active", service)
             if before in self._set_up:
                 await before.queue_frame(InterruptionFrame())
             return True
