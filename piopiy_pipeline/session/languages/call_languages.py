@@ -16,7 +16,7 @@ from piopiy_pipeline.compat.frame_taps import watch_taken
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.hand_off.hand_off_setup import voice_change_of
-from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence
+from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence, word_count
 from piopiy_pipeline.session.languages.language_guess import guess_language, is_installed, load_guesser
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, base_of, name_of
 
@@ -99,7 +99,7 @@ class CallLanguages:
         text = " ".join(self._turn)
         reported = base_of(str(frame.language)) if frame.language else None
         guess = guess_language(text, self._by_base)
-        wanted = self._evidence.heard(len(text.split()), reported=reported, guess=guess)
+        wanted = self._evidence.heard(word_count(text), reported=reported, guess=guess)
         if wanted is None or self._changes >= MAX_CHANGES:
             return
         self._changes += 1

@@ -6,10 +6,13 @@ them; a turn in the call's own language takes everything back.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-__all__ = ["ENOUGH", "LEAST_WORDS", "LanguageEvidence", "LanguageGuess"]
+from piopiy_pipeline.text import has_words
+
+__all__ = ["ENOUGH", "LEAST_WORDS", "LanguageEvidence", "LanguageGuess", "word_count"]
 
 ENOUGH = 5.0
 """So many words in another language are evidence: one sentence, or two short ones."""
@@ -22,6 +25,12 @@ CLEAR = 0.85
 SURE = 0.985
 """A turn that is this clear is enough by itself. A name, an address or a menu in another language is less so: then two
 turns are needed."""
+_UNSPACED = {
+    "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff": 2,
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff": 4,
+}
+"""Scripts that are written without spaces, and how many of their characters make a word: Chinese and Japanese; Thai,
+Lao, Burmese and Khmer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +107,13 @@ class LanguageEvidence:
         self.current = language
         self._sum.clear()
         self._turn = None
+
+
+def word_count(text: str) -> int:
+    """Return how many words a text has: estimated where a script is written without spaces."""
+    count = 0
+    for script, letters in _UNSPACED.items():
+        runs = re.findall(f"[{script}]+", text)
+        count += sum(max(1, round(len(run) / letters)) for run in runs)
+        text = re.sub(f"[{script}]+", " ", text)
+    return count + sum(has_words(word) for word in text.split())

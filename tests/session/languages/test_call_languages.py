@@ -16,7 +16,7 @@ from pipecat.services.settings import STTSettings, TTSSettings
 from piopiy_pipeline.call import LanguageChange
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
-from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence
+from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence, word_count
 from piopiy_pipeline.session.languages.language_guess import guess_language, load_guesser
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage
 from piopiy_pipeline.session.model.language_note import with_language_note
@@ -131,7 +131,7 @@ def test_names_and_a_language_that_is_not_offered_change_nothing(text: str) -> N
     asyncio.run(load_guesser())
     known = LanguageEvidence(("en", "de", "fr"), "en")
     guess = guess_language(text, ("en", "de", "fr"))
-    assert known.heard(len(text.split()), reported=None, guess=guess) is None
+    assert known.heard(word_count(text), reported=None, guess=guess) is None
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,17 @@ def test_names_and_a_language_that_is_not_offered_change_nothing(text: str) -> N
         ("Ich spreche leider kein Englisch", "de"),
         ("Bonjour, je voudrais réserver une table pour quatre personnes", "fr"),
         ("Est-ce que vous parlez français s'il vous plaît", "fr"),
+        ("你好，我想预订明天晚上的位子", "zh"),
+        ("明日の夜、四人で予約したいのですが", "ja"),
+        ("ต้องการจองโต๊ะสำหรับสี่คนพรุ่งนี้เย็น", "th"),
     ],
 )
 def test_one_plain_sentence_is_enough(text: str, language: str) -> None:
     asyncio.run(load_guesser())
-    known = LanguageEvidence(("en", "de", "fr"), "en")
-    guess = guess_language(text, ("en", "de", "fr"))
-    assert known.heard(len(text.split()), reported=None, guess=guess) == language
+    languages = ("en", "de", "fr", "zh", "ja", "th")
+    known = LanguageEvidence(languages, "en")
+    guess = guess_language(text, languages)
+    assert known.heard(word_count(text), reported=None, guess=guess) == language
 
 
 def test_a_call_changes_its_language_a_bounded_number_of_times() -> None:

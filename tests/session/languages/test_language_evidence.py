@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence, LanguageGuess
+from piopiy_pipeline.session.languages.language_evidence import LanguageEvidence, LanguageGuess, word_count
 from piopiy_pipeline.session.languages.spoken_language import SpokenLanguage, name_of, spoken_languages
 
 GERMAN = LanguageGuess("de", 0.99)
@@ -95,3 +95,21 @@ def test_languages_have_names_for_the_model() -> None:
     assert name_of("de-AT") == "German"
     assert name_of("eo") == "eo"
     assert list(spoken_languages({"en-US": None, "de": SpokenLanguage(says="Hallo")})) == ["en-US", "de"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Good day, a table please", 5),
+        ("我想订一张四个人的桌子", 6),
+        ("我想订一张 四个人的桌子。", 5),
+        ("明日の夜、四人で予約したいのですが", 8),
+        ("ต้องการจองโต๊ะสำหรับสี่คน", 6),
+        ("你好", 1),
+        ("Room 12", 2),
+        ("- …", 0),
+        ("", 0),
+    ],
+)
+def test_words_are_counted_where_no_spaces_are_written(text: str, words: int) -> None:
+    assert word_count(text) == words
