@@ -59,6 +59,7 @@ class FailureRecovery:
         self._written_at: float | None = None  # when the latest answer has ended, as its model tells
         self._broke_off = False
         self._tools: dict[str, str] = {}
+        self._beside_tools = False  # the model was asked while a tool ran, and does not wait for its result
         self._progress_at = 0.0
         self._retried = False
         self._retry_from = 0  # frames with lower numbers are of the answer that has failed
@@ -111,6 +112,7 @@ class FailureRecovery:
         if self._retried and not ahead:
             self._retry_from = obj_id()
         self._open = self._asked_behind_cut = True
+        self._beside_tools = bool(self._tools)
         self._written = False
         self._progress_at = now
 
@@ -188,6 +190,7 @@ class FailureRecovery:
     def tool_started(self, call: str, now: float, name: str = "") -> None:
         """Note that the model uses the tool called `name`; `call` is the id of this use."""
         self._tools[call] = name
+        self._beside_tools = False
         self._progress_at = now
 
     def tool_ended(self, call: str, now: float) -> None:
@@ -204,9 +207,10 @@ class FailureRecovery:
     def overdue(self, now: float) -> str | None:
         """Return what has been waited for too long: ``"llm"``, ``"tts"``, or None.
 
-        Tools may take longer: they have deadlines of their own.
+        Tools may take longer: they have deadlines of their own. An answer that the model gives beside them may not.
         """
-        if not (self._open or self._announced) or self._tools or self._ending:
+        waits_for_tool = self._tools and not self._beside_tools
+        if not (self._open or self._announced) or waits_for_tool or self._ending:
             return None  # an answer that is complete has to be heard, too
         patience_s = self.patience_s
         if self._announced and self.voice_patience_s is not None:

@@ -11,6 +11,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.testing import (
     Caller,
+    Stalls,
     Tool,
 )
 from piopiy_pipeline.tools import end_call, tool
@@ -126,3 +127,19 @@ def test_the_system_message_is_the_only_instruction_with_a_tool_that_is_kept() -
     instruct: Any = service
     instruct._compose_system_instruction()
     assert instruct.settings.system_instruction is None
+
+
+async def lasts_long(params: Any) -> str:
+    """Look."""
+    await asyncio.sleep(60)
+    return "done"
+
+
+def test_a_model_that_hangs_while_a_tool_runs_is_asked_once_more() -> None:
+    bot = ToolBot(lasts_long, tool_timeout_secs=100, reply_timeout_secs=5)
+    words = ("One moment.", Tool("lasts_long")), "Yes, I am here."
+    call = bot.called(HELLO.pause(75).hangup(), *words, otherwise=DONE, faults={2: Stalls()})
+    assert texts(call, "bot")[:2] == ["One moment.", "Yes, I am here."], call.timeline()
+    asked, answered = call.of("user_turn")[1].at, call.of("bot_turn")[1].at
+    assert answered - asked < 16, call.timeline()
+    assert [use.result for use in call.tools] == ["done"]

@@ -26,7 +26,7 @@ def test_every_piece_of_audio_is_progress(care: FailureRecovery) -> None:
     care.response_started(0)
     care.progressed(7)
     assert care.overdue(14.9) is None
-    assert care.overdue(15) == "llm"
+    assert care.overdue(13) == "llm"
 
 
 def test_a_sentence_without_audio_is_the_tts_that_is_waited_for(care: FailureRecovery) -> None:
@@ -42,6 +42,19 @@ def test_a_tool_may_take_its_time(care: FailureRecovery) -> None:
     assert care.busy
     care.tool_ended("a", 100)
     assert care.overdue(108) == "llm"
+
+
+def test_an_answer_that_the_model_gives_beside_a_tool_is_waited_for_no_longer_than_others(
+    care: FailureRecovery,
+) -> None:
+    care.response_started(0)
+    care.tool_started("a", 1)
+    care.response_ended(1)
+    care.asked(5)
+    assert care.overdue(12) is None
+    assert care.overdue(13) == "llm"
+    care.tool_started("b", 16)
+    assert care.overdue(100) is None, "this one it waits for"
 
 
 @pytest.mark.parametrize("ending", ["response_ended", "interrupted"])
