@@ -298,8 +298,8 @@ class CallMonitor:
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
-        self._tool_over(frame.tool_call_id, now)
         if frame.properties is None or frame.properties.is_final:  # another result follows otherwise
+            self._tool_over(frame.tool_call_id, now)
             self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
         number = self.live.tool_number(frame.tool_call_id)
         use = ToolUse(frame.function_name, arguments_of(frame), frame.result, number=number, returned=True)

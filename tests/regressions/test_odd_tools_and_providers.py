@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, FunctionCallResultProperties
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.tool_deltas import ToolCallAssembler
@@ -95,11 +95,15 @@ def test_a_transcript_without_a_word_does_not_call_the_end_off(heard: str) -> No
 
 
 @pytest.mark.parametrize("goodbye", [None, GOODBYE])
-def test_a_tool_beside_the_end_runs_to_its_result(goodbye: str | None) -> None:
+@pytest.mark.parametrize("tells_how_far", [False, True])
+def test_a_tool_beside_the_end_runs_to_its_result(goodbye: str | None, tells_how_far: bool) -> None:
     booked: list[str] = []
 
     async def book(params: Any) -> str:
         """Book."""
+        if tells_how_far:
+            part = FunctionCallResultProperties(is_final=False, run_llm=False)
+            await params.result_callback({"part": 1}, properties=part)
         await asyncio.sleep(8)
         booked.append("a table")
         return "booked"
