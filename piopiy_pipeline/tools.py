@@ -31,7 +31,7 @@ from piopiy_pipeline.arguments import (
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.error_text import own_text
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
-from piopiy_pipeline.session.call_control import failure_text
+from piopiy_pipeline.session.call_control import failure_text, transfer_request
 from piopiy_pipeline.session.hand_off.conversation_change import HandOffContext
 from piopiy_pipeline.session.hand_off.hand_offs import HandOffError
 from piopiy_pipeline.session.hand_off.persona import Persona, personas_in
@@ -141,7 +141,7 @@ def transfer_call(
             an expensive number calls it at your cost.
         when: Tells the model when to use the tool.
         warm: See `Call.transfer`.
-        ring_timeout_s: How long it may ring, in seconds.
+        ring_timeout_s: How long it may ring, in seconds, 300 at most.
         name: The tool's name.
 
     Returns:
@@ -173,6 +173,8 @@ def transfer_call(
         raise ValueError("transfer_call: a destination is a name and a number")
     if destinations is not None and not destinations:
         raise ValueError("transfer_call: destinations is empty")
+    for number in destinations.values() if destinations is not None else (to or "any number",):
+        transfer_request("call", "t1", number, warm=warm, summary="", ring_timeout_s=ring_timeout_s)
     properties: dict[str, Any] = {}
     if destinations is not None:
         properties["to"] = {"type": "string", "enum": list(destinations), "description": "Whom to call."}
@@ -418,7 +420,8 @@ def press_keys(
 
     @tool()
     async def handler(params: FunctionCallParams) -> None:
-        digits = str(params.arguments.get("digits") or "").replace(" ", "")
+        given = params.arguments.get("digits")
+        digits = "" if given is None else str(given).replace(" ", "")  # 0 is a key, too
         try:
             await _call().send_dtmf(digits)
         except ValueError as error:

@@ -151,6 +151,14 @@ def test_a_tool_that_does_not_know_whom_to_call_is_a_mistake_of_its_author(optio
         transfer_call(**options)
 
 
+@pytest.mark.parametrize(
+    "options", [{"ring_timeout_s": 301}, {"to": "x" * 300}, {"to": None, "destinations": {"a": "x" * 300}}]
+)
+def test_what_no_gateway_takes_is_refused_where_the_tool_is_made(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"transfer: (to|ring_timeout_s)"):
+        transfer_call(**{"to": HUMAN, **options})
+
+
 def test_the_model_says_goodbye_and_the_call_ends_when_it_was_heard() -> None:
     call = Bot(end_call(), ("end_call", {}), "Thank you, goodbye.").calls(Caller().say(PEOPLE).pause(30))
     assert texts(call, "bot") == ["Hello.", "Thank you, goodbye."]
@@ -184,6 +192,12 @@ def test_the_model_presses_keys_and_listens() -> None:
     assert [event.data["digits"] for event in call.of("dtmf")] == ["12#"]
     assert texts(call, "bot") == ["Hello.", "Oh."]
     assert "no key 'x'" in bot.results()[1]["error"]
+
+
+def test_a_key_that_the_model_writes_as_a_number_is_pressed() -> None:
+    bot = Bot(press_keys(), ("press_keys", {"digits": 0}), "Oh.")
+    call = bot.calls(Caller().say(PEOPLE).pause(3).say(YES))
+    assert [event.data["digits"] for event in call.of("dtmf")] == ["0"]
 
 
 def test_the_decorator_works_with_and_without_parentheses() -> None:

@@ -437,8 +437,8 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
                 await call.say("I am sorry, nobody is there.")
             ```
         """
-        run = self._answered_run()
-        control = self._state.control
+        run, control = self._answered_run(), self._state.control
+        control.check(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
         await self._state.way_out.keep()
         run.transfer_begins()
         if not warm and not self.ended and not control.transferring:

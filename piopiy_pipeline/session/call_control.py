@@ -19,7 +19,7 @@ from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Switchable, Transfer, TransferResult
 from piopiy_pipeline.text import well_formed
 
-__all__ = ["ANSWER_S", "CallControl", "TransferOutcome", "failure_text"]
+__all__ = ["ANSWER_S", "CallControl", "TransferOutcome", "failure_text", "transfer_request"]
 
 ANSWER_S = 10.0
 """The gateway's answer to a transfer is waited for this much longer than the destination may ring, in seconds."""
@@ -50,6 +50,36 @@ class TransferOutcome:
 def failure_text(outcome: TransferOutcome) -> str:
     """Return why a transfer failed, in words that can be given to a language model."""
     return f"{outcome.detail} ({outcome.outcome})" if outcome.detail else outcome.outcome
+
+
+def transfer_request(
+    call_id: str, request_id: str, to: str, *, warm: bool, summary: str, ring_timeout_s: float
+) -> Transfer:
+    """Return the request for a transfer. See `Call.transfer` for the parameters.
+
+    Raises:
+        TypeError: An argument is of another kind.
+        ValueError: The gateway would not understand this request.
+    """
+    check_kind("transfer: to", to, str, "a number, a SIP URI, or a name the gateway knows")
+    to = to.strip()
+    if not to:
+        raise ValueError("transfer to whom? Give a number, a SIP URI, or a name the gateway knows")
+    check_switches(warm=warm)
+    check_kind("transfer: summary", summary, str, "a text")
+    check_seconds("transfer: ring_timeout_s", ring_timeout_s)
+    try:
+        return Transfer(
+            call_id=call_id,
+            request_id=request_id,
+            to=to,
+            warm=warm,
+            summary=well_formed(summary),
+            ring_timeout_s=ring_timeout_s,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise ValueError(f"transfer: {fault_text(first)}") from None
 
 
 class CallControl:
@@ -87,6 +117,22 @@ class CallControl:
         """Whether caller and bot do not hear each other now. A blind transfer puts the caller on hold, too."""
         return self._on_hold or (self._request is not None and not self._request.warm)
 
+    def check(self, to: str, *, warm: bool, summary: str, ring_timeout_s: float) -> Transfer:
+        """Return the request for a transfer, which is not sent. See `Call.transfer` for the parameters.
+
+        Raises:
+            TypeError: An argument is of another kind.
+            ValueError: The gateway would not understand this request.
+        """
+        return transfer_request(
+            self._call_id,
+            f"t{self._transfers + 1}",
+            to,
+            warm=warm,
+            summary=summary,
+            ring_timeout_s=ring_timeout_s,
+        )
+
     def transfer(
         self, to: str, *, warm: bool, summary: str, ring_timeout_s: float
     ) -> asyncio.Future[TransferOutcome]:
@@ -99,33 +145,15 @@ class CallControl:
             TypeError: An argument is of another kind.
             ValueError: The gateway would not understand this request.
         """
-        check_kind("transfer: to", to, str, "a number, a SIP URI, or a name the gateway knows")
-        to = to.strip()
-        if not to:
-            raise ValueError("transfer to whom? Give a number, a SIP URI, or a name the gateway knows")
-        check_switches(warm=warm)
-        check_kind("transfer: summary", summary, str, "a text")
-        check_seconds("transfer: ring_timeout_s", ring_timeout_s)
+        request = self.check(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[TransferOutcome] = loop.create_future()
         if self._request is not None:
             why = f"another transfer is under way, to {self._request.to}"
-            refused = TransferOutcome(to, "refused", why)
+            refused = TransferOutcome(request.to, "refused", why)
             outcome.set_result(refused)
             self._on_transfer(refused)
             return outcome
-        try:
-            request = Transfer(
-                call_id=self._call_id,
-                request_id=f"t{self._transfers + 1}",
-                to=to,
-                warm=warm,
-                summary=well_formed(summary),
-                ring_timeout_s=ring_timeout_s,
-            )
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            raise ValueError(f"transfer: {fault_text(first)}") from None
         self._transfers += 1
         self._request, self._outcome = request, outcome
         waits_s = ring_timeout_s + ANSWER_S

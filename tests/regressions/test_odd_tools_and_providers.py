@@ -86,6 +86,26 @@ def test_a_transfer_that_is_asked_for_with_the_end_is_not_cut_off(
     call.assert_ended(EndReason.TRANSFERRED)
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_transfer_that_cannot_be_asked_for_is_refused_at_once_and_calls_no_end_off(warm: bool) -> None:
+    refused: list[float] = []
+
+    async def hang_up_and_transfer(params: Any) -> None:
+        """End."""
+        call, loop = current_call.get(), asyncio.get_running_loop()
+        assert call is not None
+        await call.hangup(final=False)
+        began = loop.time()
+        with pytest.raises(ValueError, match="transfer to whom"):
+            await call.transfer(" ", warm=warm)
+        refused.append(loop.time() - began)
+
+    bot = ToolBot(hang_up_and_transfer)
+    call = bot.called(ASKS.pause(30), (Tool("hang_up_and_transfer"), GOODBYE))
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert refused == [0.0]
+
+
 @pytest.mark.parametrize("heard", [".", "...", "👍"])
 def test_a_transcript_without_a_word_does_not_call_the_end_off(heard: str) -> None:
     bot = ToolBot(end_call())
