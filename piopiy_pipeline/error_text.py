@@ -6,6 +6,8 @@
 
 `own_text`: the end of a sentence about an error that is nobody's code, such as a connection's: its text, never nothing.
 
+`system_text`: why a connection failed, as the system says it.
+
 For the record of a call, its end and the log. The traceback stands in the log, once.
 """
 
@@ -16,7 +18,9 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import os
 import re
+import ssl
 import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -24,7 +28,15 @@ from typing import Any
 
 from piopiy_pipeline.code_places import file_and_line, is_authors, is_authors_path
 
-__all__ = ["authors_line", "error_text", "note_error", "noted_errors", "own_text", "told_by_provider"]
+__all__ = [
+    "authors_line",
+    "error_text",
+    "note_error",
+    "noted_errors",
+    "own_text",
+    "system_text",
+    "told_by_provider",
+]
 
 MAX_TEXT = 300
 MAX_DETAILS = 10_000
@@ -86,6 +98,23 @@ def own_text(error: BaseException, otherwise: str = "") -> str:
     return (
         _text(error) or otherwise or ("timeout" if isinstance(error, TimeoutError) else type(error).__name__)
     )
+
+
+def system_text(error: BaseException) -> str:
+    """Return why a connection failed, in the system's words, and without what a library puts around them.
+
+    The numbers of a name that cannot be looked up, and of TLS, are not the system's: their own words are taken.
+
+    Args:
+        error: What a connection has raised.
+    """
+    error = getattr(error, "os_error", error)  # in what aiohttp makes of it
+    if isinstance(error, ssl.SSLCertVerificationError) and (why := getattr(error, "verify_message", "")):
+        return f"its certificate is not trusted: {why}"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else error.strerror or own_text(error)
+    return own_text(error)
 
 
 def told_by_provider(text: str) -> str:

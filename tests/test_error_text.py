@@ -7,12 +7,14 @@ import asyncio
 import functools
 import json
 import re
+import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from piopiy_pipeline.error_text import MAX_TEXT, authors_line, error_text, own_text
+from piopiy_pipeline.error_text import MAX_TEXT, authors_line, error_text, own_text, system_text
 
 
 class Textless(Exception):
@@ -141,3 +143,27 @@ def test_no_sentence_ends_with_an_exception_or_something_else() -> None:
         if isinstance(first := test.values[0], ast.Name) and first.id == handler.name
     ]
     assert not found
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "Connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "[SSL: WRONG_VERSION_NUMBER]"),
+        (OSError("Multiple exceptions: one, two"), "Multiple exceptions: one, two"),
+        (TimeoutError(), "timeout"),
+    ],
+    ids=["refused", "name", "tls", "several", "timeout"],
+)
+def test_why_a_connection_failed_is_said_in_the_systems_words(error: OSError, told: str) -> None:
+    wrapped = ConnectionError("Cannot connect to host")
+    wrapped.os_error = error  # type: ignore[attr-defined]  # as aiohttp has it
+    assert system_text(error).startswith(told)
+    assert system_text(wrapped).startswith(told)
+
+
+def test_a_certificate_that_is_not_trusted_is_named() -> None:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    assert system_text(error) == "its certificate is not trusted: self-signed certificate"

@@ -23,6 +23,7 @@ from piopiy_pipeline.cli.nats_findings import gateway_findings
 from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption, choose_log_format
 from piopiy_pipeline.cli.speech_findings import speech_findings
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
+from piopiy_pipeline.error_text import system_text
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.signaling.agent_identity import ID_VARIABLES, TOKEN_VARIABLES, read_first
 from piopiy_pipeline.text import printable_line
@@ -259,9 +260,7 @@ def _health(address: str) -> tuple[bool, str]:
         reason = error.reason
         if isinstance(reason, TimeoutError):
             return False, f"no answer within {_REACH_S:g} s"
-        return False, os.strerror(reason.errno) if isinstance(reason, OSError) and reason.errno else str(
-            reason
-        )
+        return False, system_text(reason) if isinstance(reason, OSError) else str(reason)
     except (OSError, HTTPException) as error:
         return False, str(error) or type(error).__name__
     return text.startswith("piopiy gateway"), "; ".join(text.splitlines())[:200] or "not a gateway"
@@ -311,7 +310,7 @@ async def _knock(url: str, key: str | None) -> str:
     except TimeoutError:
         return f"no answer within {_REACH_S:g} s"
     except OSError as error:
-        return os.strerror(error.errno) if error.errno else str(error)
+        return system_text(error)
     except WebSocketException as error:
         return str(error)
 

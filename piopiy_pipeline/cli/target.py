@@ -144,9 +144,9 @@ def require_gateway(target: Target) -> None:
 
 def no_gateway(target: Target, error: Exception) -> Failed:
     """Return what is said when there is no connection to a gateway."""
-    # asyncio words its own text around the system's, with the address once more.
-    number = error.errno if isinstance(error, OSError) else None
-    what = os.strerror(number) if number else str(error)
+    from piopiy_pipeline.error_text import system_text  # only here: it imports asyncio
+
+    what = system_text(error)
     return Failed(f"no gateway at {target.url} ({what}); start one with `piopiy dev`, or name it with --url")
 
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from websockets.http11 import Request, Response
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.options import METADATA_BYTES, given_metadata
+from piopiy_pipeline.cli.target import Target, no_gateway
 from piopiy_pipeline.gateway.port.socket_leg import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.caller import (
     Answered,
@@ -358,6 +361,14 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(
     assert printed.err.count("\n") == 1
     assert "Traceback" not in printed.err
     assert "secret" not in printed.err
+
+
+@pytest.mark.parametrize("number", [-2, 1])
+def test_a_gateway_that_cannot_be_reached_is_told_in_words_that_mean_it(number: int) -> None:
+    """Neither the number of a name that is not found nor that of TLS is one of the system's errors."""
+    error = socket.gaierror(-2, "not known") if number < 0 else ssl.SSLError(1, "wrong version number")
+    said = str(no_gateway(Target("wss://voice.example", "desk", "key"), error))
+    assert ("(not known)" if number < 0 else "wrong version number") in said
 
 
 def test_without_a_key_the_one_of_piopiy_dev_is_missed(

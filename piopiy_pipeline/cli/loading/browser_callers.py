@@ -7,7 +7,6 @@ many fit beside each other.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from piopiy_pipeline.cli.carried_call import CarriedCall
 from piopiy_pipeline.cli.errors import Failed
 from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.target import Target
+from piopiy_pipeline.error_text import system_text
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 from piopiy_pipeline.gateway.webrtc.ice_gathering import gather_at
 from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
@@ -118,8 +118,7 @@ class BrowserCallers:
         except TimeoutError:
             raise Failed(f"{path} was not answered within {_REQUEST_S:g} s") from None
         except aiohttp.ClientError as error:
-            number = getattr(error, "errno", None)
-            raise Failed(f"{path}: {os.strerror(number) if number else error}") from None
+            raise Failed(f"{path}: {system_text(error)}") from None
 
 
 class _BrowserRoute:
