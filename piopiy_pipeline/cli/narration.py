@@ -97,7 +97,8 @@ class ForPeople:
             self._live = Live(Text(""), console=self.console, transient=True, auto_refresh=False)
 
     def begin(self, target: Target) -> None:
-        self.console.print(f"calling [bold]{_plain(target.agent_id)}[/] at {_plain(target.url)}")
+        agent = (_plain(target.agent_id), "bold")
+        self.console.print(Text.assemble("calling ", agent, f" at {_plain(target.url)}"))
         if self._live is not None:
             self._live.start()
 
@@ -148,10 +149,11 @@ class ForPeople:
                 self._say(report, "red", "error", _error(data))
             case "ended" if outcome is not None:
                 self.close()
-                self.console.print(_plain(_summary(outcome)), style="bold")
+                self.console.print(Text(_plain(_summary(outcome)), style="bold"))
 
     def _say(self, report: CallReport, style: str, who: str, text: str) -> None:
-        self.console.print(f"[dim]{report.at:6.1f}[/] [{style}]{who:>5}  {_plain(text)}[/]")
+        at, said = (f"{report.at:6.1f}", "dim"), (f"{who:>5}  {_plain(text)}", style)
+        self.console.print(Text.assemble(at, " ", said))
 
     def _progress(self, link: GatewayLink) -> Table | Text:
         speaking = link.progress()
@@ -165,9 +167,8 @@ class ForPeople:
 
 
 def _plain(text: str) -> str:
-    """Remove from a text of the other side everything that rich or a terminal would interpret."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return printable.replace("\\", "\\\\").replace("[", "\\[")
+    """Remove from a text of the other side everything that a terminal would interpret."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _latency(data: dict[str, Any]) -> str:

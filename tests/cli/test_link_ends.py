@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.narration import _summary
+from piopiy_pipeline.cli.call_report import CallReport
+from piopiy_pipeline.cli.narration import ForPeople, _summary
+from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.signaling.caller import LegEnded, LegFault, Ringing
 from tests.cli.test_gateway_link import LOUD, Call, closed, hung_up, utterance
 
@@ -125,3 +130,15 @@ def test_nothing_happens_after_the_end() -> None:
     call.event(LegEnded(reason=EndReason.ERROR))
     assert len(call.messages) == count
     assert len(call.reports_of("ended")) == 1
+
+
+@pytest.mark.parametrize("text", ["[1, 2] or [red]", "C:\\desk\\", "[/] [bold]now[/bold]", "at 10:30 :tada:"])
+def test_people_read_what_was_said_letter_by_letter(text: str) -> None:
+    shown = StringIO()
+    people = ForPeople(Console(file=shown, highlight=False, soft_wrap=True))
+    people._print(CallReport("bot", 1.0, {"text": text, "interrupted": False}), None)
+    people.begin(Target("ws://127.0.0.1:7860", text, "key"))
+    assert shown.getvalue().splitlines() == [
+        f"   1.0   bot  {text}",
+        f"calling {text} at ws://127.0.0.1:7860",
+    ]
