@@ -62,7 +62,7 @@ def _tree_of(bot: Path) -> ast.Module:
     """Return what a file says, without running it. Raises `BadInput` if it cannot be read."""
     require_bot(bot)
     try:
-        return ast.parse(bot.read_text(encoding="utf-8"), str(bot))
+        return ast.parse(bot.read_bytes(), str(bot))
     except OSError as error:
         raise BadInput(f"{bot}: cannot be read: {error.strerror}") from None
     except (SyntaxError, ValueError) as error:

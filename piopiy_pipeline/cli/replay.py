@@ -132,7 +132,7 @@ def _run(capture: CapturedCall, bot: Path, tolerance: float, record: Path | None
         raise BadInput(str(error)) from None
     except SimulationError as error:
         raise Failed(f"the replay did not come to its end: {error}") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
     except (SyntaxError, ImportError) as error:
         raise BadInput(f"{bot}: {error}") from None

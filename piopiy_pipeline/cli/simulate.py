@@ -212,7 +212,7 @@ def _run(
     except (SimulationError, AssertionError) as error:
         print(error, file=sys.stderr)
         raise Failed(str(error).partition("\n")[0]) from None
-    except (ValueError, SyntaxError, ImportError) as error:
+    except (TypeError, ValueError, SyntaxError, ImportError) as error:
         raise BadInput(str(error)) from None
 
 

@@ -32,7 +32,7 @@ from piopiy_pipeline.signaling.agent_identity import (
     read_first,
 )
 
-__all__ = ["callback_of", "load_bot"]
+__all__ = ["bot_folder", "callback_of", "load_bot"]
 
 _USUAL = ("on_new_session", "create_session")
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -57,13 +57,15 @@ def load_bot(path: Path) -> CreateSession:
     path = path.resolve()
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    source = path.read_text(encoding="utf-8")
     module = _import(path)
-    given = _given_to_agents(ast.parse(source, str(path)), module, path)
+    given = _given_to_agents(ast.parse(path.read_bytes(), str(path)), module, path)
     usual = (getattr(module, name, None) for name in _USUAL)
     callback: CreateSession
     for callback in given or [function for function in usual if function is not None]:
-        bind_callback(callback)  # says so if it cannot be called
+        try:
+            bind_callback(callback)
+        except TypeError as error:
+            raise TypeError(f"{path}: {error}") from None
         return callback
     candidates: list[CreateSession] = [
         function
@@ -96,6 +98,45 @@ def callback_of(bot: CreateSession | Path) -> CreateSession:
     return load_bot(bot) if isinstance(bot, Path) else bot
 
 
+@contextmanager
+def bot_folder(bot: CreateSession | Path) -> Iterator[None]:
+    """Have the files beside a bot's file be imported as where it is run: while it is imported, and in its calls.
+
+    Modules from elsewhere that have their names, such as those beside another bot, are put aside meanwhile.
+
+    Args:
+        bot: The bot's file. A callback needs nothing.
+    """
+    if not isinstance(bot, Path):
+        yield
+        return
+    folder = bot.resolve().parent
+    beside = {each.stem for each in folder.glob("*.py")} | {
+        each.parent.name for each in folder.glob("*/__init__.py")
+    }
+    beside -= sys.stdlib_module_names | {"piopiy", "piopiy_pipeline"}
+    known = [(name, module) for name, module in sys.modules.items() if name.partition(".")[0] in beside]
+    aside = {name: module for name, module in known if not _is_kept(module, folder)}
+    for name in aside:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+        tops = {name.partition(".")[0] for name in aside}
+        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+            del sys.modules[name]
+        sys.modules.update(aside)
+
+
+def _is_kept(module: ModuleType, folder: Path) -> bool:
+    """Return whether a module that a bot may import by its name is that of its own folder, or an installed one."""
+    file = getattr(module, "__file__", None)
+    return file is None or Path(file).is_relative_to(folder) or "site-packages" in Path(file).parts
+
+
 def _import(path: Path) -> ModuleType:
     name = f"piopiy_bot_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -103,11 +144,9 @@ def _import(path: Path) -> ModuleType:
         raise ValueError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = str(path.parent)
-    sys.path.insert(0, folder)
     imported = False
     try:
-        with _nothing_runs(), _some_identity():
+        with bot_folder(path), _nothing_runs(), _some_identity():
             spec.loader.exec_module(module)
     except SyntaxError as error:  # names the file and the line itself
         raise ValueError(f"{path} cannot be imported: {error}") from error
@@ -118,8 +157,6 @@ def _import(path: Path) -> ModuleType:
     finally:
         if not imported:
             del sys.modules[name]
-        if folder in sys.path:
-            sys.path.remove(folder)
     return module
 
 

@@ -28,7 +28,7 @@ from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.signaling.messages import Control, Transfer
 from piopiy_pipeline.testing.agent_loss import AgentLoss
-from piopiy_pipeline.testing.botfile import callback_of
+from piopiy_pipeline.testing.botfile import bot_folder, callback_of
 from piopiy_pipeline.testing.call_setting import Medium, Progress, Setting
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
@@ -209,13 +209,14 @@ def run_calls(
 
     async def all_of_them() -> Calls:
         await preload()
-        create_session = callback_of(bot)
-        simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
-                for simulation, (_, setting) in zip(simulations, calls, strict=True)
-            ]
+        with bot_folder(bot):
+            create_session = callback_of(bot)
+            simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
+                    for simulation, (_, setting) in zip(simulations, calls, strict=True)
+                ]
         return Calls(task.result() for task in tasks)
 
     async def first_error() -> Calls:

@@ -140,6 +140,7 @@ def test_a_bot_that_fails_or_hangs_is_exit_status_1(
     ("arguments", "message"),
     [
         (["nobody.py"], "nobody.py: there is no such bot"),
+        (["WANTS_MORE"], "wants_more.py: create_session wants 'people', which is not of a call"),
         (["BOT", "nothing.wav"], "nothing.wav: no such file"),
         (["BOT", "--rate", "44100"], "--rate 44100"),
         (["BOT", "--loss", "99"], "--loss 99: it is a percentage from 0 to less than 80"),
@@ -160,6 +161,8 @@ def test_what_is_typed_wrong_is_one_line_and_exit_status_2(
 ) -> None:
     wordless = Path(bot).with_name("wordless.wav")
     wordless.write_bytes(BOOKING[0].read_bytes())
-    named = {"BOT": bot, "WORDLESS": str(wordless)}
+    wants_more = Path(bot).with_name("wants_more.py")
+    wants_more.write_text("async def on_new_session(people): ...\n")
+    named = {"BOT": bot, "WORDLESS": str(wordless), "WANTS_MORE": str(wants_more)}
     assert main(["simulate", *(named.get(each, each) for each in arguments)]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from piopiy_pipeline.cli import main
 from piopiy_pipeline.testing.botfile import callback_of, load_bot
 from piopiy_pipeline.testing.line.callers import Caller
 from piopiy_pipeline.testing.simulation import simulate, simulate_many
@@ -235,3 +237,52 @@ def test_a_bot_is_given_as_its_path_or_its_callback_and_not_as_text(tmp_path: Pa
         simulate("my_bot.py", Caller().hangup())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"for a bot's file, pass Path\('my_bot.py'\)"):
         simulate_many("my_bot.py", [Caller().hangup()])  # type: ignore[arg-type]
+
+
+def test_the_text_of_a_file_may_be_of_any_encoding_that_python_reads(tmp_path: Path) -> None:
+    path = tmp_path / "bot.py"
+    text = "from piopiy_pipeline import Agent\nasync def one(call): 'Grüß Gott'\ndef main(): Agent('i', 't', one)\n"
+    for content in (
+        b"\xef\xbb\xbf" + text.encode(),
+        b"# -*- coding: latin-1 -*-\n" + text.encode("latin-1"),
+    ):
+        path.write_bytes(content)
+        assert name_of(path) == "one"
+        assert main(["flow", str(flow_file(tmp_path)), "--bot", str(path)]) == 0
+
+
+def flow_file(folder: Path) -> Path:
+    path = folder / "desk.yaml"
+    path.write_text("initial_node: a\nnodes:\n  a: {task_messages: []}\n")
+    return path
+
+
+def beside(folder: Path, greeting: str, where: str) -> Path:
+    """A bot that greets with what stands in a file beside it, imported at the top of the file or in its callback."""
+    folder.mkdir()
+    (folder / "words_of_bot.py").write_text(f"GREETING = {greeting!r}\n")
+    text = (
+        "from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS\n"
+        "from piopiy_pipeline.voice_agent import VoiceAgent\n"
+        "{top}\n"
+        "async def on_new_session(call_id):\n"
+        "    {inside}\n"
+        "    agent = VoiceAgent(instructions='Be brief.', greeting=words_of_bot.GREETING)\n"
+        "    await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())\n"
+        "    await agent.start()\n"
+    )
+    line = "import words_of_bot"
+    return bot(
+        folder, text.format(top=line if where == "top" else "", inside=line if where != "top" else "pass")
+    )
+
+
+@pytest.mark.parametrize("where", ["top", "callback"])
+def test_each_bot_imports_the_file_beside_itself_whichever_was_there_before(
+    tmp_path: Path, where: str
+) -> None:
+    paths = [beside(tmp_path / name, f"I am {name}.", where) for name in ("a", "b")]
+    before = list(sys.path)
+    heard = [simulate(path, Caller().until("i am").hangup()).said for path in (*paths, paths[0])]
+    assert heard == ["I am a.", "I am b.", "I am a."]
+    assert sys.path == before

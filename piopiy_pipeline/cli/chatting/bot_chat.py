@@ -18,7 +18,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.signaling.chat import CLIENT_READY, INTERRUPT, send_text
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent, Transfer, TransferResult
-from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.botfile import bot_folder, load_bot
 from piopiy_pipeline.transports.chat_link import ChatLink
 
 __all__ = ["BotChat"]
@@ -79,6 +79,7 @@ class BotChat:
         on_message: Callable[[dict[str, Any]], None],
         on_event: Callable[[str, dict[str, Any]], None],
     ) -> None:
+        self._bot = bot
         self._callback = bind_callback(load_bot(bot))
         self._on_event = on_event
         self._number = 0
@@ -109,7 +110,8 @@ class BotChat:
         """Run the bot until the chat has ended. A callback that has started no pipeline within `READY_S` has failed."""
         not_ready = asyncio.get_running_loop().call_later(READY_S, self._end_unless_ready)
         try:
-            return await self._session.run(self._callback)
+            with bot_folder(self._bot):
+                return await self._session.run(self._callback)
         finally:
             not_ready.cancel()
 

@@ -38,7 +38,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.stage_error import StageError
-from piopiy_pipeline.testing.botfile import callback_of
+from piopiy_pipeline.testing.botfile import bot_folder, callback_of
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of, stretches_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
@@ -135,10 +135,10 @@ def replay(
     """
     capture = file if isinstance(file, CapturedCall) else CapturedCall(file)
     check_capture(capture)
-    callback = _callback(bot)
     length = _length(capture)
     began = perf_counter()
-    with tempfile.TemporaryDirectory(prefix="piopiy-replay-") as folder:
+    with bot_folder(bot), tempfile.TemporaryDirectory(prefix="piopiy-replay-") as folder:
+        callback = _callback(bot)
         path = record or Path(folder) / "replay.zip"
         run = _Run(capture, path, redact, progress)
         replayed = run_virtual(
