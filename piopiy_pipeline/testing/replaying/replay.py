@@ -130,10 +130,14 @@ def replay(
 
     Raises:
         CaptureError: The file cannot be read.
-        ValueError: There is no bot in the bot's file.
+        ValueError: There is no bot in the bot's file, or `record` is the capture itself.
         SimulationError: The bot holds the replay up for ever, or a limit is reached.
     """
     capture = file if isinstance(file, CapturedCall) else CapturedCall(file)
+    if record is not None and record.exists() and record.samefile(capture.path):
+        raise ValueError(
+            f"{record}: it is the recording that is replayed, and would be lost: keep the replay elsewhere"
+        )
     check_capture(capture)
     length = _length(capture)
     began = perf_counter()

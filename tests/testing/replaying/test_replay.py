@@ -70,6 +70,15 @@ def bot(
     return create_session
 
 
+def test_a_recording_is_not_replaced_by_its_replay(recorded: Path, tmp_path: Path) -> None:
+    same = tmp_path / "same.zip"
+    same.symlink_to(recorded)
+    before = recorded.read_bytes()
+    with pytest.raises(ValueError, match=r"same\.zip: it is the recording that is replayed"):
+        replay(recorded, bot(live=False), record=same)
+    assert recorded.read_bytes() == before
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A call with a barge-in and a tool."""
