@@ -238,12 +238,12 @@ class CallerLink(InProcessLink):
             self.on_tick(now)
 
     def _hear(self, now: float) -> None:
-        """Let the bot's next 20 ms leave the playout."""
+        """Let the bot's next 20 ms leave the playout. The packets of a caller on hold go on, with silence in them."""
+        frame = None
         if self.held:
             self.playout.pause()
-            self._heard += self._silence
-            return
-        frame = self.play(now)
+        else:
+            frame = self.play(now)
         if self._ran_dry is not None and now - self._ran_dry[0] > Playout.GAP_S:
             self._flush_stop()
         if self._to_caller is not None:
@@ -285,6 +285,7 @@ class CallerLink(InProcessLink):
             frame = self._to_bot.carry(self._silence if muted else frame, now)
         if muted or self.held or self.deaf:
             self._between.forget()
+            self.words.skip(now - FRAME_S, now)
         else:
             self._between.say(frame, now, self.listener)
 

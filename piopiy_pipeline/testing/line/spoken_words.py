@@ -50,6 +50,11 @@ class SpokenWords:
         """Drop the words after `at`, because the caller has stopped there."""
         self._words = [word for word in self._words if word.at <= at]
 
+    def skip(self, since: float, until: float) -> None:
+        """Drop the words after `since` and up to `until`, because nothing of the caller was sent then."""
+        if self._words and self._words[-1].at > since:
+            self._words = [word for word in self._words if not since < word.at <= until]
+
     def delay(self, since: float, until: float) -> None:
         """Have the words after `since` reach the bot at `until`: nobody heard them before."""
         self._words = [replace(word, at=until) if since < word.at <= until else word for word in self._words]

@@ -33,3 +33,11 @@ def test_what_was_said_long_ago_is_forgotten() -> None:
     words.add(0.0, 1.0, "hello")
     words.add(500.0, 501.0, "goodbye")
     assert words(0.0, 600.0) == "goodbye"
+
+
+def test_what_was_said_while_nothing_was_sent_is_not_among_them() -> None:
+    words = SpokenWords()
+    words.add(0.0, 2.0, "a table for four")
+    for n in range(50, 75):
+        words.skip(n * 0.02, (n + 1) * 0.02)
+    assert words(0.0, 3.0) == "a table four"
