@@ -433,3 +433,11 @@ def test_a_bots_own_providers_may_be_kept_in_part() -> None:
         providers=Providers(stt=Transcripts(), tts=Voice()),
     )
     call.assert_ended("caller_hangup")
+
+
+def test_what_a_condition_of_a_caller_raises_is_raised_to_the_test() -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.when(lambda now: int(line.transcript[0]) > 0 if line.transcript else False)
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        simulate(create_session, caller, providers=PROVIDERS)

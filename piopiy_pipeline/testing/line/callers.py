@@ -281,18 +281,17 @@ class CallerLine:
 
         Raises:
             TimeoutError: It did not hold in time.
+            Exception: What the condition raises.
         """
         if true(self._end.now()):
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (true, done)
-        self._waiting.append(entry)
+        self._waiting.append(entry := (true, done))
         try:
             async with asyncio.timeout(timeout_s):
                 await done
         finally:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            self._waiting.remove(entry)
 
     # ------------------------------------------------------------------ inside
 
@@ -316,11 +315,12 @@ class CallerLine:
         if self._speaking:
             self._turns.acts_until(self._end.speaks_until)
         self._turns.heard()
-        for entry in list(self._waiting):
-            true, done = entry
-            if not done.done() and true(now):
-                self._waiting.remove(entry)
-                done.set_result(None)
+        for true, done in list(self._waiting):
+            try:
+                if not done.done() and true(now):
+                    done.set_result(None)
+            except Exception as error:  # noqa: BLE001  the caller's own, who waits for this
+                done.set_exception(error)
 
     def _on_event(self, kind: str, data: dict[str, Any]) -> None:
         if kind == "bot_turn":

@@ -83,6 +83,10 @@ class Noise:
             noise of six voices, with the spectrum and the syllables of speech but no words), or the path of a
             recording, which is played in a loop.
         snr_db: How far it lies below the level of the speech, in dB.
+
+    Raises:
+        TypeError: `snr_db` is no number.
+        ValueError: There is no such sound, the recording cannot be read, or nothing is heard in it.
     """
 
     sound: NoiseKind | Path
@@ -93,6 +97,8 @@ class Noise:
             raise ValueError(
                 f"Noise({shown(self.sound)}): 'white', 'pink', 'hum', 'babble', or the Path of a recording"
             )
+        if isinstance(self.sound, Path) and not read_wav(self.sound, _TELEPHONE_RATE).any():
+            raise ValueError(f"{self.sound}: a noise that is silent")
         check_kind("Noise: snr_db", self.snr_db, (int, float), "a number of dB")
         if not -200 <= self.snr_db <= 200:
             raise ValueError(f"Noise: snr_db must be from -200 to 200 dB, not {shown(self.snr_db)}")
@@ -236,8 +242,6 @@ def _noise_of_level_one(sound: NoiseKind | Path, rate: int, seed: int) -> NDArra
     """Make a loop of noise with an RMS of 1, in the frequency domain, so that its ends meet."""
     if isinstance(sound, Path):
         loop = read_wav(sound, rate).astype(np.float64)
-        if not loop.any():
-            raise ValueError(f"{sound}: a noise that is silent")
     else:
         loop = _synthetic(sound, rate, np.random.default_rng(seed))
     unit: NDArray[np.float32] = (loop / np.sqrt(np.square(loop).mean())).astype(np.float32)

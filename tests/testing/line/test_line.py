@@ -107,6 +107,7 @@ def test_a_line_takes_frames_of_20_ms_and_gives_them_back_as_long() -> None:
         (lambda: Line(band=cast(Any, "8k")), "'wide' or 'narrow'"),
         (lambda: Line(level_dbfs=26), "from -80 to 0"),
         (lambda: Noise(cast(Any, "street"), snr_db=1), "'babble', or the Path"),
+        (lambda: Noise(Path("street.wav"), snr_db=1), "street.wav: no such file"),
     ],
 )
 def test_a_line_that_there_is_not_is_refused_with_the_choice(wrong: object, says: str) -> None:
