@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from piopiy_pipeline.arguments import check_count, check_kind, check_seconds
+from piopiy_pipeline.testing.report.call_events import check_event_kind
 
 __all__ = ["MAX_LOSSES", "AgentLoss", "check_losses"]
 
@@ -30,7 +31,7 @@ class AgentLoss:
 
     Raises:
         TypeError: Something is of another type.
-        ValueError: Something is out of range.
+        ValueError: Something is out of range, or there is no such event.
     """
 
     event: str = "answered"
@@ -39,6 +40,7 @@ class AgentLoss:
 
     def __post_init__(self) -> None:
         check_kind("AgentLoss: event", self.event, str, "the kind of an event")
+        check_event_kind("AgentLoss: event", self.event)
         check_seconds("AgentLoss: after_s", self.after_s, zero=True)
         check_count("AgentLoss: number", self.number)
 

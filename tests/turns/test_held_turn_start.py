@@ -187,7 +187,7 @@ def test_who_says_mhm_listens_and_the_model_learns_nothing_of_it() -> None:
     assert [turn.text for turn in seen.transcript if turn.backchannel] == ["Mhm.", "Uh-huh.", "Yeah."]
     assert [event.data["text"] for event in seen.call.of("backchannel")] == ["Mhm.", "Uh-huh.", "Yeah."]
     assert not seen.call.of("interruption")
-    assert not seen.call.of("latency")
+    assert not seen.call.of("user_turn")
 
 
 def test_no_wait_interrupts_and_the_context_holds_what_was_heard() -> None:

@@ -9,10 +9,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.latency import LatencyParts
 
-__all__ = ["Event", "TurnResult"]
+__all__ = ["KINDS", "Event", "TurnResult", "check_event_kind"]
+
+KINDS = frozenset(
+    {
+        "agent_lost", "agent_resumed", "answered", "backchannel", "barge_in", "bot_audio", "bot_stopped", "bot_turn",
+        "collection", "control", "dtmf", "end", "error", "flow", "gap", "hand_off", "hold", "interruption", "language",
+        "llm_started", "llm_text", "llm_token", "message", "packet_lost", "resume", "shown", "summary", "tool",
+        "tool_result", "transcript", "transfer", "transfer_result", "tts_started", "turn_end", "typed", "usage",
+        "user_speech", "user_turn", "vad_started", "vad_stopped",
+    }
+)  # fmt: skip
+"""The kinds of events that there are: see `Event`."""
+
+
+def check_event_kind(name: str, kind: str) -> None:
+    """Check that there is such a kind of event, because one with a mistake in its name never happens.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"{name}: no event is {shown(kind)}; there is {', '.join(sorted(KINDS))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +57,8 @@ class Event:
             language (language, before, how: the call goes on in another one),
             summary (messages, text: it stands for so many messages of the conversation),
             hand_off (agent, before, context: another persona has the call),
+            collection (name, outcome, value), usage (service, provider, model, and what was used of it),
+            typed and shown (text: what the caller and the bot write in a text chat),
             error (stage, message), gap (seconds: silence within the bot's speech), packet_lost (direction, seq),
             dtmf (direction, digits), message (direction, data), control (what, on),
             transfer (to, warm, summary), transfer_result (to, outcome, detail), end (reason, detail).

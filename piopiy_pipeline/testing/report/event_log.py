@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from loguru import logger
 from pipecat.frames.frames import (
     AggregatedTextFrame,
     Frame,
@@ -36,7 +37,7 @@ __all__ = ["AgentLog", "EventLog", "WatchedMonitor"]
 
 _OBJECT_NUMBER = re.compile(r"(?<=\w)#\d+|\bat 0x[0-9a-f]+")
 MAX_EVENTS = 100_000
-"""A call that writes more than this goes round in circles; the rest is not kept."""
+"""A call that writes more than this goes round in circles; of the rest only the end is kept."""
 
 
 class EventLog:
@@ -53,6 +54,7 @@ class EventLog:
         self.flow: FlowGraph | None = None
         """The flow that leads the call, as soon as it has begun."""
         self._places = 0
+        self._full = False
         self._tools = 0
         self._hears: list[Callable[[str, dict[str, Any]], None]] = []
 
@@ -72,10 +74,13 @@ class EventLog:
             data: What the event says.
         """
         data = _plain(data)
-        if len(self._entries) < MAX_EVENTS:
+        if len(self._entries) < MAX_EVENTS or kind == "end":
             self._entries.append(
                 (self.now() if at is None else at, self.place() if place is None else place, kind, data)
             )
+        elif not self._full:
+            self._full = True
+            logger.warning("the call has more than {} events: no more are kept but its end", MAX_EVENTS)
         for hear in self._hears:
             hear(kind, data)
 

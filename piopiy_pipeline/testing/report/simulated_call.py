@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import PARTS, LatencyParts
-from piopiy_pipeline.testing.report.call_events import Event, TurnResult
+from piopiy_pipeline.testing.report.call_events import Event, TurnResult, check_event_kind
 from piopiy_pipeline.testing.report.timeline import timeline_of
 from piopiy_pipeline.text import printable_line
 
@@ -75,7 +75,12 @@ class SimulatedCall:
         return "\n".join(turn.bot for turn in self.turns if turn.bot)
 
     def of(self, kind: str) -> list[Event]:
-        """Return the events of one kind, as `Event.kind` lists them."""
+        """Return the events of one kind, as `Event.kind` lists them.
+
+        Raises:
+            ValueError: There is no such kind.
+        """
+        check_event_kind("of", kind)
         return [event for event in self.events if event.kind == kind]
 
     def event_hash(self) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from piopiy_pipeline.testing.agent_loss import AgentLoss
+from piopiy_pipeline.testing.report import event_log, simulated_call
+from piopiy_pipeline.testing.report.call_events import KINDS
 from piopiy_pipeline.testing.report.simulated_call import Calls, Event
 from tests.support.simulated import booking_call
 
@@ -95,3 +99,30 @@ def test_the_timeline_shows_who_did_what_and_where_the_time_went() -> None:
         "turn 1: answered after 620 ms = silence 220 + stt 30 + turn 20 + llm 240 + tts 90 + playout 20"
         in text
     )
+
+
+def test_every_kind_of_event_is_listed_and_one_that_never_comes_is_refused() -> None:
+    package = Path(simulated_call.__file__).parents[2]
+    texts = [path.read_text() for path in (package / "testing").rglob("*.py")]
+    texts.append((package / "session" / "live_events.py").read_text())
+    written = re.compile(r"""(?:log\.add|self\.add|_on_mark)\(\s*"(\w+)\"""")
+    assert {kind for text in texts for kind in written.findall(text)} == KINDS
+    with pytest.raises(
+        ValueError, match=r"of: no event is 'interuption'; there is agent_lost, .*interruption"
+    ):
+        booking_call().of("interuption")
+    with pytest.raises(ValueError, match="AgentLoss: event: no event is 'tols'"):
+        AgentLoss("tols")
+
+
+def test_a_call_that_goes_round_in_circles_says_that_its_events_are_cut(
+    monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
+) -> None:
+    monkeypatch.setattr(event_log, "MAX_EVENTS", 3)
+    log = event_log.EventLog(lambda: 1.0)
+    for _ in range(5):
+        log.add("hold")
+    log.add("end", reason="caller_hangup", detail="")
+    assert [event.kind for event in log.events()] == ["hold", "hold", "hold", "end"]
+    [line] = log_lines
+    assert "more than 3 events" in line
