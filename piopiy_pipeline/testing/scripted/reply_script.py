@@ -98,6 +98,9 @@ class ReplyScript:
         # A conversation that begins anew (a hand-off, a flow's node) has no trace of the tool that led there.
         asked = [(message.get("role"), message.get("content")) for message in messages]
         rewritten = not resumed and not _goes_on(self._asked, asked)
+        # A summary may take the place of as many of the caller's turns as have come since.
+        shortened = rewritten and asked[: len(self._asked) - 1] != self._asked[:-1]
+        asks_else = shortened and _last_of_user(asked) != _last_of_user(self._asked)
         self._asked = asked
         asked_on = self._awaits_tools and (
             (users == self._users and tools != self._tools)
@@ -105,7 +108,7 @@ class ReplyScript:
         )
         if asked_on:
             self._at = self._next
-        elif users > self._users if resumed else inputs != self._inputs:
+        elif users > self._users if resumed else (inputs != self._inputs or asks_else):
             self._begin_turn(messages)
         # else: the same question once more, so the same answer
         self._users, self._inputs, self._tools = users, inputs, tools
@@ -177,6 +180,10 @@ def _goes_on(before: Sequence[tuple[Any, Any]], asked: Sequence[tuple[Any, Any]]
         return False
     role_now, text_now = asked[len(kept)] if len(asked) > len(kept) else ("", "")
     return not before or (role_now == role and str(text_now).startswith(str(text)))
+
+
+def _last_of_user(asked: Sequence[tuple[Any, Any]]) -> Any:
+    return next((text for role, text in reversed(asked) if role == "user"), None)
 
 
 def _steps(reply: Reply) -> list[str | Tool | Replier]:

@@ -112,3 +112,11 @@ def test_a_question_too_many_says_what_was_asked() -> None:
 def test_what_is_no_reply_is_named() -> None:
     with pytest.raises(TypeError, match="a reply is text"):
         ReplyScript.check([42])  # type: ignore[list-item]  # the mistake that is tested
+
+
+def test_a_summary_for_as_many_turns_as_have_come_since_hides_no_question() -> None:
+    talk = Conversation("One.", "Two.", "Three.")
+    assert [talk.user("first")[0], talk.user("second")[0]] == ["One.", "Two."]
+    talk.messages = [talk.messages[0], {"role": "user", "content": "Conversation summary: two things."}]
+    assert talk.user("third") == ("Three.", [])
+    assert talk.ask() == ("Three.", []), "the same question once more"
