@@ -96,7 +96,9 @@ class BoundProviders:
     def __init__(self, providers: Providers, replies: Replies | None, spoken: Spoken, seed: int) -> None:
         kinds: list[_Kind] = []
         if (stt := providers.stt) is not None:
-            kinds.append(_Kind("stt", STTService, partial(ScriptedSTT, stt, spoken=spoken), stt.faults))
+            texts = None if stt.texts is None else iter(stt.texts)
+            ears = partial(ScriptedSTT, stt, spoken=spoken, texts=texts)
+            kinds.append(_Kind("stt", STTService, ears, stt.faults))
         self._script = None if replies is None else ReplyScript(replies.turns, replies.otherwise)
         if replies is not None:
             model = partial(ScriptedLLM, replies, replies=self._script)
@@ -104,7 +106,7 @@ class BoundProviders:
         if (tts := providers.tts) is not None:
             kinds.append(_Kind("tts", TTSService, partial(ScriptedTTS, tts), tts.faults))
         self._kinds = kinds
-        self._plans = {kind.name: FaultPlan(kind.faults) for kind in kinds}
+        self._plans = {kind.name: FaultPlan(kind.faults, first=0) for kind in kinds}
         self._seed = seed
         self._begun = False
         unheard: dict[Kind, Callable[[], FrameProcessor]] = {

@@ -203,3 +203,13 @@ def test_a_bot_that_was_saying_goodbye_hangs_up_all_the_same(after_s: float) -> 
     assert call.of("agent_lost")
     call.assert_said("goodbye")
     at_the_end(call)
+
+
+def test_the_texts_of_a_scripted_stt_go_on_where_they_were_with_the_next_agent() -> None:
+    ears = Transcripts(texts=["one", "two", "three"])
+    providers = Providers(stt=ears, llm=Replies("First.", "Second.", "Third."), tts=Voice())
+    caller = Caller().say(FOUR).say(FOUR).say(FOUR)
+    losses = [AgentLoss("bot_turn", 0.3, number=2)]
+    call = simulate(create_session, caller, providers=providers, losses=losses)
+    assert len(call.of("agent_resumed")) == 1
+    assert [event.data["text"] for event in call.of("user_turn")] == ["one", "two", "three"]

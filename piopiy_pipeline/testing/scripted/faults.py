@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from piopiy_pipeline.arguments import check_count, check_kind, shown
+from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, shown
 
 __all__ = [
     "Disconnects", "Fault", "FaultPlan", "Garbage", "ProviderFailure", "Refused", "SlowStart", "Stalls",
@@ -83,6 +83,10 @@ class TimesOut(Fault):
 
     after_s: float = 5.0
 
+    def __post_init__(self) -> None:
+        Fault.__post_init__(self)
+        check_seconds("TimesOut: after_s", self.after_s, zero=True)
+
     @property
     def delay_s(self) -> float:
         return self.after_s
@@ -144,6 +148,10 @@ class SlowStart(Fault):
 
     by_s: float = 3.0
 
+    def __post_init__(self) -> None:
+        Fault.__post_init__(self)
+        check_seconds("SlowStart: by_s", self.by_s, zero=True)
+
     @property
     def delay_s(self) -> float:
         return self.by_s
@@ -171,17 +179,20 @@ class FaultPlan:
 
     Args:
         faults: The faults by the number of the turn.
+        first: The number of the first turn: a voice has a turn 0, its greeting.
 
     Raises:
-        TypeError: Something is no fault.
+        TypeError: Something is no fault, or no number of a turn.
+        ValueError: There is no such turn.
     """
 
     turn: int
     """The number of the current turn. The service that makes requests counts it."""
 
-    def __init__(self, faults: Mapping[int, Fault]) -> None:
+    def __init__(self, faults: Mapping[int, Fault], *, first: int = 1) -> None:
         check_kind("faults", faults, Mapping, "a mapping of turns to faults")
         for turn, fault in faults.items():
+            check_count("faults: the number of a turn", turn, least=first)
             if not isinstance(fault, Fault):
                 raise TypeError(
                     f"the fault of turn {turn} is {shown(fault)}: use Refused, TimesOut, Stalls, ..."

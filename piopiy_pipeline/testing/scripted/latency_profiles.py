@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from piopiy_pipeline.arguments import check_seconds, shown
+from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, shown
 
 __all__ = [
     "ByTurn",
@@ -133,6 +133,13 @@ class ByTurn:
 
     turns: Mapping[int, Latency]
     otherwise: Latency = 0.0
+
+    def __post_init__(self) -> None:
+        check_kind("ByTurn: turns", self.turns, Mapping, "a mapping of turns to latencies")
+        for turn, latency in self.turns.items():
+            check_count("ByTurn: the number of a turn", turn, least=0)
+            as_profile(latency)
+        as_profile(self.otherwise)
 
     def sampler(self, random: Random) -> Sampler:
         otherwise = as_profile(self.otherwise).sampler(random)

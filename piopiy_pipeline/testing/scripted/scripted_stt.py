@@ -27,7 +27,7 @@ from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import STTService
 from pipecat.utils.time import time_now_iso8601
 
-from piopiy_pipeline.arguments import check_seconds
+from piopiy_pipeline.arguments import check_kind, check_seconds
 from piopiy_pipeline.compat.pipecat import constructor_options, user_id
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.testing.line.spoken_words import Spoken
@@ -60,7 +60,7 @@ class Transcripts:
             without interims. None: what the caller says, word for word.
 
     Raises:
-        TypeError: Something is no latency or no fault.
+        TypeError: Something is no latency, no fault or no list of texts.
         ValueError: `interim_s` is too short.
     """
 
@@ -73,6 +73,12 @@ class Transcripts:
     def __post_init__(self) -> None:
         as_profile(self.latency)
         FaultPlan(self.faults)
+        if self.texts is not None:
+            check_kind(
+                "Transcripts: texts", self.texts, Iterable, "a list of texts, one an utterance, or None"
+            )
+            if isinstance(self.texts, str | bytes):
+                raise TypeError("Transcripts: texts is a list of texts, one an utterance, not one text")
         check_seconds("Transcripts: interim_s", self.interim_s, or_none="never", least_s=0.02)
 
 
@@ -97,6 +103,7 @@ class ScriptedSTT(StandIn, STTService):
         random: Decides on the latencies.
         plan: The faults; by default those of the script.
         original: The service that this one stands for.
+        texts: What is left of the script's texts, shared by all of the call that replace one another; None: all.
 
     Raises:
         StageError: `original` decides by itself when a turn ends.
@@ -111,6 +118,7 @@ class ScriptedSTT(StandIn, STTService):
         random: Random | None = None,
         plan: FaultPlan | None = None,
         original: STTService | None = None,
+        texts: Iterator[str] | None = None,
     ) -> None:
         if original is None:
             super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=0.0)
@@ -124,7 +132,7 @@ class ScriptedSTT(StandIn, STTService):
                 )
             self.stand_for(original)
         self._script = script = script or Transcripts()
-        self._texts: Iterator[str] | None = None if script.texts is None else iter(script.texts)
+        self._texts = iter(script.texts) if texts is None and script.texts is not None else texts
         if spoken is None and self._texts is None:
             raise TypeError("ScriptedSTT: give Transcripts(texts=...), or spoken=, which tells the words")
         self._spoken = spoken or _nothing

@@ -14,6 +14,9 @@ from piopiy_pipeline.testing.scripted.faults import (
     Stalls,
     TimesOut,
 )
+from piopiy_pipeline.testing.scripted.scripted_llm import Replies
+from piopiy_pipeline.testing.scripted.scripted_stt import Transcripts
+from piopiy_pipeline.testing.scripted.scripted_tts import Voice
 
 
 def met(plan: FaultPlan, *turns: int) -> list[bool]:
@@ -64,3 +67,15 @@ def test_what_is_no_fault_is_named() -> None:
         Stalls(times=0)
     with pytest.raises(TypeError, match="fault of turn 1"):
         FaultPlan({1: "429"})  # type: ignore[dict-item]  # the mistake that is tested
+    with pytest.raises(TypeError, match="after_s must be a number of seconds, not '5'"):
+        TimesOut("5")  # type: ignore[arg-type]  # as above
+    with pytest.raises(ValueError, match="by_s must be 0 seconds or more, not -3"):
+        SlowStart(by_s=-3)
+
+
+def test_a_fault_of_a_turn_that_never_comes_is_refused() -> None:
+    with pytest.raises(TypeError, match="the number of a turn must be a whole number, not '2'"):
+        Transcripts(faults={"2": Refused()})  # type: ignore[dict-item]  # the mistake that is tested
+    with pytest.raises(ValueError, match="the number of a turn must be 1 at least, not 0"):
+        Replies("Hello.", faults={0: Refused()})
+    assert Voice(faults={0: Refused()}).faults, "the greeting"

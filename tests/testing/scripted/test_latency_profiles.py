@@ -67,3 +67,7 @@ def test_what_is_no_latency_is_named() -> None:
         Measured([])
     with pytest.raises(TypeError, match="a number of seconds"):
         as_profile("fast")  # type: ignore[arg-type]  # the mistake that is tested
+    with pytest.raises(TypeError, match="a latency is a number of seconds"):
+        ByTurn({2: "slow"})  # type: ignore[dict-item]  # as above
+    with pytest.raises(TypeError, match="the number of a turn must be a whole number"):
+        ByTurn({"2": 3.0})  # type: ignore[dict-item]  # as above

@@ -124,3 +124,8 @@ def test_frames_that_are_not_its_business_pass() -> None:
     frames: list[Frame] = [TranscriptionFrame("hello", "", "")]
     run = run_stage(ScriptedSTT(spoken=lambda start, end: ""), frames)
     run.assert_passed(*frames)
+
+
+def test_one_text_in_the_place_of_a_list_is_refused_because_its_letters_would_be_heard() -> None:
+    with pytest.raises(TypeError, match="a list of texts, one an utterance, not one text"):
+        Transcripts(texts="a table")
