@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches, check_text, shown
 from piopiy_pipeline.testing.line.turn_taking import Habits
 
-__all__ = ["check_step"]
+__all__ = ["check_step", "given_samples"]
 
 _KEYS = frozenset("0123456789*#ABCD")
 
@@ -37,14 +39,33 @@ def _check_spoken(name: str, value: object) -> None:
     if isinstance(value, str):
         check_text(name, value)
     elif isinstance(value, list | np.ndarray):
-        samples = np.asarray(value) if isinstance(value, np.ndarray) or _is_flat(value) else np.array([""])
-        if samples.ndim != 1 or samples.dtype.kind not in "iu":
-            of = (
-                f"{samples.dtype} of shape {list(samples.shape)}"
-                if isinstance(value, np.ndarray)
-                else "such a list"
-            )
-            raise TypeError(f"{name} must be {expected}, not {of}")
+        given_samples(name, value, expected)
+
+
+def given_samples(name: str, value: list[object] | NDArray[Any], expected: str) -> NDArray[np.int16]:
+    """Return samples that an author gives, as int16 of shape ``[samples]``.
+
+    Args:
+        name: The argument, as an author writes it.
+        value: An array, or a list of whole numbers.
+        expected: What it must be, in words, which follow "must be".
+
+    Raises:
+        TypeError: They are no whole numbers, or of another shape.
+        ValueError: One is beyond 16 bits, and would become another sound.
+    """
+    samples = np.asarray(value) if isinstance(value, np.ndarray) or _is_flat(value) else np.array([""])
+    if samples.ndim != 1 or samples.dtype.kind not in "iu":
+        of = (
+            f"{samples.dtype} of shape {list(samples.shape)}"
+            if isinstance(value, np.ndarray)
+            else "such a list"
+        )
+        raise TypeError(f"{name} must be {expected}, not {of}")
+    if samples.size and not (samples.min() >= -32768 and samples.max() <= 32767):
+        farthest = max(samples.min(), samples.max(), key=lambda each: abs(int(each)))
+        raise ValueError(f"{name}: {farthest} is beyond 16 bits: samples are from -32768 to 32767")
+    return np.ascontiguousarray(samples, np.int16)
 
 
 def _is_flat(value: list[object]) -> bool:

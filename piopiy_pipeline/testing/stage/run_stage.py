@@ -28,6 +28,7 @@ from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.code_places import where
+from piopiy_pipeline.testing.line.caller_arguments import given_samples
 from piopiy_pipeline.testing.stage.stage_run import Moment, StageRun
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
@@ -39,6 +40,7 @@ CANCEL_S = 5.0
 SETTLE_S = 0.01
 UP, DOWN = FrameDirection.UPSTREAM, FrameDirection.DOWNSTREAM
 _ENDS = (EndFrame, CancelFrame, StopFrame)
+_SAMPLES = "int16 of shape [samples]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,11 @@ def _schedule(items: Iterable[Item], *, rate: int, gap_s: float) -> list[_Due]:
                 due.append(_Due(now, item))
                 now += gap_s
             case Path() | np.ndarray():
-                pcm = read_wav(item, rate) if isinstance(item, Path) else item.astype(np.int16)
+                pcm = (
+                    read_wav(item, rate)
+                    if isinstance(item, Path)
+                    else given_samples("samples", item, _SAMPLES)
+                )
                 audio = _audio(pcm, rate)
                 due += [_Due(now + i * FRAME_S, frame) for i, frame in enumerate(audio)]
                 now += len(audio) * FRAME_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,3 +225,19 @@ def test_what_cannot_be_sent_is_named() -> None:
         run_stage(Plain(), ["hello"])  # type: ignore[list-item]  # the mistake that is tested
     with pytest.raises(ValueError, match="at least one stage"):
         run_chain([], [])
+
+
+@pytest.mark.parametrize(
+    ("samples", "error", "told"),
+    [
+        (np.full(1600, 0.5, np.float32), TypeError, "must be int16 of shape .samples., not float32"),
+        (np.zeros((1600, 2), np.int16), TypeError, r"not int16 of shape \[1600, 2\]"),
+        (np.full(1600, 40_000, np.int32), ValueError, "40000 is beyond 16 bits"),
+    ],
+    ids=["float", "stereo", "32 bits"],
+)
+def test_samples_that_would_become_another_sound_are_refused(
+    samples: Any, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        run_stage(FrameProcessor(), [samples])
