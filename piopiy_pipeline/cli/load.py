@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from piopiy_pipeline.cli.errors import BadInput
+from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import (
     AgentOption,
     CallerKeyOption,
@@ -34,7 +34,7 @@ from piopiy_pipeline.cli.options import (
 from piopiy_pipeline.cli.signals import stop_on_signals
 from piopiy_pipeline.cli.target import Target, find_target, require_gateway
 from piopiy_pipeline.log import log_to_stderr
-from piopiy_pipeline.text import counted
+from piopiy_pipeline.text import counted, well_formed
 
 if TYPE_CHECKING:
     from piopiy_pipeline.cli.loading.figures import CallerKind, LoadFigures
@@ -271,9 +271,6 @@ class _Load:
         verdicts = [one.judge(found) for one in thresholds]
         why = why_failed(found, verdicts)
         found |= {"passed": why is None, "why": why}
-        if to.html is not None:
-            command = "piopiy " + shlex.join(_without_keys(sys.argv[1:]))
-            to.html.write_text(load_page(figures, found, verdicts, command=command), encoding="utf-8")
         if to.json:
             judged = [{"fail_if": one.text, "value": one.value, "failed": one.failed} for one in verdicts]
             print(json.dumps(found | {"thresholds": judged}, ensure_ascii=False))
@@ -281,6 +278,13 @@ class _Load:
             print("\n".join(summary_table(found, verdicts)))
         if why is not None:
             print(f"piopiy load: failed: {why}", file=sys.stderr)
+        if to.html is not None:
+            command = "piopiy " + shlex.join(_without_keys(sys.argv[1:]))
+            page = well_formed(load_page(figures, found, verdicts, command=command))
+            try:
+                to.html.write_text(page, encoding="utf-8")
+            except OSError as error:
+                raise Failed(f"--html {to.html}: {error.strerror or error}") from None
         return why is None
 
     async def _ways(self, stack: contextlib.AsyncExitStack) -> dict[CallerKind, PlacesCalls]:

@@ -12,6 +12,7 @@ from piopiy_pipeline.cli.call_report import CallOutcome
 from piopiy_pipeline.cli.errors import Failed
 from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.loading.figures import CallerKind, LoadFigures
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.testing.line.callers import Caller
 
@@ -172,6 +173,8 @@ class LoadRun:
             failure = outcome.failure or ""
         except Failed as error:
             failure = str(error)
+        except Exception as error:  # noqa: BLE001  one caller's fault is counted, and what the others measure is kept
+            failure = error_text(error)
         finally:
             left = self._hang_up.is_set() and (outcome is None or not outcome.answered)
             figures.end(kind, outcome, None if left else failure or None)

@@ -168,7 +168,8 @@ class _PhoneRoute:
         self._to: tuple[str, int] | None = None
         self._ssrc = secrets.randbits(32)
         self._sent = 0
-        self._last: int | None = None  # the newest sequence number
+        self._source: int | None = None  # the gateway's stream, by its SSRC
+        self._last: int | None = None  # the newest sequence number of it
         self._loop.add_reader(sockets.rtp, self._read)
 
     # ------------------------------------------------------------------ from the caller
@@ -232,6 +233,8 @@ class _PhoneRoute:
             return
         if packet.payload_type != _PCMU or self._to is None:
             return
+        if packet.ssrc != self._source:  # another stream, which counts from a number of its own
+            self._source, self._last = packet.ssrc, None
         if self._last is not None and not 0 < (packet.sequence - self._last) & 0xFFFF < 0x8000:
             return  # late, or twice
         self._last = packet.sequence

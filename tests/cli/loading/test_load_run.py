@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ import pytest
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.call_report import CallOutcome
 from piopiy_pipeline.cli.errors import Failed
+from piopiy_pipeline.cli.load import _Load, _Output
 from piopiy_pipeline.cli.loading.figures import CallerKind, LoadFigures
 from piopiy_pipeline.cli.loading.load_run import FINISH_S, LoadPlan, LoadRun
+from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.testing import Caller
 from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
@@ -133,3 +137,34 @@ def test_failures_have_a_bounded_number_of_reasons() -> None:
     assert len(figures.failures) == 51
     assert figures.failures["other reasons"] == 950
     assert max(map(len, figures.failures)) <= 200
+
+
+def test_a_caller_who_fails_in_an_unforeseen_way_is_counted_and_the_others_are_measured() -> None:
+    calls = TimedCalls(1.0)
+    places = 0
+
+    async def place(*given: Any, **options: Any) -> CallOutcome:
+        nonlocal places
+        places += 1
+        if places == 2:
+            raise KeyError("token")
+        return await TimedCalls.place(calls, *given, **options)
+
+    calls.place = place  # type: ignore[method-assign]  # one of its calls has a fault
+    figures, _ = run(calls)
+    assert (figures.all.begun, figures.all.failed, figures.active) == (3, 1, 0)
+    [reason] = figures.failures
+    assert reason.startswith("KeyError at ")
+
+
+def test_what_was_measured_is_printed_even_if_the_page_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, _ = run(TimedCalls(1.0))
+    plan = LoadPlan(
+        calls=3, per_second=2.0, duration_s=None, kinds=("stream",), limit_s=300.0, tells_barge_in=False
+    )
+    load = _Load(Target("ws://127.0.0.1:1", "desk", "key"), plan, {}, CallStart(), None, None)
+    with pytest.raises(Failed, match=f"--html {tmp_path}: Is a directory"):
+        load.report(figures, {"began": "", "stopped": False}, [], _Output(json=True, html=tmp_path))
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["begun"] == 3
