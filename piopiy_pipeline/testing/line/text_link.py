@@ -20,7 +20,7 @@ from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import CallerLine
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
-from piopiy_pipeline.testing.line.utterance_audio import Recording, Spoken
+from piopiy_pipeline.testing.line.utterance_audio import Recording, Spoken, words_beside
 from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.transports.link import LinkListener
 
@@ -120,7 +120,7 @@ class TextCallerLine(CallerLine):
     def _load(self, what: Spoken, text: str | None, name: str | None) -> Recording:
         words = text
         if words is None:
-            words = what if isinstance(what, str) else _beside(what) if isinstance(what, Path) else ""
+            words = what if isinstance(what, str) else words_beside(what) if isinstance(what, Path) else ""
         if not words.strip():
             named = str(what) if isinstance(what, Path) else repr(what)
             raise ValueError(
@@ -128,8 +128,3 @@ class TextCallerLine(CallerLine):
                 "them into a .txt file beside it"
             )
         return Recording(name or words, np.zeros(0, "<i2").tobytes(), words, SpeechBounds(0, 0))
-
-
-def _beside(path: Path) -> str:
-    beside = path.with_suffix(".txt")
-    return beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""

@@ -15,7 +15,7 @@ from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.services.tts.speech_synthesis import synthesize
 from piopiy_pipeline.testing.virtual_time.time_module import real_time
 
-__all__ = ["Recording", "Spoken", "load_recording"]
+__all__ = ["Recording", "Spoken", "load_recording", "words_beside"]
 
 Spoken = Path | str | NDArray[np.int16]
 """A WAV file, a sentence for a synthetic voice, or samples at the call's rate."""
@@ -75,15 +75,28 @@ def load_recording(
     return replace(loaded, text=loaded.text if text is None else text, name=name or loaded.name)
 
 
+def words_beside(path: Path) -> str:
+    """Return the words of a recording from the text file beside it; "" if there is none.
+
+    Raises:
+        ValueError: The text file cannot be read.
+    """
+    beside = path.with_suffix(".txt")
+    try:
+        return beside.read_text(encoding="utf-8-sig").strip() if beside.is_file() else ""
+    except OSError as error:
+        raise ValueError(f"{beside}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{beside}: not in UTF-8: save it in that encoding") from None
+
+
 @lru_cache(maxsize=256)
 def _from_file(path: Path, rate: int) -> Recording:
     try:
         pcm = read_wav(path, rate)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from None
-    beside = path.with_suffix(".txt")
-    text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
-    return _recording(path.name, pcm, text, rate)
+    return _recording(path.name, pcm, words_beside(path), rate)
 
 
 @lru_cache(maxsize=256)

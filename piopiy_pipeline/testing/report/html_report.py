@@ -28,6 +28,7 @@ from piopiy_pipeline.testing.report.figure import figure, milliseconds, parts_ba
 from piopiy_pipeline.testing.report.flow_picture import flow_svg
 from piopiy_pipeline.testing.report.flow_walks import walk_of, walks_of
 from piopiy_pipeline.testing.report.simulated_call import PARTS, SimulatedCall, TurnResult
+from piopiy_pipeline.text import well_formed
 
 __all__ = ["Outcome", "Section", "page", "section", "write_report"]
 
@@ -150,7 +151,7 @@ def write_report(
     """
     sections = [each if isinstance(each, Section) else section(each) for each in calls]
     path = Path(path)
-    path.write_text(page(sections, title=title), encoding="utf-8")
+    path.write_text(well_formed(page(sections, title=title)), encoding="utf-8")
     return path
 
 

@@ -168,3 +168,9 @@ def test_packets_that_were_lost_in_a_row_are_one_line_of_the_timeline() -> None:
     text = booking_call(lost=(10, 11, 13, 14, 300)).timeline()
     assert "lost on the way to bot: packet 10-11, 13-14" in text
     assert "lost on the way to caller: packet 300" in text
+
+
+def test_a_text_that_no_file_can_hold_does_not_cost_the_page(tmp_path: Path) -> None:
+    call = booking_call()
+    call.end_detail = "half of a pair: \ud83d"
+    assert "half of a pair: \ufffd" in write_report(tmp_path / "calls.html", [call]).read_text()
