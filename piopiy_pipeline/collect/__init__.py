@@ -9,8 +9,7 @@ See docs/collecting.md.
 from __future__ import annotations
 
 from piopiy_pipeline.collect.as_tool import as_tool
-from piopiy_pipeline.collect.collected import Collected, NotCollected
-from piopiy_pipeline.collect.collection import NoValueReason
+from piopiy_pipeline.collect.collected import Collected, NotCollected, NoValueReason
 from piopiy_pipeline.collect.functions import (
     collect_address,
     collect_date,

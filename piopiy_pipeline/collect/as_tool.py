@@ -13,8 +13,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.arguments import check_kind, check_seconds, shown
 from piopiy_pipeline.collect import functions
-from piopiy_pipeline.collect.collected import Collected, NotCollected
-from piopiy_pipeline.collect.collection import NoValueReason
+from piopiy_pipeline.collect.collected import Collected, NotCollected, NoValueReason
 from piopiy_pipeline.session import Call, current_call
 from piopiy_pipeline.tools import tool
 

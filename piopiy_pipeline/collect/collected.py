@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Generic, TypeVar
 
-from piopiy_pipeline.collect.collection import NoValueReason
-
-__all__ = ["Collected", "NotCollected"]
+__all__ = ["Collected", "NoValueReason", "NotCollected"]
 
 T = TypeVar("T")
+
+
+class NoValueReason(StrEnum):
+    """Why a value was not collected."""
+
+    REFUSED = "refused"
+    """The caller does not want to give it, or does not have it."""
+    ATTEMPTS = "attempts"
+    """Too many answers were no such value."""
+    SILENCE = "silence"
+    """The caller has said nothing, again and again."""
+    TIMEOUT = "timeout"
+    """It took too long."""
+    HANGUP = "hangup"
+    """The call has ended."""
+    MOVED = "moved"
+    """Another instance of the agent has the call now, and goes on in the same step."""
+    CANCELLED = "cancelled"
+    """The code that waited for it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from piopiy_pipeline.collect.collected import NoValueReason
 from piopiy_pipeline.collect.phrases import CollectPhrases
-from piopiy_pipeline.collect.remarks import asks, asks_to_repeat, refuses, restricts, starts_over, waits
+from piopiy_pipeline.collect.remarks import (
+    asks,
+    asks_to_repeat,
+    refuses,
+    restricts,
+    split_at_remark,
+    starts_over,
+    waits,
+)
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader
 from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.turns.caller_words import language_code, words_of
 
-__all__ = ["Collection", "Doing", "NextStep", "NoValueReason"]
+__all__ = ["Collection", "Doing", "NextStep"]
 
 T = TypeVar("T")
 
@@ -42,25 +51,6 @@ class Doing(StrEnum):
     """The model answers what the caller has said, and the question is asked again."""
     FINISH = "finish"
     FAIL = "fail"
-
-
-class NoValueReason(StrEnum):
-    """Why a value was not collected."""
-
-    REFUSED = "refused"
-    """The caller does not want to give it, or does not have it."""
-    ATTEMPTS = "attempts"
-    """Too many answers were no such value."""
-    SILENCE = "silence"
-    """The caller has said nothing, again and again."""
-    TIMEOUT = "timeout"
-    """It took too long."""
-    HANGUP = "hangup"
-    """The call has ended."""
-    MOVED = "moved"
-    """Another instance of the agent has the call now, and goes on in the same step."""
-    CANCELLED = "cancelled"
-    """The code that waited for it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +186,14 @@ class Collection(Generic[T]):
         self._was_asked = bool(state.get("heard"))
         self._known = self._question if state.get("known") else ""
         self._was_known = self.is_known
+        self._last = self._question if self._checking else self._asked_again
 
     # ------------------------------------------------------------------ what happens
 
     def begin(self) -> NextStep:
         """Ask, or ask again where another instance had asked."""
-        if self._checking:
-            return self._check()
-        return self._say(self._asked_again if self._partial else self._prompt)
+        asked = self._asked_again if self._partial else self._prompt
+        return self._check() if self._checking else self._say(asked)
 
     def go_on(self) -> NextStep | None:
         """Ask, or return None where the instance before has asked, and nothing was lost: the caller is to answer."""
@@ -233,22 +223,25 @@ class Collection(Generic[T]):
         plain = " ".join(words_of(text))
         if self._turns > MAX_TURNS:
             return self._fail(NoValueReason.ATTEMPTS)
-        if asks_to_repeat(plain, self._code):
-            self._known = ""
-            return self._say(self._last)
-        if self.reader.kind != "confirm" and refuses(plain, self._code):
-            return self._fail(NoValueReason.REFUSED)
+        repeats = asks_to_repeat(plain, self._code)
+        refused = self.reader.kind != "confirm" and refuses(plain, self._code)
+        anew = starts_over(plain)
+        if anew and not (repeats or refused):
+            self._start_over()
+        if repeats or refused or anew:  # "excuse me, it's 4157" gives the value, and no more
+            if value := self._value_beside(text):
+                text, plain = value, " ".join(words_of(value))
+            elif repeats:
+                self._known = ""
+                return self._say(self._last)
+            else:
+                return self._fail(NoValueReason.REFUSED) if refused else self._say(self._retry)
         if waits(plain):
             return NextStep(Doing.WAIT)
-        if starts_over(plain):
-            self._start_over()
-            return self._say(self._retry)
         if self._checking:
             return self._answer_to_check(text, plain, knows=knows)
         if not self._read_back and asks(text, plain, self._code, in_words=True):
-            return self._not_found(
-                text, plain
-            )  # "is it 4157?": only a value that is read back may be asked for
+            return self._not_found(text, plain)  # "is it 4157?": asked for only where it is read back
         reading = self.reader.hear(text)
         if self.asks_yes_no and reading is Reading.WHOLE and not knows:
             self.reader.clear()  # nobody agrees to a question that they have not heard
@@ -258,6 +251,18 @@ class Collection(Generic[T]):
         elif self._reads_part and says_yes(text, self.reader.language, of_value=True) is False:
             return self._denied(unclear=len(words_of(text)) > 2)
         return self._after(reading, text, plain)
+
+    def _value_beside(self, text: str) -> str:
+        """Return what is said of the value beside a remark about it; empty if there is nothing of it."""
+        remark, behind = split_at_remark(text, self._code)
+        if self.asks_yes_no and not self._checking:
+            return ""
+        said = behind or ("" if self.reader.expects == "dictation" else text)
+        if not said or (remark and self.reader.would_read(remark) is Reading.WHOLE):
+            return ""  # a reader that takes any words for its value knows no remark
+        reading = self.reader.would_read(said, checking=self._checking)
+        is_part = reading is Reading.PART and self.reader.expects.startswith("digits")
+        return said if is_part or reading in (Reading.WHOLE, Reading.INVALID) else ""
 
     def press(self, keys: str) -> NextStep:
         """Take keys that were pressed, without the key that ends them; none if that was pressed alone."""
@@ -284,9 +289,7 @@ class Collection(Generic[T]):
 
     def resume(self) -> NextStep:
         """Ask again, where the caller has not answered."""
-        if self._checking:
-            return self._check()
-        return self._say(self._asked_again)
+        return self._check() if self._checking else self._say(self._asked_again)
 
     @property
     def _asked_again(self) -> str:
@@ -351,10 +354,8 @@ class Collection(Generic[T]):
             self._checking = False
             return self._after(reading, text, plain)
         answer = says_yes(text, self.reader.language, of_value=True)
-        if answer and restricts(plain):
-            return self._unclear()  # "yes, but the week after"
-        if answer:
-            return self._agreed(knows)
+        if answer:  # not so "yes, but the week after"
+            return self._unclear() if restricts(plain) else self._agreed(knows)
         if answer is False:
             return self._denied(unclear=len(words_of(text)) > 2)
         if self._is_for_model(text, plain):
@@ -441,8 +442,7 @@ class Collection(Generic[T]):
         return NextStep(Doing.FAIL, why=why)
 
     def _word(self, name: str) -> str:
-        text: str = getattr(self._phrases, name)
-        return text
+        return str(getattr(self._phrases, name))
 
 
 def _plain(text: str) -> str:

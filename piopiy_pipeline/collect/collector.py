@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from loguru import logger
 
-from piopiy_pipeline.collect.collected import Collected, NotCollected
-from piopiy_pipeline.collect.collection import Collection, Doing, NextStep, NoValueReason
+from piopiy_pipeline.collect.collected import Collected, NotCollected, NoValueReason
+from piopiy_pipeline.collect.collection import Collection, Doing, NextStep
 from piopiy_pipeline.collect.value_reader import ValueReader
 from piopiy_pipeline.collect.yes_no import key_answer, says_yes
 from piopiy_pipeline.compat.tool_permits import current_tool_run

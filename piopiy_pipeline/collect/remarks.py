@@ -14,42 +14,129 @@ __all__ = [
     "restricts",
     "self_repair",
     "sentence_words",
+    "split_at_remark",
     "starts_over",
     "waits",
 ]
 
+_ASKED = {
+    "en": r"(?:e ?mail|phone|telephone|mobile|cell|address|code|pin|number|account)\w*",
+    "fr": r"(?:adresse|e ?mail|mail|courriel|téléphone|numéro|code)",
+    "es": r"(?:correo|e ?mail|teléfono|número|dirección|código|móvil)",
+    "it": r"(?:e ?mail|mail|indirizzo|telefono|numero|codice|cellulare)",
+    "pt": r"(?:e ?mail|telefone|número|endereço|código|celular|telemóvel)",
+    "nl": r"(?:e ?mail|mail|telefoon|nummer|adres|code)\w*",
+}
+"""What callers say that they do not have."""
+
+
+def _pattern(words: str, alone: str = "(?!)") -> re.Pattern[str]:
+    """Return a pattern of words anywhere, and of others that are all that is said."""
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)|^(?:{alone})$", re.IGNORECASE)
+
+
 _REPEAT = {
-    "en": re.compile(
-        r"\b(?:what was that|what did you say|say (?:that|it) again|(?:can|could) you repeat|repeat (?:that|it|please)"
+    "en": _pattern(
+        r"what was that|what did you say|say (?:that|it) again|(?:can|could) you repeat|repeat (?:that|it|please)"
         r"|pardon|come again|i (?:didn't|did not|can't|cannot) (?:hear|catch|get|understand) (?:that|you|it)"
-        r"|excuse me)\b"
-        r"|^(?:what|sorry|huh|repeat)$"
+        r"|excuse me",
+        alone=r"what|sorry|huh|repeat",
     ),
-    "de": re.compile(
-        r"\b(?:wie bitte|was haben sie gesagt|noch ?mal bitte|können sie (?:das )?wiederholen|wiederholen sie"
-        r"|(?:habe?|hab) (?:sie |das )?nicht (?:verstanden|gehört)|bitte wiederholen)\b|^(?:was|wie|hä)$"
+    "de": _pattern(
+        r"wie bitte|was haben sie gesagt|noch ?mal bitte|können sie (?:das )?wiederholen|wiederholen sie"
+        r"|habe? (?:ich )?(?:sie |das |es )?(?:leider |akustisch )?nicht (?:ganz |richtig |gut )?(?:verstanden|gehört)"
+        r"|bitte wiederholen",
+        alone=r"was|wie|hä",
+    ),
+    "fr": _pattern(
+        r"(?:pouvez vous|vous pouvez) répéter|répétez|qu'(?:est ce que vous avez|avez vous) dit|vous avez dit quoi"
+        r"|ai pas (?:bien )?(?:compris|entendu)|(?:je ne |j')?vous entends pas|vous dites",
+        alone=r"pardon|comment|quoi|hein",
+    ),
+    "es": _pattern(
+        r"(?:puede|podría|puedes) repetir\w*|repít[ae](?:lo|me)|repita|qué (?:ha dicho|dijo|dice)|cómo dice"
+        r"|no (?:le |lo |la |te )?(?:he entendido|he oído|entiendo|entendí|oigo|oí|escucho|escuché)",
+        alone=r"perdón|perdone|cómo|qué|mande",
+    ),
+    "it": _pattern(
+        r"(?:può|puoi|potrebbe) ripetere|ripeta|(?:che )?cosa ha detto|come (?:scusi|dice|ha detto)"
+        r"|non (?:ho (?:capito|sentito)|(?:la |ti )?(?:sento|capisco))",
+        alone=r"come|scusi|prego|cosa|eh",
+    ),
+    "pt": _pattern(
+        r"(?:pode|poderia) repetir|repita|o que (?:é que )?(?:você )?disse|como (?:disse|assim)"
+        r"|não (?:o |a |te )?(?:entendi|ouvi|percebi|compreendi|entendo|ouço)",
+        alone=r"como|o quê|quê|perdão|desculpe|oi",
+    ),
+    "nl": _pattern(
+        r"wat (?:zei|zegt) (?:u|je)|kunt? (?:u|je) (?:dat )?(?:nog eens )?herhalen|wilt u (?:dat )?herhalen"
+        r"|(?:heb|versta|hoor|begrijp) (?:ik )?(?:u |je |dat )?niet(?: goed)?(?: (?:verstaan|gehoord|begrepen))?",
+        alone=r"wat|pardon|sorry|hè|wablief",
     ),
 }
 _REFUSES = {
-    "en": re.compile(
-        r"\b(?:never ?mind|forget (?:it|about it|that)|i (?:don't|do not) (?:want to|wanna|have (?:one|it|any|that))"
+    "en": _pattern(
+        r"never ?mind|forget (?:it|about it|that)|i (?:don't|do not) (?:want to|wanna)"
+        r"|i (?:don't|do not) have (?:one|it|that|any(?! (?:time|plans|appointments?|problems?|questions?)))"
+        rf"|i (?:(?:don't|do not) have an?|have no) {_ASKED['en']}"
         r"|i'd rather not|i would rather not|i won't (?:tell|say|give)|none of your business|skip (?:it|that|this)"
-        r"|i (?:give up|changed my mind)|cancel (?:it|that|this)|stop asking|no idea"
-        r"|i (?:don't|do not) know)\b|^cancel$"
+        r"|i (?:give up|changed my mind)|cancel (?:it|that|this)|stop asking|no idea|i (?:don't|do not) know",
+        alone=r"cancel",
     ),
-    "de": re.compile(
-        r"\b(?:vergessen sie (?:es|das)|vergiss (?:es|das)"
-        r"|(?:ich )?(?:will|möchte) (?:ich )?(?:das )?nicht (?:sagen|angeben)"
-        r"|ich (?:habe|hab) keine|das geht sie nichts an|überspringen|ich gebe auf|abbrechen|egal|keine ahnung"
-        r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht)\b"
+    "de": _pattern(
+        r"vergessen sie (?:es|das)|vergiss (?:es|das)|lassen (?:sie|wir) (?:es|das)"
+        r"|(?:ich )?(?:will|möchte) (?:ich )?(?:ihnen )?(?:das |die |den )?(?:lieber |ihnen )?nicht (?:sagen"
+        r"|angeben|nennen|geben|verraten)|(?:das |die |den )?(?:sage|nenne|gebe) ich (?:ihnen )?(?:lieber )?nicht"
+        r"|ich (?:habe|hab) (?:gar |leider )?kein(?:en?|s)?(?! (?:zeit|termine?|probleme?|fragen?|eile))"
+        r"|das geht sie nichts an|überspringen|ich gebe auf|abbrechen|egal|keine ahnung"
+        r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht"
+    ),
+    "fr": _pattern(
+        r"laissez? tomber|oubliez?(?: ça)?|veux pas (?:\w+ )?(?:dire|donner)|préfère (?:pas|ne pas|ne rien)"
+        rf"|n'en ai (?:pas|aucune?)|n'ai (?:pas|aucune?) (?:d'|de |une? )?{_ASKED['fr']}|(?:sais|s'ais) pas|aucune idée"
+        r"|vous regarde pas|j'abandonne|annulez|on annule",
+        alone=r"annuler|je n'ai pas|j'ai pas",
+    ),
+    "es": _pattern(
+        r"déj[ae]lo|olvíd[ae]l[oa]|no (?:se )?(?:l[oa] )?(?:quiero|voy a) (?:decir|dar)\w*|prefiero no"
+        rf"|no tengo (?:ningun[oa]|{_ASKED['es']})|no (?:lo |la )?sé|ni idea|no es asunto suyo|me rindo|cancel[ae]",
+        alone=r"no (?:l[oa] )?tengo|cancelar|no quiero",
+    ),
+    "it": _pattern(
+        r"lasci(?:a|amo)? (?:perdere|stare)|non (?:gliel[oa] |l[oa] )?(?:voglio|vorrei) (?:dir|dar)\w*"
+        r"|preferisco (?:di )?non?"
+        rf"|non (?:ce )?(?:l'ho|ne ho)|non ho (?:un'? ?|una |nessun[ao']? ?)?{_ASKED['it']}|non (?:lo so|saprei)"
+        r"|nessuna idea|non sono affari suoi|mi arrendo|annull[ai]",
+        alone=r"non so|non voglio",
+    ),
+    "pt": _pattern(
+        r"deix[ae] (?:isso|(?:pra|para) lá)|esqueç[ae]|não (?:o |a |lhe )?(?:quero|vou) (?:dizer|dar|informar)"
+        r"|prefiro não"
+        rf"|não tenho (?:nenhuma?|{_ASKED['pt']})|não (?:o )?sei|(?:nem|não faço) ideia|não é da sua conta|desisto"
+        r"|cancel[ae]",
+        alone=r"não tenho|cancelar|não quero",
+    ),
+    "nl": _pattern(
+        r"laat (?:maar|zitten)|vergeet (?:het|dat)|(?:wil|zeg|geef) ik (?:u |je )?(?:dat |die |het )?(?:liever )?niet"
+        r"|ik (?:wil|zeg|geef) (?:dat |die |het |u )*(?:liever )?niet|liever niet|ik heb er geen|heb ik niet"
+        rf"|ik heb geen {_ASKED['nl']}|geen idee|(?:ik weet|weet ik) (?:het |dat )?niet|gaat (?:u|je) niets aan"
+        r"|ik geef het op|annuleer",
+        alone=r"annuleren",
     ),
 }
-_MOMENT = r"(?:moment|second|sec|minute|augenblick|sekunde)"
+_MOMENT = (
+    r"(?:moment|second|sec|minute|augenblick|sekunde|instant|seconde|momento|momentito|segundo|segundinho|minuto"
+    r"|attimo|secondo|momentje|ogenblik(?:je)?)"
+)
 _WAITS = re.compile(
-    r"(?:(?:um+|uh+|oh|okay|ok|yes|yeah|well|so|sorry|just|give me|please|ähm?|ja|bitte|nur) )*"
-    rf"(?:(?:a|an|1|one|einen|eine|ein|kleinen) {_MOMENT}|moment|hold on|hang on|bear with me|wait"
+    r"(?:(?:um+|uh+|oh|okay|ok|yes|yeah|well|so|sorry|just|give me|please|ähm?|ja|bitte|nur|euh|oui|eh|sí|sì|sim"
+    r"|solo|só|alleen) )*"
+    rf"(?:(?:a|an|1|one|einen|eine|ein|kleinen|une?|um|een) {_MOMENT}|moment(?:je)?|hold on|hang on|bear with me|wait"
     r"|warten sie|warte mal|let me (?:see|think|check|look|have a look)|(?:i have|i need) to (?:look|check)"
-    rf"|da muss ich nachsehen)(?: (?:a|one|1|einen) {_MOMENT})?(?: (?:please|bitte|mal|sorry|i'm looking))*"
+    r"|da muss ich nachsehen|attendez|patientez|ne quittez pas|je (?:regarde|cherche)|espere|déjeme (?:ver|mirar)"
+    r"|aspetti|mi faccia vedere|deixe me ver|só um momento|wacht (?:even|u)|even kijken)"
+    rf"(?: (?:a|one|1|einen|une?|um|een) {_MOMENT})?"
+    r"(?: (?:please|bitte|mal|sorry|i'm looking|s'il vous plaît|por favor|per favore|alstublieft|graag))*"
 )
 _REPAIR = re.compile(
     r"(?:[\s,.;…-]|\b(?:oh|um|uh|äh|ähm)\b)+(?:no,? (?:wait|sorry|no|hang on)|(?:oops|sorry|wait),? no|wait|sorry|oops"
@@ -64,8 +151,15 @@ _NO_MORE = re.compile(r"(?:(?:no|nope|nah|nein|nee|um+|uh+|oh|so|well|äh|ähm)\
 _RESTRICTS = re.compile(
     r"\b(?:but|except|only|aber|außer|nur|sondern|mais|sauf|pero|excepto|ma|tranne|mas|exceto|maar|behalve) \w+"
 )
-_RESTART = re.compile(
-    r"\b(?:start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem)\b"
+_RESTART = _pattern(
+    r"start (?:over|again)|from the (?:start|beginning)|von vorne?|nochmal neu|von neuem|depuis le début"
+    r"|recommen(?:ce|cer|çons)|desde el principio|(?:empezar|empiezo) de nuevo|da capo|dall'inizio|ricominci(?:o|amo)"
+    r"|do (?:início|começo)|começar de novo|opnieuw beginnen|vanaf het begin"
+)
+_NEXT_CLAUSE = re.compile(
+    r"\s*[,.;:!?…–-]+\s*|\s+(?=(?:but|maybe|perhaps|it's|aber|vielleicht|mais|peut-être|pero|quizás|ma|forse|mas|talvez"
+    r"|maar|misschien)\b)",
+    re.IGNORECASE,
 )
 _QUESTIONS = {
     "de": re.compile(
@@ -124,6 +218,24 @@ def asks_to_repeat(plain: str, code: str) -> bool:
 def refuses(plain: str, code: str) -> bool:
     """Return whether a caller does not want to give the value, or does not have it."""
     return (found := _REFUSES.get(code)) is not None and found.search(plain) is not None
+
+
+def split_at_remark(text: str, code: str) -> tuple[str, str]:
+    """Return the last of such remarks in a text, or a wish to begin anew, and what is said behind it in a clause of its
+    own: "excuse me", "it's 4157". Both are empty if there is none.
+
+    Args:
+        text: What was said, with its marks.
+        code: The code of its language.
+    """
+    text = text.replace("’", "'").strip()
+    patterns = [found for found in (_REPEAT.get(code), _REFUSES.get(code), _RESTART) if found is not None]
+    found = [match for pattern in patterns for match in pattern.finditer(text)]
+    if not found:
+        return "", ""
+    last = max(found, key=re.Match.end)
+    clause = _NEXT_CLAUSE.match(text, last.end())
+    return last[0], text[clause.end() :].strip() if clause is not None else ""
 
 
 def starts_over(plain: str) -> bool:

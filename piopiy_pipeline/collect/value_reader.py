@@ -55,6 +55,13 @@ class ValueReader(ABC, Generic[T]):
             checking: Whether the value was whole and was read back: this may correct it.
         """
 
+    def would_read(self, text: str, *, checking: bool = False) -> Reading:
+        """Return what `hear` would return, and take nothing."""
+        before = self.state()
+        reading = self.hear(text, checking=checking)
+        self.restore(before)
+        return reading
+
     def press(self, keys: str, *, checking: bool = False) -> Reading:
         """Take keys that were pressed, without the key that ends them. Most values have none."""
         return Reading.NOTHING

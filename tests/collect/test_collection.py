@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piopiy_pipeline.collect.collection import Collection, Doing, NextStep, NoValueReason
+from piopiy_pipeline.collect.collected import NoValueReason
+from piopiy_pipeline.collect.collection import Collection, Doing, NextStep
 from piopiy_pipeline.collect.digits import DigitsReader
 from piopiy_pipeline.collect.email_address import EmailReader
 from piopiy_pipeline.collect.phone_number import PhoneNumberReader
