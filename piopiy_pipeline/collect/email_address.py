@@ -1,4 +1,4 @@
-"""E-mail addresses: said ("john dot smith at gmail dot com"), spelled, or both, in English and in German.
+"""E-mail addresses: said ("john dot smith at gmail dot com"), spelled, or both, in seven languages.
 
 What an STT has written as an address is taken as it is. The rest is put together from words, letters and the names of
 marks. An address is always read back, its first half letter by letter: nobody can write a name from hearing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from itertools import groupby
 
 from piopiy_pipeline.collect.digits import in_groups
@@ -35,11 +36,31 @@ _MARKS = {
            "plus": "+", "at": "@"},
     "de": {"punkt": ".", "dot": ".", "unterstrich": "_", "bindestrich": "-", "strich": "-", "minus": "-", "plus": "+",
            "at": "@", "ät": "@", "klammeraffe": "@", "affenschwanz": "@"},
+    "fr": {"point": ".", "underscore": "_", "tiret": "-", "moins": "-", "plus": "+", "arobase": "@", "arrobase": "@"},
+    "es": {"punto": ".", "underscore": "_", "guion": "-", "guión": "-", "menos": "-", "más": "+", "arroba": "@"},
+    "it": {"punto": ".", "underscore": "_", "trattino": "-", "meno": "-", "più": "+", "chiocciola": "@",
+           "chiocciolina": "@", "at": "@"},
+    "pt": {"ponto": ".", "underscore": "_", "underline": "_", "hífen": "-", "traço": "-", "menos": "-", "mais": "+",
+           "arroba": "@"},
+    "nl": {"punt": ".", "underscore": "_", "streepje": "-", "koppelteken": "-", "min": "-", "plus": "+",
+           "apenstaartje": "@", "apenstaart": "@", "at": "@"},
 }  # fmt: skip
+_TWO_WORDS = re.compile(
+    r"\b(?:(?P<under>tiret (?:du )?bas|gui[oó]n bajo|sub ?guion|barra baja|trattino basso|traço (?:baixo|inferior)"
+    r"|(?:laag|liggend) streepje)|(?P<dash>trait d'union)|(?P<at>at sign|at-zeichen|a commercial))\b"
+)
+"""Marks whose names are several words."""
 _SAID = {
-    "en": {".": "dot", "_": "underscore", "-": "dash", "+": "plus"},
-    "de": {".": "Punkt", "_": "Unterstrich", "-": "Bindestrich", "+": "Plus"},
+    "en": {".": "dot", "_": "underscore", "-": "dash", "+": "plus", "@": "at"},
+    "de": {".": "Punkt", "_": "Unterstrich", "-": "Bindestrich", "+": "Plus", "@": "at"},
+    "fr": {".": "point", "_": "tiret bas", "-": "tiret", "+": "plus", "@": "arobase"},
+    "es": {".": "punto", "_": "guion bajo", "-": "guion", "+": "más", "@": "arroba"},
+    "it": {".": "punto", "_": "underscore", "-": "trattino", "+": "più", "@": "chiocciola"},
+    "pt": {".": "ponto", "_": "underline", "-": "hífen", "+": "mais", "@": "arroba"},
+    "nl": {".": "punt", "_": "underscore", "-": "streepje", "+": "plus", "@": "apenstaartje"},
 }
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+"""How they are written in addresses, which have none."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -58,17 +79,24 @@ _LETTERS = {
            "heinrich": "h", "ida": "i", "julius": "j", "kaufmann": "k", "ludwig": "l", "martha": "m", "nordpol": "n",
            "otto": "o", "paula": "p", "quelle": "q", "richard": "r", "samuel": "s", "siegfried": "s", "theodor": "t",
            "ulrich": "u", "viktor": "v", "wilhelm": "w", "xanthippe": "x", "ypsilon": "y", "zacharias": "z"},
+    "fr": {}, "es": {}, "it": {}, "pt": {}, "nl": {},
 }  # fmt: skip
 """Words for letters. They count only beside other letters: "mike dot smith" has the name Mike."""
-_AS_IN = re.compile(r"\b([a-z]) (?:as in|like|for|wie(?: in)?) [^\W\d_]+")
+_AS_IN = re.compile(r"\b([a-z]) (?:as in|like|for|wie(?: in)?|comme|como|come|als) [^\W\d_]+")
 _LEAD_IN = re.compile(
     r"^.*?\b(?:(?:e-?mail|mail|address|adresse)(?: address| adresse)? (?:is|ist|lautet|would be)"
     r"|(?:it|that)(?:'s| is| would be)"
-    r"|(?:das|sie|es) (?:ist|wäre|lautet))\b"
+    r"|(?:das|sie|es) (?:ist|wäre|lautet)"
+    r"|(?:e-?mail|mail|adresse|courriel)(?: e-?mail| mail)?,? (?:c'est|est)|^c'est"
+    r"|(?:correo(?: electrónico)?|e-?mail|dirección(?: de correo)?) es|^es(?= [^\W\d_]{2})"
+    r"|(?:e-?mail|mail|indirizzo(?: e-?mail)?) è|^è"
+    r"|(?:e-?mail|endereço(?: de e-?mail)?) é|^é|(?:mail|mailadres|adres|e-?mailadres) is|^het is|^dat is)(?!\w)"
 )
 _AROUND = _words(
     "um uh er wait so okay ok yes yeah sure well no nope please then and thanks thank actually all it's its it is "
-    "my the that's sorry äh ähm ja nein also bitte und dann gerne meine alles klein kleingeschrieben zusammen danke"
+    "my the that's sorry äh ähm ja nein also bitte und dann gerne meine alles klein kleingeschrieben zusammen danke "
+    "euh oui non alors donc merci eh sí pues gracias sì allora dunque grazie sim então obrigado obrigada nee dus "
+    "bedankt"
 )
 _PART = r"(?:[a-z](?: [a-z])+|[\w.@+-]+)"
 _NOT = re.compile(rf"\b({_PART}),? (?:and |und )?(?:not|nicht|instead of|statt) (?:an? )?({_PART})(?![\w@])")
@@ -109,6 +137,12 @@ def is_email(text: str) -> bool:
     return len(text) <= MAX_CHARACTERS and len(local) <= MAX_LOCAL and _EMAIL.fullmatch(text) is not None
 
 
+def _without_accents(text: str) -> str:
+    """Return a text in the letters of addresses: "jürgen" is "juergen", and "josé" is "jose"."""
+    parts = unicodedata.normalize("NFD", unicodedata.normalize("NFC", text).translate(_UMLAUTS))
+    return "".join(part for part in parts if not unicodedata.combining(part))
+
+
 class EmailReader(TextEntryReader):
     """Reads an e-mail address, in one answer or its halves in two.
 
@@ -121,7 +155,7 @@ class EmailReader(TextEntryReader):
 
     def __init__(self, language: str) -> None:
         super().__init__(language)
-        self._code = "de" if language_code(language) == "de" else "en"
+        self._code = code if (code := language_code(language)) in _MARKS else "en"
 
     def hear(self, text: str, *, checking: bool = False) -> Reading:
         if (parts := self_repair(text)) is not None:
@@ -223,7 +257,9 @@ class EmailReader(TextEntryReader):
             return False
         if whole:
             return True
-        if (said[0] in ".@" and not self._entry) or tokens[-1] in ("point", "period"):
+        if (said[0] in ".@" and not self._entry) or (
+            self._code == "en" and tokens[-1] in ("point", "period")
+        ):
             return False  # "at the weekend", "good point"
         if any(marked) or sum(len(token) == 1 for token in tokens) >= 2:
             return True
@@ -253,18 +289,25 @@ class EmailReader(TextEntryReader):
             return self._entry.replace(old, new, 1) if local.count(old) == 1 else None
         return self._entry.replace(old, new) if self._entry.count(old) == 1 else None
 
-    @staticmethod
-    def _tokens(plain: str) -> list[str]:
+    def _one_word(self, found: re.Match[str]) -> str:
+        """Return the name of a mark in one word."""
+        meant = {"under": "_", "dash": "-", "at": "@"}[str(found.lastgroup)]
+        return next(name for name, mark in _MARKS[self._code].items() if mark == meant)
+
+    def _tokens(self, plain: str) -> list[str]:
         """Return the words, letters and marks of an address, without what is said around it."""
         plain = re.sub(r"\bdouble (?:you|u)\b", "w", plain)
         plain = re.sub(r"\b(?:double|doppel) ?([a-z])\b", r"\1\1", plain)
-        plain = re.sub(r"\b(?:at sign|at-zeichen)\b", "at", plain)
+        plain = _TWO_WORDS.sub(self._one_word, plain)
         if (lead := _LEAD_IN.match(plain)) is not None and lead.end() < len(plain):
             plain = plain[lead.end() :]
         tokens = re.findall(r"[^\W_]+(?:'[^\W_]+)*|[.@_+-](?=\w)", plain)
         while tokens and tokens[0] in _AROUND:
             tokens = tokens[1:]
-        while tokens and tokens[-1] in _AROUND:
+        dots = (".", *(name for name, mark in _MARKS[self._code].items() if mark == "."))
+        while (
+            tokens and tokens[-1] in _AROUND and tokens[-2:-1] not in [[dot] for dot in dots]
+        ):  # Italy's "dot it"
             tokens = tokens[:-1]
         return tokens
 
@@ -289,13 +332,12 @@ class EmailReader(TextEntryReader):
                 out.append(digits[token])
             elif token in letters and (in_alphabet or beside) and "@" not in out:
                 out.append(letters[token])
-            elif token in ("ä", "ö", "ü", "ß"):
-                out.append({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}[token])
             else:
                 out.append(token)
         return "".join(out).strip("'")
 
     def _reading(self) -> Reading:
+        self._entry = _without_accents(self._entry)
         if is_email(self._entry):
             return Reading.WHOLE
         local, at, domain = self._entry.partition("@")
@@ -318,8 +360,8 @@ class EmailReader(TextEntryReader):
             label if label in _KNOWN or (n and label in _TOP) else self._spelled(label)
             for n, label in enumerate(labels)
         ]
-        dot = _SAID[self._code]["."]
-        return f"{spelled}, at {f' {dot} '.join(named)}".removesuffix(", at ")
+        dot, at_sign = _SAID[self._code]["."], _SAID[self._code]["@"]
+        return f"{spelled}, {at_sign} {f' {dot} '.join(named)}".removesuffix(f", {at_sign} ")
 
     def _spelled(self, text: str) -> str:
         """Return a text letter by letter, in groups, with its marks by their names."""
