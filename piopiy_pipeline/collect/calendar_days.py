@@ -49,6 +49,11 @@ _ISO = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)-(?P<m>\d{1,2})-(?P<d>\d{1,2})(?!
 _NUMERIC = re.compile(
     r"(?<!\d)(?P<a>\d{1,2})\s?(?P<mark>[./-])\s?(?P<b>\d{1,2})\s?(?P=mark)?\s?(?P<y>\d{4}|\d{2})?(?!\d)"
 )
+_TIME_BEFORE = re.compile(
+    r"\b(?:at|around|about|past|till|until|um|gegen|ab|bis|à|vers|a las|a la|alle|verso|às|pelas|om|rond) $"
+)
+_TIME_AFTER = re.compile(r"\s*(?:[ap]\.?\s?m\b|o'clock|uhr|h\b|heures?|uur|horas?)")
+"""What stands beside a time that is written with a full stop."""
 _FEASTS = {
     "christmas eve": (12, 24), "christmas day": (12, 25), "christmas": (12, 25), "boxing day": (12, 26),
     "new years eve": (12, 31), "new year's eve": (12, 31), "new years day": (1, 1), "new year's day": (1, 1),
@@ -56,7 +61,11 @@ _FEASTS = {
 }  # fmt: skip
 _DAY_ALONE = re.compile(r"\bthe (3[01]|[12]\d|[1-9])$")
 """What recognisers make of "the twenty third"."""
-_DAY_ALONE_GERMAN = re.compile(r"\b(?:am|der|den) (3[01]|[12]\d|[1-9])\.?\W*$")
+_DAY_ALONE_IN = {
+    "de": r"am|der|den", "fr": r"le", "es": r"el(?: día)?|día", "it": r"il(?: giorno)?", "pt": r"(?:n?o )?dia",
+    "nl": r"de",
+}  # fmt: skip
+_COURTESY = re.compile(r"\W+(?:bitte|danke|s'il vous plaît|por favor|per favore|alstublieft|graag)\W*$")
 _NTH_OF_NTH = re.compile(r"\b(?P<day>\d{1,2})(?:st|nd|rd|th) of the (?P<month>\d{1,2})(?:st|nd|rd|th)\b")
 _PLAIN = re.compile(r"[^\W\d_]+|\d+\.?|[./-]")
 _RELATIVE = {
@@ -65,11 +74,28 @@ _RELATIVE = {
     "es": {"pasado mañana": 2, "mañana": 1, "hoy": 0},
 }
 _COUNTED = {
-    "de": r"in (?:\d+|einer?m?) (?:woche|tag|monat)\w*|übernächste\w*",
+    "de": r"in (?:\d+|einer?m?) (?:woche|tag|monat)\w*|übernächste[nrs]?",
     "fr": r"dans (?:\d+|une?) (?:semaine|jour|mois)\w*|en (?:8|15)",
     "es": r"(?:en|dentro de) (?:\d+|una?) (?:semana|día|mes)\w*",
 }
-"""Behind a day: another one is counted from it, which only a calendar knows."""
+"""Beside a day: another one is counted from it, which only a calendar knows."""
+_CLOCK = re.compile(
+    r"(?<!\w)(?:(?:um|gegen|à|vers|a las?|alle|verso|às|pelas|om|rond) )?(?:halb )?"
+    r"(?:\d{1,2}(?:[.:]\d\d)? ?(?:uhr|heures?|uur|horas?|ore)(?: \d{1,2})?(?!\w)|\d{1,2} ?h(?: ?\d\d)?(?!\w))"
+    r"|(?<!\w)(?:um|gegen|à|vers|a las?|alle|verso|às|pelas|om|rond) (?:halb )?\d{1,2}(?:[.:h]\d\d)?"
+    r"(?![\w.]|\s[^\W\d]{3,}\s\d)"
+)
+"""A time of the day, with its number in digits: it is none of a date."""
+_PART_OF_DAY = {
+    "de": r"\b({days}) ?(?:morgen|früh|(?:vor|nach)?mittag|abend)s?\b",
+    "es": r"()\b(?:por|de|en) la (?:mañana|tarde|noche)\b",
+}
+_FEIRA = re.compile(r"\b(segunda|terça|quarta|quinta|sexta)(?:[- ]feira)?\b")
+_ABBREVIATED = re.compile(
+    r"\b(?:(?P<month>jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec|mar(?=\.? \d)|(?<=\d )mar|(?<=th )mar)"
+    r"|(?P<day>tues?|weds|thu(?:rs?)?|fri|(?:mon|wed|sat|sun)(?=\.?,? (?:the )?\d|\W*$)))\b\.?"
+)
+"""How days and months are typed: "Fri, Dec 4"."""
 _GREETING = re.compile(r"\bguten (?:morgen|tag|abend)\b")
 _SPAN_BEGINS = re.compile(r"(?:in|vor|dans|il y a|en|dentro|hace)\b")
 """What stands before a number of days that is counted from today; "72 years old" is none."""
@@ -146,7 +172,9 @@ def _full_year(year: str, today: date, *, past: bool) -> int | None:
 def _written(text: str, today: date, *, past: bool, day_first: bool) -> date | None:
     if (found := _ISO.search(text)) is not None:
         return _exact(int(found["d"]), int(found["m"]), int(found["y"]))
-    written = [one for one in _NUMERIC.finditer(text) if not names_excluded(text[: one.start()])]
+    written = [
+        one for one in _NUMERIC.finditer(text) if not (_is_time(one) or names_excluded(text[: one.start()]))
+    ]
     if written and (written[-1]["mark"] != "-" or written[-1]["y"]):
         found = written[-1]
         a, b = int(found["a"]), int(found["b"])
@@ -154,6 +182,15 @@ def _written(text: str, today: date, *, past: bool, day_first: bool) -> date | N
         day, month = (a, b) if (first or a > 12) and b <= 12 else (b, a)
         return _date(day, month, _full_year(found["y"] or "", today, past=past), today, past=past)
     return None
+
+
+def _is_time(found: re.Match[str]) -> bool:
+    """Return whether numbers with a full stop between them are a time, as recognisers write it: "um 10.30 Uhr"."""
+    if found["mark"] != "." or found["y"] or found[0].rstrip().endswith("."):
+        return False
+    before, after = found.string[: found.start()], found.string[found.end() :]
+    around = _TIME_BEFORE.search(before) or _TIME_AFTER.match(after)
+    return int(found["b"]) > 12 or (len(found["b"]) == 2 and around is not None)
 
 
 def _weekday(number: int, today: date, *, past: bool = False) -> date:
@@ -178,7 +215,7 @@ def _later(day: date, today: date) -> date:
 
 
 def _english(text: str, today: date, *, past: bool) -> date | None:
-    said = read_words(text)
+    said = read_words(_ABBREVIATED.sub(_unabbreviated, text))
     if past:  # of a day to come, "May fifth oh five" has no year
         said = Words(
             _OH_YEAR.sub(lambda found: f"{(found['century'] or '').strip()}0{found['digit']}", said.text)
@@ -216,6 +253,11 @@ def _english(text: str, today: date, *, past: bool) -> date | None:
     if found is None and alone is not None and not names_excluded(words[: alone.start()]):
         return _day_of_month(int(alone[1]), today, past=past)
     return found
+
+
+def _unabbreviated(found: re.Match[str]) -> str:
+    names, short = (MONTHS, found["month"]) if found["month"] else (WEEKDAYS, found["day"])
+    return next(name for name in names if name.startswith(short[:3]))
 
 
 def _resolved(match: re.Match[str], after: str, today: date, *, past: bool) -> date | None:
@@ -274,43 +316,50 @@ def _day_of_month(day: int, today: date, *, past: bool, weekday: int | None = No
 
 
 @lru_cache(maxsize=32)
-def _weekdays(code: str) -> tuple[str, ...]:
-    """Return the names of the weekdays, from Monday on, as CLDR has them; none for a language that it has not."""
+def _weekdays(code: str) -> dict[str, int]:
+    """Return the names of the weekdays, 0 for Monday, as CLDR has them; none for a language that it has not."""
     try:
         names = get_day_names("wide", locale=code)
     except UnknownLocaleError:
-        return ()
-    return tuple(names[day].lower() for day in range(7))
+        return {}
+    return {str(names[day]).lower(): day for day in range(7)}
 
 
 def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
     """Return the date of the longest part of a text that dateparser reads as a whole."""
     import dateparser  # of an extra, and 0.1 s to import
 
+    if code == "pt":
+        text = _FEIRA.sub(r"\1-feira", text)  # else "sexta" is a sixth
     with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
         text = alpha2digit(text, code, threshold=0.0)
     text = _GREETING.sub(" ", text).replace("1º", "1")
     if (found := _written(text, today, past=past, day_first=True)) is not None:
         return found  # "am 3. 12."
+    text = _COURTESY.sub("", _CLOCK.sub(" ", text)).strip()
     weekdays = _weekdays(code)
-    if code == "de":
-        text = re.sub(rf"\b({'|'.join(weekdays)}) (?:morgen|früh)\b", r"\1", text)  # in its morning
-    days = "|".join(map(re.escape, (*_RELATIVE.get(code, ()), *weekdays)))
-    if code in _COUNTED and re.search(rf"\b(?:{days})\b.*\b(?:{_COUNTED[code]})\b", text):
-        return None  # "Freitag in einer Woche"
+    names = "|".join(map(re.escape, sorted(weekdays, key=len, reverse=True)))
+    if code in _PART_OF_DAY:
+        text = re.sub(_PART_OF_DAY[code].format(days=names), r"\1", text)  # "Freitag Morgen", "por la mañana"
+    days = "|".join((*map(re.escape, _RELATIVE.get(code, ())), names))
+    if code in _COUNTED:
+        a_day, counted = rf"\b(?:{days})\b", rf"\b(?:{_COUNTED[code]})\b"
+        if re.search(rf"{a_day}.*{counted}|{counted}.*{a_day}", text):
+            return None  # "Freitag in einer Woche"
     for name, ahead in _RELATIVE.get(code, {}).items():
         if re.search(rf"(?<!la )\b{name}\b(?! (?:früh|abend|mittag))", text):
             return today + timedelta(days=ahead)
-    if (alone := _DAY_ALONE_GERMAN.search(text)) is not None and code == "de":
+    alone = re.search(rf"\b(?:{_DAY_ALONE_IN.get(code, '(?!)')}) (3[01]|[12]\d|[1-9])(?:\.|e|er)?\W*$", text)
+    if alone is not None:
         return _day_of_month(int(alone[1]), today, past=past)
-    named = re.finditer(rf"\b({'|'.join(map(re.escape, weekdays))})\b", text) if weekdays else ()
+    named = re.finditer(rf"\b({names})\b", text) if names else ()
     meant = [day for day in named if not names_excluded(text[: day.start()])]
     if any(is_day_list(text[a.end() : b.start()]) for a, b in pairwise(meant)):
         return None
     if meant:
         day = meant[-1]  # the last one counts: "Freitag, nein, Samstag"
         if not re.search(r"\d", text):
-            found = _weekday(weekdays.index(day[1]), today, past=past)
+            found = _weekday(weekdays[day[1]], today, past=past)
             return _later(found, today) if code in _NEXT and _NEXT[code].search(text) else found
         text = text.replace(day[1], " ")
     tokens = _PLAIN.findall(text)

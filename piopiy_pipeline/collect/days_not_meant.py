@@ -108,7 +108,7 @@ _MOST_OTHERS = 2
 """With more words of something else, an English clause is about that."""
 _EXCLUDED = re.compile(rf"\b(?:not|nicht|instead of|than|als){_BEFORE_DAY} $")
 _DIRECT = re.compile(rf"\bnot{_BEFORE_DAY} (?={_DAY})")
-_LISTED = re.compile(rf" (?:or|nor|and|to|through|oder|und|bis|ou|et|o|y){_BEFORE_DAY} ")
+_LISTED = re.compile(rf" (?:or|nor|and|to|through|oder|und|bis|ou|et|o|y|e|of|en){_BEFORE_DAY} ")
 
 
 def names_excluded(before: str) -> bool:

@@ -67,12 +67,15 @@ _DAY = re.compile(
     rf"(?:(?:st|nd|rd|th)|(?!:| (?:oh )?\d| (?:of us|people|pm|am|o'clock)(?!\S)))"
     rf"|(?:on )?the (?P<alone>{_TH})(?= (?:at|please|for|if|around|then)(?!\S)|$))(?!\S)"
 )
-_COUNTED_BEFORE = re.compile(r"\b(?:[1-5](?:st|nd|rd|th)|last|after|before)(?: the)? $")
-"""What stands before a day from which another one is counted: "the first Monday in March", "a week after Christmas"."""
+_COUNTED_BEFORE = re.compile(
+    r"\b(?:[1-5](?:st|nd|rd|th)|last|after|before|(?:days?|weeks|months?|fortnight) (?:from|on))(?: the| this)? $"
+)
+"""What stands before a day from which another one is counted: "the first Monday in March", "a week after Christmas",
+"two weeks from Friday"."""
 _COUNTED_AFTER = re.compile(
     rf" (?:(?:in|of) (?:{_MONTH}|(?:(?:the )?(?:next|last|following|this|that)|the) (?:month|week|year|{_MONTH})"
     r"|an? week|\d{1,2} weeks?|a couple of weeks)"
-    rf"|(?:after|before) (?:next|{_WEEKDAY}|{_FEAST}|tomorrow)|the week (?:after|before))(?!\S)"
+    rf"|(?:after|before) (?:next|{_WEEKDAY}|{_FEAST}|tomorrow)|the week (?:after|before)|week|fortnight)(?!\S)"
 )
 """And what stands behind one: "the Friday after next", "Monday in two weeks"."""
 _WEEKDAY_BEFORE = re.compile(rf"(?<!\S)(?:{_WEEKDAY}) $")
