@@ -67,6 +67,8 @@ class EchoGauge:
         """Look for an echo in the last seconds. Called where there is a sound over the bot's speech: not always, for
         it costs more than the rest.
         """
+        if not self._in:  # a VAD of the author's tells no windows
+            return
         came, went = _decibels(self._in), _decibels(self._out)
         correlations = _correlations(came, went)
         if not np.isfinite(correlations).any():

@@ -67,3 +67,9 @@ def test_nothing_is_learnt_of_a_bot_that_has_hardly_spoken() -> None:
     follow(gauge, echo_of(went, lag=1, gain_db=-6.0), went)
     gauge.learn()
     assert not gauge.heard
+
+
+def test_without_a_window_there_is_no_echo() -> None:
+    gauge = EchoGauge()
+    gauge.learn()  # a VAD of the author's tells no windows
+    assert not gauge.heard
