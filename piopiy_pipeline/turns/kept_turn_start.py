@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.turns.kept_words import KeptWords
@@ -53,6 +53,9 @@ class KeptTurnStart(BaseUserTurnStartStrategy):
         self._clear_timer()
         kept = self._kept.taken()
         await self.trigger_user_turn_started()
+        await self._hear(kept)
+
+    async def _hear(self, kept: TranscriptionFrame | None) -> None:
         if kept is not None and self.hear is not None:
             await self.hear(kept)
 

@@ -87,6 +87,12 @@ class TurnAfterBot(KeptTurnStart):
                 return await self._final(frame)
         return ProcessFrameResult.CONTINUE
 
+    async def handle_user_turn_started(self) -> None:
+        """Have what is kept heard in this turn, if another strategy has begun it: it is no turn of its own later."""
+        await super().handle_user_turn_started()
+        self._clear_timer()
+        await self._hear(self._kept.taken())
+
     # ------------------------------------------------------------------ who has the floor
 
     @property

@@ -11,12 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import LLMContextFrame
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    LLMContextFrame,
+    TranscriptionFrame,
+)
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, SimulatedCall, Transcripts, simulate
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT
+from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bot_kinds import ONE
 from tests.support.services import ToneTTS
@@ -199,3 +207,30 @@ def test_two_utterances_without_a_pause_are_turns_with_their_own_words() -> None
     seen = called(hears=(), says=NOTICE, author_s=4.5)
     assert texts(seen.call, "bot") == [FIRST, NOTICE]
     assert [text for role, text in seen.conversation if role == "assistant"] == [FIRST, NOTICE]
+
+
+def test_what_is_kept_is_heard_in_the_turn_that_another_strategy_begins() -> None:
+    heard: list[str] = []
+    begun: list[object] = []
+
+    async def turn() -> None:
+        strategy = TurnAfterBot(FrameProcessor())
+
+        async def hear(frame: Frame) -> None:
+            assert isinstance(frame, TranscriptionFrame)
+            heard.append(frame.text)
+
+        strategy.hear = hear
+        strategy.add_event_handler("on_user_turn_started", lambda *_: begun.append(1))
+        await strategy.process_frame(BotStartedSpeakingFrame())
+        await strategy.process_frame(TranscriptionFrame("parking", "", ""))
+        assert not heard, "the bot is heard to its end"
+        await strategy.handle_user_turn_started()
+        assert heard == ["parking"]
+        await strategy.handle_user_turn_stopped()
+        await strategy.process_frame(BotStoppedSpeakingFrame())
+        await strategy.cleanup()
+
+    asyncio.run(turn())
+    assert heard == ["parking"], "and not once more as a turn of its own"
+    assert not begun
