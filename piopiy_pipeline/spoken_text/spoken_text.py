@@ -210,7 +210,10 @@ class SpokenTextTransform:
 
     def _before(self, service: TTSService, frame: Frame) -> None:
         match frame:
-            case LLMFullResponseStartFrame() | InterruptionFrame():
+            case LLMFullResponseStartFrame():
+                self._aside = None  # of a text that was cut off, nobody tells that it was processed
+                self._answer.begin()
+            case InterruptionFrame():
                 self._answer.begin()
             case TTSSpeakFrame():  # said in the middle of an answer, perhaps
                 from piopiy_pipeline.spoken_text.answer_reader import AnswerReader

@@ -237,3 +237,20 @@ def test_the_words_of_a_real_voice_find_the_written_ones() -> None:
     assert " ".join(written) == text
     shown = [shown.text for frame in frames if (shown := as_written(frame)) is not None]
     assert " ".join(shown) == text
+
+
+def test_a_text_that_was_cut_off_leaves_nothing_behind_for_the_answers_that_follow() -> None:
+    async def scenario() -> list[str]:
+        tts = Quiet()
+        SpokenText("en").apply_to(tts)
+        transform = tts._text_transforms[-1][1]
+        say, begins = "on_before_process_frame", LLMFullResponseStartFrame
+        await tts._call_event_handler(say, TTSSpeakFrame("Look:\n```\nx = 1"))
+        await transform("Look:\n```\nx = 1", "sentence")  # cut off: nobody tells that it was processed
+        said = []
+        for answer in ("Fine.", "Here:\n```\ny = 2", "Good."):
+            await tts._call_event_handler(say, begins())
+            said.append((await transform(answer, "sentence")).strip())
+        return said
+
+    assert asyncio.run(scenario()) == ["Fine.", "Here:", "Good."]
