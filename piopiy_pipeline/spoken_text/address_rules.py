@@ -136,6 +136,8 @@ class _AddressRules:
         if not written.startswith(("+", "00", "(", "0")):
             if alone or re.fullmatch(r"\d{4}\s?[-–]\s?\d{4}", written):
                 return None
+            if self.v.language == "en" and re.fullmatch(r"[6-9]\d{4}[-\s]\d{5}", written):
+                return tuple(groups)  # a mobile number of India, as it is written there
             # Without a prefix only what is grouped as telephone numbers are: 555-0123, 212 555 0123.
             if self.region not in ("US", "CA") or not re.fullmatch(
                 r"(?:1[-. ]?)?(?:\d{3}[-. ])?\d{3}[-. ]\d{4}", written

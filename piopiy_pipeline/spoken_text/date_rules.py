@@ -97,7 +97,7 @@ class _DateRules:
                 needs="",
             ),
             reading(
-                rf"(?<!\w)(?P<first>(?i:{days}))\.?(?!\w)(?=,?\s+(?:(?i:{months})\b|\d{{1,2}}(?:[.:]\d|\.\s|\s?(?:[ap]m|Uhr)|\s(?i:{months}))))",
+                rf"(?<!\w)(?P<first>(?i:{days}))\.?(?!\w)(?=,?\s+(?:(?i:{months})\b|\d{{1,2}}(?:[.:]\d|\.\s|\s?(?:[ap]m|Uhr)|\s(?i:{months})|{dash}\d)))",
                 self.day,
             ),
             reading(

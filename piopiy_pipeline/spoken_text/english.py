@@ -53,6 +53,7 @@ class EnglishVerbalizer(Verbalizer):
         "qty.": "quantity", "Qty.": "Quantity", "temp.": "temperature", "avg.": "average",
         "misc.": "miscellaneous", "no.": "number", "No.": "Number", "nos.": "numbers", "Nos.": "Numbers",
         "p.": "page", "pp.": "pages", "fig.": "figure", "Fig.": "Figure", "24/7": "twenty-four seven",
+        "24x7": "twenty-four seven",
         "a.m.": "AM", "p.m.": "PM", "hrs.": "hours", "hr.": "hour", "mins.": "minutes", "secs.": "seconds",
         "lbs.": "pounds",
     }  # fmt: skip
@@ -62,6 +63,7 @@ class EnglishVerbalizer(Verbalizer):
         "bn": ("billion", "billion"), "B": ("billion", "billion"), "b": ("billion", "billion"),
         "billion": ("billion", "billion"), "tn": ("trillion", "trillion"), "T": ("trillion", "trillion"),
         "trillion": ("trillion", "trillion"), "thousand": ("thousand", "thousand"),
+        "lakh": ("lakh", "lakh"), "lakhs": ("lakh", "lakh"), "crore": ("crore", "crore"), "crores": ("crore", "crore"),
     }  # fmt: skip
 
     def __init__(self, locale: str) -> None:

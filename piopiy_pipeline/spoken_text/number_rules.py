@@ -93,6 +93,11 @@ _FEMININE = (
     "Person",
     "Nacht",
 )
+_COUNTED_NOUNS: Mapping[str, str] = {
+    "Stock": "r", "Etage": "", "Obergeschoss": "s", "Untergeschoss": "s", "Weltkrieg": "r", "Jahrhundert": "s",
+    "Klasse": "", "Platz": "r", "Quartal": "s", "Halbjahr": "s", "Halbzeit": "", "Rate": "", "Mahnung": "",
+}  # fmt: skip
+"""German nouns before which a number with a full stop is an ordinal also without an article, and its ending."""
 _SERIES_WORDS = frozenset(["version", "release", "python", "ios", "android", "node", "build", "windows", "v"])
 
 
@@ -125,7 +130,7 @@ class _NumberRules:
         amounts = [
             reading(
                 rf"(?:(?<=\s)|(?<=^)|(?<=\())?(?P<sign>[-−]\s?)?(?<!\w)(?P<symbol>{symbols}|(?<!\w)(?:{CURRENCY_CODES}))\s?(?P<sign2>[-−])?"
-                rf"(?P<number>{price})(?:{dash}(?:{symbols})?(?P<second>{price}))?(?:[.,][-–—](?!\d))?"
+                rf"(?P<number>{price})(?:{dash}(?:{symbols})?(?P<second>{price}))?(?:[.,][-–—](?!\d)|/-)?"
                 rf"(?:\s?(?P<magnitude>{magnitude})(?!\w))?{per}(?!\w)",
                 self.money,
             ),
@@ -147,7 +152,12 @@ class _NumberRules:
             ),
         ]
         numbers = [
-            reading(r"(?<!\w)(\d)['’′]\s?(\d{1,2})(?:[\"”″]|'')", self.height),
+            reading(r"(?<!\w)(\d)['’′]\s?(\d{1,2})(?:[\"”″]|'')", self.height)
+            if v.has_rules
+            else reading(  # 10:30, 3/4, 10h30, 1er, 1.º
+                r"(?<![\w.,:/])(?:\d{1,4}(?:\s?[:/]\s?\d{1,4})+(?![\w/:])|\d+(?:\.?[ºª]|[^\W\d_]{1,3}\d{0,2})(?!\w))",
+                _as_written,
+            ),
             reading(
                 rf"(?:(?<!\w)(?P<whole>\d+)\s?)?(?P<sign>[{''.join(_FRACTIONS)}])",
                 self.vulgar,
@@ -173,6 +183,10 @@ class _NumberRules:
                 self.pair,
             ),
             reading(
+                r"(?<![\w.,])(?P<n>\d{1,2})\s?[x×](?!\w)(?!\s?[\d=])",
+                self.repeated if v.has_rules else _leave,
+            ),
+            reading(
                 r"(?<!\w)['’]?(?P<n>\d0|[12]\d\d0)s(?!\w)",
                 self.decade if v.language == "en" else _leave,
             ),
@@ -188,6 +202,10 @@ class _NumberRules:
             else self.v.cardinal(int(match[0]))
         )
         return (" " if before.isalnum() else "") + said + (" " if after.isalnum() else "")
+
+    def before_letter(self, match: re.Match[str]) -> str:
+        """Say a number with a fraction that letters follow: 38.5C."""
+        return f"{self.v.amount(read_amount(match['n'], self.v))} "
 
     def amount(self, match: re.Match[str], group: str = "number") -> Amount:
         negative = group == "number" and any(match.groupdict().get(sign) for sign in ("sign", "sign2"))
@@ -225,7 +243,11 @@ class _NumberRules:
             and unit not in ("KB", "kB")
         ):
             return None
-        if unit == "s" and word_before(match).lower() in _DECADE_WORDS:
+        if unit == "s" and (
+            word_before(match).lower() in _DECADE_WORDS
+            or re.fullmatch(r"1[89]\d0|20[0-2]0", match["number"])
+            or match.string[: match.start()].endswith(("'", "’"))
+        ):
             return None
         amount = self.amount(match)
         cldr = UNITS[unit]
@@ -328,7 +350,11 @@ class _NumberRules:
                     "unseren",
                 ]
             )
-            return self.v.ordinal(number, before) if known and number else None
+            if known and number:
+                return self.v.ordinal(number, before)
+            noun = re.match(r"\s+([^\W\d_]+)", match.string[match.end() :])
+            ending = _COUNTED_NOUNS.get(noun[1]) if noun else None
+            return None if ending is None or not number else self.v.ordinal(number) + ending
         return self.v.ordinal(number, before) if self.v.language == "en" else None
 
     def magnitude(self, match: re.Match[str]) -> str | None:
@@ -354,6 +380,13 @@ class _NumberRules:
             return None
         first, second = (self.v.amount(read_amount(match[each], self.v)) for each in ("first", "second"))
         return f"{first} {word} {second}"
+
+    def repeated(self, match: re.Match[str]) -> str:
+        """Say 3x: how often."""
+        number = int(match["n"])
+        if self.v.language == "de":
+            return f"{'ein' if number == 1 else self.v.cardinal(number)}mal"
+        return {1: "once", 2: "twice"}.get(number) or f"{self.v.cardinal(number)} times"
 
     def decade(self, match: re.Match[str]) -> str | None:
         number = int(match["n"])
@@ -397,6 +430,11 @@ def _leave(match: re.Match[str]) -> str | None:
     return None
 
 
+def _as_written(match: re.Match[str]) -> str:
+    """Keep what is written from the rules that follow: the TTS says it."""
+    return match[0]
+
+
 def number_rules(verbalizer: Verbalizer) -> tuple[list[ReadingRule], list[ReadingRule]]:
     """Return the rules for money and units, and those for numbers, in the order in which they are to be tried."""
     return _NumberRules(verbalizer).rules()
@@ -405,4 +443,6 @@ def number_rules(verbalizer: Verbalizer) -> tuple[list[ReadingRule], list[Readin
 def digit_rules(verbalizer: Verbalizer) -> list[ReadingRule]:
     """Return the rule for digits that no other rule knows."""
     rules = _NumberRules(verbalizer)
-    return [reading(r"[0-9]+", rules.digits)] if verbalizer.knows_numbers else []
+    mark = re.escape(verbalizer.decimal)
+    fraction = reading(rf"(?<![\w.,])(?P<n>\d{{1,6}}{mark}\d+)(?=[^\W\d_])", rules.before_letter)
+    return [fraction, reading(r"[0-9]+", rules.digits)] if verbalizer.knows_numbers else []

@@ -53,7 +53,8 @@ def number_pattern(verbalizer: Verbalizer) -> str:
     if verbalizer.group in "\u00a0\u202f":
         groups += " "
     decimal = re.escape(verbalizer.decimal)
-    return rf"(?:\d{{1,3}}(?:[{groups}]\d{{3}})+(?!\d)|\d+)(?:{decimal}\d+)?"
+    indian = r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d)|" if verbalizer.group == "," else ""  # 1,00,000
+    return rf"(?:{indian}\d{{1,3}}(?:[{groups}]\d{{3}})+(?!\d)|\d+)(?:{decimal}\d+)?"
 
 
 def read_amount(written: str, verbalizer: Verbalizer, *, negative: bool = False) -> Amount:

@@ -30,6 +30,7 @@ SYMBOLS: Mapping[str, str] = {
     "$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "₪": "ILS",
     "฿": "THB", "₫": "VND", "₴": "UAH", "US$": "USD", "A$": "AUD", "C$": "CAD", "CA$": "CAD", "AU$": "AUD",
     "NZ$": "NZD", "HK$": "HKD", "S$": "SGD", "R$": "BRL", "zł": "PLN", "Kč": "CZK", "Fr.": "CHF", "kr": "SEK",
+    "Rs.": "INR", "Rs": "INR",
 }  # fmt: skip
 CURRENCY_CODES = "|".join(
     (
@@ -61,6 +62,13 @@ UNITS: Mapping[str, str] = {
     "kcal": "energy-kilocalorie", "hPa": "pressure-hectopascal", "%": "concentr-percent",
 }  # fmt: skip
 """What a unit is called in CLDR. `in` and `m` of these count only right behind a number."""
+
+
+_POINTS: Mapping[str, str] = {
+    "ar": "فاصلة", "bn": "দশমিক", "cy": "pwynt", "fa": "ممیز", "it": "virgola", "ja": "点", "sk": "celých", "th": "จุด",
+    "tr": "virgül", "vi": "phẩy",
+}  # fmt: skip
+"""What is said between the digits of a fraction where num2words leaves digits out, or says another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +126,14 @@ class Verbalizer:
         self.words = dict(self.vocabulary)
         self.country = self.locale.territory
         self._numbers = self.language in num2words.CONVERTER_CLASSES
+        country = f"{self.language}_{self.country}"
+        self._dialect = country if country in num2words.CONVERTER_CLASSES else self.language
         symbols = self.locale.number_symbols.get("latn", {})
         self.decimal = self.decimal_mark or symbols.get("decimal", ".")
+        if self.language in _POINTS:
+            self.words.setdefault("point", _POINTS[self.language])
+        elif self.language == "es" and self.decimal == ",":
+            self.words.setdefault("point", "coma")
         self.group = symbols.get("group", ",")
         self.months = self._names(get_month_names)
         self.days = self._names(get_day_names)
@@ -145,7 +159,7 @@ class Verbalizer:
         return self._numbers
 
     def _cardinal(self, number: int) -> str:
-        return self.plain(str(num2words.num2words(number, lang=self.language)))
+        return self.plain(str(num2words.num2words(number, lang=self._dialect)))
 
     def plain(self, words: str) -> str:
         """Return num2words' words without the marks that a TTS would make a pause for."""
@@ -259,6 +273,11 @@ class Verbalizer:
         """
         parts = [self.cardinal(day), self.month(month), *([self.year(year)] if year is not None else [])]
         return " ".join(parts)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether the language has rules of its own here. Without them times, fractions and codes stay as written."""
+        return bool(self.vocabulary)
 
     def time(self, hour: int, minute: int, half: str = "", second: int | None = None) -> str | None:
         """Return a time of the day, or None if the language has no rule here.

@@ -37,8 +37,21 @@ def test_a_table_has_eighty_rows_at_least(language: str) -> None:
         ("fr", "12,50 € pour 3 personnes", "douze euros cinquante pour trois personnes"),
         ("fr", "Le 29 novembre 2026, 5 km", "Le vingt-neuf novembre deux mille vingt-six, cinq kilomètres"),
         ("es", "**20 %** 😊", "veinte por ciento"),
+        ("es", "3,5 km", "tres coma cinco kilómetros"),
+        ("it", "Sono 3,05 kg.", "Sono tre virgola zero cinque chilogrammi."),
+        ("ar", "3.5", "ثلاثة فاصلة خمسة"),
+        ("tr", "0,05", "sıfır virgül sıfır beş"),
+        ("en-IN", "₹1,00,00,000", "one crore rupees"),
+        ("fr-CH", "75", "septante-cinq"),
+        ("fr", "10h30, 12:30, 3/4, au 1er et au 2e étage", "10h30, 12:30, 3/4, au 1er et au 2e étage"),
+        ("es", "a las 10:30, el 1.º de 3", "a las 10:30, el 1.º de tres"),
         ("xx", "5 km", "five kilometers"),
     ],
 )
 def test_other_languages_have_what_the_libraries_know(language: str, written: str, spoken: str) -> None:
     assert SpokenText(language).read(written) == spoken
+
+
+def test_a_language_that_a_library_knows_in_part_is_loaded() -> None:
+    SpokenText("ce").load_blocking()
+    assert SpokenText("ce").read("Hello.") == "Hello."
