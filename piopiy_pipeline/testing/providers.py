@@ -106,7 +106,7 @@ class BoundProviders:
         if (tts := providers.tts) is not None:
             kinds.append(_Kind("tts", TTSService, partial(ScriptedTTS, tts), tts.faults))
         self._kinds = kinds
-        self._plans = {kind.name: FaultPlan(kind.faults, first=0) for kind in kinds}
+        self._plans = {kind.name: FaultPlan(kind.faults) for kind in kinds}
         self._seed = seed
         self._begun = False
         unheard: dict[Kind, Callable[[], FrameProcessor]] = {

@@ -178,21 +178,20 @@ class FaultPlan:
     Several services of one kind, of which one replaces another, share a plan, and with it the count of turns.
 
     Args:
-        faults: The faults by the number of the turn.
-        first: The number of the first turn: a voice has a turn 0, its greeting.
+        faults: The faults by the number of the turn. A voice has a turn 0, its greeting; others have none.
 
     Raises:
         TypeError: Something is no fault, or no number of a turn.
-        ValueError: There is no such turn.
+        ValueError: A turn is less than 0.
     """
 
     turn: int
     """The number of the current turn. The service that makes requests counts it."""
 
-    def __init__(self, faults: Mapping[int, Fault], *, first: int = 1) -> None:
+    def __init__(self, faults: Mapping[int, Fault]) -> None:
         check_kind("faults", faults, Mapping, "a mapping of turns to faults")
         for turn, fault in faults.items():
-            check_count("faults: the number of a turn", turn, least=first)
+            check_count("faults: the number of a turn", turn, least=0)
             if not isinstance(fault, Fault):
                 raise TypeError(
                     f"the fault of turn {turn} is {shown(fault)}: use Refused, TimesOut, Stalls, ..."

@@ -89,7 +89,7 @@ class Voice:
                 path, 8000
             )  # the rate of the call is not known yet; a mistake in the file is reported now
         as_profile(self.latency)
-        FaultPlan(self.faults, first=0)
+        FaultPlan(self.faults)
         if not 0.005 <= self.seconds_per_character <= 1:
             raise ValueError(
                 f"Voice: seconds_per_character must be 0.005 to 1, not {shown(self.seconds_per_character)}"
@@ -134,7 +134,7 @@ class ScriptedTTS(StandIn, TTSService):
             self.stand_for(original)
             share_text_rules(self, original)
         self._tells_words = words
-        self._plan = plan or FaultPlan(script.faults, first=0)
+        self._plan = plan or FaultPlan(script.faults)
         self._random = random or Random(0)
         self._latency = as_profile(script.latency).sampler(self._random)
         self._recordings: dict[str, NDArray[np.int16]] = {}
