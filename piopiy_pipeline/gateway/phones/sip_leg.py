@@ -115,7 +115,12 @@ class SipLeg(Leg):
 
     def dtmf(self, digits: str) -> None:
         if self._transport.session is not None and not self._over:
-            self._transport.session.press(digits)
+            sent = self._transport.session.press(digits)
+            if sent < len(digits):
+                unsent = len(digits) - sent
+                self.log.warning(
+                    "{} of {} keys were not sent to the phone: too many wait", unsent, len(digits)
+                )
 
     def data(self, data: dict[str, Any]) -> None:
         """Do nothing, because a telephone has no application that could take a message."""

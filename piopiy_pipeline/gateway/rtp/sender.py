@@ -23,7 +23,8 @@ _ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 _PAD = "123A456B789C*0#D"
 _TONE_S, _PAUSE_S = 0.16, 0.08
 _TONE_PEAK = 8000.0  # of each of the two tones: about -9 dBm0 together
-_MAX_TONE_FRAMES = 768  # those of 64 keys
+_KEY_FRAMES = 12  # of a tone and the pause behind it
+_MAX_TONE_FRAMES = 64 * _KEY_FRAMES
 
 
 class RtpSender:
@@ -77,14 +78,16 @@ class RtpSender:
         """The timestamp of the packet that was sent last, on the stream's clock, modulo 2^32."""
         return (self._base + self._frames * self._step) & 0xFFFFFFFF
 
-    def press(self, keys: str) -> None:
-        """Queue keys to be sent. Raises `ValueError` for a character that is not a key."""
+    def press(self, keys: str) -> int:
+        """Queue keys to be sent. Returns how many there was room for. Raises `ValueError` for a character that is no
+        key.
+        """
         if self._event_type is not None:
-            self._keys.press(keys)
-            return
-        for key in keys.upper():
-            if len(self._tones) < _MAX_TONE_FRAMES:
-                self._tones += key_tone(key, self.codec.rate)
+            return self._keys.press(keys)
+        room = max(0, _MAX_TONE_FRAMES - len(self._tones)) // _KEY_FRAMES
+        for key in keys.upper()[:room]:
+            self._tones += key_tone(key, self.codec.rate)
+        return min(len(keys), room)
 
     def speech(self, pcm: bytes) -> bytes | None:
         """Return the packet of 20 ms of PCM at the codec's rate; None while a key is sent instead, and on
@@ -104,7 +107,8 @@ class RtpSender:
             self._origin = now - (self._frames or 1) * FRAME_S
         if self._spoke:
             self._spoke = False
-            self._keys.next_packet()  # the pause between keys goes on
+            if not self._keys.next_is_key:  # a key that was pressed since then has its turn at the next frame
+                self._keys.next_packet()  # the pause between keys goes on
             return None
         # After a stall of the event loop the timestamps have to follow the time.
         self._frames = max(self._frames + 1, round((now - self._origin) / FRAME_S))

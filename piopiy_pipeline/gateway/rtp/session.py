@@ -190,9 +190,11 @@ class RtpSession:
         """Return the packet of 20 ms of the bot's speech, PCM at `rate`; None if it is not to be sent."""
         return self._sender.speech(pcm)
 
-    def press(self, keys: str) -> None:
-        """Send keys to the caller. Raises `ValueError` for a character that is not a key."""
-        self._sender.press(keys)
+    def press(self, keys: str) -> int:
+        """Send keys to the caller. Returns how many there was room for. Raises `ValueError` for a character that is no
+        key.
+        """
+        return self._sender.press(keys)
 
     def tick(self, now: float) -> RtpTick:
         """Advance by 20 ms. Call it every 20 ms, after the `speech` of them.

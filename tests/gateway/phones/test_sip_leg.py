@@ -16,6 +16,7 @@ from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused
+from tests.support.agents import logged
 from tests.support.sip_leg import CODECS, NotedCall, Stage, story
 
 
@@ -271,6 +272,18 @@ def test_keys_of_the_bot_go_out() -> None:
         for tick in range(3):
             stage.leg.on_half_tick(stage.now + tick * 0.02)
         assert [payload[0] for payload in stage.hears()] == [5, 5, 5]
+
+    story(of)
+
+
+def test_keys_for_which_there_is_no_room_are_told_in_the_log() -> None:
+    def of(stage: Stage) -> None:
+        stage.leg.ring("id")
+        stage.leg.answer()
+        with logged() as lines:
+            for _ in range(3):
+                stage.leg.dtmf("1" * 64)
+        assert lines == [("id", "WARNING 64 of 64 keys were not sent to the phone: too many wait")]
 
     story(of)
 

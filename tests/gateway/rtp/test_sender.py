@@ -148,3 +148,25 @@ def test_keys_beside_opus_have_their_own_clock_in_their_durations_alone() -> Non
     ] * 2
     after = ticks(one, 1, start=0.24)[0]
     assert (after.timestamp - packets[0].timestamp) & 0xFFFFFFFF == 10 * 960
+
+
+def test_a_key_that_is_pressed_behind_the_voice_of_a_frame_is_whole_and_has_a_time_of_its_own() -> None:
+    """Voice goes out at the frame tick, and the rest 10 ms later: an agent's keys come in between, too."""
+    one = sender()
+    ticks(one, 2)
+    packets = []
+    for tick in range(60):
+        said = one.speech(VOICE)
+        if tick in (5, 30):
+            one.press("1")
+        packets += [parse_rtp(each) for each in (said, one.filler(0.04 + tick * 0.02)) if each]
+    keys = [packet for packet in packets if packet.payload_type == 101]
+    assert [key.marker for key in keys] == ([True] + [False] * 9) * 2
+    first, second = (keys[at].timestamp for at in (0, 10))
+    assert (second - first) & 0xFFFFFFFF == 25 * 160
+    assert [packet.payload_type for packet in packets[:6]] == [0] * 6
+
+
+def test_keys_for_which_there_is_no_room_are_told() -> None:
+    assert sender().press("1" * 200) == 128
+    assert sender(event_type=None).press("1" * 200) == 64
