@@ -16,6 +16,10 @@ from piopiy_pipeline.gateway.port.first_request import HEAD_S, Connections
 
 __all__ = ["TlsHandshake"]
 
+LOST_S = 1.0
+"""So many seconds behind the limit of a handshake it is given up: neither loop ends one over a connection that was lost
+just before it."""
+
 
 class TlsHandshake(asyncio.Protocol):
     """A connection until its TLS handshake is complete. Then another protocol has it to itself.
@@ -53,6 +57,9 @@ class TlsHandshake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self._transport, self)
+        if self._transport.is_closing():  # it was cut at once, and a handshake over it would never end
+            self._connections.remove(self._transport)
+            return
         self._task = asyncio.create_task(self._shake_hands(), name="TLS handshake")
 
     def data_received(self, data: bytes) -> None:
@@ -64,16 +71,12 @@ class TlsHandshake(asyncio.Protocol):
     async def _shake_hands(self) -> None:
         loop = asyncio.get_running_loop()
         after = _AfterHandshake()
-        starting = asyncio.create_task(
-            loop.start_tls(
-                self._transport, after, self._context, server_side=True, ssl_handshake_timeout=HEAD_S
-            )
-        )
+        starting = asyncio.create_task(self._start_tls(after))
         await asyncio.sleep(0)  # now its protocol is set, and told of the connection in the loop's next turn
         if self._early:
             loop.call_soon(self._pass_on_early)
         try:
-            secure = await starting
+            secure = await asyncio.wait_for(starting, HEAD_S + LOST_S)
         except (
             OSError
         ):  # among them ssl.SSLError and TimeoutError: whoever it is does not speak TLS, or is gone
@@ -89,6 +92,13 @@ class TlsHandshake(asyncio.Protocol):
             successor.data_received(bytes(after.data))
         if after.lost:
             successor.connection_lost(after.error)
+
+    async def _start_tls(self, after: _AfterHandshake) -> asyncio.Transport | None:
+        if self._transport.is_closing():  # it was cut in the turn before: the handshake would never end
+            return None
+        return await asyncio.get_running_loop().start_tls(
+            self._transport, after, self._context, server_side=True, ssl_handshake_timeout=HEAD_S
+        )
 
     def _pass_on_early(self) -> None:
         # Both loops' TLS protocol is one of buffers, and uvloop's does not derive from asyncio's class for those.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from websockets.asyncio.client import connect
 
 from piopiy_pipeline.gateway import Gateway, GatewayError
 from piopiy_pipeline.gateway.port import tls_handshake
+from piopiy_pipeline.gateway.port.first_request import Connections, OpenConnection
+from piopiy_pipeline.gateway.port.tls_handshake import TlsHandshake
 from tests.gateway.port.test_first_request import INFO
 from tests.support.gateway_peers import (
     AGENT_ID,
@@ -100,6 +103,57 @@ def test_handshakes_of_one_address_do_not_shut_out_others(loop: str, tmp_path: P
                 writer.close()
             await until(lambda: len(connections) == 0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    if loop == "uvloop":
+        pytest.importorskip("uvloop").run(story())
+    else:
+        asyncio.run(story())
+
+
+class Cutting(Connections):
+    """Connections that are cut as soon as they come, or a turn of the loop later."""
+
+    def __init__(self, *, later: bool) -> None:
+        super().__init__(limit=10)
+        self.later = later
+        self.seen = 0
+
+    def has_seen(self, number: int) -> bool:
+        return self.seen >= number
+
+    def add(self, transport: asyncio.Transport, connection: OpenConnection) -> None:
+        super().add(transport, connection)
+        self.seen += 1
+        if self.later:
+            asyncio.get_running_loop().call_soon(transport.abort)
+        else:
+            transport.abort()
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_connection_that_is_cut_before_its_handshake_is_counted_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str, later: bool
+) -> None:
+    """As one is that comes when a gateway is full, which would take a place from all that follow."""
+    monkeypatch.setattr(tls_handshake, "HEAD_S", 0.2)
+    monkeypatch.setattr(tls_handshake, "LOST_S", 0.2)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate(tmp_path))
+
+    async def story() -> None:
+        connections = Cutting(later=later)
+        here = asyncio.get_running_loop()
+        server = await here.create_server(
+            lambda: TlsHandshake(context, connections, asyncio.Protocol), "127.0.0.1", 0
+        )
+        async with server:
+            for number in range(3):
+                _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                await until(partial(connections.has_seen, number + 1))
+                writer.close()
+            await until(lambda: len(connections) == 0)
+            await until(lambda: len(asyncio.all_tasks()) == 1)
 
     if loop == "uvloop":
         pytest.importorskip("uvloop").run(story())
