@@ -8,6 +8,9 @@ are used here.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from piopiy_agent import PiopiyWorker
 
 from piopiy_pipeline.compat import check_attributes
@@ -29,6 +32,8 @@ def check() -> None:
         (
             (PiopiyWorker, "_draining"),
             (PiopiyWorker, "_active"),
+            (PiopiyWorker, "_outbox"),
+            (PiopiyWorker, "_send"),
             (PiopiyWorker, "_session"),
             (PiopiyWorker, "_send_status"),
             (PiopiyWorker, "_heartbeat_loop"),
@@ -49,14 +54,34 @@ class SingleConnectionWorker(PiopiyWorker):
     held = False
     """Whether the worker drains because its own side wants it to."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._late: list[Any] = []  # what the cloud is told behind the next registration
+
     async def connect_once(self) -> None:
         """Connect, register and serve until the connection ends.
+
+        What is said without a connection waits: that a job is over is said behind the next registration. How the
+        worker stands is said there in any case.
 
         Raises:
             grpc.aio.AioRpcError: The cloud has refused it, or was not reached.
         """
         self.registered = False
-        await self._session()
+        self._keep_late()
+        try:
+            await self._session()
+        finally:  # gRPC goes on reading where it has read, although the connection has ended
+            self._keep_late()
+            self._outbox.put_nowait(None)
+            self._outbox: asyncio.Queue[Any] = asyncio.Queue()
+
+    def _keep_late(self) -> None:
+        """Take what was not sent out of the queue, and keep which jobs are over."""
+        while not self._outbox.empty():
+            message = self._outbox.get_nowait()
+            if message.WhichOneof("payload") == "completed":
+                self._late.append(message)
 
     async def switch_drain(self, *, on: bool) -> None:
         """Take no more jobs, or take jobs again, and tell the cloud so."""
@@ -82,6 +107,9 @@ class SingleConnectionWorker(PiopiyWorker):
     async def _heartbeat_loop(self) -> None:
         self.registered = True
         self.on_registered()
+        late, self._late = self._late, []
+        for message in late:
+            await self._send(message)
         await super()._heartbeat_loop()
 
     async def _send_status(self) -> None:

@@ -13,6 +13,7 @@ for package in ("livekit.rtc", "piopiy_agent", "grpc"):
     pytest.importorskip(package, reason="pip install 'piopiy-pipeline[cloud]'")
 
 import grpc  # noqa: E402
+from piopiy_agent._pb import agent_pb2 as pb  # noqa: E402
 
 from piopiy_pipeline.compat.piopiy_agent import SingleConnectionWorker  # noqa: E402
 from piopiy_pipeline.gateway.cloud.cloud_registration import DRAINED_S, REMIND_S, CloudRegistration  # noqa: E402
@@ -152,3 +153,46 @@ def test_a_lost_connection_is_made_again_and_both_are_told(
     taken = "taking calls of Piopiy's cloud as desk, at 127.0.0.1:9"
     lost = "the connection to Piopiy's cloud at 127.0.0.1:9 is lost, and is made again (it has closed the connection)"
     assert told == [taken, lost, taken]
+
+
+def test_a_connection_begins_with_the_registration_and_tells_then_which_jobs_are_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is sent while there is no connection must not come before the registration, and gRPC goes on reading the
+    messages of a connection that has ended."""
+    sent: list[list[str]] = []
+    lose = asyncio.Event()
+
+    async def session(worker: SingleConnectionWorker) -> None:
+        here: list[str] = []
+        sent.append(here)
+
+        async def read() -> None:
+            note = here.append
+            async for message in worker._outgoing():
+                note(message.WhichOneof("payload"))
+
+        readers.append(asyncio.create_task(read()))  # as gRPC does, and does not cancel it
+        await worker._send(pb.WorkerMessage(register=pb.Register(agent_id="desk")))
+        heartbeats = asyncio.create_task(worker._heartbeat_loop())
+        try:
+            await lose.wait()
+        finally:
+            heartbeats.cancel()
+
+    readers: list[asyncio.Task[None]] = []
+
+    async def story(registration: CloudRegistration) -> None:
+        await asyncio.sleep(0.5)
+        lose.set()
+        worker = registration._worker
+        await asyncio.sleep(0.1)
+        lose.clear()
+        await worker._send_status()
+        await worker._send(pb.WorkerMessage(completed=pb.JobCompleted(job_id="job")))
+        await worker._send_status()
+        await asyncio.sleep(5.0)
+        assert readers[0].done()
+
+    registers(monkeypatch, session, story)
+    assert sent == [["register", "heartbeat", "status"], ["register", "completed", "heartbeat", "status"]]

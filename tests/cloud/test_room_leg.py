@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.cloud.room_leg import RoomLeg
 from piopiy_pipeline.gateway.cloud.room_port import CloudRoomError
 from piopiy_pipeline.testing import run_virtual
+from tests.support.agents import logged
 
 
 class Elsewhere:
@@ -82,5 +84,48 @@ def test_a_bot_that_is_too_slow_for_the_cloud_is_no_caller_who_hangs_up(ready: b
         assert ("another worker" if ready else "could not hear and speak") in detail
         assert here.rejected == ([] if ready else [("CONFIG_ERROR", detail)])
         assert not here.hung_up
+
+    run_virtual(story)
+
+
+class Joining(Elsewhere):
+    """The room is being joined, for as long as the test takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[str] = []
+
+    async def join(self, url: str, token: str, timeout_s: float) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            self.steps.append("joined no more")
+
+    async def leave(self) -> None:
+        self.steps.append("left")
+
+
+def test_a_caller_who_gives_up_while_the_room_is_joined_leaves_no_bot_behind_in_it() -> None:
+    async def story() -> None:
+        here = Joining()
+        serving = asyncio.create_task(here.leg().serve())
+        await asyncio.sleep(0.1)
+        serving.cancel()  # as the cloud withdraws a job
+        await asyncio.wait((serving,))
+        assert here.steps == ["joined no more", "left"]
+        assert here.hung_up == ["Piopiy's cloud has withdrawn the call"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(story)
+
+
+def test_keys_that_wait_for_the_caller_are_bounded_and_the_log_says_so() -> None:
+    async def story() -> None:
+        leg = Elsewhere().leg()
+        with logged() as lines:
+            leg.dtmf("1" * 64)
+            leg.dtmf("23")
+        assert lines == [(None, "WARNING 2 keys were not sent to the caller: too many wait for them")]
 
     run_virtual(story)

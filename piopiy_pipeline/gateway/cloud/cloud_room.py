@@ -78,6 +78,9 @@ class CloudRoom:
         self._more = asyncio.Event()
         self._idle = asyncio.Event()  # nothing waits
         self._idle.set()
+        self._pressing = (
+            asyncio.Lock()
+        )  # keys are sent one behind the other, in the order in which they were pressed
         self._tasks: set[asyncio.Task[None]] = set()
         self._joining: asyncio.Task[None] | None = None
         self._over = False
@@ -181,11 +184,12 @@ class CloudRoom:
                 await source.capture_frame(rtc.AudioFrame(pcm, self._rate, 1, len(pcm) // 2))
 
     async def _press(self, digits: str) -> None:
-        try:
-            for digit in digits:
-                await self._room.local_participant.publish_dtmf(code=_KEYS.index(digit), digit=digit)
-        except PublishDTMFError as error:
-            logger.warning("keys were not sent to the caller: {}", error.message)
+        async with self._pressing:
+            try:
+                for digit in digits:
+                    await self._room.local_participant.publish_dtmf(code=_KEYS.index(digit), digit=digit)
+            except PublishDTMFError as error:
+                logger.warning("keys were not sent to the caller: {}", error.message)
 
     # ------------------------------------------------------------------ what happens in the room
 
@@ -198,7 +202,7 @@ class CloudRoom:
     def _on_track(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant
     ) -> None:
-        if track.kind != rtc.TrackKind.KIND_AUDIO or who.kind in _NO_CALLERS:
+        if self._over or track.kind != rtc.TrackKind.KIND_AUDIO or who.kind in _NO_CALLERS:
             return
         if (self._heard_of or self._known) and self._caller != who.identity:
             logger.info("{} is in the room, too: the bot hears {} alone", who.identity, self._caller)

@@ -133,7 +133,10 @@ class RoomLeg(Leg):
         """Do nothing: a telephone shows no text."""
 
     def dtmf(self, digits: str) -> None:
-        self._keys = (self._keys + digits)[:MOST_KEYS]
+        room = MOST_KEYS - len(self._keys)
+        if len(digits) > room:
+            logger.warning("{} keys were not sent to the caller: too many wait for them", len(digits) - room)
+        self._keys += digits[:room]
         self._press()
 
     def data(self, data: dict[str, Any]) -> None:
@@ -180,12 +183,14 @@ class RoomLeg(Leg):
             joining = asyncio.create_task(
                 self._room.join(job.livekit_url, job.access_token, job.remaining_ms / 1000)
             )
-            await self._first_of(joining, self._end)
             try:
+                await self._first_of(joining, self._end)
                 if self._end.done():
                     joining.cancel()
                 await joining
             except asyncio.CancelledError:
+                joining.cancel()  # before the room is left: it would be joined behind that, and nobody would leave it
+                await asyncio.gather(joining, return_exceptions=True)
                 if not self._end.done():
                     raise
             except CloudRoomError as error:
