@@ -61,3 +61,27 @@ def test_a_timer_that_fires_too_early_does_not_wake_it_in_vain() -> None:
     timer.arm()
     loop.set.pop()()
     assert (machine.woken, machine.times, loop.set) == ([10.0], [], [])
+
+
+def test_a_failure_does_not_end_the_timer_and_one_without_end_does_not_take_the_loop() -> None:
+    class Failing(Machine):
+        def tick(self, now: float) -> None:
+            self.woken.append(now)
+            if len(self.woken) < 4:
+                raise RuntimeError("a test's")
+            super().tick(now)
+
+    async def story() -> list[float]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        failures: list[str] = []
+        loop.set_exception_handler(lambda _, context: failures.append(str(context["exception"])))
+        machine = Failing(began + 1.0, began + 2.0)
+        timer = ProtocolTimer(loop, wake_at=machine.wake_at, tick=machine.tick)
+        timer.arm()
+        await asyncio.sleep(3.0)
+        timer.close()
+        assert failures == ["a test's"] * 3
+        return [round(at - began, 3) for at in dict.fromkeys(machine.woken)]
+
+    assert run_virtual(story) == [1.0, 1.1, 1.2, 1.3, 2.0]

@@ -283,6 +283,11 @@ class _LegProcess:
         for place in lost:
             place.release()
         for place in lost:
-            if place.leg is not None:
-                with logger.contextualize(call_id=place.leg.call_id):  # its tasks inherit that
-                    place.leg.process_lost()
+            if (leg := place.leg) is not None:
+                try:
+                    with logger.contextualize(call_id=leg.call_id):  # its tasks inherit that
+                        leg.process_lost()
+                except Exception:  # noqa: BLE001  as above: the others are told, too
+                    logger.bind(call_id=leg.call_id).exception("the loss of its process could not be handled")
+                    # later: an error of this, too, keeps nobody else from being told
+                    asyncio.get_running_loop().call_soon(leg.fail, EndReason.ERROR, INTERNAL_ERROR)

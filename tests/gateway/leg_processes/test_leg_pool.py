@@ -162,6 +162,26 @@ def test_an_error_in_one_leg_is_told_that_leg_alone() -> None:
     asyncio.run(story())
 
 
+def test_an_error_in_one_leg_at_the_loss_of_its_process_does_not_keep_it_from_the_others() -> None:
+    class Failing(EchoLeg):
+        def process_lost(self) -> None:
+            super().process_lost()
+            raise RuntimeError("a test's")
+
+    async def story() -> None:
+        async with pool(processes=1) as made:
+            one, other = Failing(await made.place(WAIT_S)), EchoLeg(await made.place(WAIT_S))
+            await until(lambda: one.events and other.events)
+            pid = made.supervisors[0].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: one.failures)
+            assert (other.losses, other.failures) == (1, [])
+            assert one.failures == ["internal error of the gateway: see its log"]
+
+    asyncio.run(story())
+
+
 def test_there_are_always_places_for_the_legs_of_any_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leg_pool, "AHEAD_S", 0.02)
     monkeypatch.setattr(leg_pool, "IDLE_S", 0.2)
