@@ -7,7 +7,8 @@ is to cost an agent anything.
 from __future__ import annotations
 
 import threading
-from socket import AF_INET6
+from contextlib import suppress
+from socket import AF_INET6, SHUT_RDWR
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -36,6 +37,26 @@ def parse_address(text: str) -> tuple[str, int]:
 
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_S
+
+    def setup(self) -> None:
+        super().setup()
+        # The timeout is that of each reading: who sends a byte now and then would have the server to themselves.
+        self._limit = threading.Timer(self.timeout, self._cut)
+        self._limit.daemon = True
+        self._limit.start()
+
+    def handle(self) -> None:
+        with suppress(OSError):  # a client that is gone, or too slow: the next one is served
+            super().handle()
+
+    def finish(self) -> None:
+        self._limit.cancel()
+        with suppress(OSError):
+            super().finish()
+
+    def _cut(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: there is a request every few seconds."""

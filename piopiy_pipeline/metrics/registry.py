@@ -105,7 +105,10 @@ class MetricRegistry:
 
     def count_to(self, name: str, total: float, **labels: str) -> None:
         """Bring a counter to what somebody else has counted since the start. It never goes back."""
-        key = (name, self._bounded(name, labels) if labels else ())
+        key = (
+            name,
+            tuple(labels.values()),
+        )  # as they were given: those that count as "other" have totals of their own
         before = self._last.get(key, 0.0)
         if total > before:
             self._last[key] = total

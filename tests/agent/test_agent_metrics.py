@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import sys
+import threading
 from urllib.request import urlopen
 
 import pytest
@@ -217,3 +219,29 @@ def test_a_client_that_says_nothing_holds_up_the_next_one_for_a_bounded_time(
             assert "piopiy_agent_calls" in read(f"http://127.0.0.1:{server.port}/metrics")
     finally:
         server.close()
+
+
+def test_a_client_that_sends_a_byte_now_and_then_does_not_have_the_server_to_itself(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from piopiy_pipeline.metrics import http_server
+
+    monkeypatch.setattr(http_server._Handler, "timeout", 0.3)
+    server = MetricsServer(MetricRegistry(AGENT_FAMILIES, process=False), "127.0.0.1", 0)
+    answered = threading.Event()
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                while not answered.wait(0.05):
+                    slow.sendall(b"a")
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        try:
+            assert "piopiy_agent_calls" in read(f"http://127.0.0.1:{server.port}/metrics")
+        finally:
+            answered.set()
+            sending.join()
+            server.close()
+    assert capfd.readouterr().err == ""

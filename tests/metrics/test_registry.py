@@ -49,3 +49,11 @@ def test_histograms_have_no_creation_times_and_all_their_bounds() -> None:
     assert not any("_created" in line for line in lines(registry))
     assert 'wait_seconds_bucket{le="0.1"} 0.0' in lines(registry)
     assert 'wait_seconds_bucket{le="1.0"} 1.0' in lines(registry)
+
+
+def test_totals_of_values_that_count_as_other_are_added() -> None:
+    registry = MetricRegistry(FAMILIES, process=False)
+    for total in (2, 3):
+        for number in range(MAX_VALUES + 10):
+            registry.count_to("calls_total", total, agent=f"agent {number}")
+    assert 'calls_total{agent="other"} 30.0' in lines(registry)
