@@ -181,6 +181,6 @@ def split_numbers(parameters: Mapping[str, Any]) -> tuple[str | None, str | None
     rest = dict(parameters)
     numbers: list[str | None] = []
     for names in (("from_number", "from"), ("to_number", "to")):
-        found = [str(rest.pop(name)) for name in names if name in rest]
-        numbers.append(found[0][:128] if found and found[0] else None)
+        given = [rest.pop(name, None) for name in names]
+        numbers.append(next((str(one)[:128] for one in given if one not in (None, "")), None))
     return numbers[0], numbers[1], rest

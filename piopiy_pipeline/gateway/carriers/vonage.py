@@ -43,9 +43,9 @@ class VonageStream(kit.CarrierStream):
             case "websocket:connected":
                 return [self._start(message)]
             case "websocket:dtmf" if self._started:
-                nested = message.get("dtmf")
+                nested, digit = message.get("dtmf"), message.get("digit")
                 return kit.parse_digits(
-                    message.get("digit") or (isinstance(nested, dict) and nested.get("digit"))
+                    nested.get("digit") if digit is None and isinstance(nested, dict) else digit
                 )
             case "websocket:notify" if self._started:
                 payload = message.get("payload")
