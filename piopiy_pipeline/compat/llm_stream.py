@@ -69,7 +69,8 @@ class AnswerMender:
         calls = getattr(delta, "tool_calls", None) or ()
         function_call = getattr(delta, "function_call", None)
         self._refusal += str(getattr(delta, "refusal", None) or "")
-        self._finish_reason = getattr(choices[0], "finish_reason", None) if choices else self._finish_reason
+        if choices:  # behind the last one, Azure's filter sends another, which has no reason
+            self._finish_reason = getattr(choices[0], "finish_reason", None) or self._finish_reason
         content = _words_of(getattr(delta, "content", None))
         if delta is None or not (calls or function_call):
             yield chunk if content is getattr(delta, "content", None) else _chunk(chunk, content=content)

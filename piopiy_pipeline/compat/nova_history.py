@@ -24,6 +24,8 @@ MAX_TEXT = 1024
 """One text has so many bytes at most."""
 MAX_HISTORY = 40 * 1024
 """All that was said before has so many bytes at most."""
+MAX_LINE = MAX_HISTORY // 4
+"""One text is told up to so many bytes: a long result of a tool leaves room for the conversation."""
 BEGUN = "[The call has begun.]"
 """What stands before the bot's first words."""
 
@@ -38,7 +40,8 @@ def history_of(messages: Sequence[Any]) -> list[AWSNovaSonicConversationHistoryM
     found: list[AWSNovaSonicConversationHistoryMessage] = []
     left = MAX_HISTORY - len(BEGUN)
     for line in reversed(lines_of(messages)):
-        text = noted(line.text) if line.is_note else line.text
+        text = line.text.encode()[:MAX_LINE].decode(errors="ignore")
+        text = noted(text) if line.is_note else text
         left -= len(text.encode())
         if left < 0:
             break
