@@ -26,8 +26,8 @@ __all__ = ["FlowFileError", "check_actions", "join_flow", "read_flow"]
 
 MAX_BYTES = 1 << 20
 MAX_KEPT = 16
-MOST_PROBLEMS = 8
 """So many parsed files are kept: more than an agent has flows."""
+MOST_PROBLEMS = 8
 _KEPT: OrderedDict[Path, tuple[dict[Path, str], FlowConfig]] = OrderedDict()
 """By file: its text with those of the files that it includes, and what they are, parsed. The last used at the end."""
 _Path = tuple[str | int, ...]
@@ -73,9 +73,10 @@ def read_flow(path: Path) -> FlowConfig:
             # Before they are parsed: one that changes meanwhile is read again.
             texts |= _included(root, path.parent.absolute())
             config = FlowConfig.from_yaml(text, base_dir=path.parent)
+    except FlowFileError:  # of a file that it includes
+        raise
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}") from None
+        raise _no_yaml(path, error) from None
     except ValidationError as error:
         where, problem = _first_fault(error)
         raise FlowFileError(f"{path}:{_line_of(text, where, problem)}: {problem}") from None
@@ -83,12 +84,21 @@ def read_flow(path: Path) -> FlowConfig:
         raise FlowFileError(f"{path}:1: nested too deep: no flow is") from None
     except (yaml.YAMLError, ValueError, OSError) as error:  # JSON, and what an !include meets
         raise FlowFileError(f"{path}:{getattr(error, 'lineno', 1)}: {_one_line(error)}") from None
-    if root is not None and (slip := slip_in(root)) is not None:
-        raise FlowFileError(f"{path}:{slip[0]}: {slip[1]}")
+    _check_slips(path, root)
     _KEPT[path.absolute()] = (texts, config.model_copy(deep=True))
     while len(_KEPT) > MAX_KEPT:
         _KEPT.popitem(last=False)
     return config
+
+
+def _no_yaml(path: Path, error: yaml.MarkedYAMLError) -> FlowFileError:
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    return FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}")
+
+
+def _check_slips(path: Path, root: yaml.Node | None) -> None:
+    if root is not None and (slip := slip_in(root)) is not None:
+        raise FlowFileError(f"{path}:{slip[0]}: {slip[1]}")
 
 
 def _first_fault(error: ValidationError) -> tuple[_Path, str]:
@@ -125,8 +135,7 @@ def _included(root: yaml.Node | None, folder: Path) -> dict[Path, str]:
 
     Raises:
         OSError: One cannot be read.
-        ValueError: One is no text in UTF-8.
-        yaml.YAMLError: One is no YAML.
+        FlowFileError: One is no text in UTF-8 or no YAML, or has a slip.
     """
     texts: dict[Path, str] = {}
     waiting, seen = [root], set[int]()
@@ -140,8 +149,14 @@ def _included(root: yaml.Node | None, folder: Path) -> dict[Path, str]:
         elif isinstance(node, yaml.SequenceNode):
             waiting += node.value
         elif node.tag == "!include" and (path := folder / str(node.value)) not in texts:
-            texts[path] = path.read_text(encoding="utf-8")
-            waiting.append(yaml.compose(texts[path], Loader=_AnyTag))
+            try:
+                texts[path] = path.read_text(encoding="utf-8")
+                waiting.append(yaml.compose(texts[path], Loader=_AnyTag))
+            except UnicodeDecodeError:
+                raise FlowFileError(f"{path}: expected text in UTF-8") from None
+            except yaml.MarkedYAMLError as error:
+                raise _no_yaml(path, error) from None
+            _check_slips(path, waiting[-1])
     return texts
 
 

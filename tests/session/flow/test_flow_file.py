@@ -176,6 +176,21 @@ def test_an_included_file_that_changes_is_read_again(tmp_path: Path, parsed: lis
         read_flow(path)
 
 
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        (b"- {role: developer, content: Ask.}\n- [\n", "messages.yaml:3: expected YAML"),
+        (b"- role: developer\n  content: 'Ask {{ name'\n", "messages.yaml:2: a '{{' that no '}}' closes"),
+        (b"- role: developer\n  content: \xff\n", "messages.yaml: expected text in UTF-8"),
+    ],
+)
+def test_a_mistake_in_an_included_file_names_that_file(tmp_path: Path, inner: bytes, said: str) -> None:
+    (tmp_path / "messages.yaml").write_bytes(inner)
+    asked = "\n      - role: developer\n        content: Ask."
+    assert asked in GOOD
+    assert fault(tmp_path, GOOD.replace(asked, " !include messages.yaml")).startswith(said)
+
+
 def test_a_file_that_has_become_wrong_is_told(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(GOOD)
