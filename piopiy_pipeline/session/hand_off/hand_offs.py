@@ -13,7 +13,7 @@ from typing import Any
 
 from loguru import logger
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.call import HandOff
@@ -235,7 +235,7 @@ class HandOffs:
 
     def _leave_base(self) -> None:
         first = system_message(self._context)
-        self._base = str(first.get("content")) if first is not None else ""
+        self._base = standard_message_text(first) if first is not None else ""
         self._base_tools = self._context.tools
         names = _names_in(self._base_tools)
         self._base_functions = [take_functions(model, names) for model in self._models]
@@ -265,7 +265,11 @@ class HandOffs:
             return
         base, first = kept.get("base"), system_message(self._context)
         if isinstance(base, str) and first is not None and first == conversation[0]:
-            set_system_message(self._context, base)  # what it is now, is what the persona was told
+            # What it is now, is what the persona was told.
+            if base:
+                set_system_message(self._context, base)
+            else:
+                self._context.set_messages(self._context.get_messages()[1:])
         persona = self._known.get(name) or self._advertised().get(name)
         if persona is None:
             self._state.add_error(
@@ -292,7 +296,7 @@ class HandOffs:
         if not self._count:
             return None
         kept: dict[str, Any] = {"agent": self._name, "count": self._count}
-        if self._base:
+        if self._base is not None:
             kept["base"] = self._base
         if self._name and self._voice.followed:
             kept["followed"] = True

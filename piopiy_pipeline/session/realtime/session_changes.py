@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.tool_options import register_advertised
@@ -99,7 +99,7 @@ class SessionChanges:
             return
         first = system_message(self._context)
         if first is not None:
-            session["instructions"] = str(first.get("content"))
+            session["instructions"] = standard_message_text(first)
         session.setdefault("instructions", "")
         session.setdefault("tools", [])
         if self._voice is not None:

@@ -344,3 +344,44 @@ def test_what_cannot_be_handed_over_says_so() -> None:
 
     simulate(bot, lambda line: line.pause(2), limit_s=20)
     assert said == ["so"]
+
+
+@pytest.mark.parametrize("losses", [[], [AgentLoss("hand_off", 0.5, 1)]], ids=["goes on", "is lost"])
+@pytest.mark.parametrize(
+    ("began_with", "told"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param(
+            [{"role": "system", "content": [{"type": "text", "text": "Desk"}]}], ["Desk"], id="parts"
+        ),
+    ],
+)
+def test_who_has_the_call_again_has_the_instructions_that_it_began_with(
+    began_with: list[Any], told: list[str], losses: list[AgentLoss]
+) -> None:
+    seen: list[list[str]] = []
+
+    def answer(context: LLMContext) -> str | Tool:
+        messages: list[Any] = context.get_messages()
+        seen.append([one["content"] for one in messages if one["role"] == "system"])
+        words = str(messages[-1]["content"]).split()
+        return Tool("hand_off_call", to=words[-1]) if words[0] == "use" else "Hello."
+
+    async def bot(call: Call) -> None:
+        back = hand_off_call({"desk": None})
+        agent = VoiceAgent(
+            instructions="",
+            context=LLMContext(list(began_with)),
+            tools=[hand_off_call({"billing": billing_with(tools=[back])})],
+            call=call,
+        )
+        stt = ScriptedSTT(Transcripts(latency=0.2), spoken=lambda start, end: "")
+        await agent.Action(stt=stt, llm=Model(Replies(otherwise=answer, latency=0.3)), tts=Voices([]))
+        await agent.start()
+
+    desk = Desk()
+    desk.bot = bot  # type: ignore[method-assign]
+    call = desk.call([TO_BILLING, BACK, "hello"], losses=losses)
+    assert len(call.of("agent_lost")) == len(losses)
+    assert ["Billing"] in seen
+    assert seen[-1] == told, call.timeline()
