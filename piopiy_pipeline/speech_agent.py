@@ -118,7 +118,7 @@ class SpeechAgent(CallFacade):
         vad = True if vad is None else vad
         if is_realtime(omni):
             model: Any = omni
-            return await self._agent.Action(
+            built = await self._agent.Action(
                 llm=model,
                 tts=tts,
                 telecmi_params=telecmi_params,
@@ -129,6 +129,8 @@ class SpeechAgent(CallFacade):
                 interruption_strategy=interruption_strategy,
                 interruption=interruption,
             )
+            self._chain = None
+            return built
         if not isinstance(omni, FrameProcessor):
             raise StageError(f"omni must be a stage of pipecat's, not {shown(omni)}", "omni")
         if not isinstance(tts, TTSService):

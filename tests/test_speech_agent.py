@@ -123,3 +123,18 @@ def test_what_cannot_work_is_a_sentence(action: Callable[[], dict[str, Any]], er
     call.assert_ended(EndReason.ERROR)
     assert error in call.end_detail
     assert StageError.__name__ in call.end_detail
+
+
+def test_the_last_model_that_it_is_given_has_the_call() -> None:
+    script = Providers(stt=Transcripts(texts=["roses please"]), llm=Replies("How many?"), tts=Voice())
+
+    async def bot(call_id: str) -> None:
+        agent = SpeechAgent(instructions="You sell flowers.", greeting="Good day!")
+        await agent.Action(omni=Hears(), tts=ScriptedTTS())
+        model = OpenAIRealtimeLLMService(api_key="none")
+        assert (await agent.Action(omni=model))["llm"] is model
+        assert agent.pipeline["llm"] is model
+        await agent.start()
+
+    call = simulate(bot, Caller().say(PEOPLE), providers=script)
+    assert texts(call, "bot") == ["Good day!", "How many?"], call.timeline()
