@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from loguru import logger
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.services.llm_service import LLMService
 
@@ -176,18 +176,25 @@ class CallerTurns:
 
     def _user_turn(self, turn: Turn) -> None:
         if self._held.redact:
-            self._redact_last()
+            self._redact(turn.text)
         self._held.listener.on_turn(turn.text)
 
-    def _redact_last(self) -> None:
+    def _redact(self, text: str) -> None:
+        """Take the words of a turn out of the conversation, if they are in it: a page's text comes there later."""
         user = self._pipeline.find(LLMUserAggregator)
         if not isinstance(user, LLMUserAggregator):
             return
         messages: list[Any] = user.context.get_messages()
-        for message in reversed(messages):
-            if isinstance(message, dict) and message.get("role") == "user":
-                message["content"] = REDACTED
+        found = False
+        for message in reversed(messages):  # a turn may be in it in several pieces
+            if not isinstance(message, dict) or message.get("role") != "user":
+                if found:
+                    return
+                continue
+            words = standard_message_text(message).strip()
+            if not words or not (words in text or text in words):
                 return
+            message["content"], found = REDACTED, True
 
     def _bot_turn(self, turn: Turn) -> None:
         self._bot_turns += 1

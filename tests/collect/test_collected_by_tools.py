@@ -166,6 +166,36 @@ def test_a_secret_is_kept_out_of_the_conversation_and_the_events() -> None:
     assert all(event.data["value"] is None for event in call.of("collection"))
 
 
+@pytest.mark.parametrize("redact", [False, True])
+def test_what_is_typed_in_a_page_is_the_value_and_no_question_to_the_model(redact: bool) -> None:
+    seen: list[list[Any]] = []
+
+    def model(context: LLMContext) -> str:
+        seen.append([one["content"] for one in context.get_messages() if one.get("role") == "user"])
+        return "Thank you."
+
+    async def form(call: Call) -> Collected[str]:
+        await collect_digits(call, prompt="Which floor?", length=1)
+        pin = await collect_digits(call, prompt="What is your PIN?", length=4, redact=redact)
+        await asyncio.sleep(3)
+        assert seen == []
+        await call.respond()
+        return pin
+
+    async def caller(line: CallerLine) -> None:
+        about = {"version": "2.1.0", "about": {"library": "a page"}}
+        line.send({"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": about})
+        await line.my_turn()
+        await line.say(VOICE, text="three")
+        await line.pause(4)
+        line.send({"label": "rtvi-ai", "type": "send-text", "id": "2", "data": {"content": "4157"}})
+        await line.pause(8)
+
+    outcomes, call = collected_in(form, caller, otherwise=model)
+    assert value_of(outcomes) == "4157", call.timeline()
+    assert seen == [["three", "[redacted]" if redact else "4157"]]
+
+
 def test_a_value_that_a_key_has_asked_for_is_asked_for_anew_after_a_loss() -> None:
     async def form(call: Call) -> None:
         async def ask(_: object) -> None:

@@ -31,6 +31,7 @@ from piopiy_pipeline.compat.pipecat import RtviTranslator
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
+from piopiy_pipeline.session.held_turns import REDACTED
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.rtvi.paced_queue import MESSAGES_PER_S, PacedQueue
 from piopiy_pipeline.signaling.chat import MAX_CHARACTERS, shown_turn
@@ -44,6 +45,8 @@ MAX_TYPED = 8
 """How many texts of the client may wait for their turn."""
 TAKEN_S = 2.0
 """How long a message of a chat may take to become a turn."""
+LONGEST_NUMBER = 9
+"""So many digits has a number of a version at most."""
 
 
 def speaks_rtvi(message: dict[str, Any]) -> bool:
@@ -262,11 +265,14 @@ class RtviClient:
                 return
             if options.run_immediately:
                 await self._worker.interrupt_and_settle()  # what was heard goes into the context first
+            held = self._state.held_turns  # what is typed is an answer to the code that has the caller's turns
             self._state.recovery.user_turn(self._state.now())
             self._state.add_turn(Turn("user", sent.content, self._state.elapsed_s()))
+            known = REDACTED if held is not None and held.redact else sent.content
             frames: list[Frame] = [
                 LLMMessagesAppendFrame(
-                    messages=[{"role": "user", "content": sent.content}], run_llm=options.run_immediately
+                    messages=[{"role": "user", "content": known}],
+                    run_llm=options.run_immediately and held is None,
                 )
             ]
             if not options.audio_response:
@@ -314,4 +320,6 @@ def _first(error: ValidationError) -> str:
 
 def _version(text: str) -> list[int] | None:
     parts = text.split(".")
-    return [int(part) for part in parts] if len(parts) == 3 and all(p.isdecimal() for p in parts) else None
+    if len(parts) != 3 or not all(part.isdecimal() and len(part) <= LONGEST_NUMBER for part in parts):
+        return None
+    return [int(part) for part in parts]

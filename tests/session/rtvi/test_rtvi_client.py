@@ -152,6 +152,7 @@ def test_a_client_of_an_unknown_protocol_is_told_so_and_served(version: Any, why
     ("message", "why"),
     [
         (says("describe-actions"), "Unsupported type describe-actions"),
+        (ready("9" * 5000 + ".0.0"), "Invalid client version format"),
         (says("send-text", {"text": "hi"}), "Invalid send-text: content"),
         (says("dtmf", {"buttons": ["x"]}), "Invalid dtmf"),
         ({"label": "rtvi-ai", "type": "send-text"}, "Invalid message: id"),
