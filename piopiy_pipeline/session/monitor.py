@@ -182,6 +182,8 @@ class CallMonitor:
             if self._shows and not frame.append_to_context:
                 self._beside += frame.text
             self.live.on_heard(frame)
+            if self.filling and frame.append_to_context:  # a sentence that bridges a silence came too late
+                self._state.recovery.progressed(self._state.now())
             if (held := self._state.held_turns) is not None:
                 held.text_heard(frame.raw_text or frame.text)
             if sentence_ends(frame.text):  # a sentence, or its last word where words have times
