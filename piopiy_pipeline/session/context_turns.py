@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, LLMMessagesAppendFrame
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
@@ -63,6 +63,9 @@ class ContextTurns:
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
             _keep_tool_order(assistant)
+        for side in (user, assistant):
+            if isinstance(side, (LLMUserAggregator, LLMAssistantAggregator)):
+                watch_processed(side, self._put_in, LLMMessagesAppendFrame)
         aggregator = user if isinstance(user, LLMUserAggregator) else assistant
         if isinstance(aggregator, (LLMUserAggregator, LLMAssistantAggregator)):
             end = pipeline.turn_end
@@ -93,6 +96,10 @@ class ContextTurns:
                 turn = replace(turn, turn_wait_s=last.wait_s, turn_reason=last.reason)
             self._state.add_turn(turn)
             self._state.checkpoints.user_turn()
+
+    def _put_in(self, _side: FrameProcessor, _frame: LLMMessagesAppendFrame) -> None:
+        """Have the next instance know what was put into the conversation and is not answered: it ends no turn."""
+        self._state.checkpoints.part_changed()
 
     async def _backchannel(self, user: LLMUserAggregator, message: UserBackchannelMessage) -> None:
         self._monitor.live.backchannel()
