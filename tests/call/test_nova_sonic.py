@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.testing import Caller, NovaSonicServer, Replies, Transcripts, Voice
+from piopiy_pipeline.testing import (
+    Caller,
+    CallerLine,
+    NovaSonicServer,
+    Replies,
+    Tool,
+    Transcripts,
+    Voice,
+)
 from tests.support.aws_sdk import provide_aws_sdk
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG
@@ -24,6 +35,32 @@ def test_the_first_generation_takes_no_texts() -> None:
     call = NovaCase("Hello.").call(Caller().pause(1), service={"settings": settings})
     call.assert_ended(EndReason.ERROR)
     assert "AWSNovaSonicLLMService cannot be told yet what to say" in call.end_detail
+
+
+def test_who_speaks_while_the_answer_to_a_tool_is_awaited_has_a_turn_that_ends() -> None:
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        await asyncio.sleep(0.5)
+        await params.result_callback({"booked": True})
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(4.5)
+        await line.say(PEOPLE)
+        await line.at(11.1)
+        await line.say(YES)
+        await line.pause(8)
+
+    case = NovaCase()
+    replies = Replies([Tool("book"), "It is booked."], "For two, certainly.", latency=2.5)
+    case.server = NovaSonicServer(replies, ears=Transcripts(texts=["a table please", "yes"]))
+    call = case.call(caller, agent={"tools": [book], "filler": None})
+    call.assert_no_error()
+    assert texts(call, "user") == ["a table please", "yes"]
+    assert texts(call, "bot")[-1] == "For two, certainly.", call.timeline()
+    ends = [event.at for event in call.of("turn_end")]
+    assert len(ends) == 2, call.timeline()
+    assert call.of("tool_result")[0].at < call.of("user_speech")[1].data["start"]
+    assert ends[1] > call.of("user_speech")[1].data["end"]
 
 
 def test_the_session_that_follows_is_told_what_was_heard() -> None:

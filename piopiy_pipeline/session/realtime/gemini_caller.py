@@ -35,15 +35,17 @@ class GeminiCaller:
     Args:
         service: The service, before it runs.
         withholds: Returns whether the provider does not hear the caller, in turns that begin now.
+        hears: Returns whether it hears anything any more.
     """
 
-    def __init__(self, service: Any, withholds: Callable[[], bool]) -> None:
+    def __init__(self, service: Any, withholds: Callable[[], bool], hears: Callable[[], bool]) -> None:
         self._service = service
         self._kept: deque[Said] = deque()
         self._turn: deque[Said] = deque()  # the turn under way, if the provider is told of turns
         self._begun_in: object = None  # the session that was told of its beginning
         self._tells = False
         self._withholds = withholds
+        self._hears = hears
         self.is_heard = True
         """Whether the provider hears the turn under way."""
         gemini_session.lead_caller(service, self._take)
@@ -60,7 +62,7 @@ class GeminiCaller:
         if isinstance(frame, UserStoppedSpeakingFrame):
             self.is_heard = True
         between = isinstance(frame, InputAudioRawFrame) and not gemini_session.user_speaks(self._service)
-        return not was_heard or (between and self._withholds())
+        return not (was_heard and self._hears()) or (between and self._withholds())
 
     async def _take(self, hear: Hear, frame: Frame) -> None:
         if self._is_withheld(frame):

@@ -76,7 +76,7 @@ class GeminiProvider(RealtimeProvider):
         self._goes_away: object = None  # the session that Google has said it ends
         self.withholds: Callable[[], bool] = lambda: False
         """Whether the provider does not hear what the caller says in turns that begin now."""
-        self._caller = GeminiCaller(service, lambda: self.withholds())
+        self._caller = GeminiCaller(service, lambda: self.withholds(), lambda: self.hears)
         self._tools = GeminiTools(
             service, begins=self._awaited.end, awaits=self._awaited.begin, ask=self._ask_for_result
         )
@@ -256,7 +256,7 @@ class GeminiProvider(RealtimeProvider):
         self._words_due = gemini_session.words_so_far(self._service) > 0
 
     async def _turn_over(self, _service: Any, _frame: Any) -> None:
-        if not self._caller.is_heard:
+        if not (self.hears and self._caller.is_heard):
             return
         self._words_due = True
         await self._tell_notes()

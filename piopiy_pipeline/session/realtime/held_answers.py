@@ -122,6 +122,8 @@ class HeldAnswers:
 
     async def follow(self) -> None:
         """Bring the session in line with who has the caller's turns now: code has taken them, or given them back."""
+        if self._state.closing and self._state.held_turns is not None and self.obstacle:
+            self._provider.hears = False  # it would answer
         if (self._by_provider or self._unwritten) and bool(self._told_of) != self._held:
             self._told_of = self._held
             await self._provider.update()

@@ -66,6 +66,7 @@ class NovaProvider(RealtimeProvider):
         self._said_behind = 0  # so many of its messages were in the conversation when it began
         self._words = ""  # of the caller, that were told last
         self._words_behind = 0
+        self._spoke = False  # words of the caller were told since the last answer
         instruct_by_setting(service)
         self._turns = ProposedTurns(service, lambda: self._begun and not self.answers)
         nova_session.prepare(
@@ -166,17 +167,24 @@ class NovaProvider(RealtimeProvider):
             self._awaited.seems_empty(tell_empty)
 
     async def _answers(self) -> None:
-        """Take note that the provider answers: the caller's turn is over, unless the answer was asked for."""
+        """Take note that the provider answers: the caller's turn is over, unless the answer was asked for and they have
+        said nothing since.
+        """
         self._awaited.goes_on()
         self._said = ""
         self._said_behind = self._count("assistant")
-        if self._awaited.is_due:
+        spoke, self._spoke = self._spoke, False
+        if due := self._awaited.is_due:
             self._awaited.end()
+        if due and not spoke:
             return
-        await self._turns.end()
+        if not due or self._turns.begun:  # a turn that begins now would cut this answer off
+            await self._turns.end()
         self._asked()
 
     def _keep(self, audio: bytes) -> bool:
+        if not self.hears:
+            return True
         if self._begun and self.connected:
             return False
         self._kept.append(audio)
@@ -205,6 +213,7 @@ class NovaProvider(RealtimeProvider):
 
     def _told_words(self, _service: Any, frame: TranscriptionFrame) -> None:
         self._words, self._words_behind = frame.text, self._count("user")
+        self._spoke = True
 
     def _count(self, role: str) -> int:
         """Return how many messages with a text the conversation has of one side: new ones may stand before others."""

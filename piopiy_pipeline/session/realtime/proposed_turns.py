@@ -33,7 +33,8 @@ class ProposedTurns:
     def __init__(self, service: Any, is_silent: Callable[[], bool]) -> None:
         self._service = service
         self._is_silent = is_silent
-        self._begun = False
+        self.begun = False
+        """Whether the caller speaks, and their turn is not over."""
         self.hears = False
         """Whether our VAD hears the caller."""
         watch_taken(service, self._vad_started, VADUserStartedSpeakingFrame)
@@ -41,14 +42,14 @@ class ProposedTurns:
 
     async def begin(self) -> None:
         """The caller speaks: what the bot says is cut off."""
-        self._begun = True
+        self.begun = True
         await self._service.broadcast_frame(ProposedUserStartedSpeakingFrame)
 
     async def end(self) -> None:
         """The caller's turn is over. It may not have been noticed before."""
-        if not self._begun:
+        if not self.begun:
             await self.begin()
-        self._begun = False
+        self.begun = False
         await self._service.broadcast_frame(ProposedUserStoppedSpeakingFrame)
 
     def _vad_stopped(self, _service: Any, _frame: Frame) -> None:

@@ -59,6 +59,9 @@ class RealtimeProvider:
     cuts_by_itself: bool = True
     """Whether an interruption that its service tells of is the provider's own; otherwise it confirms one of ours."""
 
+    hears: bool = True
+    """Whether the caller's audio is sent. Who types has none."""
+
     failure: Exception | None = None
     """Why the latest connection has failed. None: it has not, or its service tells that itself."""
 
