@@ -10,7 +10,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from loguru import logger
@@ -41,6 +41,7 @@ __all__ = [
     "keep_results",
     "open_again",
     "output_rate",
+    "put_in_by",
     "put_in_by_us",
     "spare",
     "takes_client_events",
@@ -70,6 +71,7 @@ _USED = (
 
 _OPENAIS = (
     "_handle_evt_response_created",
+    "_handle_messages_append",
     "_messages_added_manually",
     "_response_active",
     "_results_awaiting_response",
@@ -156,6 +158,25 @@ def answer_all_results_at_once(service: Any, by_us: Callable[[], bool]) -> None:
 def put_in_by_us(service: Any, item: str) -> None:
     """Take note that an item which the provider will tell of is this side's, and no beginning of an answer."""
     service._messages_added_manually[item] = True
+
+
+def put_in_by(service: Any, tell: Callable[[Sequence[Any]], Awaitable[None]]) -> None:
+    """Have messages put into the conversation by a function: pipecat's service of OpenAI tells the caller's words as
+    the system's.
+
+    Args:
+        service: The service, before it runs.
+        tell: Puts messages behind the provider's conversation.
+    """
+    if not hasattr(service, "_results_awaiting_response"):
+        return
+
+    async def append(frame: Any) -> None:
+        if service._api_session_ready and not service._llm_needs_conversation_setup:
+            await tell(frame.messages)
+            service._results_awaiting_response = True
+
+    service._handle_messages_append = append
 
 
 def spare(service: Any, spared: Callable[[], bool]) -> None:

@@ -33,12 +33,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.leave_in_time import leave_in_time
 from piopiy_pipeline.compat.pipecat import PIPECAT
 from piopiy_pipeline.compat.spoken_lines import lines_of, returned_call
 from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
 
 __all__ = [
     "check",
+    "close_in_time",
     "create_call",
     "instruct",
     "is_connected",
@@ -263,6 +265,11 @@ async def write_beside(service: Any, text: str) -> str:
 def returned_in(context: LLMContext) -> set[str]:
     """Return the uses of tools whose results a conversation has."""
     return {call for message in context.get_messages() if (call := returned_call(message)) is not None}
+
+
+def close_in_time(service: Any, wait_s: float) -> None:
+    """Have a service drop a connection whose server has not taken leave within so many seconds."""
+    leave_in_time(service, wait_s, lambda: service._socket)
 
 
 async def leave(service: Any) -> None:

@@ -8,7 +8,9 @@ tested in `test_realtime_hand_off.py` (OpenAI) and `test_gemini_hand_off.py`.
 from __future__ import annotations
 
 import pytest
+from websockets.frames import Opcode
 
+from piopiy_pipeline.session.events import ToolUse
 from piopiy_pipeline.session.hand_off.conversation_change import SUMMARY_S, HandOffContext
 from piopiy_pipeline.testing import AgentLoss, CallerLine
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -245,3 +247,19 @@ def test_who_speaks_over_the_hand_off_is_answered_by_the_new_one(kind: type[Case
     assert [event.data["agent"] for event in call.of("hand_off")] == ["billing"]
     assert texts(call, "bot")[-1] == "Billing here.", call.timeline()
     assert not call.of("error")
+
+
+@only("openai", "gemini", "ultravox")
+def test_a_provider_that_takes_no_leave_is_not_waited_for(kind: type[Case]) -> None:
+    desk = Desk(TO_BILLING, "hello", kind=kind, voice=kind.other_voice)
+
+    def takes_no_leave(used: ToolUse) -> None:
+        protocol = desk.case.server.session._connection.protocol
+        take = protocol.recv_frame
+        protocol.recv_frame = lambda frame: None if frame.opcode is Opcode.CLOSE else take(frame)
+
+    call = desk.call(watch=lambda agent: agent.on("tool", takes_no_leave) and None)
+    call.assert_no_error()
+    used, changed = call.of("tool")[0].at, call.of("hand_off")[0].at
+    assert changed - used < 3.0, call.timeline()
+    assert " ".join(texts(call, "bot")) == "Desk speaking. Billing speaking. Billing here. Billing here."

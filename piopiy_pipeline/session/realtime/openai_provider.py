@@ -92,8 +92,6 @@ class OpenAIProvider(RealtimeProvider):
         self.writes_aside = self._dialect.aside is not None
         self.instructions: str | None = None
         """What the next answer is to be, word for word."""
-        self.hears = True
-        """Whether the caller's audio is sent. Who types has none."""
         self.withholds: Callable[[], bool] = lambda: False
         """Whether the request for an answer at the end of a turn is not sent."""
         self._named: deque[str] = deque(maxlen=NAMES)  # items of the conversation that this side has named
@@ -107,6 +105,7 @@ class OpenAIProvider(RealtimeProvider):
         realtime.end_when_closed(service)
         instruct_by_setting(service)
         realtime.spare(service, lambda: self.spares)
+        realtime.put_in_by(service, self.tell)
         even_out(service, self.tell)
         end_at_nonsense(service)
 
@@ -150,7 +149,7 @@ class OpenAIProvider(RealtimeProvider):
             if not text:
                 continue
             role = message.get("role") if isinstance(message, dict) else None
-            await self._put_in("assistant" if role == "assistant" else self._dialect.note_role, text)
+            await self._put_in(role if role in ("assistant", "user") else self._dialect.note_role, text)
 
     async def write_aside(self, text: str) -> str | None:
         response: dict[str, Any] = {"conversation": "none", "tools": []}

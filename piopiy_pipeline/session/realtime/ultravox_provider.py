@@ -76,6 +76,7 @@ class UltravoxProvider(RealtimeProvider):
         self.takes_changes = self.writes_aside = ultravox_call.takes_prompts(service)
         self.tells_changes = False
         ultravox_call.prepare(service, self._send)
+        ultravox_call.close_in_time(service, CLOSE_S)
         lead_unasked_results(service, partial(ultravox_call.take_in, service))
         self._turns = ProposedTurns(service, lambda: self._begun and not self.answers)
         watch_processed(service, self._append, LLMMessagesAppendFrame)
@@ -107,8 +108,7 @@ class UltravoxProvider(RealtimeProvider):
             await self.reopen(context)
 
     async def reopen(self, context: LLMContext) -> None:
-        async with asyncio.timeout(CLOSE_S):
-            await ultravox_call.leave(self._service)
+        await ultravox_call.leave(self._service)
         returned = ultravox_call.returned_in(context)
         known = returned | {standard_message_text(message) or "" for message in context.get_messages()}
         url = await ultravox_call.create_call(self._service, context)
@@ -123,7 +123,7 @@ class UltravoxProvider(RealtimeProvider):
         unsent, self._unsent = self._unsent, []
         for name, text, urgency in unsent:
             if name not in known:
-                await self._tell(ultravox_call.instruct(text), urgency)
+                await self._tell(text, urgency)
             elif name in returned and urgency != "later":
                 await self._tell(ultravox_call.instruct(ANSWER), urgency)
         while self._kept:
@@ -170,6 +170,8 @@ class UltravoxProvider(RealtimeProvider):
 
     async def _send(self, content: bytes | dict[str, Any]) -> None:
         """Send audio or a message. Audio is kept while there is no call."""
+        if isinstance(content, bytes) and not self.hears:
+            return
         if isinstance(content, dict) and content.get("urgency") != "later" and "text" in content:
             self._awaited.begin()  # it is answered
         if isinstance(content, dict) and ultravox_call.settles(content):
@@ -188,18 +190,20 @@ class UltravoxProvider(RealtimeProvider):
             self._kept.append(content)
         elif content["type"] == "client_tool_result":
             urgency = "later" if content.get("agentReaction") == "listens" else "soon"
-            self._keep_note(content["invocationId"], f"A tool has returned: {content['result']}", urgency)
+            returned = ultravox_call.instruct(f"A tool has returned: {content['result']}")
+            self._keep_note(content["invocationId"], returned, urgency)
         if self._begun:
             self._lost()
 
     async def _append(self, _service: Any, frame: LLMMessagesAppendFrame) -> None:
         """Tell what code has put into the conversation."""
-        texts = [text for message in frame.messages if (text := standard_message_text(message))]
+        said = [one for one in frame.messages if standard_message_text(one)]
+        text = " ".join(_told(one) for one in said)
         urgency = "immediate" if frame.run_llm else "later"
-        if texts and self._begun:
-            await self._tell(ultravox_call.instruct(" ".join(texts)), urgency)
-        elif texts:
-            self._keep_note(texts[-1], " ".join(texts), urgency)
+        if said and self._begun:
+            await self._tell(text, urgency)
+        elif said:
+            self._keep_note(standard_message_text(said[-1]), text, urgency)
 
     def _keep_note(self, name: str, text: str, urgency: str) -> None:
         self._unsent = [*self._unsent, (name, text, urgency)][-MAX_LATE:]
@@ -272,3 +276,10 @@ class UltravoxProvider(RealtimeProvider):
             return json.dumps(message)
         self._early.append(json.dumps(message))
         return None
+
+
+def _told(message: Any) -> str:
+    """Return a message as Ultravox is told it: the caller's words as they are, all else as an instruction."""
+    text = standard_message_text(message)
+    by_caller = isinstance(message, dict) and message.get("role") == "user"
+    return text if by_caller else ultravox_call.instruct(text)
