@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from websockets.frames import Opcode
 
-from piopiy_pipeline.session.events import ToolUse
+from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.hand_off.conversation_change import SUMMARY_S, HandOffContext
 from piopiy_pipeline.testing import AgentLoss, CallerLine
 from piopiy_pipeline.voice_agent import VoiceAgent

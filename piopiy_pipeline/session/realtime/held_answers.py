@@ -17,6 +17,7 @@ from pipecat.frames.frames import (
     TranscriptionFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection
@@ -97,6 +98,7 @@ class HeldAnswers:
         self._is_taken = False  # code has had the words of the caller's latest turn
         state.events.on("user_turn", self._user_turn)
         state.turns_moved = self._turns_moved
+        watch_taken(service, self._caller_speaks, VADUserStartedSpeakingFrame)
         watch_taken(service, self._turn_begins, UserStartedSpeakingFrame)
         watch_taken(service, self._turn_is_over, UserStoppedSpeakingFrame)
         watch_processed(service, self._turn_was_over, UserStoppedSpeakingFrame)
@@ -122,8 +124,8 @@ class HeldAnswers:
 
     async def follow(self) -> None:
         """Bring the session in line with who has the caller's turns now: code has taken them, or given them back."""
-        if self._state.closing and self._state.held_turns is not None and self.obstacle:
-            self._provider.hears = False  # it would answer
+        if self._state.held_turns is not None:
+            self._hears_no_more()
         if (self._by_provider or self._unwritten) and bool(self._told_of) != self._held:
             self._told_of = self._held
             await self._provider.update()
@@ -132,6 +134,15 @@ class HeldAnswers:
         if not self._held and self._waits:
             self._waits = False
             await self._ask_again()
+
+    def _hears_no_more(self) -> None:
+        """Keep what the caller says behind a final goodbye from a provider that would answer it."""
+        if self._state.closing and self.obstacle:
+            self._provider.hears = False
+
+    def _caller_speaks(self, _service: Any, _frame: Frame) -> None:
+        if self._provider.spares:  # their turn may begin when the goodbye is over, and is heard by then
+            self._hears_no_more()
 
     def session_is_new(self) -> None:
         """Take note that the session is another one."""
