@@ -265,7 +265,7 @@ class RtviClient:
                 return
             if options.run_immediately:
                 await self._worker.interrupt_and_settle()  # what was heard goes into the context first
-            held = self._state.held_turns  # what is typed is an answer to the code that has the caller's turns
+            held = self._state.held_turns  # it is the answer to the code that has the turns
             self._state.recovery.user_turn(self._state.now())
             self._state.add_turn(Turn("user", sent.content, self._state.elapsed_s()))
             known = REDACTED if held is not None and held.redact else sent.content
