@@ -11,7 +11,7 @@ from piopiy_pipeline.tools import HandOffError
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.hand_off_desk import BACK, SUMMARY, TO_BILLING, Desk
 from tests.support.hand_offs import Voices
-from tests.support.virtual import texts
+from tests.support.virtual import recorded_apology_heard, texts
 
 
 def test_code_hands_over_and_who_has_the_call_already_is_an_error() -> None:
@@ -57,3 +57,20 @@ def test_with_a_tts_the_voice_is_the_ttss_and_the_session_goes_on() -> None:
         assert (voice == "amy") == text.startswith("Billing"), spoken
     assert {voice for _, voice, *_ in desk.answers} == {"None"}
     assert len(desk.case.server.sessions) == 1
+
+
+def test_a_session_that_is_lost_while_a_summary_is_written_is_opened_again_quietly() -> None:
+    desk = Desk(TO_BILLING, "hello", context="summary")
+
+    def fails() -> str:
+        desk.case.server.refuse(2)
+        desk.case.server.session.drop()
+        raise LookupError  # the server sends nothing
+
+    desk.summarise = fails
+    call = desk.call()
+    lost, summary = sorted(str(event.data["message"]) for event in call.of("error"))
+    assert "no summary" in lost + summary
+    assert "opened again" in lost + summary
+    assert not recorded_apology_heard(call)
+    assert texts(call, "bot")[-1] == "Billing here.", call.timeline()

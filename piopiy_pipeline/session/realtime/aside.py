@@ -30,7 +30,7 @@ async def written_aside(provider: RealtimeProvider, answer: SpokenAnswer, text: 
     """
     written: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     answer.aside = written
-    provider.spares = answer.hides_errors = True
+    provider.spares = answer.hides_beside = True
     comes = False  # as an answer of this session
     try:
         if (found := await provider.write_aside(text)) is None:
@@ -45,4 +45,4 @@ async def written_aside(provider: RealtimeProvider, answer: SpokenAnswer, text: 
             if not await holds_within(lambda: answer.aside is not written, GIVEN_UP_S):
                 provider.answer_lost()
         answer.aside = None
-        answer.hides_errors = False
+        answer.hides_beside = False

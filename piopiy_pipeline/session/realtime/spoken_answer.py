@@ -101,6 +101,8 @@ class SpokenAnswer:
         self._audio_s = 0.0  # of this sentence
         self.hides_errors = False
         """Whether errors are the business of whoever opens the session again."""
+        self.hides_beside = False
+        """Whether errors are those of a text that is written beside the conversation, and nobody's business."""
         self.hidden = ""
         """The last error that was hidden."""
         self.mark: SayingMark | None = None
@@ -198,7 +200,7 @@ class SpokenAnswer:
         return task is not None
 
     async def _pass_on(self, frame: Frame, direction: FrameDirection) -> None:
-        if isinstance(frame, ErrorFrame) and self.hides_errors:
+        if isinstance(frame, ErrorFrame) and (self.hides_errors or self.hides_beside):
             self.hidden = frame.error
             return
         if self.aside is not None and isinstance(frame, (LLMTextFrame, LLMFullResponseEndFrame)):
