@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from loguru import logger
 from pipecat.processors.aggregators.llm_context import LLMContext, standard_message_text
@@ -191,7 +191,7 @@ class CallerTurns:
                 if found:
                     return
                 continue
-            words = standard_message_text(message).strip()
+            words = standard_message_text(cast(Any, message)).strip()
             if not words or not (words in text or text in words):
                 return
             message["content"], found = REDACTED, True

@@ -258,7 +258,10 @@ def test_a_provider_that_takes_no_leave_is_not_waited_for(kind: type[Case]) -> N
         take = protocol.recv_frame
         protocol.recv_frame = lambda frame: None if frame.opcode is Opcode.CLOSE else take(frame)
 
-    call = desk.call(watch=lambda agent: agent.on("tool", takes_no_leave) and None)
+    def watch(agent: VoiceAgent) -> None:
+        agent.on("tool", takes_no_leave)
+
+    call = desk.call(watch=watch)
     call.assert_no_error()
     used, changed = call.of("tool")[0].at, call.of("hand_off")[0].at
     assert changed - used < 3.0, call.timeline()

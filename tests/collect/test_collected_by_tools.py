@@ -171,7 +171,8 @@ def test_what_is_typed_in_a_page_is_the_value_and_no_question_to_the_model(redac
     seen: list[list[Any]] = []
 
     def model(context: LLMContext) -> str:
-        seen.append([one["content"] for one in context.get_messages() if one.get("role") == "user"])
+        messages: list[Any] = context.get_messages()
+        seen.append([one["content"] for one in messages if one.get("role") == "user"])
         return "Thank you."
 
     async def form(call: Call) -> Collected[str]:
