@@ -198,7 +198,7 @@ class UltravoxProvider(RealtimeProvider):
     async def _append(self, _service: Any, frame: LLMMessagesAppendFrame) -> None:
         """Tell what code has put into the conversation."""
         said = [one for one in frame.messages if standard_message_text(one)]
-        text = " ".join(_told(one) for one in said)
+        text = " ".join(_text_of(one) for one in said)
         urgency = "immediate" if frame.run_llm else "later"
         if said and self._begun:
             await self._tell(text, urgency)
@@ -278,7 +278,7 @@ class UltravoxProvider(RealtimeProvider):
         return None
 
 
-def _told(message: Any) -> str:
+def _text_of(message: Any) -> str:
     """Return a message as Ultravox is told it: the caller's words as they are, all else as an instruction."""
     text = standard_message_text(message)
     by_caller = isinstance(message, dict) and message.get("role") == "user"
