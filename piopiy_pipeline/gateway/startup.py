@@ -219,7 +219,12 @@ class GatewayServices:
     async def _recover(self, webhooks: Webhooks) -> None:
         while self._to_recover:
             self._to_recover = False
-            await webhooks.recover()
+            try:
+                await webhooks.recover()
+            except Exception:
+                logger.exception(
+                    "webhooks that an earlier run has left, or about lost calls, are not all sent"
+                )
 
     def _http_server(
         self,

@@ -25,9 +25,10 @@ class LoopLag:
 
     def _run(self) -> None:
         now = self._loop.time()
-        self._observe(max(0.0, now - self._due))
+        lag_s = max(0.0, now - self._due)
         self._due = now + self.EVERY_S
-        self._timer = self._loop.call_at(self._due, self._run)
+        self._timer = self._loop.call_at(self._due, self._run)  # first: an error below does not end the next
+        self._observe(lag_s)
 
     def close(self) -> None:
         """Measure no more."""

@@ -39,6 +39,8 @@ CLOSE_S = 8.0
 """How long jobs may take to leave their rooms when the gateway closes, in seconds."""
 SENT_S = 0.1
 """How long the last messages may take to leave, in seconds."""
+AGAIN_S = 30.0
+"""After an error that nobody foresaw the gateway registers again in so many seconds."""
 MOST_METADATA = 64
 """So many variables, and so many headers, of a call reach its bot."""
 MAX_ID = 64
@@ -90,11 +92,19 @@ class CloudWorker:
     def _start(self) -> None:
         logger.info("registering at Piopiy's cloud as {}, at {}", self._config.agent_id, self._config.address)
         self._running = asyncio.create_task(self._run(), name="Piopiy's cloud")
-        self._running.add_done_callback(self._done)
 
     async def _run(self) -> None:
         await self.pool.ready()  # a job that came before would be turned down
-        await self._registration.run()
+        while True:
+            try:
+                await self._registration.run()
+            except Exception:
+                logger.exception(
+                    "Piopiy's cloud is not served any more: it is tried again in {:g} s", AGAIN_S
+                )
+            else:
+                return
+            await asyncio.sleep(AGAIN_S)
 
     @property
     def processes(self) -> list[LegSupervisor]:
@@ -131,12 +141,6 @@ class CloudWorker:
             with suppress(asyncio.CancelledError):
                 await self._running
         await self.pool.close()
-
-    def _done(self, running: asyncio.Task[None]) -> None:
-        if running.cancelled():
-            return
-        if (error := running.exception()) is not None:
-            logger.opt(exception=error).error("Piopiy's cloud is not served any more")
 
     async def _on_job(self, job: Job) -> None:
         """Serve a job in a task of its own, which the worker's is there for."""

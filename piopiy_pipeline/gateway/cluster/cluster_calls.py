@@ -337,7 +337,12 @@ class ClusterCalls:
                 self._asked[call_id] = now
                 task = self._loop.create_task(self._ask_to_watch(call_id), name=f"{call_id}::watch")
                 self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(self._asked_to_watch)
+
+    def _asked_to_watch(self, task: asyncio.Task[bool]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("a call elsewhere is not watched: it is tried again")
 
     async def _ask_to_watch(self, call_id: str, *, begin: bool = False) -> bool:
         """Ask the gateway that has a call to tell of it. Returns whether there is one."""

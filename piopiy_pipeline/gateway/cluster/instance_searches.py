@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from loguru import logger
+
 from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
 from piopiy_pipeline.gateway.cluster.directory_messages import DirectoryAnswer, DirectorySearch
 from piopiy_pipeline.gateway.cluster.summonses import Summons
@@ -106,7 +108,11 @@ class InstanceSearches:
                 apart=apart,
                 most_busy=most_busy,
             )
-            answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
+            try:
+                answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
+            except Exception:  # noqa: BLE001  as if nobody had answered: the call is told, and may be asked for again
+                logger.bind(call_id=summons.call_id).exception("an instance could not be looked for")
+                answer = None
             if answer is None or answer.instance_id is not None or not self._expects(summons.call_id):
                 break
         self._on_answer(summons, None if answer is None else answer.instance_id, most_busy is not None)

@@ -126,6 +126,8 @@ class KeptPhoneCalls:
                 await self._claim_all()
             except RecordsUnavailable as error:
                 logger.warning("whether telephone calls go on is not known yet: {}", error)
+            except Exception:
+                logger.exception("whether telephone calls go on is not known yet: it is asked again")
         restored = 0
         for key, kept in tuple(self._claimed.items()):
             try:
@@ -135,6 +137,8 @@ class KeptPhoneCalls:
                     logger.debug("a telephone call cannot go on yet: {}", error)
                     continue
                 logger.error("a telephone call does not go on: {}", error)
+            except Exception:
+                logger.exception("a telephone call does not go on")
             else:
                 restored += 1
             del self._claimed[key]

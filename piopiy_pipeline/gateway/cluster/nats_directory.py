@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from loguru import logger
 from nats.aio.msg import Msg
@@ -96,6 +96,7 @@ class NatsDirectory:
         self._unsent = UnsentMessages()
         self._outbox = NatsOutbox(self._client, self._unsent)
         self._requests = NatsRequests(self._respond, lambda: self._outbox.most_bytes)
+        self._heard: set[str] = set()  # the subjects that are listened to for as long as it is open
         self._wanted: set[str] = set()  # the subjects of agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
@@ -227,6 +228,21 @@ class NatsDirectory:
     # ------------------------------------------------------------------ the connection
 
     async def _connect(self) -> None:
+        """Connect, and listen. What fails once the gateway has started is tried again."""
+        while True:
+            try:
+                if not self._client.is_connected:
+                    await self._reach_servers()
+                await self._listen_all()
+            except Exception:
+                if self._opening:
+                    raise
+                logger.exception("NATS: the connection could not be made: it is tried again")
+            else:
+                return
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _reach_servers(self) -> None:
         config = self._config
         await self._client.connect(
             servers=list(config.servers),
@@ -244,12 +260,20 @@ class NatsDirectory:
             ping_interval=PING_S,
             max_outstanding_pings=2,
         )
+
+    async def _listen_all(self) -> None:
+        config = self._config
         await self._listen(self._subject("gateway", self._name), self._on_notice)
         await self._listen(f"{config.subject}.*.presence", self._on_presence)
         await self._listen(self._subject("calls"), self._on_call_changes)
-        await self._client.subscribe(self._subject("where"), cb=self._on_where)
-        await self._client.subscribe(self._subject("request", self._name), cb=self._on_request)
+        await self._subscribe(self._subject("where"), self._on_where)
+        await self._subscribe(self._subject("request", self._name), self._on_request)
         await self._on_connection()
+
+    async def _subscribe(self, subject: str, on_message: Callable[[Msg], Awaitable[None]]) -> None:
+        if subject not in self._heard:
+            await self._client.subscribe(subject, cb=on_message)
+            self._heard.add(subject)
 
     async def _listen(self, subject: str, take: Callable[[bytes, str], None]) -> None:
         async def on_message(message: Msg) -> None:
@@ -262,7 +286,7 @@ class NatsDirectory:
                 self._unsent.note("unreadable", problem[:199], self._now)
             await asyncio.sleep(0)  # else audio would wait for all that has come
 
-        await self._client.subscribe(subject, cb=on_message)
+        await self._subscribe(subject, on_message)
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)

@@ -58,6 +58,9 @@ class NatsRequests:
         except ProtocolError as error:
             logger.warning("another gateway's request cannot be read: {}", error)
             return
+        except Exception:
+            logger.exception("another gateway's request could not be carried out")
+            answer = dump(failure(500, "internal error of the gateway that has it: see its log")).encode()
         if len(answer) > self._most_bytes():
             text = "the answer is too long to be sent from gateway to gateway: ask the gateway that has it"
             answer = dump(failure(502, text)).encode()

@@ -102,6 +102,7 @@ class GatewayCall:
         self.ended_at: float | None = None
         self.reason: EndReason | None = None
         self.detail = ""
+        self._line_failed = False
 
     @property
     def info(self) -> CallInfo:
@@ -259,8 +260,18 @@ class GatewayCall:
             reason=self.reason,
             detail=self.detail,
             recorded=self.media_path.recorded,
-            line=self.leg.line_quality() | self.media_path.sound_quality(),
+            line=self._line(),
         )
+
+    def _line(self) -> dict[str, Any]:
+        """Return what is known of the caller's line; nothing if the leg fails, which is logged once."""
+        try:
+            return self.leg.line_quality() | self.media_path.sound_quality()
+        except Exception:
+            if not self._line_failed:
+                self._line_failed = True
+                self.state.log.exception("the line of a call could not be measured")
+            return {}
 
     # ------------------------------------------------------------------ the caller
 

@@ -10,6 +10,10 @@ from loguru import logger
 
 __all__ = ["TimerOwner", "TimerQueue"]
 
+AGAIN_S = 30.0
+"""An owner that failed is woken again after so many seconds, if it still is to be woken: a registration at a trunk is
+to be renewed, whatever went wrong once."""
+
 
 class TimerOwner(Protocol):
     """Something that must be woken at a time: a call; of SIP a transaction, a dialog, a registration."""
@@ -44,7 +48,9 @@ class TimerQueue:
 
     def set(self, owner: TimerOwner) -> None:
         """Read the owner's `wake_at` again, because it may have changed."""
-        at = owner.wake_at
+        self._set_at(owner, owner.wake_at)
+
+    def _set_at(self, owner: TimerOwner, at: float | None) -> None:
         timer = self._set.get(id(owner))
         if timer is not None and timer.at == at:
             return
@@ -74,8 +80,10 @@ class TimerQueue:
             try:
                 owner.wake(now)
             except Exception:
-                # The others are woken all the same. This one is not set again, or it would fail for ever.
+                # The others are woken all the same. This one is woken later, or it would fail at once again.
                 logger.exception("a timer of {} failed", type(owner).__name__)
+                if (at := owner.wake_at) is not None:
+                    self._set_at(owner, max(at, now + AGAIN_S))
             else:
                 self.set(owner)
 

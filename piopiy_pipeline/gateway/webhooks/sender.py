@@ -47,6 +47,8 @@ AT_ONCE = 8
 """The most attempts under way at one receiver."""
 DRAIN_S = 3.0
 """How long the end of the gateway waits for what can be delivered at once."""
+AGAIN_S = 1.0
+"""After an error that nobody foresaw a receiver's messages go on in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,17 @@ class _Receiver:
             )
 
     async def run(self, session: aiohttp.ClientSession) -> None:
+        """Send until `finish`, whatever fails."""
+        while True:
+            try:
+                await self._send_all(session)
+            except Exception:
+                logger.exception("webhooks to {} have failed: they go on in {:g} s", self.name, AGAIN_S)
+            else:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    async def _send_all(self, session: aiohttp.ClientSession) -> None:
         async with asyncio.TaskGroup() as attempts:
             while True:
                 now = self._loop.time()
@@ -254,6 +267,12 @@ class _Receiver:
                     continue
 
     async def _try(self, session: aiohttp.ClientSession, attempt: DeliveryAttempt) -> None:
+        try:
+            await self._attempt(session, attempt)
+        except Exception:  # the other attempts go on
+            logger.exception("what became of a webhook to {} is not known", self.name)
+
+    async def _attempt(self, session: aiohttp.ClientSession, attempt: DeliveryAttempt) -> None:
         reply, answer = DeliveryReply(None, detail="internal error of the gateway"), b""
         try:
             reply, answer = await self._post(session, attempt.message)

@@ -24,6 +24,7 @@ from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.gateway.records.resumptions import Resumptions
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.agents import logged
+from tests.support.fails_once import FailsOnce
 from tests.support.memory_jetstream import MemoryJetStream
 from tests.support.sip_bench import Bench
 from tests.support.switchboard import NotedLeg, Room
@@ -242,6 +243,26 @@ def test_a_call_whose_port_is_still_bound_is_tried_again_for_a_while(
         assert any("does not go on: Address" in line for _, line in lines) is not goes_on
         await process.ended()
         assert bool(server.rows) is not goes_on, "the next process may try it once more"
+
+    run_virtual(story)
+
+
+def test_a_call_that_cannot_be_restored_keeps_no_other_from_going_on() -> None:
+    async def story() -> None:
+        server = MemoryJetStream()
+        left_behind(server)
+        [(key, row)] = server.rows.items()
+        server.rows[f"{key}2"] = row
+        server._revisions[f"{key}2"] = 1
+        process = Process(server)
+        process.calls._restore = FailsOnce(process.calls._restore)  # type: ignore[method-assign]
+        process.store.kept = FailsOnce(process.store.kept)  # type: ignore[method-assign]
+        with logged() as lines:
+            assert await process.calls.take_over() == 0
+            await asyncio.sleep(10)
+        assert len(process.placed) == 1
+        assert len([line for _, line in lines if line.startswith("ERROR")]) == 2
+        await process.ended()
 
     run_virtual(story)
 

@@ -14,6 +14,7 @@ from piopiy_pipeline.signaling.messages import (
     Hangup,
     Transfer,
 )
+from tests.support.agents import logged
 from tests.support.switchboard import NotedLeg, Room
 
 
@@ -140,3 +141,16 @@ def test_a_deadline_at_which_a_call_fails_ends_it(room: Room) -> None:
     call.control.tick = fail  # type: ignore[method-assign]
     room.wait(61)
     assert leg.ended is not None
+
+
+def test_a_leg_whose_line_cannot_be_measured_keeps_its_call_in_the_lists_and_lets_it_end(room: Room) -> None:
+    one = room.agent()
+    call, leg = room.call()
+    one.take()
+    break_leg(leg, "line_quality")
+    with logged() as lines:
+        assert [one.line for one in room.board.snapshot().calls] == [{}]
+        one.say(Hangup(call_id="call-1", reason=EndReason.AGENT_HANGUP))
+    assert len([line for _, line in lines if "could not be measured" in line]) == 1
+    assert room.board.call(call.call_id) is None
+    assert room.ended().line == {}

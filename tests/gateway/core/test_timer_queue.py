@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from piopiy_pipeline.gateway.core.timer_queue import TimerQueue
+from piopiy_pipeline.gateway.core.timer_queue import AGAIN_S, TimerQueue
 
 
 class Someone:
@@ -56,14 +56,17 @@ def test_who_has_no_timer_any_more_is_let_go_of_at_once() -> None:
     assert len(timers._heap) <= 64
 
 
-def test_one_that_fails_keeps_nobody_else_asleep() -> None:
+def test_one_that_fails_keeps_nobody_else_asleep_and_is_woken_again_later() -> None:
     class Failing(Someone):
         def wake(self, now: float) -> None:
+            super().wake(now)
+            self.wake_at = now if len(self.woken) == 1 else None
             raise RuntimeError("a bug")
 
-    timers, other = TimerQueue(), Someone(1.0)
-    timers.set(Failing(0.5))
+    timers, failing, other = TimerQueue(), Failing(0.5), Someone(1.0)
+    timers.set(failing)
     timers.set(other)
     timers.run_due(1.0)
-    assert other.woken == [1.0]
-    assert len(timers) == 0
+    assert (failing.woken, other.woken, timers.next_at) == ([1.0], [1.0], 1.0 + AGAIN_S)
+    timers.run_due(1.0 + AGAIN_S)
+    assert (failing.woken, len(timers)) == ([1.0, 1.0 + AGAIN_S], 0)

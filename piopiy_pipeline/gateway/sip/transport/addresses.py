@@ -79,7 +79,10 @@ class SipAddresses:
 
 
 def _resolve(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except UnicodeError as error:  # of a name with a part that is empty or too long
+        raise OSError(f"{host} is no name of a host") from error
     # IPv4 first: what most interfaces are bound to.
     addresses = sorted({str(entry[4][0]) for entry in found}, key=lambda address: (":" in address, address))
     if not addresses:

@@ -110,6 +110,9 @@ class MessageDelivery:
                     connection = await self._connect(flow, address)
         except (OSError, TimeoutError) as error:
             problem = error
+        except Exception as error:  # noqa: BLE001  else what waits, and what is to come, would wait for ever
+            logger.opt(exception=error).error("sip: {} could not be reached", flow)
+            problem = error
         for message in self._waiting.pop(flow, []):
             if connection is not None:
                 connection.send(message.data)

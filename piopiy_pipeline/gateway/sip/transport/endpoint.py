@@ -344,7 +344,7 @@ class SipEndpoint:
                 continue
             try:
                 addresses = await self._addresses.all(name)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  the others are looked up, and this one again
                 self._trust_at = 0.0
                 if name not in self._unknown_names:
                     logger.warning(
