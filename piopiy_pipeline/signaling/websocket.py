@@ -164,6 +164,7 @@ class DirectConnection(Connection):
             self._early.append((text, data))
             if len(self._early) > EARLY_LIMIT:
                 self._early.clear()
+                logger.warning("a WebSocket peer sent more than {} messages early: closed", EARLY_LIMIT)
                 self.finish(CloseCode.POLICY_VIOLATION, "too many messages before the first answer")
             return
         try:

@@ -18,6 +18,7 @@ from piopiy_pipeline.signaling.websocket import (
     DirectConnection,
     DirectServerConnection,
 )
+from tests.support.agents import logged
 from tests.support.gateway_peers import until
 
 
@@ -143,11 +144,15 @@ def test_what_came_before_listen_is_not_lost() -> None:
 def test_a_flood_before_listen_is_cut_off() -> None:
     async def story() -> None:
         async with pair() as (_, client):
-            for n in range(sockets.EARLY_LIMIT + 1):
-                client.post_text(str(n))
-            async with asyncio.timeout(10):
-                await client.wait_closed()
+            with logged() as lines:
+                for n in range(sockets.EARLY_LIMIT + 10):
+                    client.post_text(str(n))
+                async with asyncio.timeout(10):
+                    await client.wait_closed()
             assert client.close_code == 1008
+            assert [line for _, line in lines if line.startswith("WARNING")] == [
+                f"WARNING a WebSocket peer sent more than {sockets.EARLY_LIMIT} messages early: closed"
+            ]
 
     asyncio.run(story())
 

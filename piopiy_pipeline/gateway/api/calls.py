@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import FileResponse
 
 from piopiy_pipeline.call import CallKind, EndReason
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import HangupOrder
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -50,7 +50,7 @@ async def list_calls(
     except BadCursor as error:
         raise ApiError(422, str(error)) from None
     except RecordsUnavailable as error:
-        raise ApiError(503, str(error)) from None
+        raise ApiError(503, str(error), SOON) from None
 
 
 @router.get("/{call_id}", summary="A call and its conversation", responses=problems(_AWAY | _UNKNOWN))
@@ -59,7 +59,7 @@ async def get_call(deps: Deps, call_id: CallId) -> CallDetail:
     try:
         detail = await deps.archive.detail(call_id)
     except RecordsUnavailable as error:
-        raise ApiError(503, str(error)) from None
+        raise ApiError(503, str(error), SOON) from None
     if detail is not None:
         return detail
     # A call that was placed a moment ago may not be in the database yet.
@@ -128,7 +128,7 @@ async def get_recording(deps: Deps, call_id: CallId) -> FileResponse:
     try:
         path = await deps.archive.recording_path(call_id)
     except RecordsUnavailable as error:
-        raise ApiError(503, str(error)) from None
+        raise ApiError(503, str(error), SOON) from None
     if path is None:
         raise ApiError(404, f"there is no recording of call {call_id!r}")
     return FileResponse(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiError, Deps, problems
 
 __all__ = ["router"]
 
@@ -52,7 +52,7 @@ async def _answer(request: Request, deps: Deps, carrier: str, agent_id: str | No
     if deps.carriers is None:
         raise ApiError(404, "this gateway takes no carriers' streams: it has no carriers")
     if deps.switchboard.drain.on:
-        raise ApiError(503, deps.switchboard.drain.refusal)
+        raise ApiError(503, deps.switchboard.drain.refusal, SOON)
     # The address exactly as it was sent, because the signature covers it.
     target = request.scope["raw_path"].decode("ascii")
     query = request.scope["query_string"].decode("latin-1")

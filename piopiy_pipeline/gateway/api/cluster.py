@@ -26,7 +26,7 @@ from piopiy_pipeline.gateway.api.cluster_models import (
     GatewayInfo,
     TrendCounts,
 )
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import Switch
 from piopiy_pipeline.gateway.cluster.console_messages import GatewayHealth
 from piopiy_pipeline.gateway.cluster.directory_messages import GatewayPresence
@@ -90,7 +90,7 @@ async def get_cluster(deps: Deps) -> ClusterInfo:
 
 def _health(deps: ApiDependencies) -> OwnHealth:
     if deps.link.health is None:
-        raise ApiError(503, "this gateway has not begun to listen yet: ask again in a moment")
+        raise ApiError(503, "this gateway has not begun to listen yet: ask again in a moment", SOON)
     return deps.link.health
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from piopiy_pipeline.gateway.access.networks import in_networks, parse_network
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, check_operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiError, Deps, check_operator, problems
 from piopiy_pipeline.metrics.registry import CONTENT_TYPE
 
 __all__ = ["router"]
@@ -33,5 +33,5 @@ async def get_metrics(request: Request, deps: Deps) -> Response:
     if not in_networks(host, [parse_network(text) for text in deps.config.metrics_networks]):
         check_operator(request, deps)
     if deps.metrics is None:
-        raise ApiError(503, "this gateway counts nothing yet: ask again when it is open")
+        raise ApiError(503, "this gateway counts nothing yet: ask again when it is open", SOON)
     return Response(deps.metrics.render(), media_type=CONTENT_TYPE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter
 
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import Model
 from piopiy_pipeline.gateway.core.dialling import NoDialler
 
@@ -54,7 +54,7 @@ async def get_phones(deps: Deps) -> PhonesInfo:
     dialler = deps.switchboard.resources.dialler
     endpoint = None if isinstance(dialler, NoDialler) else cast("Phones", dialler).endpoint
     if endpoint is None:
-        raise ApiError(503, "the telephones are not open just now")
+        raise ApiError(503, "the telephones are not open just now", SOON)
     registrations = endpoint.registrations
     return PhonesInfo(
         port=endpoint.port,

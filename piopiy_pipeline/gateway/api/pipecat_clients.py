@@ -20,6 +20,7 @@ from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError, bearer_token
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims, TokenGrant, TokenRequest
 from piopiy_pipeline.gateway.api.dependencies import (
+    SOON,
     ApiDependencies,
     ApiError,
     Deps,
@@ -379,7 +380,7 @@ async def _answer(
         # A gateway that was started again does not know the client's old connection: this is a new call.
         offered = offered.model_copy(update={"pc_id": None, "restart_pc": None})
         if deps.switchboard.drain.on:
-            raise ApiError(503, deps.switchboard.drain.refusal, {"Retry-After": "1"})
+            raise ApiError(503, deps.switchboard.drain.refusal, SOON)
     if offered.pc_id is None and offered.resume_token is not None:
         taken = await _take_checkpoint(deps, offered.resume_token, caller)
         try:
@@ -408,13 +409,13 @@ async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaim
     )
     if deps.browser is None or not somebody:
         text = "nobody can go on with the conversation yet: ask again in a moment"
-        raise ApiError(503, text, {"Retry-After": "1"})
+        raise ApiError(503, text, SOON)
     if deps.resumptions is not None:
         try:
             taken = await deps.resumptions.take(token, agent_id=caller.agent_id, identity=caller.identity)
         except RecordsUnavailable as error:
             text = f"whether there is a conversation to go on with is not known now: {error}"
-            raise ApiError(503, text, {"Retry-After": "1"}) from None
+            raise ApiError(503, text, SOON) from None
         if taken is not None:
             return taken
     raise ApiError(410, "there is no conversation to go on with for this resume_token: begin a new call")
@@ -442,6 +443,6 @@ async def _browser_leg(deps: ApiDependencies, what_if_late: str) -> AsyncIterato
         async with asyncio.timeout(OFFER_S):
             yield deps.browser
     except OfferRefused as refused:
-        raise ApiError(refused.status, refused.text) from None
+        raise ApiError(refused.status, refused.text, SOON if refused.status == 503 else {}) from None
     except TimeoutError:
         raise ApiError(504, f"the browser leg {what_if_late} within {OFFER_S:g} s") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -20,7 +20,7 @@ from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError, Header, bearer_token, header_of
 from piopiy_pipeline.gateway.access.request_seal import RequestSeal
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, check_operator
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, check_operator
 from piopiy_pipeline.gateway.api.request_limits import BODY_LIMIT, App, Receive, Send, refusal_headers
 from piopiy_pipeline.gateway.cluster.console_messages import RelayedAnswer, RelayedRequest
 from piopiy_pipeline.gateway.cluster.directory import GatewayGone
@@ -144,7 +144,7 @@ class ApiRelay:
         if self.cluster is None or other is None:
             return _problem(502, f"there is no gateway {gateway[:64]!r} in the cluster just now")
         if self._waiting >= MOST_WAITING:
-            return _problem(503, "too many requests wait for other gateways: ask again")
+            return _problem(503, "too many requests wait for other gateways: ask again", SOON)
         request = RelayedRequest(
             gateway=gateway,
             request_id=secrets.token_hex(16),
@@ -255,10 +255,10 @@ def _of_another_version(answer: RelayedAnswer, other: GatewayPresence) -> Relaye
     return answer.model_copy(update={"body": json.dumps(body)})
 
 
-def _problem(status: int, text: str) -> RelayedAnswer:
+def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> RelayedAnswer:
     return RelayedAnswer(
         status=status,
-        headers={"content-type": "application/json", **refusal_headers(status)},
+        headers={"content-type": "application/json", **refusal_headers(status), **(headers or {})},
         body=json.dumps({"error": text}),
     )
 

@@ -28,7 +28,13 @@ from starlette.exceptions import HTTPException
 from piopiy_pipeline.fault_text import fault_text
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api.collected_answer import CollectedAnswer
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, Deps, OperatorWithAnyToken, add_routes
+from piopiy_pipeline.gateway.api.dependencies import (
+    SOON,
+    ApiDependencies,
+    Deps,
+    OperatorWithAnyToken,
+    add_routes,
+)
 from piopiy_pipeline.gateway.api.models import Model
 from piopiy_pipeline.gateway.api.placed_once import KEY_HEADER
 from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, App, refusal_headers
@@ -203,7 +209,9 @@ async def _call(deps: ApiDependencies, request: Request, calls: AgentCalls) -> d
         if agent_id and not _runs(deps, agent_id):
             text = answer.text if answer is not None else f"no instance of agent {agent_id!r} is connected"
             raise Refusal(403, "ai_agent_not_running", text)
-        raise Refusal(503, "at_capacity", answer.text if answer is not None else "no instance has a place")
+        if answer is None:
+            raise Refusal(503, "at_capacity", "no instance has a place", headers=SOON)
+        raise Refusal(503, "at_capacity", answer.text, headers=answer.headers)
     codes = {404: "ai_agent_not_found", 409: "not_possible", 422: "invalid_request"}
     raise Refusal(answer.status, codes.get(answer.status, "refused"), answer.text)
 
@@ -330,7 +338,7 @@ async def get_call(request: Request, call_id: CallPath) -> dict[str, Any]:
     """Say how a call stands. One that is over is not there any more."""
     answer = await _own(request, "GET", f"/api/calls/{call_id}")
     if answer.status == 503:
-        raise Refusal(503, "gateway_error", answer.text)
+        raise Refusal(503, "gateway_error", answer.text, headers=answer.headers)
     call = answer.body.get("call", {})
     if answer.status != 200 or call["phase"] == "ended":
         raise Refusal(404, "call_not_found", f"no call {call_id!r} is under way")
@@ -351,7 +359,7 @@ async def get_transfer(request: Request, request_id: Annotated[str, Path(max_len
     call_id, _, ticket = request_id.rpartition("-")
     answer = await _own(request, "GET", f"/api/calls/{call_id}/transfers/{ticket}")
     if answer.status == 503:
-        raise Refusal(503, "gateway_error", answer.text)
+        raise Refusal(503, "gateway_error", answer.text, headers=answer.headers)
     if answer.status != 200:
         raise Refusal(404, "transfer_not_found", f"there is no transfer {request_id!r}, or it is forgotten")
     outcome = answer.body["outcome"]

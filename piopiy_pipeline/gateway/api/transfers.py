@@ -16,7 +16,7 @@ from fastapi import APIRouter, Path, Request
 
 from piopiy_pipeline.call import TransferOutcomeName
 from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
+from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import TransferOrder, TransferState, TransferTicket
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
@@ -244,7 +244,7 @@ async def _recorded(deps: ApiDependencies, call_id: str, request_id: str) -> Tra
     try:
         detail = await deps.archive.detail(call_id)
     except RecordsUnavailable as error:
-        raise ApiError(503, str(error)) from None
+        raise ApiError(503, str(error), SOON) from None
     for event in detail.events if detail is not None else ():
         if event.event == "transfer" and event.data.get("request_id") == request_id:
             return _state(call_id, event.data)

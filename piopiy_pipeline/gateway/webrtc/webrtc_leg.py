@@ -46,6 +46,7 @@ class WebRtcLeg(Leg):
         self._listener: LegListener | None = None
         self._answered = False
         self._early: list[BrowserSent] = []
+        self._early_dropped = False
         self._ended = False
 
     # ------------------------------------------------------------------ from the call
@@ -111,6 +112,12 @@ class WebRtcLeg(Leg):
             # Pipecat's clients say that they are ready as soon as the data channel is open, and only once.
             if len(self._early) < EARLY_MESSAGES:
                 self._early.append(sent)
+            elif not self._early_dropped:
+                self._early_dropped = True
+                self._log.warning(
+                    "more than {} messages and keys of a browser before the answer: the rest is dropped",
+                    EARLY_MESSAGES,
+                )
             return
         if sent.digits:
             self._listener.caller_dtmf(sent.digits)

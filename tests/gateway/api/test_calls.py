@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, CallRecord
+from piopiy_pipeline.gateway.records import Records
+from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, CallRecord, RecordsUnavailable
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, bearer, caller, config
 from tests.support.web import API_KEY, client
 
@@ -221,5 +222,23 @@ def test_nothing_of_calls_is_told_without_a_key(tmp_path: Path) -> None:
                         assert answer.headers["www-authenticate"] == "Bearer"
                         assert list(answer.json()) == ["error"]
             assert gateway.switchboard.call(call_id) is not None
+
+    asyncio.run(story())
+
+
+def test_whoever_asks_while_the_database_is_away_is_told_to_ask_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise RecordsUnavailable("the database is away")
+
+    for query in ("page", "detail", "recording_path"):
+        monkeypatch.setattr(Records, query, away)
+
+    async def story() -> None:
+        async with place(tmp_path, records=True) as (_, _, web):
+            for path in ("", "/lost", "/lost/recording", "/lost/transfers/t"):
+                answer = await web.get(f"/api/calls{path}")
+                assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1"), path
 
     asyncio.run(story())

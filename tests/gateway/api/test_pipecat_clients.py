@@ -386,9 +386,10 @@ def test_a_conversation_is_resumed_once_and_not_lost_with_a_refusal(
             async def offered() -> int:
                 return (await web.post("/api/offer", json=resumed, headers=mine)).status_code
 
-            for status in (503, 429, 400):
+            for status, after in ((503, "1"), (429, "60"), (400, None)):
                 leg.refusal = OfferRefused(status, "not now")
-                assert await offered() == status
+                answer = await web.post("/api/offer", json=resumed, headers=mine)
+                assert (answer.status_code, answer.headers.get("Retry-After")) == (status, after)
             leg.stuck = True
             assert await offered() == 504
             leg.stuck, leg.refusal = False, None

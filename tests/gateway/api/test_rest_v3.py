@@ -106,6 +106,7 @@ def test_an_agent_that_runs_elsewhere_may_be_asked_again(why: str, monkeypatch: 
                 board.drain.switch(on=True)
             busy = await post(here, "/voice/ai/call", **{**AI_CALL, "agent_id": "second"})
             assert refusal(busy)[:2] == (503, "at_capacity")
+            assert busy.headers["Retry-After"] == "1"
 
     asyncio.run(story())
 

@@ -72,8 +72,10 @@ def test_what_the_application_says_before_the_answer_waits_for_it_within_a_bound
         leg, _, listener = await line()
         leg.browser_sent(BrowserSent(data={"type": "client-ready"}))
         leg.browser_sent(BrowserSent(digits="1"))
-        for number in range(100):
-            leg.browser_sent(BrowserSent(data={"number": number}))
+        with logged() as lines:
+            for number in range(100):
+                leg.browser_sent(BrowserSent(data={"number": number}))
+        assert len([line for _, line in lines if "the rest is dropped" in line]) == 1
         assert listener.told == []
         leg.answer()
         assert listener.told[:3] == [{"type": "client-ready"}, "1", {"number": 0}]
