@@ -22,11 +22,10 @@ from piopiy_pipeline.gateway.records.models import (
 )
 from piopiy_pipeline.trace_ids import trace_id_of
 
-__all__ = ["LIVE", "CallId", "call_in", "call_under_way", "router"]
+__all__ = ["CallId", "call_in_progress", "call_under_way", "router"]
 
 router = APIRouter(prefix="/api/calls", tags=["calls"], dependencies=[Operator])
 
-LIVE = (Phase.LIVE,)
 """The phases in which a bot and a caller talk."""
 
 CallId = Annotated[str, Path(max_length=128)]
@@ -105,10 +104,20 @@ async def call_under_way(deps: ApiDependencies, call_id: str) -> GatewayCall:
     raise ApiError(409, f"call {call_id!r} is over already")
 
 
-async def call_in(phases: tuple[Phase, ...], deps: ApiDependencies, call_id: str) -> GatewayCall:
-    """Return the call, if it is in one of these phases. Raises `ApiError` (409) if not, and as `call_under_way`."""
+async def call_in_progress(deps: ApiDependencies, call_id: str, *, or_bridged: bool = False) -> GatewayCall:
+    """Return the call, if the caller is the bot's. That is so while another instance is looked for, too: what is
+    ordered then holds for the next one.
+
+    Args:
+        deps: What the routes use.
+        call_id: Which call.
+        or_bridged: Take a caller who talks to a person, too.
+
+    Raises:
+        ApiError: The call is in another phase (409), or as `call_under_way`.
+    """
     call = await call_under_way(deps, call_id)
-    if call.phase not in phases:
+    if not call.state.in_progress and not (or_bridged and call.phase is Phase.BRIDGED):
         raise ApiError(409, f"call {call_id!r} is not in progress: it is {call.phase.value}")
     return call
 

@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
+from piopiy_pipeline.gateway.api.calls import CallId, call_in_progress
 from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import (
     AppMessage,
@@ -26,7 +26,6 @@ from piopiy_pipeline.gateway.api.prompts import load_prompts, start_prompts
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.prompts import Prompt
-from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import Switchable
 
@@ -44,7 +43,6 @@ _OBSTACLES: dict[DialObstacle, int] = {
     "away": 409,
 }
 _NOT_NOW = {404: "There is no such call.", 409: "The call is not in a state for that."}
-_TALKING = (Phase.LIVE, Phase.BRIDGED)
 _ON = Switch()
 
 
@@ -127,7 +125,7 @@ def _dial(
 )
 async def press_keys(deps: Deps, call_id: CallId, keys: KeysOrder) -> None:
     """Send keys (DTMF) to the caller's line, as the bot can."""
-    call = await call_in(_TALKING, deps, call_id)
+    call = await call_in_progress(deps, call_id, or_bridged=True)
     call.leg.dtmf(keys.digits)
 
 
@@ -136,13 +134,13 @@ async def hold(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = 
     """Hold the call, or end that. Neither side hears the other; the caller hears a sign that the line is alive. While
     a cold transfer rings, it says what becomes of the caller if that comes to nothing.
     """
-    _switch(await call_in(LIVE, deps, call_id), "hold", switch)
+    _switch(await call_in_progress(deps, call_id), "hold", switch)
 
 
 @router.post("/{call_id}/mute", status_code=204, summary="Mute the caller", responses=problems(_NOT_NOW))
 async def mute(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
     """Mute the caller, or end that. The bot does not hear the caller; the caller hears the bot."""
-    _switch(await call_in(LIVE, deps, call_id), "mute", switch)
+    _switch(await call_in_progress(deps, call_id), "mute", switch)
 
 
 @router.post(
@@ -153,7 +151,7 @@ async def mute(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = 
 )
 async def record(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
     """Begin to record the call, or end the recording."""
-    call = await call_in(LIVE, deps, call_id)
+    call = await call_in_progress(deps, call_id)
     _switch(call, "record", switch)
     if switch.on and call.media_path.tap is None:
         raise ApiError(503, "the recording could not be begun: the gateway's log says why")
@@ -167,7 +165,7 @@ async def record(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] 
 )
 async def clean_sound(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
     """Take noise and the bot's echo out of what the caller says, or end that. The log says why that cannot be done."""
-    _switch(await call_in(LIVE, deps, call_id), "clean_sound", switch)
+    _switch(await call_in_progress(deps, call_id), "clean_sound", switch)
 
 
 @router.post(
@@ -180,7 +178,7 @@ async def send_message(deps: Deps, call_id: CallId, message: AppMessage) -> None
     """The bot gets the message as if the caller's application had sent it; the application as if the bot had."""
     if len(json.dumps(message.data).encode()) > MESSAGE_LIMIT:
         raise ApiError(413, f"data: at most {MESSAGE_LIMIT} bytes as JSON: send a key to more of it")
-    call = await call_in(LIVE, deps, call_id)
+    call = await call_in_progress(deps, call_id)
     if message.to == "bot":
         if not call.options.with_agent:
             raise ApiError(409, "this call has no agent that would take messages")

@@ -13,7 +13,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 
 from piopiy_pipeline.audio.wav import WavError, read_wav
-from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
+from piopiy_pipeline.gateway.api.calls import CallId, call_in_progress
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import PromptOrder, PromptStep, PromptTicket
 from piopiy_pipeline.gateway.api.prompt_run import AnsweredOrder, PromptRun
@@ -146,7 +146,7 @@ async def play_prompts(deps: Deps, request: Request, call_id: CallId, order: Pro
     `request_id` says what came.
     """
     prompts = await load_prompts(deps, request, order)
-    call = await call_in(LIVE, deps, call_id)
+    call = await call_in_progress(deps, call_id)
     if call.info.kind == "text":
         raise ApiError(409, "a text chat has no sound: prompts are for calls that have")
     if (why := call.control.no_transfer_because) is not None:

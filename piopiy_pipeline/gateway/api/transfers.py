@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from piopiy_pipeline.call import TransferOutcomeName
-from piopiy_pipeline.gateway.api.calls import LIVE, CallId, call_in
+from piopiy_pipeline.gateway.api.calls import CallId, call_in_progress
 from piopiy_pipeline.gateway.api.dependencies import SOON, ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import TransferOrder, TransferState, TransferTicket
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
@@ -101,7 +101,7 @@ async def transfer(deps: Deps, request: Request, call_id: CallId, order: Transfe
     """Begin a transfer. An event `transfer` with this `request_id` says how it ended, and so does
     `GET /api/calls/{call_id}/transfers/{request_id}`.
     """
-    call = await call_in(LIVE, deps, call_id)
+    call = await call_in_progress(deps, call_id)
     if (why := call.control.no_transfer_because) is not None:
         raise ApiError(409, why, request_id=call.control.request_under_way)
     ticket = TransferTicket(request_id=secrets.token_hex(8))

@@ -301,15 +301,19 @@ class AgentAssignment:
                 apart=whom == "apart",
             )
 
-    def ask_again_at(self, now: float) -> float | None:
+    def ask_again_at(self, now: float, *, patient: bool = False) -> float | None:
         """Return when to ask again, because nobody is left to ask now; None if nobody is waited for any longer.
 
         Whoever asks before that, because an instance may have a place, does not put it off. Meanwhile an instance of
         another gateway is summoned.
+
+        Args:
+            now: The time.
+            patient: Whether somebody is waited for in any case, because the caller is served without an agent.
         """
         first = self._looking_since is None
         since = self._looking_since = now if self._looking_since is None else self._looking_since
-        until = since + self._patience_s(now - since)
+        until = now + ASK_AGAIN_S if patient else since + self._patience_s(now - since)
         if first or now < until:
             self.summon(now)
         again_at = self._forget_at = now + ASK_AGAIN_S if self._forget_at is None else self._forget_at

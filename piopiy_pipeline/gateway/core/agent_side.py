@@ -1,7 +1,7 @@
 """The agent's side of one call: what the instance says, its media stream, and the change to another instance.
 
-A call has a caller's side, which stays, and an agent's side, which may be with several instances one after
-another. What an instance says counts only while it has the call; which one that is, `AgentAssignment` knows.
+A call has a caller's side, which stays, and an agent's side, which may be with several instances one after another.
+What an instance says counts only while it has the call: `AgentAssignment` knows which one that is.
 No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_lost_agents.py`).
 """
 
@@ -41,8 +41,7 @@ DIALLED_OFFER_S = 2.0
 
 
 class AgentSide:
-    """Handles what happens between one call and its agent. It is the `MediaListener` of the agent's media
-    stream.
+    """Handles what happens between one call and its agent. It is the `MediaListener` of the agent's media stream.
 
     Every `now` is in seconds, of one clock.
 
@@ -137,9 +136,7 @@ class AgentSide:
     # ------------------------------------------------------------------ the agent's signaling
 
     def accept(self, instance: Instance, offer_id: str, now: float) -> None:
-        """Handle an instance that takes the call. It is confirmed if this is the current offer and its media
-        stream is open.
-        """
+        """Handle an instance that takes the call: confirmed if the offer is current and its media stream is open."""
         if self._handover.accept(instance, offer_id, now):
             return
         offer = self.assignment.outstanding(instance, offer_id)
@@ -332,7 +329,7 @@ class AgentSide:
             waiting.discard(self._call.info.agent_id, self)
             wake_at, act = now + offer_s, self._offer_expired
         else:
-            again_at = self.assignment.ask_again_at(now)
+            again_at = self.assignment.ask_again_at(now, patient=self._call.served_beside())
             if again_at is None:
                 self._call.end(now, *self.assignment.why_nobody())
                 return
@@ -433,7 +430,10 @@ class AgentSide:
     def _not_ready(self, now: float) -> None:
         why = f"; its code blocks it at {self.stranded.place}" if self.stranded.place else ""
         detail = f"the agent was not ready within {self._limits.setup_s:g} s{why}"
-        self._call.end(now, EndReason.SETUP_TIMEOUT, detail)
+        if self._call.served_beside():
+            self._move(now, detail)
+        else:
+            self._call.end(now, EndReason.SETUP_TIMEOUT, detail)
 
     def _media_missing(self, now: float) -> None:
         self._recover(now, "the media stream was lost", tell=True, alone=True)

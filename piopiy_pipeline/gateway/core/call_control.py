@@ -50,6 +50,7 @@ class GatewayCallControl:
         self._played: tuple[PromptPlayer, float] | None = None  # the last prompts, and when they were over
         self._hold_asked = False  # as the agent or an operator wants it
         self._held_beside = False  # by a transfer or by prompts
+        call.served_beside = lambda: self.request_under_way is not None
 
     # ------------------------------------------------------------------ what is asked
 

@@ -92,6 +92,13 @@ class CallerBacklog:
             self._held.add(self._passed_s, data)
             self._look_for_overdue()
 
+    def pass_waiting(self, media: MediaPort) -> None:
+        """Pass on what waits for an instance, to the one whose media stream this is."""
+        while self._waiting:
+            self._pass(self._waiting.popleft(), media)
+        self._waiting_s = 0.0
+        self._keys_waiting = self._messages_waiting = 0
+
     def drop_waiting(self) -> None:
         """Forget what waits, because the caller is not to be heard now. Keys and messages stay."""
         others = [one for one in self._waiting if not isinstance(one, bytes)]
@@ -158,7 +165,7 @@ class CallerBacklog:
         for _, one in kept:
             self._wait(one)
         if media is not None:
-            self._pass_waiting(media)
+            self.pass_waiting(media)
 
     # ------------------------------------------------------------------ inside
 
@@ -166,14 +173,8 @@ class CallerBacklog:
         if media is None:
             self._wait(piece)
         else:
-            self._pass_waiting(media)
+            self.pass_waiting(media)
             self._pass(piece, media)
-
-    def _pass_waiting(self, media: MediaPort) -> None:
-        while self._waiting:
-            self._pass(self._waiting.popleft(), media)
-        self._waiting_s = 0.0
-        self._keys_waiting = self._messages_waiting = 0
 
     def _pass(self, piece: Piece, media: MediaPort) -> None:
         if media is not self._heard_by:

@@ -341,6 +341,8 @@ class GatewayCall:
             state.clean(self.options.clean_sound)
             self.options.on_answer()
         state.changed()
+        if self.agent.media is not None:
+            state.media_path.catch_up(self.agent.media)
         self.control.catch_up(now)
 
     def _too_long(self, now: float) -> None:

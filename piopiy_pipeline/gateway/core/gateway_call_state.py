@@ -110,6 +110,8 @@ class GatewayCallState:
         self.end = end
         self.changed = changed
         self.log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
+        self.served_beside: Callable[[], bool] = lambda: False
+        """Returns whether a transfer or prompts are under way, which need no agent: `GatewayCallControl` knows."""
         self._events = 0
         self._unread_on_record = False
 

@@ -164,6 +164,14 @@ class MediaPath:
         else:
             self.backlog.audio(pcm, media)
 
+    def catch_up(self, media: MediaPort) -> None:
+        """Pass on what the caller did while nobody had the call: its agent has it now, and the caller may say nothing
+        for a while, on hold, muted, or in a text chat.
+        """
+        if self.muted or self.held:
+            self.backlog.drop_waiting()
+        self.backlog.pass_waiting(media)
+
     def caller_keys(self, digits: str, media: MediaPort | None) -> None:
         """Pass on keys of the caller's to the agent. `media` is as in `caller_audio`."""
         self.backlog.keys(digits, media)

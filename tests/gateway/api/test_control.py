@@ -17,7 +17,7 @@ from piopiy_pipeline.gateway.api.models import CallOrder
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from tests.support.api_place import ORDER, place, problem
-from tests.support.gateway_peers import AGENT_ID, caller, config, until
+from tests.support.gateway_peers import AGENT_ID, agent, caller, config, until
 from tests.support.web import client
 
 # ---------------------------------------------------------------------- calls that go out
@@ -351,5 +351,37 @@ def test_calls_that_are_over_or_unknown_are_told_apart() -> None:
             await here.ask(call_id, "hangup")
             assert problem(await here.ask(call_id, "mute")) == (409, f"call {call_id!r} is over already")
             assert problem(await here.ask("nothing", "mute")) == (404, "there is no call 'nothing'")
+
+    asyncio.run(story())
+
+
+def test_what_is_ordered_while_another_instance_is_looked_for_holds_for_that_one(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "menu.wav", np.full(800, 8000, dtype=np.int16), 8000)
+
+    async def story() -> None:
+        async with place(prompts_folder=tmp_path) as here, caller(here.gateway) as line:
+            call_id, _ = await here.answered(line)
+            here.agent.die()
+            await until(lambda: here.call(call_id).phase is Phase.OFFERING)
+            for what, body in (
+                ("mute", {}),
+                ("record", {}),
+                ("record", {"on": False}),
+                ("dtmf", {"digits": "1"}),
+                ("message", {"data": {"to": "page"}}),
+                ("message", {"data": {"paid": True}, "to": "bot"}),
+                ("hold", {}),
+            ):
+                assert (await here.ask(call_id, what, **body)).status_code == 204, what
+            played = await here.ask(call_id, "prompts", steps=[{"file": "menu.wav"}])
+            assert played.status_code == 202
+            await until(lambda: here.call(call_id).control.prompts is None)
+            assert (await here.ask(call_id, "transfer", to="200")).status_code == 202
+            here.far.dialled.callee_failed(here.now, "busy", "")
+            async with agent(here.gateway, "two") as second:
+                _, media = await second.take()
+                assert (await media.hear("message"))["data"] == {"paid": True}
+                assert (await second.hear("control"))["on"] is True
+                assert here.call(call_id).media_path.muted
 
     asyncio.run(story())

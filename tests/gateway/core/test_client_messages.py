@@ -5,6 +5,8 @@ What is tested is in `gateway/core/caller_backlog.py` and `gateway/core/held_mes
 
 from __future__ import annotations
 
+import pytest
+
 from piopiy_pipeline.gateway.core.caller_backlog import MAX_KEYS
 from piopiy_pipeline.gateway.core.held_messages import HeldMessages
 from piopiy_pipeline.signaling.messages import Cancel, Checkpoint, Ended, Heartbeat, Move
@@ -143,6 +145,24 @@ def test_what_comes_while_nobody_has_the_call_waits_for_the_next_one(room: Room)
     media = scene.two.take()
     scene.send("d")
     assert messages(media) == ["b", "c", "d"], "the lost one may have acted on the first"
+
+
+@pytest.mark.parametrize("silent", ["muted", "held", "in a text chat"])
+def test_what_waits_comes_to_the_next_one_though_the_caller_says_nothing(room: Room, silent: str) -> None:
+    scene = Scene(room)
+    scene.one.lose()
+    scene.two.lose()
+    scene.audio()
+    if silent == "in a text chat":
+        scene.call.media_path.backlog.drop_waiting()
+    else:
+        scene.call.control.switch("mute" if silent == "muted" else "hold", True)
+    scene.send("paid")
+    scene.leg.listener.caller_dtmf("1")
+    three = room.agent("three")
+    media = set_up(three)
+    three.answer()
+    assert media.notes == ["data {'name': 'paid'}", "dtmf 1"]
 
 
 def test_what_waits_is_bounded(room: Room) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.agent_assignment import RECOVERY_S
 from piopiy_pipeline.gateway.core.dialling import DialFailure
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.leg import TransferDone
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Ended, Transfer, TransferResult
 from tests.support.live_call import FRAME, Live, phase
-from tests.support.switchboard import NotedLeg
+from tests.support.switchboard import LIMITS, NotedLeg
 
 
 def test_while_it_rings_the_caller_goes_on_talking_to_the_bot(live: Live) -> None:
@@ -288,3 +289,50 @@ def test_the_end_of_a_call_that_was_transferred_is_no_second_outcome(live: Live)
     live.far.dialled.callee_answered(live.room.now)
     live.leg.listener.caller_hangup(live.room.now)
     assert [event.data["outcome"] for event in told] == ["bridged"]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_transfer_that_rings_needs_no_agent(live: Live, warm: bool) -> None:
+    live.transfer(warm=warm)
+    live.agent.lose()
+    live.room.wait(2 * RECOVERY_S)
+    assert phase(live.call) is Phase.OFFERING
+    live.far.dialled.callee_answered(live.room.now)
+    assert phase(live.call) is Phase.BRIDGED
+
+
+def test_a_call_without_an_agent_ends_when_its_transfer_has_come_to_nothing(live: Live) -> None:
+    live.transfer()
+    live.agent.lose()
+    live.room.wait(14.9)
+    assert live.leg.ended is None
+    live.room.wait(0.5)
+    assert live.far.ended is not None
+    assert live.leg.ended is not None
+    assert live.leg.ended[0] is EndReason.AGENT_LOST
+
+
+def test_an_agent_that_comes_late_has_the_caller_whose_transfer_rings(live: Live) -> None:
+    live.transfer()
+    live.agent.lose()
+    live.room.wait(2 * RECOVERY_S)
+    second = live.room.agent("two")
+    second.open_media()
+    second.accept()
+    live.room.wait(LIMITS.setup_s - 5.5)  # the transfer has come to nothing meanwhile
+    assert phase(live.call) is Phase.SETUP
+    live.room.wait(5.5)
+    assert live.leg.ended is not None
+    assert live.leg.ended[0] is EndReason.SETUP_TIMEOUT
+
+
+def test_one_that_is_not_ready_in_time_costs_a_caller_whose_transfer_rings_nothing(live: Live) -> None:
+    second = live.room.agent("two")
+    live.transfer()
+    live.agent.lose()
+    second.open_media()
+    second.accept()
+    live.room.wait(LIMITS.setup_s + 0.5)
+    assert phase(live.call) is Phase.OFFERING
+    live.far.dialled.callee_answered(live.room.now)
+    assert phase(live.call) is Phase.BRIDGED
