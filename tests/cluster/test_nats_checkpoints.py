@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.gateway.records.resumptions import Resumptions
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
+from piopiy_pipeline.gateway.records.resumptions import Resumptions, TakenCheckpoint
 from tests.support.agents import logged
 from tests.support.calls import eventually
 from tests.support.nats_server import NatsServer, nats_server, needs_nats
@@ -60,8 +61,11 @@ def test_another_gateway_takes_the_last_checkpoint_once(tmp_path: Path) -> None:
             assert await here.take(token, **{**WHO, "identity": "Bob"}) is None
             assert await here.take(f"{token}x", **WHO) is None
             assert await here.take("*.x", **WHO) is None, "what is no key is nobody's"
-            found = await asyncio.gather(*(one.take(token, **WHO) for one in (here, there, here, there)))
-            assert [one.state for one in found if one is not None] == [STATE]
+            asked = [one.take(token, **WHO) for one in (here, there, here, there)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert [one.state for one in answers if isinstance(one, TakenCheckpoint)] == [STATE]
+            assert all(isinstance(one, TakenCheckpoint | RecordsUnavailable | None) for one in answers)
+            await eventually(lambda: not second._waiting and not third._waiting, 10)
             assert await there.take(token, **WHO) is None
 
     asyncio.run(story())

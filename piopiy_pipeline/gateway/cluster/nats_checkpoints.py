@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,11 @@ MOST_WAITING = 2000
 BUCKET_BYTES = 1 << 30
 MOST_FORGOTTEN = 2 * MOST_WAITING
 """So many calls wait in all, those that have ended among them. What is left of others is gone after ten minutes."""
+TAKEN_S = 5.0
+"""What another gateway has marked as taken, and not deleted for so many seconds, can be taken here: it never learnt
+that it has it, or it is lost. Until then whoever asks here is asked for patience."""
+TAKEN = "another gateway may have taken it just now: ask again"
+_MARK = "taken"
 MOST_UNSURE = 100
 """Of so many calls it is remembered that they may have been taken."""
 
@@ -61,7 +67,7 @@ class NatsCheckpoints:
         self._whose = whose
         self._bucket = NatsBucket(client, f"{subject}-{kind}", whose, kept_s=KEPT_S, most_bytes=BUCKET_BYTES)
         self._waiting: dict[str, bytes | None] = {}  # by call; None: it has ended
-        self._unsure: dict[str, tuple[bytes, dict[str, Any]]] = {}  # by call: a mark, what it is for
+        self._unsure: dict[str, str] = {}  # by call: who has taken it, in its mark
         self._work = asyncio.Event()
         self._written = asyncio.Event()
         self._writing = asyncio.create_task(self._write(), name="write checkpoints")
@@ -135,32 +141,42 @@ class NatsCheckpoints:
     async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
         """Return what is kept of a call, and let nobody have it again.
 
-        A mark is written in its place. If the answer to that is late, it may be there: then who asks here again gets
-        what it stands for.
+        It is marked as taken, and deleted when the answer to that has come. If that answer is late, the mark may be
+        there: then whoever asks here again gets what is marked, and whoever asks another gateway after `TAKEN_S`.
 
         Args:
             call_id: The call, as somebody says.
             fits: Says whether whoever asks may have it.
 
         Raises:
-            RecordsUnavailable: The servers cannot be asked now: there may be something.
+            RecordsUnavailable: The servers cannot be asked now, or another gateway may have taken it a moment ago:
+                there may be something.
         """
-        before = self._unsure.get(call_id)
-        mark = json.dumps(secrets.token_hex(16)).encode() if before is None else before[0]
+        if self._waiting.get(call_id, b"") is None:
+            return None  # it was taken here
+        own = self._unsure.get(call_id) or secrets.token_hex(16)
         found: dict[str, Any] | None = None
 
         def marked(value: bytes) -> bytes | None:
             nonlocal found
-            data = before[1] if before is not None and value == mark else json.loads(value)
-            found = data if isinstance(data, dict) and fits(data) else None
-            return None if found is None else mark
+            data = json.loads(value)
+            mark = data.pop(_MARK, None) if isinstance(data, dict) else None
+            if not isinstance(data, dict) or not fits(data):
+                return None
+            now = time.time()  # the clock that gateways have in common
+            if isinstance(mark, dict) and mark["by"] != own and 0 <= now - mark["at"] < TAKEN_S:
+                raise RecordsUnavailable(TAKEN)
+            found = data
+            return _text({**data, _MARK: {"by": own, "at": now}})
 
         try:
             if not await self._replace(call_id, marked):
+                if found is not None:  # somebody was faster
+                    raise RecordsUnavailable(TAKEN)  # noqa: TRY301
                 return None
         except RecordsUnavailable as error:
             if found is not None:
-                self._unsure[call_id] = mark, found
+                self._unsure[call_id] = own
                 if len(self._unsure) > MOST_UNSURE:
                     del self._unsure[next(iter(self._unsure))]
             logger.bind(call_id=call_id).error("a conversation is not resumed now: {}", error)

@@ -13,7 +13,7 @@ from nats.js.errors import ServiceUnavailableError
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.cluster.kept_phone_calls import KeptPhoneCall, KeptPhoneCalls
-from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
+from piopiy_pipeline.gateway.cluster.nats_checkpoints import TAKEN_S, NatsCheckpoints
 from piopiy_pipeline.gateway.cluster.nats_phones import NatsPhones, _key
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.leg import Leg
@@ -96,7 +96,9 @@ def test_a_conversation_whose_taking_was_confirmed_late_is_had_when_it_is_asked_
         server.late = True
         with pytest.raises(RecordsUnavailable):
             await here.take(token, **WHO)
-        assert await there.take(token, **WHO) is None, "it is taken"
+        with pytest.raises(RecordsUnavailable, match="another gateway may have taken it"):
+            await there.take(token, **WHO)
+        assert await there.take(token, **{**WHO, "identity": "Bob"}) is None
         assert await here.take(token, **{**WHO, "identity": "Bob"}) is None
         server.trouble = NatsTimeout()
         with pytest.raises(RecordsUnavailable):
@@ -108,6 +110,68 @@ def test_a_conversation_whose_taking_was_confirmed_late_is_had_when_it_is_asked_
         assert await here.take(token, **WHO) is None
         await asyncio.gather(first.close(), second.close())
         assert server.rows == {}
+
+    run_virtual(story)
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["confirmed late", "never taken"])
+def test_a_page_that_asks_another_gateway_after_a_late_answer_has_its_conversation(taken: bool) -> None:
+    async def story() -> None:
+        server = MemoryJetStream()
+        first, second = store(server), store(server)
+        here, there = resumptions(first), resumptions(second)
+        token = here.grant("call", **WHO)
+        here.on_checkpoint("call", STATE)
+        await asyncio.sleep(0.1)
+        server.late, server.trouble = taken, None if taken else NatsTimeout()
+        with pytest.raises(RecordsUnavailable):
+            await here.take(token, **WHO)
+        server.trouble = None
+        if taken:
+            await asyncio.sleep(TAKEN_S - 0.1)
+            with pytest.raises(RecordsUnavailable):
+                await there.take(token, **WHO)
+            await asyncio.sleep(0.2)
+        found = await there.take(token, **WHO)
+        assert found is not None
+        assert found.state == STATE
+        await asyncio.sleep(0.1)
+        assert await here.take(token, **WHO) is None, "it was given once"
+        found.put_back()
+        await asyncio.sleep(0.1)
+        again = await here.take(token, **WHO)
+        assert again is not None
+        assert again.state == STATE
+        await asyncio.gather(first.close(), second.close())
+        assert server.rows == {}
+
+    run_virtual(story)
+
+
+def test_of_two_who_take_a_conversation_at_once_one_has_it() -> None:
+    async def story() -> None:
+        server = MemoryJetStream()
+        first, second = store(server), store(server)
+        here, there = resumptions(first), resumptions(second)
+        token = here.grant("call", **WHO)
+        here.on_checkpoint("call", STATE)
+        await asyncio.sleep(0.1)
+        get, both = server.get, asyncio.Barrier(2)
+
+        async def get_at_once(key: str) -> Any:
+            entry = await get(key)
+            await both.wait()
+            return entry
+
+        server.get = get_at_once  # type: ignore[method-assign]
+        results = await asyncio.gather(
+            here.take(token, **WHO), there.take(token, **WHO), return_exceptions=True
+        )
+        server.get = get  # type: ignore[method-assign]
+        assert sorted(isinstance(one, RecordsUnavailable) for one in results) == [False, True]
+        await asyncio.sleep(0.1)
+        assert await there.take(token, **WHO) is None
+        await asyncio.gather(first.close(), second.close())
 
     run_virtual(story)
 
