@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from piopiy_pipeline.fault_text import TextForm
 from piopiy_pipeline.gateway.port_numbers import PortNumbers
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.syntax.phone_numbers import NumberPattern, dialled_number, matches
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
 
@@ -78,6 +79,11 @@ class SipTrunk(BaseModel):
     caller_ids: list[NumberPattern] = Field(default_factory=list)
     """The numbers that calls through it may show; the first one, in full, replaces every other.
     Empty: calls may show any number."""
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """How requests of ours answer a challenge there; None: they cannot."""
+        return Credentials(self.user, self.password) if self.user and self.password else None
 
     @field_validator("caller_ids")
     @classmethod

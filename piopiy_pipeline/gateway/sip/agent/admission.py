@@ -24,7 +24,7 @@ from piopiy_pipeline.gateway.access.networks import (
     parse_network,
 )
 from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
-from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.config import SipConfig, SipTrunk
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, clean
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
 
@@ -103,6 +103,26 @@ class AdmissionControl:
             or any(address in had for had in self._named.values())
             or in_networks(host, self._networks)
         )
+
+    def trunk_of(self, request: SipRequest, host: str) -> SipTrunk | None:
+        """Return the trunk that an INVITE comes through; None: it comes from no trunk.
+
+        Args:
+            request: The INVITE. Of several trunks at one address, it comes through that whose user it calls, or else
+                through the first that has a password.
+            host: The address that it came from.
+        """
+        address = canonical_host(host)
+        found = [
+            trunk
+            for trunk in self._config.trunks.values()
+            if address in (canonical_host(trunk.host), *self._named.get(trunk.host, ()))
+            or in_networks(host, [parse_network(source) for source in trunk.sources])
+        ]
+        found.sort(
+            key=lambda trunk: (trunk.user != SipUri.parse(request.uri).user, trunk.credentials is None)
+        )
+        return found[0] if found else None
 
     def caller(self, request: SipRequest, host: str, now: float) -> RequestAdmitted | RequestDenied:
         """Decide on an INVITE.

@@ -86,18 +86,19 @@ class LocationService:
         """Return how a call that another process has begun answers a challenge; None: it cannot.
 
         Args:
-            kept: Its dialog. The host of our address in a call through a trunk is the trunk's.
+            kept: Its dialog. In a call of ours through a trunk, the host of our address is the trunk's. One that came
+                from a trunk may have come from an address that is known later than the call goes on.
 
         Raises:
             ValueError: Our address cannot be read.
         """
-        if not kept.account:
+        found = [trunk for trunk in self._trunks.values() if trunk.user == kept.account and trunk.credentials]
+        if not found:
             return None
+        if kept.direction == "in":
+            return next((one for one in found if one.host == kept.host), found[0]).credentials
         host = SipUri.parse(NameAddr.parse(kept.local).uri).host.lower()
-        for trunk in self._trunks.values():
-            if trunk.user == kept.account and trunk.host.lower() == host and trunk.password:
-                return Credentials(trunk.user, trunk.password)
-        return None
+        return next((one.credentials for one in found if one.host.lower() == host), None)
 
     def elsewhere(self, uri: str, flow: Flow, path: str) -> NextHop:
         """Return the next hop of a call to a phone that is registered at another gateway.
@@ -139,7 +140,7 @@ class LocationService:
         return NextHop(
             f"sip:{escaped_user(number)}@{host}:{trunk.port}{transport}",
             Flow(trunk.transport, trunk.host, trunk.port),
-            Credentials(trunk.user, trunk.password) if trunk.user and trunk.password else None,
+            trunk.credentials,
             trunk.host,
             trunk.user or "",
         )

@@ -10,7 +10,6 @@ import random
 from loguru import logger
 
 from piopiy_pipeline.gateway.sip.config import SipTrunk
-from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, clean
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
@@ -36,7 +35,7 @@ class Registration:
         assert trunk.user is not None  # the configuration demands it with register_there
         self._transactions, self._name, self._trunk = transactions, name, trunk
         self._user = escaped_user(trunk.user)
-        self._credentials = Credentials(trunk.user, trunk.password) if trunk.password else None
+        self._credentials = trunk.credentials
         self._flow = Flow(trunk.transport, trunk.host, trunk.port)
         self._call_id, self._tag = transactions.token(), transactions.token()
         self._sequence = 0

@@ -205,6 +205,7 @@ class UserAgentServer:
             )
             return
         identity = self._admission.identity(request, verdict.user)
+        trunk = self._admission.trunk_of(request, source.host) if verdict.trusted else None
         try:
             call = IncomingCall(
                 self._transactions,
@@ -216,6 +217,7 @@ class UserAgentServer:
                 from_user=identity.number,
                 from_name=identity.name,
                 trusted=verdict.trusted,
+                credentials=None if trunk is None else trunk.credentials,
                 session_expires_s=self._config.session_expires_s,
             )
         except ValueError as error:

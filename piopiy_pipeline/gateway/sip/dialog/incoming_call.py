@@ -13,6 +13,7 @@ from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SessionDescription, choose
 from piopiy_pipeline.gateway.sip.syntax.body import NoDescription
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, clean
 from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW
@@ -40,6 +41,7 @@ class IncomingCall(SipCall):
         from_user: The number or name of the caller, as far as it is believed; empty for anonymous callers.
         from_name: The display name of the caller; empty for none.
         trusted: Whether the INVITE comes from a trunk.
+        credentials: The password to give that trunk when one is asked for: before a BYE or re-INVITE of ours, say.
         session_expires_s: The session interval in seconds that we propose.
 
     Raises:
@@ -60,6 +62,7 @@ class IncomingCall(SipCall):
         from_user: str,
         from_name: str,
         trusted: bool,
+        credentials: Credentials | None,
         session_expires_s: int,
     ) -> None:
         super().__init__(
@@ -69,6 +72,7 @@ class IncomingCall(SipCall):
             source=source,
             session_expires_s=session_expires_s,
         )
+        self._credentials = credentials
         self.agent_id, self.user = agent_id, user
         self.present = trusted or bool(user) or source.reliable
         self.to_user = clean(SipUri.parse(request.uri).number)[:_MAX_VALUE]

@@ -9,7 +9,9 @@ from piopiy_pipeline.gateway.sip.config import SipConfig, SipTrunk
 from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.kept_dialog import AHEAD, KeptDialog
 from piopiy_pipeline.gateway.sip.dialog.restored_call import RestoredCall
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 from tests.support.sip_bench import OURS, PHONE, SDP, Bench, Leg, codes, offer_of, request, response
 
@@ -148,3 +150,58 @@ def test_a_call_through_a_trunk_answers_a_challenge_as_the_process_before_would(
     assert isinstance(again, SipRequest)
     given = [again.get("Proxy-Authorization")]
     assert gate.check(given, method="BYE", now=bench.now).outcome == "right"
+
+
+TRUNKS = SipConfig(
+    default_agent="desk",
+    trunks={
+        "other": SipTrunk(host="192.0.2.9", user="other", password="another"),
+        "acme": SipTrunk(host="trunk.example", sources=["192.0.2.0/24"], user="acme", password="secret"),
+        "elsewhere": SipTrunk(host="198.51.100.8", user="acme", password="a third"),
+    },
+)
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["here", "in a new process"])
+@pytest.mark.parametrize("method", ["BYE", "REFER"])
+def test_a_call_that_came_from_a_trunk_answers_its_challenge(method: str, goes_on: bool) -> None:
+    """22.2: of two trunks at one address the one whose user was called."""
+    bench = Bench(TRUNKS)
+    call: SipCall = bench.answered_call(uri="sip:acme@192.0.2.1")[0]
+    if goes_on:
+        kept = call.kept()
+        assert kept is not None
+        assert "secret" not in kept.model_dump_json()
+        bench = Bench(TRUNKS)
+        call = bench.agent.restore(KeptDialog.model_validate_json(kept.model_dump_json()), bench.now)
+        call.attach(Leg(bench))
+    if method == "BYE":
+        call.hangup(bench.now)
+    else:
+        call.refer("sip:300@192.0.2.9", bench.now)
+    (asked,) = bench.take()
+    assert isinstance(asked, SipRequest)
+    gate = DigestGate(realm="t", users={"acme": "secret"}, algorithms=["MD5"])
+    (again,) = (
+        one
+        for one in bench.receive(response(asked, 401, WWW_Authenticate=gate.challenges(bench.now)[0]))
+        if isinstance(one, SipRequest) and one.method == method
+    )
+    assert gate.check([again.get("Authorization")], method=method, now=bench.now).outcome == "right"
+
+
+def test_a_call_that_came_from_no_trunk_is_given_no_password() -> None:
+    bench = Bench(TRUNKS.model_copy(update={"callers": "anyone"}))
+    phone = Flow("udp", "203.0.113.9", 5060)
+    bench.receive(request("INVITE", body=SDP, uri="sip:acme@192.0.2.1"), phone)
+    (call,), (leg,) = bench.calls, bench.legs
+    assert call.offer is not None
+    call.answer(leg.media.answer(call.offer)[0], bench.now)
+    bench.receive(request("ACK", branch="ack", to_tag=call.local_tag, uri="sip:acme@192.0.2.1"), phone)
+    bench.take()
+    call.hangup(bench.now)
+    (bye,) = bench.take()
+    assert isinstance(bye, SipRequest)
+    gate = DigestGate(realm="t", users={"acme": "secret"}, algorithms=["MD5"])
+    challenge = response(bye, 401, WWW_Authenticate=gate.challenges(bench.now)[0])
+    assert bench.receive(challenge, phone) == []
