@@ -185,7 +185,7 @@ def test_a_receiver_of_webhooks_gets_more_behind_a_message_that_fails() -> None:
         [receiver] = hooks._receivers
         posted: list[str] = []
 
-        async def post(_: Any, message: WebhookMessage) -> tuple[DeliveryReply, bytes]:
+        async def post(session: Any, message: WebhookMessage) -> tuple[DeliveryReply, bytes]:
             posted.append(message.event)
             return DeliveryReply(200), b""
 

@@ -40,6 +40,7 @@ TOGETHER = {
     "tests/chaos/test_isolated_calls.py": "isolated calls",
     "tests/chaos/test_killed_tools.py": "killed tools",
     "tests/cli/test_replay.py": "replay",
+    "tests/gateway/records/test_lost_calls.py": "databases",
     "tests/gateway/records/test_migration.py": "databases",
     "tests/gateway/records/test_records.py": "databases",
     "tests/gateway/records/test_store.py": "databases",

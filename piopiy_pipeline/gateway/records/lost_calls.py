@@ -4,7 +4,7 @@ A call that is open and whose gateway's lease is older than `LEASE_S` was lost w
 that an earlier run of this same gateway left open. A database that was away for longer than that finds every lease
 expired when it is back, also of gateways whose calls went on. So only a gateway that has held its own lease for
 `LEASE_S` without a gap closes the calls of others. Every method blocks, within a transaction of the store.
-Tested with both databases in ``tests/gateway/records/test_store.py``.
+Tested with both databases in ``tests/gateway/records/test_lost_calls.py``.
 """
 
 from __future__ import annotations

@@ -43,6 +43,14 @@ def resumptions(kept: NatsCheckpoints) -> Resumptions:
     return made
 
 
+async def kept_conversation(here: Resumptions) -> str:
+    """A call of a page has had a turn. Returns its resume token."""
+    token = here.grant("call", **WHO)
+    here.on_checkpoint("call", STATE)
+    await asyncio.sleep(0.1)
+    return token
+
+
 # ---------------------------------------------------------------------- pages
 
 
@@ -54,9 +62,7 @@ def test_a_store_that_cannot_be_asked_now_is_not_taken_to_be_empty(trouble: Exce
         server = MemoryJetStream()
         kept = store(server)
         here = resumptions(kept)
-        token = here.grant("call", **WHO)
-        here.on_checkpoint("call", STATE)
-        await asyncio.sleep(0.1)
+        token = await kept_conversation(here)
         server.trouble = trouble
         with pytest.raises(RecordsUnavailable):
             await here.take(token, **WHO)
@@ -90,9 +96,7 @@ def test_a_conversation_whose_taking_was_confirmed_late_is_had_when_it_is_asked_
         server = MemoryJetStream()
         first, second = store(server), store(server)
         here, there = resumptions(first), resumptions(second)
-        token = here.grant("call", **WHO)
-        here.on_checkpoint("call", STATE)
-        await asyncio.sleep(0.1)
+        token = await kept_conversation(here)
         server.late = True
         with pytest.raises(RecordsUnavailable):
             await here.take(token, **WHO)
@@ -120,9 +124,7 @@ def test_a_page_that_asks_another_gateway_after_a_late_answer_has_its_conversati
         server = MemoryJetStream()
         first, second = store(server), store(server)
         here, there = resumptions(first), resumptions(second)
-        token = here.grant("call", **WHO)
-        here.on_checkpoint("call", STATE)
-        await asyncio.sleep(0.1)
+        token = await kept_conversation(here)
         server.late, server.trouble = taken, None if taken else NatsTimeout()
         with pytest.raises(RecordsUnavailable):
             await here.take(token, **WHO)
@@ -153,9 +155,7 @@ def test_of_two_who_take_a_conversation_at_once_one_has_it() -> None:
         server = MemoryJetStream()
         first, second = store(server), store(server)
         here, there = resumptions(first), resumptions(second)
-        token = here.grant("call", **WHO)
-        here.on_checkpoint("call", STATE)
-        await asyncio.sleep(0.1)
+        token = await kept_conversation(here)
         get, both = server.get, asyncio.Barrier(2)
 
         async def get_at_once(key: str) -> Any:
@@ -181,9 +181,7 @@ def test_a_call_that_ends_with_its_gateway_is_forgotten_before_the_store_closes(
         server = MemoryJetStream()
         kept = store(server)
         here = resumptions(kept)
-        here.grant("call", **WHO)
-        here.on_checkpoint("call", STATE)
-        await asyncio.sleep(0.1)
+        await kept_conversation(here)
         kept.forget("call")
         await kept.close()
         assert server.rows == {}

@@ -7,7 +7,6 @@ import itertools
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.early_requests import EarlyRequests
 from piopiy_pipeline.gateway.core.handover import OFFER_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
@@ -17,66 +16,18 @@ from piopiy_pipeline.signaling.messages import (
     Cancel,
     Checkpoint,
     CheckpointKept,
-    Confirm,
-    Control,
     Ended,
     Hangup,
-    Heartbeat,
     Move,
     Offer,
     Status,
-    Transfer,
-    TransferResult,
 )
-from tests.support.switchboard import NotedAgent, NotedMedia, Room
-
-FRAME_BYTES = 640
-"""20 ms at the rate of the leg, 16 kHz."""
-
-
-class Scene:
-    """A call that is live with the agent `one`, which drains and has asked for its move."""
-
-    def __init__(self, room: Room, *others: str) -> None:
-        self.room = room
-        self.one = room.agent("one")
-        self.one.say(Heartbeat())
-        self.call, self.leg = room.call()
-        self.before = self.one.take()
-        self.others = [room.agent(name) for name in others]
-        self.pieces = 0
-        self.say(10)
-        self.one.say(Checkpoint(call_id="call-1", state={"turn": 1}))
-        self.one.say(Status(active=1, capacity=4, state="draining"))
-
-    def move(self, heard_s: float | None = None) -> None:
-        self.one.say(Move(call_id="call-1", heard_s=heard_s))
-
-    def say(self, frames: int = 1) -> None:
-        """Have the caller say so many frames, each another one."""
-        for _ in range(frames):
-            self.pieces += 1
-            self.call.caller_audio(bytes([self.pieces]) * FRAME_BYTES)
-
-    def frames(self, first: int, last: int) -> bytes:
-        return b"".join(bytes([number]) * FRAME_BYTES for number in range(first, last + 1))
-
-    @property
-    def holder(self) -> str | None:
-        return self.room.board.snapshot().calls[0].instance_id
-
-
-def set_up(agent: NotedAgent) -> NotedMedia:
-    """Accept the offer, and do everything but answer."""
-    media = agent.open_media()
-    agent.accept()
-    assert isinstance(agent.last(), Confirm)
-    agent.start_media(media)
-    return media
+from tests.support.moved_calls import MovingCall, set_up
+from tests.support.switchboard import Room
 
 
 def test_the_one_before_has_the_call_until_the_next_one_is_ready(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     assert two.offers[0].checkpoint == {"turn": 1}
@@ -98,7 +49,7 @@ def test_the_one_before_has_the_call_until_the_next_one_is_ready(room: Room) -> 
 
 
 def test_what_the_caller_says_meanwhile_is_heard_by_both_and_nothing_twice(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.say(20)
     scene.move()
@@ -115,7 +66,7 @@ def test_what_the_caller_says_meanwhile_is_heard_by_both_and_nothing_twice(room:
 
 def test_it_hears_from_where_the_one_before_had_come(room: Room) -> None:
     """An agent that is busy asks for the move before it has read what the caller has said since."""
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.say(30)
     scene.move(heard_s=0.51)  # of 0.8 s
@@ -125,7 +76,7 @@ def test_it_hears_from_where_the_one_before_had_come(room: Room) -> None:
 
 
 def test_the_positions_of_the_next_one_begin_anew(room: Room) -> None:
-    scene = Scene(room, "two", "three")
+    scene = MovingCall(room, "two", "three")
     two, three = scene.others
     three.say(Status(active=0, capacity=4, state="draining"))
     scene.move()
@@ -141,7 +92,7 @@ def test_the_positions_of_the_next_one_begin_anew(room: Room) -> None:
 
 
 def test_a_conversation_that_has_gone_on_stays_where_it_is(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two)
@@ -159,7 +110,7 @@ def test_a_conversation_that_has_gone_on_stays_where_it_is(room: Room) -> None:
 
 
 def test_so_does_one_whose_bot_has_spoken_meanwhile(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     set_up(two)
@@ -174,7 +125,7 @@ def test_so_does_one_whose_bot_has_spoken_meanwhile(room: Room) -> None:
 
 
 def test_the_same_checkpoint_again_changes_nothing(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     set_up(two)
@@ -186,7 +137,7 @@ def test_the_same_checkpoint_again_changes_nothing(room: Room) -> None:
 
 
 def test_what_the_next_one_saves_while_it_gets_ready_counts_from_the_change_on(room: Room) -> None:
-    scene = Scene(room, "two", "three")
+    scene = MovingCall(room, "two", "three")
     two, three = scene.others
     three.say(Status(active=0, capacity=4, state="draining"))
     scene.move()
@@ -200,7 +151,7 @@ def test_what_the_next_one_saves_while_it_gets_ready_counts_from_the_change_on(r
 
 
 def test_one_that_rejects_or_lets_the_offer_expire_is_followed_by_the_next(room: Room) -> None:
-    scene = Scene(room, "two", "three", "four")
+    scene = MovingCall(room, "two", "three", "four")
     scene.move()
     two, three, four = scene.others
     two.reject()
@@ -214,7 +165,7 @@ def test_one_that_rejects_or_lets_the_offer_expire_is_followed_by_the_next(room:
 
 
 def test_a_callback_that_fails_costs_the_call_nothing(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two)
@@ -228,7 +179,7 @@ def test_a_callback_that_fails_costs_the_call_nothing(room: Room) -> None:
 
 
 def test_nor_does_one_that_is_never_ready(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     set_up(two)
@@ -242,7 +193,7 @@ def test_nor_does_one_that_is_never_ready(room: Room) -> None:
 
 @pytest.mark.parametrize("harm", ["lost", "media lost", "media fault"])
 def test_nor_does_one_that_is_lost_while_it_gets_ready(room: Room, harm: str) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two)
@@ -259,7 +210,7 @@ def test_nor_does_one_that_is_lost_while_it_gets_ready(room: Room, harm: str) ->
 
 
 def test_instances_that_fail_are_asked_less_and_less_but_a_new_one_at_once(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     for _ in range(40):
         scene.move()
@@ -281,7 +232,7 @@ def test_instances_that_fail_are_asked_less_and_less_but_a_new_one_at_once(room:
 def test_what_comes_in_the_place_of_one_that_failed_is_asked_less_and_less_too(
     room: Room, worker: WorkerKind | None
 ) -> None:
-    scene = Scene(room)
+    scene = MovingCall(room)
     names = (f"next-w{number}" if worker else "next" for number in itertools.count())
     waiting = room.agent(next(names), capacity=1, worker=worker)
     offers = 0
@@ -309,7 +260,7 @@ def test_what_comes_in_the_place_of_one_that_failed_is_asked_less_and_less_too(
 
 
 def test_with_nobody_there_the_call_stays(room: Room) -> None:
-    scene = Scene(room)
+    scene = MovingCall(room)
     scene.move()
     assert scene.holder == "one"
     late = room.agent("late")
@@ -321,7 +272,7 @@ def test_with_nobody_there_the_call_stays(room: Room) -> None:
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_one_that_gets_ready_takes_over_when_the_one_before_is_lost(room: Room, accepted: bool) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two) if accepted else None
@@ -338,7 +289,7 @@ def test_one_that_gets_ready_takes_over_when_the_one_before_is_lost(room: Room, 
 
 
 def test_or_when_it_is_told_a_second_time_to_end(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     set_up(two)
@@ -348,7 +299,7 @@ def test_or_when_it_is_told_a_second_time_to_end(room: Room) -> None:
 
 
 def test_a_call_that_ends_lets_both_go(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two)
@@ -361,7 +312,7 @@ def test_a_call_that_ends_lets_both_go(room: Room) -> None:
 
 
 def test_a_hold_goes_on_with_the_next_one(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two)
@@ -373,7 +324,7 @@ def test_a_hold_goes_on_with_the_next_one(room: Room) -> None:
 
 
 def test_what_the_next_one_says_before_the_change_does_not_count(room: Room) -> None:
-    scene = Scene(room, "two")
+    scene = MovingCall(room, "two")
     [two] = scene.others
     scene.move()
     media = set_up(two)
@@ -383,70 +334,3 @@ def test_what_the_next_one_says_before_the_change_does_not_count(room: Room) -> 
     two.say(Answer(call_id="call-2"))
     assert scene.holder == "one"
     assert "dtmf 9" not in scene.leg.notes
-
-
-# ---------------------------------------------------------------------- what it asks for while it gets ready
-
-
-def transfer(request_id: str = "t1") -> Transfer:
-    return Transfer(call_id="call-1", request_id=request_id, to="200")
-
-
-def test_what_the_next_one_asks_for_before_the_change_is_done_after_it(room: Room) -> None:
-    """Its callback runs on when it has answered, and its media stream may be seen to start later."""
-    scene = Scene(room, "two")
-    [two] = scene.others
-    scene.move()
-    media = two.open_media()
-    two.accept()
-    two.answer()
-    two.say(transfer())
-    two.say(Control(call_id="call-1", what="mute", on=True))
-    scene.call.agent.bot_dtmf(media, "9")
-    scene.call.agent.bot_data(media, {"shown": 1})
-    assert (room.dialler.legs, scene.call.media_path.muted) == ([], False)
-    assert not scene.call.control.transferring
-    two.start_media(media)
-    assert scene.holder == "two"
-    assert (len(room.dialler.legs), scene.call.media_path.muted) == (1, True)
-    assert scene.leg.notes[-2:] == ["dtmf 9", "data {'shown': 1}"]
-    room.dialler.legs[0].dialled.callee_failed(room.now, "busy", "486")
-    result = two.last()
-    assert isinstance(result, TransferResult)
-    assert (result.request_id, result.outcome) == ("t1", "busy")
-    assert not [message for message in scene.one.sent if isinstance(message, TransferResult)]
-
-
-def test_what_it_asked_for_is_not_done_if_the_call_stays(room: Room) -> None:
-    scene = Scene(room, "two")
-    [two] = scene.others
-    scene.move()
-    media = two.open_media()
-    two.accept()
-    two.answer()
-    two.say(transfer())
-    two.say(Control(call_id="call-1", what="mute", on=True))
-    scene.one.say(Checkpoint(call_id="call-1", state={"turn": 2}))
-    assert isinstance(two.last(), Ended)
-    assert (media.closed, room.dialler.legs, scene.call.media_path.muted) == (True, [], False)
-    two.say(transfer("t2"))
-    result = two.last()
-    assert isinstance(result, TransferResult)
-    assert (result.outcome, result.detail) == ("refused", "this instance does not have the call")
-
-
-def test_so_is_what_is_asked_for_before_a_call_is_live_and_more_than_is_kept_is_refused(room: Room) -> None:
-    one = room.agent("one")
-    call, _ = room.call()
-    media = one.open_media()
-    one.accept()
-    one.answer()
-    one.say(transfer())
-    for _ in range(EarlyRequests.MOST - 1):
-        one.say(Control(call_id="call-1", what="mute", on=True))
-    one.say(transfer("t2"))
-    result = one.last()
-    assert isinstance(result, TransferResult)
-    assert (result.request_id, result.outcome) == ("t2", "refused")
-    one.start_media(media)
-    assert (call.phase, len(room.dialler.legs), call.media_path.muted) == (Phase.LIVE, 1, True)

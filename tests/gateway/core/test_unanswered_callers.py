@@ -10,6 +10,14 @@ from piopiy_pipeline.signaling.messages import ConversationEvent, Move
 from tests.support.switchboard import NotedAgent, NotedLeg, NotedMedia, Room
 
 
+def live(room: Room) -> tuple[NotedAgent, NotedAgent, NotedLeg]:
+    """A call that `one` has, and `two` that is free."""
+    one, two = room.agent("one"), room.agent("two")
+    _, leg = room.call()
+    one.take()
+    return one, two, leg
+
+
 def say(leg: NotedLeg, *sizes: int) -> None:
     """Each piece has a size of its own, so that the notes tell which is which."""
     for size in sizes:
@@ -25,9 +33,7 @@ def heard(media: NotedMedia) -> list[int]:
 
 
 def test_the_turn_that_was_lost_with_its_agent_is_heard_by_the_next_one(room: Room) -> None:
-    one, two = room.agent("one"), room.agent("two")
-    _, leg = room.call()
-    one.take()
+    one, two, leg = live(room)
     say(leg, 640, 642, 644)
     one.lose()
     say(leg, 646)
@@ -37,9 +43,7 @@ def test_the_turn_that_was_lost_with_its_agent_is_heard_by_the_next_one(room: Ro
 
 
 def test_what_was_understood_is_not_said_again(room: Room) -> None:
-    one, two = room.agent("one"), room.agent("two")
-    _, leg = room.call()
-    one.take()
+    one, two, leg = live(room)
     say(leg, 640, 642)
     understood(one)
     say(leg, 644)
@@ -67,9 +71,7 @@ def test_a_second_loss_repeats_it_once_more(room: Room) -> None:
 
 
 def test_the_oldest_is_forgotten_first(room: Room) -> None:
-    one, two = room.agent("one"), room.agent("two")
-    _, leg = room.call()
-    one.take()
+    one, two, leg = live(room)
     second = 32_000
     for _ in range(10):
         say(leg, second)
@@ -109,9 +111,7 @@ def test_as_many_seconds_are_kept_however_the_caller_cuts_them(room: Room, sampl
 
 
 def test_short_pieces_that_were_understood_are_not_joined_with_what_follows(room: Room) -> None:
-    one, two = room.agent("one"), room.agent("two")
-    _, leg = room.call()
-    one.take()
+    one, two, leg = live(room)
     say(leg, 100, 102)
     understood(one)
     say(leg, 104, 106)
@@ -123,9 +123,7 @@ def test_short_pieces_that_were_understood_are_not_joined_with_what_follows(room
 
 
 def test_keys_are_not_pressed_again_because_the_lost_agent_may_have_acted_on_them(room: Room) -> None:
-    one, two = room.agent("one"), room.agent("two")
-    _, leg = room.call()
-    one.take()
+    one, two, leg = live(room)
     say(leg, 640)
     leg.listener.caller_dtmf("7")
     one.lose()
@@ -136,9 +134,7 @@ def test_keys_are_not_pressed_again_because_the_lost_agent_may_have_acted_on_the
 
 
 def test_an_agent_that_gives_its_call_back_leaves_the_turn_to_the_next_one(room: Room) -> None:
-    one, two = room.agent("one"), room.agent("two")
-    _, leg = room.call()
-    one.take()
+    one, two, leg = live(room)
     say(leg, 640)
     one.hangup(EndReason.SHUTDOWN)
     media = two.take()

@@ -10,6 +10,7 @@ import pytest
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from tests.support import postgres
+from tests.support.record_stores import StoreGateway, StoreGateways
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,22 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> GatewayConfig:
     if request.param == "postgresql":
         settings["database_url"] = request.getfixturevalue("postgres_server").new_database()
     return GatewayConfig(**settings)
+
+
+@pytest.fixture
+def new_gateway() -> Iterator[StoreGateways]:
+    """Makes gateways, and closes them."""
+    made: list[StoreGateway] = []
+
+    def make(config: GatewayConfig, name: str = "one:7860") -> StoreGateway:
+        made.append(StoreGateway(config, name))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.die()
+
+
+@pytest.fixture
+def gateway(config: GatewayConfig, new_gateway: StoreGateways) -> StoreGateway:
+    return new_gateway(config)
