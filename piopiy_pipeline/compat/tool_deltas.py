@@ -31,6 +31,8 @@ MAX_CALLS = 64
 MAX_ARGUMENTS = 256 * 1024
 """Characters. More than any tool needs: a model that repeats itself without an end is stopped here."""
 QUOTED = 200
+_ENDS = {"{": "}", "[": "]", '"': '"'}
+"""With what a JSON value ends that begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,15 @@ class _Call:
     name: str = ""
     fragments: list[str] = field(default_factory=list)
     size: int = 0
+    first: str = ""
+    last: str = ""
+    """The first and the last character of the arguments, without the blanks around them."""
+
+    def append(self, arguments: str) -> None:
+        self.fragments.append(arguments)
+        self.size += len(arguments)
+        if said := arguments.strip():
+            self.first, self.last = self.first or said[0], said[-1]
 
     @property
     def text(self) -> str:
@@ -64,12 +75,17 @@ class _Call:
 
     @property
     def blank(self) -> bool:
-        return not self.text.strip()
+        return not self.first
 
     @property
     def complete(self) -> bool:
-        """Whether the arguments so far are a whole JSON value."""
-        return not self.blank and bool(_values(self.text))
+        """Whether the arguments so far are a whole JSON value.
+
+        They are read only where they can be: with each piece of a long text, that would block the event loop.
+        """
+        if self.blank or self.size > MAX_ARGUMENTS or _ENDS.get(self.first, self.last) != self.last:
+            return False
+        return bool(_values(self.text))
 
 
 class ToolCallAssembler:
@@ -115,8 +131,7 @@ class ToolCallAssembler:
             call.name += name
         call.id = call.id or id
         if arguments and call.size <= MAX_ARGUMENTS:
-            call.fragments.append(arguments)
-            call.size += len(arguments)
+            call.append(arguments)
 
     def _continued(self, index: int | None, id: str, name: str, arguments: str) -> _Call | None:
         """Return the call that this piece belongs to. None: it begins a call."""

@@ -19,6 +19,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.llm import OpenAILLMService
 
+from piopiy_pipeline.compat import tool_deltas
 from piopiy_pipeline.compat.llm_stream import mend_answers
 from piopiy_pipeline.compat.tool_deltas import UNNAMED_TOOL, ToolCallAssembler
 
@@ -294,3 +295,21 @@ def test_every_whole_call_of_any_stream_runs_once_and_every_broken_one_is_report
     ran = [(one.function_name, None if one.tool_call_id in reader.broken else one.arguments) for one in calls]
     assert ran == meant
     assert len({one.tool_call_id for one in calls}) == len(calls)
+
+
+def test_a_long_argument_in_many_pieces_is_read_at_its_end_and_not_at_each_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To read 100 KB at each of 20,000 pieces blocked the event loop, and with it all calls, for half a minute."""
+    read = tool_deltas._values
+    sizes: list[int] = []
+
+    def noted(text: str) -> list[Any]:
+        sizes.append(len(text))
+        return read(text)
+
+    monkeypatch.setattr(tool_deltas, "_values", noted)
+    pieces = ['{"text": "', *["word "] * 2000, '"', "}", "\n"]
+    told = assembled(call(0, "book", "", "call_1"), *(call(0, None, text) for text in pieces))
+    assert told == [("book", {"text": "word " * 2000})]
+    assert len(sizes) < 5
