@@ -13,7 +13,7 @@ from itertools import groupby
 
 from piopiy_pipeline.collect.digits import in_groups
 from piopiy_pipeline.collect.remarks import self_repair, sentence_words
-from piopiy_pipeline.collect.spoken_digits import read_digits
+from piopiy_pipeline.collect.spoken_digits import ascii_digits, read_digits
 from piopiy_pipeline.collect.text_entry import TextEntryReader
 from piopiy_pipeline.collect.value_reader import Reading, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
@@ -47,7 +47,8 @@ _MARKS = {
 }  # fmt: skip
 _TWO_WORDS = re.compile(
     r"\b(?:(?P<under>tiret (?:du )?bas|gui[oó]n bajo|sub ?guion|barra baja|trattino basso|traço (?:baixo|inferior)"
-    r"|(?:laag|liggend) streepje)|(?P<dash>trait d'union)|(?P<at>at sign|at-zeichen|a commercial))\b"
+    r"|(?:laag|liggend) streepje)|(?P<dash>trait d'union)|(?P<at>at sign|at the rate(?: of)?"
+    r"|at-zeichen|a commercial))\b"
 )
 """Marks whose names are several words."""
 _SAID = {
@@ -109,6 +110,9 @@ _ASIDE = re.compile(
     r"|(?:als |in )?einem? wort|ohne (?:punkt|leerzeichen))\b"
 )
 """How an address is written, and no part of it."""
+_CAPITAL = re.compile(
+    r"(?<!\ba )(?<!\ban )\b(?:capital|upper ?case|small|lower ?case|großes|kleines) (?=[a-z](?![a-z]))"
+)
 _SPELLED = re.compile(
     r",? (?:that's|that is|spelled|spelt|das ist|buchstabiert) ((?:[a-z](?: |-|\. ?))+[a-z])\b[.,]?"
 )
@@ -219,6 +223,7 @@ class EmailReader(TextEntryReader):
     def _without_asides(text: str) -> str:
         """Return what was said, without how it is written, and with a word as the caller has spelled it behind it."""
         plain = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip()
+        plain = _CAPITAL.sub("", ascii_digits(plain))
         plain = _HYPHENED.sub(lambda found: found[0].replace("-", " "), _AS_IN.sub(r"\1", plain))
         while (found := _SPELLED.search(plain)) is not None:
             before, word = plain[: found.start()], re.sub(r"[^a-z]", "", found[1])
@@ -315,7 +320,11 @@ class EmailReader(TextEntryReader):
         """Return words, letters and names of marks as they are written together."""
         marks, letters = _MARKS[self._code], _LETTERS[self._code]
         tokens = self._tokens(plain)
-        digits = {token: read_digits(token, self.language).digits for token in tokens if len(token) > 1}
+        digits = {
+            token: read_digits(token, self.language).digits
+            for token in tokens
+            if len(token) > 1 and (token.isdecimal() or token.isalpha())  # "john2" is as it was written
+        }
         singles = [len(token) == 1 or bool(digits.get(token)) for token in tokens]
         out: list[str] = []
         for n, token in enumerate(tokens):

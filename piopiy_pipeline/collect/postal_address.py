@@ -24,7 +24,7 @@ from piopiy_pipeline.collect.address_correction import (
 )
 from piopiy_pipeline.collect.email_address import ALPHABET
 from piopiy_pipeline.collect.remarks import counts, self_repair, sentence_words
-from piopiy_pipeline.collect.spoken_digits import read_digits
+from piopiy_pipeline.collect.spoken_digits import ascii_digits, read_digits
 from piopiy_pipeline.collect.value_reader import Reading, ValueReader, Wording
 from piopiy_pipeline.collect.yes_no import says_yes
 from piopiy_pipeline.turns.caller_words import is_opener, language_code, words_of
@@ -202,7 +202,8 @@ class AddressReader(ValueReader[Address]):
         return 1 <= len(words) <= 6 and (names_street(said) or _NAME.match(said) is not None)
 
     def _plain(self, text: str) -> str:
-        said = _LEAD_IN.sub("", re.sub(r"\s+", " ", text.replace("’", "'")).strip()).strip(" .,!")
+        text = ascii_digits(text).replace("’", "'")
+        said = _LEAD_IN.sub("", re.sub(r"\s+", " ", text).strip()).strip(" .,!")
         said = _COURTESY.sub("", said)
         code = language_code(self.language)
         if code == "en":

@@ -6,7 +6,9 @@ English and German are read word by word, because callers say digits and not num
 
 from __future__ import annotations
 
+import contextlib
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,7 +17,7 @@ from text_to_num import alpha2digit
 from piopiy_pipeline.collect.remarks import counts, self_repair
 from piopiy_pipeline.turns.caller_words import language_code
 
-__all__ = ["SpokenDigits", "corrected", "read_digits"]
+__all__ = ["SpokenDigits", "ascii_digits", "corrected", "read_digits"]
 
 MAX_CHARACTERS = 500
 """As much of a turn is read."""
@@ -40,7 +42,7 @@ _MANY = {"hundred": "00", "thousand": "000", "hundert": "00", "tausend": "000"}
 _SOUNDS = {"to": "2", "too": "2", "for": "4", "ate": "8", "won": "1", "oh": "0", "o": "0"}
 """Words that digits were heard as. They are digits where nothing but digits stands."""
 _LANGUAGES = frozenset({"en", "fr", "es", "pt", "de", "ca", "it", "nl"})
-"""What text2num reads."""
+"""What text2num reads; some releases of it have no Catalan."""
 _TOKEN = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|\+|[^\W\d_]+(?:'[^\W\d_]+)*")
 _ORDINALS = {
     "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5,
@@ -121,7 +123,7 @@ def read_digits(text: str, language: str) -> SpokenDigits:
             nine") has no digits, and all of it has none where it is not certain what takes its place.
         language: Its language, by its code.
     """
-    text = text[:MAX_CHARACTERS]
+    text = ascii_digits(text[:MAX_CHARACTERS])
     if (parts := self_repair(text)) is None:
         return _read(text, language)
     before, after = (read_digits(part, language) for part in parts)
@@ -134,18 +136,28 @@ def read_digits(text: str, language: str) -> SpokenDigits:
     return replace(before, words=words, digits=digits or "", others=before.others + after.others)
 
 
+def ascii_digits(text: str) -> str:
+    """Return a text with its digits as 0 to 9: recognisers of some languages write those of their script."""
+    return "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in text)
+
+
 def _read(text: str, language: str) -> SpokenDigits:
     code = language_code(language)
     plain = _NO_ONE.sub(" ", text.lower().replace("’", "'"))
     plain = re.sub(r"^\W*o+h[,.!]", " ", plain)  # that one is no zero
     plain = re.sub(r"\b(zwei|drei) ?mal(?: die)? ", r"\1mal ", plain)
     if code not in ("en", "de") and code in _LANGUAGES:
-        plain = alpha2digit(plain, code, threshold=0.0)
+        with contextlib.suppress(ValueError, KeyError):
+            plain = alpha2digit(plain, code, threshold=0.0)
     tokens = _TOKEN.findall(plain)
     found = [_digits_of(token, code) for token in tokens]
     as_digits = sum(bool(digits) or token in _SOUNDS for token, digits in zip(tokens, found, strict=True))
     if code == "en" and any(found) and as_digits * 2 >= len(tokens):
-        for n, token in enumerate(tokens):
+        for n in (
+            *range(len(tokens)),
+            *reversed(range(len(tokens))),
+        ):  # "oh oh seven": the first is beside the second
+            token = tokens[n]
             beside = any(0 <= i < len(tokens) and (found[i] or tokens[i] in _TIMES) for i in (n - 1, n + 1))
             if beside and token in _SOUNDS and _between_digits(tokens, found, n):
                 found[n] = _SOUNDS[token]
