@@ -159,5 +159,26 @@ YES_NO_WORDS = {
         ),
         taken_back=re.compile(r"\b(?:ja|niet (?:fout|verkeerd))$"),
     ),
+    "hi": YesNoWords(
+        yes=_pattern(
+            r"हाँ|हां|हा|जी|बिल्कुल|बिलकुल|सही|ठीक|ज़रूर|जरूर|haa?n|ji|bilkul|sahi|the?e?k|zaroor|jaroor|yes|okay|ok|correct"
+            r"|right|mhm"
+        ),
+        no=_pattern(
+            r"नहीं|नही|मत|nah(?:i|in|ee|een)|mat|no|nope|not|^(?:ना|na)$|(?:गलत|ग़लत|galat) (?:है|hai)"
+            r"|^(?:गलत|ग़लत|galat)$"
+        ),
+        wrong=_pattern(r"गलत|ग़लत|galat|wrong"),
+        polite_yes=_pattern(
+            r"(?:कोई (?:बात|दिक्कत|समस्या)|क्यों) नहीं|(?:koi (?:baat|dikkat|problem)|kyon?) nah(?:i|in|ee|een)"
+        ),
+        unclear=_pattern(
+            r"(?:पता|मालूम|याद|समझ\S*|सुना\S*) (?:में )?नहीं|नहीं (?:पता|मालूम|याद|समझ\S*|सुन\S*)"
+            r"|(?:pata|malum|maloom|yaad|samajh|samjha|sunai|suna) (?:mein )?nah(?:i|in|ee|een)"
+            r"|nah(?:i|in|ee|een) (?:pata|malum|maloom|yaad|sam\w+|sun\w*)|शायद|shayad|रुकिए|रुको|ruk\w*"
+            r"|एक मिनट|ek minute|अगर|agar"
+        ),
+        taken_back=re.compile(r"\b(?:हाँ|हां|haa?n)$"),
+    ),
 }
 """By the code of a language. English is read as playbooks read it."""

@@ -7,6 +7,7 @@ verbs, fillers, and the ways to say yes and no. A language without lists has dig
 from __future__ import annotations
 
 import re
+import unicodedata
 from enum import StrEnum
 
 __all__ = [
@@ -126,6 +127,11 @@ _SCALES = {
 }
 
 
+_LETTER = r"(?:[^\W_]|[\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])"
+"""A letter, or a sign that belongs to one: the vowels of India's scripts and of Thai are no letters to Unicode."""
+_WORD = re.compile(rf"{_LETTER}+(?:'{_LETTER}+)*")
+
+
 def language_code(language: str) -> str:
     """Return ``en`` of ``en-GB``."""
     return language.lower().replace("_", "-").partition("-")[0]
@@ -133,7 +139,7 @@ def language_code(language: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text in lower case, without marks; an apostrophe belongs to its word."""
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("’", "'"))
+    return _WORD.findall(unicodedata.normalize("NFC", text).lower().replace("’", "'"))
 
 
 def ends_open(text: str, language: str) -> bool:

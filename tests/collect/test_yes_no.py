@@ -79,6 +79,9 @@ ANSWERS = {
         "ja; ja hoor; ja, graag; klopt; dat klopt; dat is goed; natuurlijk; prima; geen probleem; waarom niet"
     ),
     ("nl", False): ("nee; nee, dank u; dat klopt niet; natuurlijk niet; helemaal niet; dat is fout"),
+    ("hi", True): ("हाँ; जी हाँ; हां जी; ठीक है; बिल्कुल; सही है; कोई बात नहीं; haan; haan ji; theek hai; okay"),
+    ("hi", False): ("नहीं; जी नहीं; नहीं, धन्यवाद; यह सही नहीं है; गलत है; nahi; nahin; sahi nahi hai"),
+    ("hi", None): ("पता नहीं; मुझे समझ नहीं आया; शायद; सही है?; गलत नंबर; pata nahi; ek minute"),
     ("nl", None): ("het verkeerde nummer; weet ik niet; geen idee; ik versta u niet; misschien; klopt dat?"),
 }
 """Answers by language and what they say: yes, no, or neither."""
@@ -104,6 +107,7 @@ def test_what_an_answer_to_a_question_says(language: str, text: str, says: bool 
         ("es", "es el número equivocado"),
         ("it", "il numero è sbagliato"),
         ("pt", "número errado"),
+        ("hi", "गलत नंबर"),
         ("nl", "het verkeerde nummer"),
     ],
 )

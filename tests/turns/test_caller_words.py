@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piopiy_pipeline.turns.caller_words import digits_in, ends_open, is_closed_answer, is_number
+from piopiy_pipeline.turns.caller_words import digits_in, ends_open, is_closed_answer, is_number, words_of
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,9 @@ def test_a_whole_number_is_no_beginning_of_one() -> None:
     assert not is_number("Twenty", "en")
     assert not is_number("two hundred", "en")
     assert not is_number("the four of us would like to come at", "en")
+
+
+def test_a_sign_that_belongs_to_a_letter_is_in_its_word() -> None:
+    assert words_of("जी नहीं, धन्यवाद।") == ["जी", "नहीं", "धन्यवाद"]
+    assert words_of("வணக்கம் ஐயா") == ["வணக்கம்", "ஐயா"]
+    assert words_of("pre\u0301fe\u0301re\u0301") == ["préféré"]
