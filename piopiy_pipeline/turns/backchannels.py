@@ -47,6 +47,12 @@ _BACKCHANNELS = {
     "correcto",
     "fr": "ouais, d'accord, daccord, okay, ok, bien, bien sûr, exactement, je vois, voilà, ah bon, très bien, "
     "parfait, entendu",
+    "it": "sì, sì sì, certo, okay, ok, bene, va bene, capisco, ho capito, esatto, giusto, perfetto, d'accordo, chiaro, "
+    "già, benissimo",
+    "pt": "sim, pois, pois é, certo, tá, tá bom, está bem, okay, ok, claro, entendo, entendi, exato, perfeito, beleza, "
+    "isso, muito bem",
+    "nl": "ja, jaja, ja ja, okay, oké, ok, goed, juist, precies, klopt, prima, natuurlijk, begrijp ik, ik begrijp het, "
+    "ik snap het, inderdaad",
     "hi": "हाँ, हां, जी, ठीक, ठीक है, अच्छा, haan, ji, theek hai, accha, okay, ok",
 }
 _STOPS = {
@@ -56,6 +62,9 @@ _STOPS = {
     "wie bitte, bitte nicht, doch nicht",
     "es": "no, para, pare, espera, espere, un momento, perdón, perdone, basta",
     "fr": "non, stop, attends, attendez, un moment, un instant, pardon, arrête, arrêtez",
+    "it": "no, basta, aspetti, aspetta, un attimo, un momento, scusi, scusa, stop, si fermi, ferma, mi scusi",
+    "pt": "não, pare, para, espere, espera, um momento, um minuto, desculpe, chega, stop, perdão",
+    "nl": "nee, neen, stop, wacht, wacht even, een moment, momentje, sorry, pardon, genoeg, ho",
     "hi": "नहीं, रुको, रुकिए, nahi, nahin, ruko, rukiye",
 }
 
