@@ -14,6 +14,8 @@ MAX_HELD = 300
 _CUT = re.compile(r"(?<!\S)[^\W\d_]{2,}[,;]?(\s+)(?=[^\W\d_]{2,}[,;]?\s)")
 """Between two plain words, of which the second is complete. An abbreviation ends in a full stop, a month may come
 before a number, and marks of markdown are no letters, so nothing that belongs together is cut."""
+_FULL_STOPS = "。！？；"
+"""They end sentences of languages that write no blanks between words."""
 _OPEN = re.compile(r"`{3}|~{3}|[*_`\[|<]|\n")
 
 
@@ -37,6 +39,8 @@ class WordAggregator(BaseTextAggregator):
                 at = len(self._text)
             elif character.isspace():
                 at = self._cut()
+            elif character in _FULL_STOPS and not _OPEN.search(self._text):
+                at = len(self._text)
             else:
                 continue
             if at:

@@ -218,6 +218,14 @@ def test_plain_words_wait_for_one_word_only() -> None:
     assert "".join(asyncio.run(run())).startswith("We have")
 
 
+def test_a_sentence_of_a_language_without_blanks_is_said_when_it_is_whole() -> None:
+    async def run() -> list[str]:
+        aggregator = WordAggregator()
+        return [piece.text async for piece in aggregator.aggregate("はい、承知しました。明日の")]
+
+    assert asyncio.run(run()) == ["はい、承知しました。"]
+
+
 @pytest.mark.realtime
 def test_the_words_of_a_real_voice_find_the_written_ones() -> None:
     """In real time, because espeak is a process: on a busy machine it may be given up before its first sound."""
