@@ -52,12 +52,15 @@ class ContextTurns:
         self._pipeline = pipeline
         self._monitor = monitor
         self._hangup = hangup
+        self._stopped_at = float("inf")  # when the caller's turn was over whose words are to come
         user, assistant = pipeline.find(LLMUserAggregator), pipeline.find(LLMAssistantAggregator)
         if isinstance(user, LLMUserAggregator):
             user.add_event_handler("on_user_turn_started", self._user_turn_begins)
             hears = any(is_realtime(pipeline[name]) for name in pipeline.names)
             said = "on_user_turn_message_added" if hears else "on_user_turn_stopped"
             user.add_event_handler(said, self._user_turn)
+            if hears:
+                user.add_event_handler("on_user_turn_stopped", self._user_turn_stops)
             user.add_event_handler("on_user_backchannel", self._backchannel)
             monitor.live.watch_context(user)
         if isinstance(assistant, LLMAssistantAggregator):
@@ -78,6 +81,11 @@ class ContextTurns:
     async def _user_turn_begins(self, user: LLMUserAggregator, strategy: Any) -> None:
         self._hangup.caller_speaks()
 
+    async def _user_turn_stops(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
+        """Take note of the end of a turn that a model hears itself: its words are written down later, perhaps."""
+        self._stopped_at = self._state.now()
+        self._hangup.caller_stopped()
+
     async def _user_turn(self, user: LLMUserAggregator, *details: Any) -> None:
         strategy, message = (
             details[0],
@@ -87,7 +95,8 @@ class ContextTurns:
         if message.content:
             self._state.recovery.user_turn(self._state.now())
             if self._monitor.guard is not None:
-                self._monitor.guard.turn_over(self._state.now())
+                self._monitor.guard.turn_over(self._state.now(), self._stopped_at)
+            self._stopped_at = float("inf")
             self._monitor.live.turn_over("user")
             turn = Turn("user", message.content, self._state.elapsed_s())
             end, ended_by_it = self._pipeline.turn_end, strategy is self._pipeline.turn_end

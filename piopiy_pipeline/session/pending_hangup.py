@@ -21,6 +21,8 @@ from piopiy_pipeline.session.speech_drain import LONGEST_GOODBYE_S, SpeechDrain
 __all__ = ["PendingHangup"]
 
 POLL_S = 0.05
+WORDS_S = 5.0
+"""A model that hears itself may write down what the caller has said so long behind it, in seconds."""
 END_S = 5.0
 """How long the end may take to travel down a pipeline that has nothing left to say."""
 
@@ -43,6 +45,7 @@ class PendingHangup:
         self._sent = False
         self._caller_speaks = False
         self._waiting: asyncio.Task[None] | None = None
+        self._unwritten: asyncio.Task[None] | None = None  # waits for the words of a turn that is over
 
     @property
     def is_asked_for(self) -> bool:
@@ -76,6 +79,7 @@ class PendingHangup:
     def caller_speaks(self) -> None:
         """Wait for what the caller says, because their turn has begun. Of an end that is final: leave it unanswered."""
         self._caller_speaks = True
+        self._wait_for_no_words()
         if self._state.closing and self._state.held_turns is None:
             held = HeldTurns(TurnListener(_ignore, _ignore, _ignore))
             held.let_model_answer(True)  # what tools return, and what the author has it say
@@ -83,6 +87,26 @@ class PendingHangup:
         if self._waiting is not None and not self._final and not self._sent:
             self._waiting.cancel()
             self._waiting = None
+
+    def caller_stopped(self) -> None:
+        """Note that the caller's turn is over, and its words come later, if there are any: then `caller_has_spoken`.
+
+        Words that come when the end was asked for behind the turn do not call it off: they are what it was asked for.
+        """
+        self._caller_speaks = False
+        if self._drain_s is not None and self._waiting is None:
+            self._wait_for_no_words()
+            self._unwritten = self._state.spawn(self._until_written(), "hangup_words")
+
+    async def _until_written(self) -> None:
+        await asyncio.sleep(WORDS_S)
+        if self._drain_s is not None and self._waiting is None:
+            self._wait()  # it was a noise
+
+    def _wait_for_no_words(self) -> None:
+        if self._unwritten is not None:
+            self._unwritten.cancel()
+            self._unwritten = None
 
     def caller_has_spoken(self, *, words: bool) -> None:
         """Note that the caller's turn is over. With words in it, the end is called off; a noise only delays
@@ -108,6 +132,7 @@ class PendingHangup:
 
     def _call_off(self) -> None:
         self._drain_s = None
+        self._wait_for_no_words()
         self._state.checkpoints.asks_for_end("")
 
     def _wait(self) -> None:

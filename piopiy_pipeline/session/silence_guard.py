@@ -76,12 +76,19 @@ class SilenceGuard:
         self._caller_speaks = False
         self._quiet_since = now
 
-    def turn_over(self, now: float) -> None:
-        """The caller has said something: an answer is owed. Tools that still run are not waited for any more."""
-        self._caller_speaks = self._said = False
-        self._waits, self._waited_at = True, now
-        self._quiet_since = now
-        self._tools.clear()
+    def turn_over(self, now: float, stopped_at: float = float("inf")) -> None:
+        """The caller has said something: an answer is owed. Tools that still run are not waited for any more.
+
+        Args:
+            now: The time.
+            stopped_at: When the turn was over, if its words were written down later: a tool that has begun since is
+                used because of it, and is waited for.
+        """
+        self._tools = {call: began for call, began in self._tools.items() if began >= stopped_at}
+        if stopped_at > now:  # else the caller was told to wait already, or speaks again
+            self._caller_speaks = self._said = False
+            self._waits, self._waited_at = True, now
+            self._quiet_since = now
 
     def asked(self, now: float) -> None:
         """The model was asked. Right behind a tool or a failure it is still the same wait."""

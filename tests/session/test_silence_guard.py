@@ -82,3 +82,17 @@ def test_a_greeting_has_its_time_from_the_answer_on() -> None:
     guard.call_began(1000)
     assert check(guard, 1000.5, ready=True) is Filling.NOTHING
     assert check(guard, 1000 + SOUND_S, ready=True) is Filling.SOUND
+
+
+def test_of_words_that_are_written_down_late_the_tool_they_asked_for_is_waited_for(
+    guard: SilenceGuard,
+) -> None:
+    guard.tool_started("before", 11)
+    guard.tool_started("behind", 20)
+    guard.heard(20, filling=True)
+    assert check(guard, 21.2) is Filling.SENTENCE
+    guard.heard(22, filling=True)
+    guard.turn_over(22.1, stopped_at=20)
+    guard.tool_ended("behind")
+    assert not guard.tools_running, "nobody waits for the one of the turn before"
+    assert check(guard, 23.5) is Filling.NOTHING, "the sentence was said"
