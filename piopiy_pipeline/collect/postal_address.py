@@ -176,7 +176,7 @@ class AddressReader(ValueReader[Address]):
     def _parts(self) -> AddressParts:
         """Return the address with the place of each part, also where one is missing yet."""
         parts = self.value
-        rest = self._entry.replace(parts.postal_code, " ") if parts.postal_code else self._entry
+        rest = self._without_code()
         street = parts.street or rest.split(",")[0].strip()
         return AddressParts(self._entry, street, parts.postal_code, parts.town)
 
@@ -219,7 +219,7 @@ class AddressReader(ValueReader[Address]):
             said = _RADIO.sub(lambda found: " ".join(word[0] for word in found[0].split()), said)
         said = _SPELLED.sub(self._unspelled, said)
         said = re.sub(r"(?<=\d)-(?=(?:st|nd|rd|th)\b)", "", said)
-        return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,8}(?![\w])", self._joined, said)
+        return re.sub(r"(?<!\S)\d{1,5}(?:,? \d{1,5}){1,8}(?!-?\w)", self._joined, said)
 
     def _joined(self, match: re.Match[str]) -> str:
         """Join digits that were said one by one, if they are a postal code: a house number may stand before it."""
@@ -250,14 +250,19 @@ class AddressReader(ValueReader[Address]):
         return match[0]
 
     def _reading(self) -> Reading:
-        rest = self._entry
-        if self._code and (code := self._postal_code()):
-            rest = rest.replace(code, " ")
+        rest = self._without_code()
         if not re.search(r"\d", rest) or len(words_of(rest)) < 2:
             return Reading.PART
         if self._code and not self._postal_code():
             return Reading.PART
         return Reading.WHOLE
+
+    def _without_code(self) -> str:
+        """Return what there is of the address without its postal code: a house may have the same number."""
+        before, _, after = (
+            self._entry.rpartition(code) if (code := self._postal_code()) else ("", "", self._entry)
+        )
+        return f"{before} {after}".strip()
 
     def _postal_code(self) -> str:
         found = (
@@ -305,8 +310,7 @@ class AddressReader(ValueReader[Address]):
         if self._wanted:
             asked = {"number": "address_number", "street": "address_street"}
             return words(asked.get(self._wanted, "address_town"))
-        code = self._postal_code()
-        rest = self._entry.replace(code, " ") if code else self._entry
+        rest = self._without_code()
         return words("address_town" if re.search(r"\d", rest) else "address_number")
 
     def clear(self) -> None:
