@@ -44,6 +44,10 @@ _BEGINS_WITH_NO = re.compile(
 )
 
 
+_TYPED = {"y": True, "j": True, "n": False, "👍": True, "👎": False}
+"""Answers as they are typed in a text chat."""
+
+
 def says_yes(text: str, language: str, *, of_value: bool = False) -> bool | None:
     """Return yes, no, or None for neither: an unclear answer, or a "no" that is taken back ("no, I mean yes").
 
@@ -52,6 +56,8 @@ def says_yes(text: str, language: str, *, of_value: bool = False) -> bool | None
         language: Its language, by its code. Without words for it, English ones count.
         of_value: Whether a value was read back before it: "the wrong number" is a no to that, and to no question.
     """
+    if (typed := _TYPED.get(text.lower().strip(" .!\ufe0f").rstrip("🏻🏼🏽🏾🏿"))) is not None:
+        return typed
     plain = " ".join(words_of(text))
     question = text.rstrip().endswith("?")
     if (words := YES_NO_WORDS.get(language_code(language))) is not None:

@@ -54,7 +54,7 @@ class YesNoWords:
 YES_NO_WORDS = {
     "de": YesNoWords(
         yes=_pattern(
-            r"(?<!ist )(?<!war )(?<!sind )ja|jawohl|jo"
+            r"(?<!ist )(?<!war )(?<!sind )ja+h?|jawohl|jo|jep|jap|jupp?|(?:machen sie|mach|tun sie) (?:das|es)"
             r"|genau|richtig|stimmt|korrekt|klar|natürlich|gerne?|sicher|selbstverständlich|okay|ok|passt"
             r"|einverstanden|exakt|bestimmt|mhm|unbedingt|absolut|perfekt|meinetwegen|freilich|alles gut|in ordnung"
             r"|auf jeden fall|von mir aus|so ist es|das geht|das wäre (?:toll|gut|schön|super|nett|prima)"
@@ -96,7 +96,7 @@ YES_NO_WORDS = {
     "es": YesNoWords(
         yes=_pattern(
             r"sí|claro|correcto|exacto|exactamente|perfecto|vale|okay|ok|por supuesto|de acuerdo|así es|está bien"
-            r"|eso es|desde luego|cómo no|efectivamente|con (?:mucho )?gusto|me parece bien|es (?:cierto|verdad)"
+            r"|eso es|dale|desde luego|cómo no|efectivamente|con (?:mucho )?gusto|me parece bien|es (?:cierto|verdad)"
             r"|^cierto|^si(?= (?:por favor|claro|gracias|señora?|correcto|si|vale|exacto)\b|$)|mhm"
         ),
         no=_pattern(
@@ -115,7 +115,7 @@ YES_NO_WORDS = {
     "it": YesNoWords(
         yes=_pattern(
             r"sì|(?:^|^ma )certo|certamente|esatto|esattamente|corretto|giusto|va bene|d'accordo|okay|ok|perfetto"
-            r"|volentieri|naturalmente|assolutamente|ovviamente|con piacere|è così|mhm"
+            r"|volentieri|naturalmente|assolutamente|ovviamente|con piacere|è così|(?:va )?benissimo|mhm"
             r"|^si(?= (?:grazie|certo|va bene|prego|si|esatto|per favore)\b|$)"
         ),
         no=_pattern(r"no|non|mai|nemmeno|neanche|per niente|è (?:sbagliat[oa]|errat[oa]|falso)|^sbagliato$"),
@@ -130,7 +130,7 @@ YES_NO_WORDS = {
     ),
     "pt": YesNoWords(
         yes=_pattern(
-            r"sim|claro|certo|correct?o|exact?o|exatamente|perfeito|pode ser|com certeza|está bem|tá (?:bom|bem)"
+            r"sim|claro|certo|correct?o|exact?o|exatamente|perfeito|pode ser|com certeza|está bem|tá (?:bom|bem)|^tá$"
             r"|isso mesmo|^isso$|é isso|de acordo|okay|ok|positivo|combinado|com prazer|é verdade|mhm"
         ),
         no=_pattern(r"não|nao|nunca|jamais|nem|negativo|incorreto|de jeito nenhum|está errad[oa]|^errado$"),

@@ -9,7 +9,7 @@ from piopiy_pipeline.collect.yes_no import says_yes
 ANSWERS = {
     ("en", True): (
         "no problem; why not; yes, why not; yes please; yeah, that'd be great; sure thing; you bet; I "
-        "suppose so; it is; I do; please do; correct; that's right, thank you; all good; looks good "
+        "suppose so; Y; 👍; 👍🏽; it is; I do; please do; correct; that's right, thank you; all good; looks good "
         "to me; fine by me; that works; yes but it's Smith with a y; uh-huh; mhm; mm-hmm; yep that's "
         "me; that's me; okay; affirmative; of course; definitely; hell yes; right"
     ),
@@ -18,7 +18,7 @@ ANSWERS = {
         "said that; Not that I know of; not yet; absolutely not; not exactly; it isn't; I don't; "
         "please don't; incorrect; that is not correct; I'm afraid not; I'd rather not; no thanks, "
         "that's fine; no, that's everything; nah I'm good; I have no e-mail; nuh uh; uh-uh; no no no; "
-        "negative; no way; definitely not; that won't work; I won't be there; not at all; you got it "
+        "negative; n; 👎; no way; definitely not; that won't work; I won't be there; not at all; you got it "
         "wrong; you got that wrong; I'm not at home; he is not here right now; no, I was told that "
         "you do not deliver on Sundays"
     ),
@@ -32,7 +32,8 @@ ANSWERS = {
         "here; I was told that you do not deliver on Sundays"
     ),
     ("de", True): (
-        "ja; Ja, bitte; kein Problem; warum nicht; passt; stimmt; das stimmt so; alles klar; alles "
+        "ja; jaaa; jep; j; machen Sie das; Ja, bitte; kein Problem; warum nicht; passt; stimmt; "
+        "das stimmt so; alles klar; alles "
         "gut; auf jeden Fall; klar doch; na klar; ich glaube schon; ich denke schon; bestimmt; doch; "
         "mhm; so ist es; das wäre toll; sehr gerne; genau so; in Ordnung; das geht; meinetwegen; von "
         "mir aus; richtig"
@@ -50,7 +51,7 @@ ANSWERS = {
         "liefern"
     ),
     ("es", True): (
-        "sí; Si; sí, por favor; claro; por supuesto; correcto; vale; de acuerdo; así es; exacto; está bien"
+        "sí; Si; dale; sí, por favor; claro; por supuesto; correcto; vale; de acuerdo; así es; exacto; está bien"
     ),
     ("es", False): ("no; no, gracias; claro que no; no es correcto; no está bien; eso no; está mal; tampoco"),
     ("es", None): ("no sé; no le entiendo; quizás; ¿es correcto?; el número equivocado"),
@@ -64,14 +65,14 @@ ANSWERS = {
     ),
     ("fr", None): ("je ne sais pas; je n'ai pas compris; peut-être; le mauvais numéro"),
     ("it", True): (
-        "sì; Si; sì, grazie; certo; ma certo; esatto; va bene; d'accordo; perché no; nessun problema"
+        "sì; Si; va benissimo; sì, grazie; certo; ma certo; esatto; va bene; d'accordo; perché no; nessun problema"
     ),
     ("it", False): ("no; no grazie; certo che no; non è giusto; è sbagliato; per niente"),
     ("it", None): (
         "il numero sbagliato; non lo so; non ho capito; forse; un attimo; è giusto?; un certo signor Rossi"
     ),
     ("pt", True): (
-        "sim; sim, por favor; claro; isso mesmo; com certeza; está bem; por que não; sem problema"
+        "sim; tá; sim, por favor; claro; isso mesmo; com certeza; está bem; por que não; sem problema"
     ),
     ("pt", False): ("não; não, obrigado; claro que não; não está certo; está errado"),
     ("pt", None): ("número errado; não sei; não entendi; não tenho certeza; talvez; está certo?"),
