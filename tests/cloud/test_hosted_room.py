@@ -154,6 +154,23 @@ def test_a_room_is_joined_again_with_the_newest_token_and_for_the_same_caller() 
     run_virtual(story)
 
 
+def test_frames_that_a_process_does_not_read_count_as_those_that_it_drops() -> None:
+    async def story() -> None:
+        pool = Pool(joined, joined)
+        room, _ = await room_in(pool)
+        pool.given[0].frames_dropped = 4
+        pool.given[0].tell(FramesDropped(frames=3))
+        assert room.dropped == 7
+        pool.given[0].die()
+        await asyncio.sleep(0.01)
+        pool.given[1].frames_dropped = 1
+        assert room.dropped == 8
+        await room.leave()
+        assert room.dropped == 8
+
+    run_virtual(story)
+
+
 def test_the_first_join_takes_another_process_when_one_is_lost_meanwhile() -> None:
     async def story() -> None:
         pool = Pool(silent, joined)

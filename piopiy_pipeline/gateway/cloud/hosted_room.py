@@ -62,7 +62,6 @@ class HostedRoom:
     """
 
     def __init__(self, listener: CloudRoomListener, pool: LegPool, call_id: str) -> None:
-        self.dropped = 0
         self.call_id = call_id
         self._listener = listener
         self._pool = pool
@@ -70,7 +69,8 @@ class HostedRoom:
         self._place: LegPlace | None = None
         self._url = self._token = self._identity = ""
         self._caller: str | None = None
-        self._dropped_before = 0  # in processes that were lost
+        self._dropped_before = 0  # of former places
+        self._dropped_there = 0  # as the process tells of this one
         self._answer: asyncio.Future[str] | None = None  # to the request to join
         self._finished: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -81,6 +81,11 @@ class HostedRoom:
     @property
     def identity(self) -> str:
         return self._identity
+
+    @property
+    def dropped(self) -> int:
+        here = 0 if self._place is None else self._place.frames_dropped
+        return self._dropped_before + self._dropped_there + here
 
     # ------------------------------------------------------------------ from the leg
 
@@ -176,9 +181,14 @@ class HostedRoom:
             self._place.post(message)
 
     def _give_place_back(self) -> None:
-        place, self._place = self._place, None
+        place = self._place
+        self._forget_place()
         if place is not None:
             place.release()
+
+    def _forget_place(self) -> None:
+        self._dropped_before, self._dropped_there = self.dropped, 0
+        self._place = None
 
     def _fail(self, detail: str) -> None:
         if not self._over:
@@ -201,7 +211,7 @@ class HostedRoom:
             case RoomClosed():
                 _settle(self._closed)
             case FramesDropped(frames=frames):
-                self.dropped = self._dropped_before + frames
+                self._dropped_there = frames
             case TokenRenewed(token=token):
                 self._token = token or self._token
             case _ if not self._over:
@@ -227,8 +237,7 @@ class HostedRoom:
 
     def process_lost(self) -> None:
         """Join the room again from another process, if it had been joined."""
-        self._place = None
-        self._dropped_before = self.dropped
+        self._forget_place()
         _settle(self._finished)
         _settle(self._closed)
         if self._answer is not None:

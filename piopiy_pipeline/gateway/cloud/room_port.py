@@ -42,8 +42,9 @@ class CloudRoomListener(Protocol):
 class RoomPort(Protocol):
     """A room with the bot in it. `join` it, and `leave` it in any case."""
 
-    dropped: int
-    """How many frames of the bot's were dropped, because the client did not take them in time."""
+    @property
+    def dropped(self) -> int:
+        """How many frames of the bot's were dropped, because they were not taken in time on the way to the room."""
 
     @property
     def identity(self) -> str:

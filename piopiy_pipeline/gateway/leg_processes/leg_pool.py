@@ -61,6 +61,8 @@ class LegPlace:
         self.number = number
         self.leg: PlacedLeg | None = None
         """Who is told of events. Whoever took the place sets it."""
+        self.frames_dropped = 0
+        """Frames of audio that were dropped because the process does not read them."""
         self._process: _LegProcess | None = process
 
     def post(self, message: Message) -> None:
@@ -70,8 +72,8 @@ class LegPlace:
 
     def send_audio(self, pcm: bytes) -> None:
         """Send the connection 20 ms of PCM16 mono, to be played at once."""
-        if self._process is not None:
-            self._process.supervisor.send_audio(self.number, pcm)
+        if self._process is not None and not self._process.supervisor.send_audio(self.number, pcm):
+            self.frames_dropped += 1
 
     def release(self) -> None:
         """Give the place back. May be called more than once."""

@@ -78,8 +78,6 @@ class LegSupervisor:
         self.pauses = False
         """Whether it has died, and is started again only after a while."""
         self.restarts = 0
-        self.frames_dropped = 0
-        """Frames of audio that were dropped because the process did not read them."""
         self._kind = kind
         self._on_event = on_event
         self._on_caller_audio = on_caller_audio
@@ -107,10 +105,11 @@ class LegSupervisor:
         if self._pipe is not None:
             self._pipe.send_event(leg, message)
 
-    def send_audio(self, leg: int, pcm: bytes) -> None:
-        """Send 20 ms of PCM16 mono to a leg, to be played at once."""
-        if self._pipe is not None and not self._pipe.send_audio(leg, pcm):
-            self.frames_dropped += 1
+    def send_audio(self, leg: int, pcm: bytes) -> bool:
+        """Send 20 ms of PCM16 mono to a leg, to be played at once. Returns False if the process does not read it, so
+        that it was dropped.
+        """
+        return self._pipe is None or self._pipe.send_audio(leg, pcm)
 
     async def close(self) -> None:
         """End the process within some seconds. May be called more than once."""

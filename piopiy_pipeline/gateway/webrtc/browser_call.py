@@ -160,7 +160,8 @@ class BrowserCall:
             case BrowserSent():
                 self.leg.browser_sent(event)
             case QualityMeasured(quality=quality):
-                self.leg.quality = quality
+                dropped = quality.get("frames_dropped", 0) + self.place.frames_dropped
+                self.leg.quality = {**quality, "frames_dropped": dropped}
             case PeerClosed(detail=detail):
                 if self.gateway_call is None and detail:
                     logger.info("a browser made an offer and its call did not begin: {}", detail)

@@ -182,6 +182,25 @@ def test_an_error_in_one_leg_at_the_loss_of_its_process_does_not_keep_it_from_th
     asyncio.run(story())
 
 
+def test_frames_that_a_process_does_not_read_are_counted_for_their_leg() -> None:
+    async def story() -> None:
+        async with pool(processes=1) as made:
+            one, other = await take(made), await take(made)
+            pid = made.supervisors[0].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                for _ in range(50):
+                    one.place.send_audio(bytes(32_000))
+                    await asyncio.sleep(0)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert 0 < one.place.frames_dropped < 50
+            assert other.place.frames_dropped == 0
+
+    asyncio.run(story())
+
+
 def test_there_are_always_places_for_the_legs_of_any_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leg_pool, "AHEAD_S", 0.02)
     monkeypatch.setattr(leg_pool, "IDLE_S", 0.2)
