@@ -23,6 +23,10 @@ __all__ = ["CUT_WAIT_S", "Inbox", "RecordedModel"]
 
 CUT_WAIT_S = 2.0
 """How many seconds an answer that was cut off waits to be cut off again."""
+CUT_TURNS = 8
+"""So many turns of the loop behind the caller's sound an answer is told to be cut off: a client that cuts it off by
+itself has said so by then, as it has over a network.
+"""
 
 
 class Inbox:
@@ -180,6 +184,13 @@ class _RecordedConnection:
         cuts = self._detection.get("interrupt_response", True) is not False
         self._pass_on(part)
         if body.get("type") == "input_audio_buffer.speech_started" and self._response and cuts:
+            self._cut_off(self._response, CUT_TURNS)
+
+    def _cut_off(self, response: str, turns: int) -> None:
+        """Cancel an answer in so many turns of the loop, unless it is over by then."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._cut_off, response, turns - 1)
+        elif self._response == response:
             self._cancel("turn_detected")
 
     def _pass_on(self, part: Part) -> None:

@@ -12,7 +12,7 @@ import pytest
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part
 from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
-from piopiy_pipeline.testing.replaying.recorded_connection import Inbox, RecordedModel
+from piopiy_pipeline.testing.replaying.recorded_connection import CUT_TURNS, Inbox, RecordedModel
 
 KEEPS = {"type": "server_vad", "interrupt_response": False}
 CUTS = {"type": "server_vad", "interrupt_response": True}
@@ -29,6 +29,7 @@ def said_at_a_sound(session: dict[str, Any]) -> list[str]:
         await connection.send(json.dumps({"type": "session.update", "session": session}))
         model.tell(Part(0.0, "message", {"type": "response.created", "response": {"id": "one"}}))
         model.tell(Part(0.1, "message", {"type": "input_audio_buffer.speech_started"}))
+        await turns(CUT_TURNS + 1)
         await connection.close()
         return [json.loads(text)["type"] async for text in connection]
 
@@ -47,6 +48,39 @@ def test_a_sound_cancels_an_answer_only_if_the_session_has_it_so(place: Any) -> 
     started = "input_audio_buffer.speech_started"
     assert said_at_a_sound(place(KEEPS)) == [started]
     assert said_at_a_sound(place(CUTS)) == [started, "response.done"]
+
+
+def test_a_client_that_cuts_an_answer_off_by_itself_does_so_before_it_is_told_of_it() -> None:
+    """As over a network, where its message is under way when the provider's own comes."""
+
+    async def run() -> list[str]:
+        book = AnswerBook([], now=lambda: 0.0)
+        model = RecordedModel(
+            RealtimeBook([], lambda rate: np.zeros(0, np.int16), book), book, OrderOfParts(), pytest.fail
+        )
+        connection = model.connect()
+        model.tell(Part(0.0, "message", {"type": "response.created", "response": {"id": "one"}}))
+        why: list[str] = []
+        async for text in connection:
+            message = json.loads(text)
+            if message["type"] == "response.created":
+                model.tell(Part(0.1, "message", {"type": "input_audio_buffer.speech_started"}))
+            elif message["type"] == "input_audio_buffer.speech_started":
+                await turns(2)  # what is told goes through the client's own queues
+                await connection.send(json.dumps({"type": "response.cancel"}))
+            elif message["type"] == "response.done":
+                why.append(message["response"]["status_details"]["reason"])
+                await turns(CUT_TURNS)
+                await connection.close()
+        return why
+
+    assert asyncio.run(run()) == ["client_cancelled"]
+
+
+async def turns(number: int) -> None:
+    """Wait for so many turns of the loop."""
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 def test_what_a_message_leads_to_begins_before_the_next_one_of_the_same_time_is_there() -> None:
