@@ -90,19 +90,25 @@ def chat(
 
 
 async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json_lines: bool) -> CallEnd:
-    from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople, ChatForPrograms, ChatView
+    from piopiy_pipeline.cli.chatting.chat_view import ChatForPeople, ChatForPrograms, PrintedLines
     from piopiy_pipeline.cli.chatting.gateway_chat import GatewayChat
     from piopiy_pipeline.cli.chatting.lines import LineSource
     from piopiy_pipeline.cli.chatting.typed_conversation import TypedConversation
 
     lines = LineSource()
-    view: ChatView = ChatForPrograms(sys.stdout, prompt=lines) if json_lines else ChatForPeople(prompt=lines)
+    view = ChatForPrograms(sys.stdout, prompt=lines) if json_lines else ChatForPeople(prompt=lines)
     assert bot is not None
     title = bot.name if isinstance(bot, Path) else bot.agent_id
     conversation = TypedConversation(view, lines, title=f"chat with {title}")
     if not isinstance(bot, Path):
         return await conversation.run(GatewayChat(bot, metadata, conversation))
-    with contextlib.redirect_stdout(sys.stderr) if json_lines else contextlib.nullcontext():
+    with contextlib.ExitStack() as printing:
+        if isinstance(view, ChatForPeople):
+            printed = PrintedLines(view)
+            printing.callback(printed.end)
+            printing.enter_context(contextlib.redirect_stdout(printed))
+        else:
+            printing.enter_context(contextlib.redirect_stdout(sys.stderr))
         with ends_at_once():
             from piopiy_pipeline.cli.chatting.bot_chat import BotChat
 

@@ -61,6 +61,12 @@ def test_the_next_line_answers_what_a_tool_asks(tmp_path: Path) -> None:
     assert "bot  We will call you." in out
 
 
+def test_a_print_behind_an_answer_does_not_run_into_it() -> None:
+    status, out, err = chat(bot=FRONT_DESK.with_name("outbound_call.py"))
+    assert status == 0, err
+    assert "None: the reminder was heard" in out.splitlines()
+
+
 def test_as_json_it_is_one_object_a_line_and_what_a_bot_prints_is_none(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text(

@@ -185,4 +185,29 @@ def test_the_history_is_there_the_next_time(tmp_path: Path) -> None:
         assert terminal.status() == 0
 
 
+@pytest.mark.realtime
+def test_what_a_bot_prints_while_it_answers_stands_on_a_row_of_its_own(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    printing = "            if number == 3:\n                print('looked up', number)\n"
+    bot.write_text(
+        SLOW.replace(
+            "            await asyncio.sleep(0.02)\n", f"{printing}            await asyncio.sleep(0.02)\n"
+        )
+    )
+    terminal = Terminal(bot, tmp_path)
+    terminal.until("Hello!")
+    terminal.type("Go on\r")
+    terminal.until("word5 ")
+    rows = terminal.rows()
+    printed = rows.index("looked up 3")
+    before, behind = rows[printed - 1], rows[printed + 1]
+    assert before.startswith("bot  word0")
+    assert behind.startswith("bot  word")
+    words = f"{before.removeprefix('bot  ').rstrip()} {behind.removeprefix('bot  ')}"
+    assert words.startswith("word0 word1 word2 word3 word4 word5")
+    terminal.type("\x04")
+    terminal.until("ended: caller_hangup")
+    assert terminal.status() == 0
+
+
 # ---------------------------------------------------------------------- over a gateway

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
 import json
 import sys
+import threading
 from typing import Any, Protocol, TextIO
 
 from rich.cells import cell_len
@@ -12,10 +16,12 @@ from rich.text import Text
 
 from piopiy_pipeline.text import printable_line, well_formed
 
-__all__ = ["ChatForPeople", "ChatForPrograms", "ChatView"]
+__all__ = ["ChatForPeople", "ChatForPrograms", "ChatView", "PrintedLines"]
 
 MAX_RESULT = 200
 """Characters of a tool's result that are shown."""
+MAX_PRINTED = 8192
+"""Characters that a bot may print without the end of a line. What is longer is shown in pieces."""
 
 
 class PromptRow(Protocol):
@@ -106,7 +112,7 @@ class ChatForPeople:
     """
 
     def __init__(self, console: Console | None = None, *, prompt: PromptRow | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True, markup=False)
+        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False)
         self._prompt: PromptRow = prompt or _NoPrompt()
         self._in_line = False  # a turn of the bot is being written
         self._column = 0  # in which it goes on
@@ -180,6 +186,14 @@ class ChatForPeople:
     def note(self, text: str) -> None:
         self._print(f"     {text}", "dim")
 
+    def printed(self, line: str) -> None:
+        """Show a line that the bot's code prints, on a line of its own."""
+        self.their_turn()
+        self._prompt.over_prompt()
+        self.console.file.write(f"{line}\n")
+        self.console.file.flush()
+        self._prompt.prompt_again()
+
     def their_turn(self) -> None:
         if self._in_line:
             self._prompt.over_prompt()
@@ -196,6 +210,56 @@ class ChatForPeople:
         self._prompt.over_prompt()
         self.console.print(Text(line, style))
         self._prompt.prompt_again()
+
+
+class PrintedLines(io.TextIOBase):
+    """Is in the place of stdout for the bot's code: each line that it prints is shown on a line of its own.
+
+    It is made in the event loop of the chat, and other threads may print as well.
+
+    Args:
+        view: Shows the lines.
+    """
+
+    def __init__(self, view: ChatForPeople) -> None:
+        self._view = view
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Show the lines that are whole now. Returns how many characters were taken."""
+        if threading.get_ident() == self._thread:
+            self._take(text)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._take, text)
+        return len(text)
+
+    def _take(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        if len(self._rest) >= MAX_PRINTED:
+            lines, self._rest = [*lines, self._rest], ""
+        for line in lines:
+            self._view.printed(line)
+
+    def end(self) -> None:
+        """Show what was printed without the end of a line."""
+        if self._rest:
+            self._take("\n")
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else stdout has, such as its `buffer`."""
+        return getattr(self._view.console.file, name)
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._view.console.file.isatty()
+
+    def fileno(self) -> int:
+        return self._view.console.file.fileno()
 
 
 def _printable(text: str) -> str:
