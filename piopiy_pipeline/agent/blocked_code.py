@@ -22,7 +22,7 @@ from piopiy_pipeline.session.call import current_call
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
 
-__all__ = ["MANY_TASKS", "UNKNOWN", "BlockedCode", "calls_of_context", "find_blocked_code"]
+__all__ = ["MANY_TASKS", "UNKNOWN", "BlockedCode", "blocked_code_at", "calls_of_context", "find_blocked_code"]
 
 UNKNOWN = "a place that is not Python"
 _STACK = 12
@@ -62,8 +62,11 @@ def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> Blocke
         What it runs; None if it runs nothing: it waits, or waits for a processor.
     """
     frame = sys._current_frames().get(thread_id)
-    if frame is None:
-        return None
+    return None if frame is None else blocked_code_at(frame, loop, thread_id)
+
+
+def blocked_code_at(frame: FrameType, loop: asyncio.AbstractEventLoop, thread_id: int) -> BlockedCode | None:
+    """Return the same of the code whose innermost frame is given."""
     frames, below = callback_frames(frame)
     if not frames and below is not None and below.f_code is LOOP_TURN:
         return None

@@ -72,7 +72,7 @@ class LoopWatchdog:
     A loop for which none of these has done it, and that does not rest, is asked to turn.
 
     Args:
-        instance: Whose loop it is.
+        instance: Whose loop it is; None: no gateway is told of it.
         limit_s: How long code of one call may block the loop, in seconds. Then the gateway ends the call.
         calls: Returns how many calls there are. It is called in the watchdog's thread.
         activity: Returns a number that changes whenever the loop turns, as long as there are calls, and with each
@@ -85,7 +85,7 @@ class LoopWatchdog:
 
     def __init__(
         self,
-        instance: WatchedInstance,
+        instance: WatchedInstance | None,
         *,
         limit_s: float,
         calls: Callable[[], int],
@@ -104,7 +104,7 @@ class LoopWatchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._kernel_thread = threading.get_native_id()
-        self._report = BlockedReport(instance.gateway, instance.token)
+        self._report = None if instance is None else BlockedReport(instance.gateway, instance.token)
         self._seen = -1
         self._answers = 0
         self._asked = False
@@ -150,14 +150,15 @@ class LoopWatchdog:
                     self._carry_out(step, turns.blocked_s)
             except Exception:  # whatever fails here, it goes on watching
                 logger.exception("the watchdog of the event loop failed")
-            if turned and self._slow_code is None:
+            if turned and self._slow_code is None and self._report is not None:
                 self._report.withdraw()
             close_looks = close_looks - 1 if turned and not self._work.busy else CLOSE_LOOKS
             look_s = CLOSE_LOOK_S if close_looks > 0 else LOOK_S
             if not turned and not self._asked:
                 self._asked = True
                 self._call_in_loop(self._answer)
-        self._report.close()
+        if self._report is not None:
+            self._report.close()
 
     def _may_rest(self, quiet_s: float) -> bool:
         """Return whether it is no news of a loop that it has not turned for so many seconds."""
@@ -310,6 +311,8 @@ class LoopWatchdog:
             )
 
     def _tell(self, code: BlockedCode, blocked_s: float, *, slow: bool = False) -> None:
+        if self._report is None or self._instance is None:
+            return
         self._report.send(
             Blocked(
                 agent_id=self._instance.agent_id,

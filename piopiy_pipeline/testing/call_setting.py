@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 from piopiy_pipeline.arguments import check_callable, check_kind, check_seconds, shown
@@ -14,7 +16,7 @@ from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.scripted.simulated_gateway import Transfers
 
-__all__ = ["Medium", "Progress", "Setting"]
+__all__ = ["Medium", "Progress", "Setting", "made_up_info"]
 
 Medium = Literal["voice", "text"]
 """Whether a simulated caller speaks and hears, or types and reads."""
@@ -57,3 +59,11 @@ class Setting:
             raise ValueError("record: a recording is of one agent; leave it out, or losses")
         if self.rate not in (8000, 16000):
             raise ValueError(f"rate={shown(self.rate)}: a caller's line has 8000 or 16000 Hz")
+
+
+def made_up_info(seed: int) -> CallInfo:
+    """Return the info of a call: an id that follows the seed, and numbers that belong to nobody."""
+    call_id = str(uuid.UUID(int=Random(f"call {seed}").getrandbits(128), version=4))
+    return CallInfo(
+        agent_id="simulated", call_id=call_id, from_number="+15550100", to_number="+15550199", kind="recorded"
+    )

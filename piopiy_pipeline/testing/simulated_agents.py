@@ -122,6 +122,7 @@ class SimulatedAgents:
         on_request: Callable[[Transfer | Control], None],
         pipeline_hook: PipelineHook,
     ) -> None:
+        self.call_id = info.call_id
         self._info = info
         self._callback = callback
         self._link = link
@@ -177,6 +178,11 @@ class SimulatedAgents:
         """Tell the agent that has the call what has become of a transfer."""
         if not self._agent.log.lost:
             self._agent.session.on_transfer_result(result)
+
+    def on_blocked(self, place: str, blocked_s: float, *, authors: bool) -> None:
+        """Tell the agent that has the call that its code has blocked the event loop."""
+        if not self._agent.log.lost:
+            self._agent.session.on_blocked(place, blocked_s, authors=authors)
 
     # ------------------------------------------------------------------ inside
 

@@ -10,11 +10,9 @@ part, but the gateway's playout does, and the bot is measured there.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
@@ -28,8 +26,9 @@ from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.signaling.messages import Control, Transfer
 from piopiy_pipeline.testing.agent_loss import AgentLoss
+from piopiy_pipeline.testing.blocked_loop import tells_of_blocking
 from piopiy_pipeline.testing.botfile import bot_folder, callback_of
-from piopiy_pipeline.testing.call_setting import Medium, Progress, Setting
+from piopiy_pipeline.testing.call_setting import Medium, Progress, Setting, made_up_info
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
 from piopiy_pipeline.testing.line.line import Line
@@ -84,7 +83,8 @@ def simulate(
     """Have a caller call a bot in virtual time, and return what happened.
 
     The bot's own callback runs unchanged. A call in which the bot fails ends with an error, as a real call does; but
-    an assertion in it (in its callback, a handler, a tool or a stage) is the test's, and is raised again here.
+    an assertion in it (in its callback, a handler, a tool or a stage) is the test's, and is raised again here. Code
+    that sleeps without an await is an event `error` with its place; what keeps the loop busy for a second is logged.
 
     Args:
         bot: The `create_session` that an `Agent` would be given, or the path of a bot's file. The file is
@@ -212,11 +212,12 @@ def run_calls(
         with bot_folder(bot):
             create_session = callback_of(bot)
             simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
-                    for simulation, (_, setting) in zip(simulations, calls, strict=True)
-                ]
+            with tells_of_blocking({each.agents.call_id: each.agents for each in simulations}):
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
+                        for simulation, (_, setting) in zip(simulations, calls, strict=True)
+                    ]
         return Calls(task.result() for task in tasks)
 
     async def first_error() -> Calls:
@@ -257,7 +258,7 @@ class _Simulation:
         self._setting = setting
         self._caller = caller
         typed = setting.by == "text"
-        info = setting.info or _info(setting.seed)
+        info = setting.info or made_up_info(setting.seed)
         self._info = replace(info, kind="text") if typed else info
         self._log = EventLog(loop.time)
         self._trace = StageTrace()
@@ -276,7 +277,7 @@ class _Simulation:
         providers = setting.providers
         self._replace = providers.bind(spoken=self._link.words, seed=setting.seed) if providers else None
         self._recorder = CallCapture(setting.record, self._info) if setting.record else None
-        self._agents = SimulatedAgents(
+        self.agents = SimulatedAgents(
             self._info,
             bind_callback(create_session),
             self._link,
@@ -290,8 +291,8 @@ class _Simulation:
             setting.transfers,
             self._link,
             self._log,
-            reply=self._agents.on_transfer_result,
-            end=self._agents.end,
+            reply=self.agents.on_transfer_result,
+            end=self.agents.end,
         )
 
     async def run(self) -> SimulatedCall:
@@ -303,7 +304,7 @@ class _Simulation:
             self._replace.needs_no_settings()
         limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
         setup = self._loop.call_later(SETUP_S, self._not_answered)
-        session = asyncio.create_task(self._agents.run(), name="simulate::session")
+        session = asyncio.create_task(self.agents.run(), name="simulate::session")
         caller = asyncio.create_task(self._call(), name="simulate::caller")
         try:
             await asyncio.wait({session, caller}, return_when=asyncio.FIRST_COMPLETED)
@@ -364,7 +365,7 @@ class _Simulation:
             self._gateway.control(request)
 
     def _hung_up(self) -> None:
-        self._agents.end(EndReason.CALLER_HANGUP, "the caller hung up")
+        self.agents.end(EndReason.CALLER_HANGUP, "the caller hung up")
 
     def _not_answered(self) -> None:
         if not self._answered.is_set():
@@ -379,7 +380,7 @@ class _Simulation:
     def _give_up(self, error: SimulationError) -> None:
         if self._late is None:
             self._late = error
-        self._agents.end(EndReason.ERROR, str(error).partition(":")[0])
+        self.agents.end(EndReason.ERROR, str(error).partition(":")[0])
 
     def _tasks(self) -> str:
         return f"what waits:\n{describe_tasks(self._loop)}"
@@ -440,11 +441,3 @@ async def _cancelled(task: asyncio.Future[Any]) -> None:
     if not task.done():
         task.cancel()
         await asyncio.wait({task})
-
-
-def _info(seed: int) -> CallInfo:
-    """Make the info of a call: an id that follows the seed, and numbers that belong to nobody."""
-    call_id = str(uuid.UUID(int=Random(f"call {seed}").getrandbits(128), version=4))
-    return CallInfo(
-        agent_id="simulated", call_id=call_id, from_number="+15550100", to_number="+15550199", kind="recorded"
-    )

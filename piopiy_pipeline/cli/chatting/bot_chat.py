@@ -18,6 +18,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.signaling.chat import CLIENT_READY, INTERRUPT, send_text
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent, Transfer, TransferResult
+from piopiy_pipeline.testing.blocked_loop import tells_of_blocking
 from piopiy_pipeline.testing.botfile import bot_folder, load_bot
 from piopiy_pipeline.transports.chat_link import ChatLink
 
@@ -110,7 +111,7 @@ class BotChat:
         """Run the bot until the chat has ended. A callback that has started no pipeline within `READY_S` has failed."""
         not_ready = asyncio.get_running_loop().call_later(READY_S, self._end_unless_ready)
         try:
-            with bot_folder(self._bot):
+            with bot_folder(self._bot), tells_of_blocking({self._info.call_id: self._session}):
                 return await self._session.run(self._callback)
         finally:
             not_ready.cancel()

@@ -87,6 +87,8 @@ class ChatProgress:
                 self._event_at, self._wait_s = now, ASKED_S
             return
         elif name == "error":
+            if data.get("stage") == "event loop":  # it turns again, and all goes on
+                return
             self._writes = False
             self._fails = data.get("stage") != "chat"
             self._trouble_until = now + ERROR_S

@@ -33,6 +33,8 @@ def _is_wanted(record: Record) -> bool:
     name = record["name"] or ""
     if name in _FOR_AUTHORS:
         return True
+    if name == "piopiy_pipeline.agent.loop_watchdog" and record["level"].name == "CRITICAL":
+        return True  # the event loop may never turn again, and then the chat cannot say so
     return record["level"].no >= logger.level("WARNING").no and not name.startswith(
         ("pipecat", "piopiy_pipeline")
     )

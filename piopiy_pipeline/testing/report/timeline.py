@@ -77,7 +77,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "language": lambda d: ("", f"the call goes on in {d['language']}"),
     "summary": lambda d: ("", f"a summary stands for {d['messages']} messages"),
     "hand_off": lambda d: ("", f"{d['agent'] or 'the first one'} has the call now"),
-    "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),
+    "error": lambda d: ("", _error(d["stage"], d["message"])),
     "collection": lambda d: ("bot", f"collects {d['name']}: {d['outcome']}{_value(d.get('value'))}"),
     "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
     "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),
@@ -90,6 +90,10 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "control": lambda d: ("bot", f"{d['what']} {'on' if d['on'] else 'off'}"),
     "end": lambda d: ("", f"the call ends: {d['reason']}" + (f" ({d['detail']})" if d.get("detail") else "")),
 }
+
+
+def _error(stage: str, message: str) -> str:
+    return f"the event loop is {message}" if stage == "event loop" else f"{stage} fails: {message}"
 
 
 def _value(value: Any) -> str:

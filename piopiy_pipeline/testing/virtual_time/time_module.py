@@ -35,8 +35,8 @@ class Clock(Protocol):
 
     now: float
 
-    def advance(self, seconds: float) -> None:
-        """Move on, as a thread that sleeps would see it."""
+    def advance(self, seconds: float, sleeper: FrameType) -> None:
+        """Move on, as a thread that sleeps would see it. `sleeper` is the frame of what sleeps."""
 
 
 _clocks: dict[int, Clock] = {}  # by the simulation's thread
@@ -82,7 +82,7 @@ def _sleep(seconds: float, /) -> None:
     elif seconds < 0:
         raise ValueError("sleep length must be non-negative")
     else:
-        clock.advance(seconds)
+        clock.advance(seconds, sys._getframe(1))
 
 
 def _of_the_library(frame: FrameType) -> bool:

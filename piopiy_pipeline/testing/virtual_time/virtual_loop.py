@@ -17,6 +17,7 @@ import selectors
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -90,6 +91,7 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         loop = self.loop
+        loop.turns += 1
         if loop.watchdog is not None and loop.watchdog.expired:
             raise Interrupted
         if timeout is not None and timeout <= 0:
@@ -107,6 +109,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, *, limit_s: float = 600.0) -> None:
         self.now = START
         self.watchdog: Watchdog | None = None
+        self.turns = 0
+        """How often it has looked for what comes next."""
+        self.on_sleep: Callable[[FrameType, float], None] | None = None
+        """Called when code sleeps without an await: with its frame, and for how many seconds."""
         self._limit = START + limit_s
         self._limit_s = limit_s
         self._work: deque[_Work] = deque()
@@ -123,8 +129,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the time of the virtual clock in seconds."""
         return self.now
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds: float, sleeper: FrameType) -> None:
         """Move the clock while the loop is blocked. Raises `LimitReached`."""
+        if self.on_sleep is not None:
+            self.on_sleep(sleeper, seconds)
         self._move_to(self.now + seconds)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -298,7 +306,7 @@ def run_virtual(
     """
     _refuse_in_loop()
     loop = VirtualLoop(limit_s=limit_s)
-    watchdog = loop.watchdog = Watchdog(wall_limit_s, lambda: loop._wake(None))
+    watchdog = loop.watchdog = Watchdog(wall_limit_s, lambda: loop._wake(None), turns=lambda: loop.turns)
     with virtual_time(loop, seed):
         watchdog.start()
         try:
