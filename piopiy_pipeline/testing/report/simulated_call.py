@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.arguments import shown
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_text, shown
 from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import PARTS, LatencyParts
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult, check_event_kind
 from piopiy_pipeline.testing.report.timeline import timeline_of
-from piopiy_pipeline.text import printable_line
+from piopiy_pipeline.text import counted, printable_line
 
 if TYPE_CHECKING:  # with it comes pipecat, which a call over a gateway does not need
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
@@ -31,6 +31,9 @@ __all__ = ["PARTS", "Calls", "Event", "LatencyParts", "SimulatedCall", "TurnResu
 @dataclass
 class SimulatedCall:
     """A call that was simulated: what happened in it, and assertions that show its timeline when they fail.
+
+    An assertion that something was not there fails, too, where it could not have been there: in a call that was not
+    answered, of a bot that was not heard, without any answer.
 
     Attributes:
         turns: The turns; turn 0, if there is one, is what the bot said before the caller's first turn.
@@ -104,23 +107,33 @@ class SimulatedCall:
         Args:
             wanted: A part of a turn (case and spacing do not matter), or a pattern.
             turn: The number of the turn; None: any turn.
+
+        Raises:
+            TypeError: `wanted` is neither a text nor a pattern.
+            ValueError: `wanted` is empty.
         """
-        texts = [each.bot for each in self.turns if turn in (None, each.number)]
+        _check_wanted(wanted)
+        texts = [each.bot for each in self._turns(turn)]
         if not any(_matches(wanted, text) for text in texts):
             where = "" if turn is None else f" in turn {turn}"
             self._fail(f"the bot never said {_shown(wanted)}{where}")
 
     def assert_not_said(self, unwanted: str | re.Pattern[str]) -> None:
         """Assert that the bot was never heard to say this: text or a pattern, as in `assert_said`."""
+        _check_wanted(unwanted)
+        if not self.said:
+            self._fail(f"the bot was never heard, so it could not say {_shown(unwanted)}")
         for each in self.turns:
             if _matches(unwanted, each.bot):
                 self._fail(f"the bot said {_shown(unwanted)} in turn {each.number}: {each.bot!r}")
 
     def assert_understood(self, wanted: str | re.Pattern[str], *, turn: int | None = None) -> None:
         """Assert that this was understood of the caller. The arguments are those of `assert_said`."""
-        texts = [each.user for each in self.turns if turn in (None, each.number)]
+        _check_wanted(wanted)
+        texts = [each.user for each in self._turns(turn)]
         if not any(_matches(wanted, text) for text in texts):
-            self._fail(f"the bot never understood {_shown(wanted)}")
+            where = "" if turn is None else f" in turn {turn}"
+            self._fail(f"the bot never understood {_shown(wanted)}{where}")
 
     def assert_tool(self, name: str, **arguments: Any) -> ToolUse:
         """Assert that the bot used a tool with at least these arguments. Returns the first such use."""
@@ -138,6 +151,8 @@ class SimulatedCall:
         used = [use for use in self.tools if name in (None, use.name)]
         if used:
             self._fail(f"the bot used {'; '.join(map(_shown_use, used))}")
+        if not self.of("answered"):
+            self._fail(f"the call was not answered, so the bot could not use {name or 'any tool'}")
 
     def assert_ended(self, reason: EndReason | str) -> None:
         """Assert that the call ended for this reason, such as ``"agent_hangup"``.
@@ -159,11 +174,13 @@ class SimulatedCall:
 
     def assert_no_gap(self, longest_s: float = 0.0) -> None:
         """Assert that no silence within the bot's speech was longer than so many seconds."""
+        if not self.said and not self.of("bot_audio"):
+            self._fail("the bot was never heard, so its speech could have no gap")
         gaps = [event for event in self.of("gap") if event.data["seconds"] > longest_s]
         if gaps:
             worst = max(gaps, key=lambda event: float(event.data["seconds"]))
             self._fail(
-                f"the bot's speech had {len(gaps)} gaps, the worst of {worst.data['seconds'] * 1000:.0f} ms "
+                f"the bot's speech had {counted(len(gaps), 'gap')}, the worst of {worst.data['seconds'] * 1000:.0f} ms "
                 f"at {worst.at:.2f} s"
             )
 
@@ -171,27 +188,42 @@ class SimulatedCall:
         """Assert that nothing of the call went wrong (the event `error`) and that it did not end with an error."""
         if errors := self.of("error"):
             first = errors[0].data
-            self._fail(f"{len(errors)} errors, the first of {first['stage']}: {first['message']}")
+            self._fail(f"{counted(len(errors), 'error')}, the first of {first['stage']}: {first['message']}")
         if self.end_reason is EndReason.ERROR:
             self._fail(f"the call ended with an error: {self.end_detail}")
 
     def assert_interrupted(self, turn: int | None = None) -> None:
         """Assert that the caller cut the bot off, in the turn of this number or in any."""
-        if not any(each.interrupted for each in self.turns if turn in (None, each.number)):
+        if not any(each.interrupted for each in self._turns(turn)):
             self._fail("the bot was not interrupted" + ("" if turn is None else f" in turn {turn}"))
 
     def assert_latency(self, below: float, part: str = "voice_to_voice") -> None:
-        """Assert that every answer took less than `below` seconds.
+        """Assert that there are answers with this latency, and that each took less than `below` seconds.
 
         Args:
             below: The limit in seconds.
             part: ``"voice_to_voice"``, or one of its parts: ``"silence"``, ``"stt"``, ``"turn"``, ``"llm"``,
                 ``"tts"``, ``"playout"``.
+
+        Raises:
+            TypeError: `below` is no number.
+            ValueError: There is no such part, or `below` is no time.
         """
-        for turn in self.turns:
-            value = _latency(turn, part)
-            if value is not None and value >= below:
-                self._fail(f"{part} was {value:.3f} s in turn {turn.number}, not below {below:g} s")
+        check_seconds("below", below)
+        _check_latency(part)
+        found = [(turn.number, value) for turn in self.turns if (value := _latency(turn, part)) is not None]
+        if not found:
+            self._fail(f"no turn of the caller was answered with a {part} that could be measured")
+        for number, value in found:
+            if value >= below:
+                self._fail(f"{part} was {value:.3f} s in turn {number}, not below {below:g} s")
+
+    def _turns(self, number: int | None) -> list[TurnResult]:
+        """Return the turn of this number, or all of them."""
+        if number is not None and all(each.number != number for each in self.turns):
+            there = ", ".join(str(each.number) for each in self.turns) or "none at all"
+            self._fail(f"there is no turn {number}; the turns are: {there}")
+        return [each for each in self.turns if number in (None, each.number)]
 
     def _fail(self, what: str) -> None:
         raise self._failure(what)
@@ -205,6 +237,7 @@ class Calls(list[SimulatedCall]):
 
     def latencies(self, name: str = "voice_to_voice") -> list[float]:
         """Return a latency of every answered turn in seconds: ``"voice_to_voice"``, or one of its parts."""
+        _check_latency(name)
         values = (_latency(turn, name) for call in self for turn in call.turns)
         return [value for value in values if value is not None]
 
@@ -224,11 +257,15 @@ class Calls(list[SimulatedCall]):
         return float(np.percentile(values, p))
 
 
+def _check_latency(name: str) -> None:
+    """Raise `ValueError` if there is no latency of this name."""
+    if name != "voice_to_voice" and name not in PARTS:
+        raise ValueError(f"there is no latency {name!r}, only voice_to_voice, {', '.join(PARTS)}")
+
+
 def _latency(turn: TurnResult, name: str) -> float | None:
     if name == "voice_to_voice":
         return turn.voice_to_voice
-    if name not in PARTS:
-        raise ValueError(f"there is no latency {name!r}, only voice_to_voice, {', '.join(PARTS)}")
     return None if turn.parts is None else float(getattr(turn.parts, name))
 
 
@@ -236,6 +273,13 @@ def _matches(wanted: str | re.Pattern[str], text: str) -> bool:
     if isinstance(wanted, re.Pattern):
         return wanted.search(text) is not None
     return " ".join(wanted.lower().split()) in " ".join(text.lower().split())
+
+
+def _check_wanted(wanted: str | re.Pattern[str]) -> None:
+    """Raise as `assert_said` does if nothing is looked for: that is in every turn."""
+    check_kind("wanted", wanted, (str, re.Pattern), "a text or a pattern")
+    if isinstance(wanted, str):
+        check_text("wanted", wanted)
 
 
 def _shown(wanted: str | re.Pattern[str]) -> str:

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from pipecat.frames.frames import ErrorFrame, Frame, InputAudioRawFrame, OutputAudioRawFrame, TextFrame
 
+from piopiy_pipeline.text import counted
+
 __all__ = ["LeftBehind", "Moment", "StageRun"]
 
 F = TypeVar("F", bound=Frame)
@@ -121,8 +123,11 @@ class StageRun(list[Frame]):
 
     # ------------------------------------------------------------------ asserting
 
+    # Each of these raises `TypeError` if nothing is named: it could not fail.
+
     def assert_order(self, *wanted: Frame | type[Frame], upstream: bool = False) -> None:
         """Assert that these came out in this order. Others may come between them."""
+        _check_named("assert_order", wanted)
         frames = iter(self.upstream if upstream else self)
         for i, what in enumerate(wanted):
             if not any(_is(frame, what) for frame in frames):
@@ -131,6 +136,7 @@ class StageRun(list[Frame]):
 
     def assert_passed(self, *wanted: Frame | type[Frame]) -> None:
         """Assert that these frames came out downstream. For a kind: at least one was sent, and all of them came out."""
+        _check_named("assert_passed", wanted)
         for what in wanted:
             if isinstance(what, type):
                 if not any(each.sent and isinstance(each.frame, what) for each in self.moments):
@@ -141,8 +147,13 @@ class StageRun(list[Frame]):
                 raise self._failure(f"{_words(what)} did not come out")
 
     def assert_dropped(self, *wanted: Frame | type[Frame]) -> None:
-        """Assert that none of these frames came out, in either direction."""
+        """Assert that these frames were sent, and none of them came out, in either direction. For a kind: at least one
+        was sent.
+        """
+        _check_named("assert_dropped", wanted)
         for what in wanted:
+            if not any(each.sent and _is(each.frame, what) for each in self.moments):
+                raise self._failure(f"no {_name(what)} was sent")
             for each in self.moments:
                 if not each.sent and _is(each.frame, what):
                     raise self._failure(f"{_words(each.frame)} came out at {each.at:.3f} s")
@@ -150,7 +161,7 @@ class StageRun(list[Frame]):
     def assert_no_errors(self) -> None:
         """Assert that no stage reported an error or raised an exception."""
         if self.errors:
-            raise self._failure(f"{len(self.errors)} errors, the first: {self.errors[0].error}")
+            raise self._failure(f"{counted(len(self.errors), 'error')}, the first: {self.errors[0].error}")
 
     def assert_nothing_left(self) -> None:
         """Assert that the end came out and no task was left running. `run_stage` does this unless ``check=False``."""
@@ -161,6 +172,11 @@ class StageRun(list[Frame]):
 
     def _failure(self, what: str) -> AssertionError:
         return AssertionError(f"{what}\n\n{self.picture()}")
+
+
+def _check_named(assertion: str, wanted: tuple[object, ...]) -> None:
+    if not wanted:
+        raise TypeError(f"{assertion}() needs a frame, or a kind of frames: without one it could not fail")
 
 
 def _is(frame: Frame, what: Frame | type[Frame]) -> bool:

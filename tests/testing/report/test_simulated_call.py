@@ -11,7 +11,7 @@ import pytest
 from piopiy_pipeline.testing.agent_loss import AgentLoss
 from piopiy_pipeline.testing.report import event_log, simulated_call
 from piopiy_pipeline.testing.report.call_events import KINDS
-from piopiy_pipeline.testing.report.simulated_call import Calls, Event
+from piopiy_pipeline.testing.report.simulated_call import Calls, Event, SimulatedCall
 from tests.support.simulated import booking_call
 
 
@@ -52,7 +52,7 @@ def test_the_end_of_the_call_and_its_errors() -> None:
     with pytest.raises(ValueError, match=r"no call ends with .hung_up., but with .*agent_hangup"):
         call.assert_ended("hung_up")
     call.events.append(Event(1.0, "error", {"stage": "llm", "message": "429"}))
-    with pytest.raises(AssertionError, match="1 errors, the first of llm: 429"):
+    with pytest.raises(AssertionError, match="1 error, the first of llm: 429"):
         call.assert_no_error()
 
 
@@ -61,7 +61,7 @@ def test_a_gap_is_found_if_it_is_longer_than_allowed() -> None:
     call.assert_no_gap()
     call.events.append(Event(1.0, "gap", {"seconds": 0.08}))
     call.assert_no_gap(longest_s=0.1)
-    with pytest.raises(AssertionError, match=r"1 gaps, the worst of 80 ms at 1\.00 s"):
+    with pytest.raises(AssertionError, match=r"1 gap, the worst of 80 ms at 1\.00 s"):
         call.assert_no_gap()
 
 
@@ -71,6 +71,42 @@ def test_a_latency_budget_is_an_assertion() -> None:
     call.assert_latency(below=0.3, part="silence")
     with pytest.raises(AssertionError, match=r"voice_to_voice was 1.\d+ s in turn 1, not below 0.5 s"):
         call.assert_latency(below=0.5)
+
+
+def without(*kinds: str) -> SimulatedCall:
+    """Return a call of which neither turns nor these events are left."""
+    call = booking_call()
+    return replace(call, turns=[], events=[event for event in call.events if event.kind not in kinds])
+
+
+def test_what_could_not_be_there_is_no_proof_that_it_was_not() -> None:
+    silent, unanswered = without("bot_audio"), without("answered")
+    for vacuous, why in (
+        (lambda: silent.assert_not_said("goodbye"), "the bot was never heard"),
+        (lambda: silent.assert_no_gap(), "the bot was never heard"),
+        (lambda: silent.assert_latency(below=9), "no turn of the caller was answered with a voice_to_voice"),
+        (lambda: silent.assert_latency(below=9, part="llm"), "no turn of the caller was answered with a llm"),
+        (lambda: unanswered.assert_no_tool(), "the call was not answered, so the bot could not use any tool"),
+        (
+            lambda: booking_call().assert_said("booked", turn=9),
+            "there is no turn 9; the turns are: 0, 1, 2, 3",
+        ),
+        (lambda: booking_call().assert_interrupted(9), "there is no turn 9"),
+    ):
+        with pytest.raises(AssertionError, match=why):
+            vacuous()
+
+
+def test_an_assertion_about_nothing_is_a_mistake() -> None:
+    call = booking_call()
+    with pytest.raises(ValueError, match="wanted is empty"):
+        call.assert_said(" ")
+    with pytest.raises(TypeError, match="wanted must be a text or a pattern, not None"):
+        call.assert_understood(None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="below must be more than 0 seconds, not nan"):
+        call.assert_latency(below=float("nan"))
+    with pytest.raises(ValueError, match="there is no latency 'network'"):
+        without().assert_latency(below=1, part="network")
 
 
 def test_percentiles_are_over_all_answers_of_all_calls() -> None:

@@ -216,7 +216,7 @@ def test_a_stage_that_takes_longer_for_its_end_may_be_given_the_time() -> None:
 def test_an_exception_in_a_stage_is_an_error_that_came_out() -> None:
     run = run_stage(Raises(), [TextFrame("a")])
     assert "no such word" in run.errors[0].error
-    with pytest.raises(AssertionError, match=r"1 errors, the first: .*no such word"):
+    with pytest.raises(AssertionError, match=r"1 error, the first: .*no such word"):
         run.assert_no_errors()
 
 

@@ -47,6 +47,15 @@ def test_a_kind_that_was_never_sent_has_not_passed() -> None:
         run_of().assert_passed(TextFrame)
 
 
+def test_what_was_never_sent_was_not_dropped_and_nothing_at_all_is_a_mistake() -> None:
+    run = run_of(out(0.1, HELLO))
+    with pytest.raises(AssertionError, match="no EndFrame was sent"):
+        run.assert_dropped(EndFrame)
+    for assertion in (run.assert_order, run.assert_passed, run.assert_dropped):
+        with pytest.raises(TypeError, match=rf"{assertion.__name__}\(\) needs a frame"):
+            assertion()
+
+
 def test_order_allows_for_others_in_between_and_says_what_is_missing_behind_what() -> None:
     run = run_of(out(0, HELLO), out(0.1, InterruptionFrame()), out(0.2, BYE))
     run.assert_order(HELLO, BYE)
