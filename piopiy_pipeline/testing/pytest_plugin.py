@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.report.html_report import Outcome, Section
     from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
 
+__tracebackhide__ = True  # the line of a test that fails is shown, and not those in here
 __all__ = ["pytest_addoption", "pytest_configure", "simulate", "simulate_many"]
 
 OPTION = "--call-report"

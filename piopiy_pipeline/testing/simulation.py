@@ -48,6 +48,7 @@ from piopiy_pipeline.testing.virtual_time.virtual_loop import (
     run_virtual,
 )
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those in here
 __all__ = ["Bot", "CallStuck", "Progress", "Setting", "run_calls", "simulate", "simulate_many"]
 
 Bot = CreateSession | Path
@@ -226,14 +227,18 @@ def run_calls(
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    match clock:
-        case "virtual":
-            limit_s = first.limit_s + MARGIN_S
-            return run_virtual(first_error, seed=first.seed, limit_s=limit_s, wall_limit_s=wall_limit_s)
-        case "real":
-            return run_real(first_error, seed=first.seed, wall_limit_s=first.limit_s + MARGIN_S)
-        case _:
-            raise ValueError(f"clock={shown(clock)}: it is 'virtual' or 'real'")
+    limit_s = first.limit_s + MARGIN_S
+    try:
+        match clock:
+            case "virtual":
+                return run_virtual(first_error, seed=first.seed, limit_s=limit_s, wall_limit_s=wall_limit_s)
+            case "real":
+                return run_real(first_error, seed=first.seed, wall_limit_s=limit_s)
+            case _:
+                raise ValueError(f"clock={shown(clock)}: it is 'virtual' or 'real'")
+    except (CallerGaveUp, SimulationError) as error:
+        # The message has it all, and our lines would only hide that of the test.
+        raise error.with_traceback(None) from error.__cause__
 
 
 def _asserted(calls: Calls) -> Calls:

@@ -201,3 +201,46 @@ def test_the_session_ends_with_the_edges_of_flows_that_no_call_has_walked(sessio
         ["flow desk: 2 calls, 1 of 2 nodes, 1 of 2 edges walked", "  never walked: b --back--> a"]
     )
     assert "never walked: b --back--" in (session.path / "calls.html").read_text()
+
+
+WRONG = """
+    from piopiy_pipeline.testing import Caller
+
+    async def bot(call):
+        {}["four"]
+
+    async def greets(call):
+        from tests.support.bots import voice
+        agent = await voice(call, greeting="Hello!")
+        await agent.start()
+
+    def test_fails(simulate):
+        simulate(bot, Caller()).assert_said("booked")
+
+    def test_waits(simulate):
+        simulate(greets, Caller().until("booked", timeout_s=1))
+"""
+
+
+def test_a_failure_shows_the_line_of_the_test_and_none_of_ours(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    pytester.makepyfile(test_desk=WRONG)
+    result = pytester.runpytest_subprocess("-p", "no:xdist", "--show-capture=no")
+    result.assert_outcomes(failed=2)
+    shown = result.stdout.str()
+    assert "simulated_call.py:" not in shown
+    assert "simulation.py:" not in shown
+    assert "pytest_plugin.py:" not in shown
+    result.stdout.fnmatch_lines(
+        [
+            '>*simulate(bot, Caller()).assert_said("booked")',
+            "E*the callback failed: KeyError at test_desk.py:4: 'four'; and the bot never said 'booked'",
+            ">*simulate(greets, Caller().until(*",
+            "E*the caller waited 1 s for the bot to say /booked/; it said 'Hello!'*",
+            "FAILED test_desk.py::test_fails - AssertionError: the callback failed: KeyError at *",
+        ]
+    )

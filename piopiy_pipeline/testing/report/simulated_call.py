@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.arguments import check_kind, check_seconds, check_text, shown
-from piopiy_pipeline.call import EndReason, ToolUse
+from piopiy_pipeline.call import EndReason, ToolUse, ended_well
 from piopiy_pipeline.latency import PARTS, LatencyParts
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult, check_event_kind
 from piopiy_pipeline.testing.report.timeline import timeline_of
@@ -25,6 +25,7 @@ from piopiy_pipeline.text import counted, printable_line
 if TYPE_CHECKING:  # with it comes pipecat, which a call over a gateway does not need
     from piopiy_pipeline.session.flow.flow_graph import FlowGraph
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those in here that fail it
 __all__ = ["PARTS", "Calls", "Event", "LatencyParts", "SimulatedCall", "TurnResult"]
 
 
@@ -94,9 +95,8 @@ class SimulatedCall:
 
     def timeline(self) -> str:
         """Return the call in words, a line for each event."""
-        detail = f" ({self.end_detail})" if self.end_detail else ""
         head = f"{self.name or 'the call'}: {self.duration_s:.2f} s, seed {self.seed}"
-        ended = f"ended with {self.end_reason.value}{detail}"
+        ended = f"ended with {self.end_reason.value}"  # its last event says why
         return "\n".join(map(printable_line, [f"{head}, {ended}", *timeline_of(self.events, self.turns)]))
 
     # ------------------------------------------------------------------ asserting
@@ -163,7 +163,8 @@ class SimulatedCall:
         if reason not in list(EndReason):
             raise ValueError(f"no call ends with {shown(reason)}, but with {', '.join(EndReason)}")
         if self.end_reason != EndReason(reason):
-            self._fail(f"the call ended with {self.end_reason.value} ({self.end_detail}), not {reason}")
+            why = f" ({self.end_detail})" if self.end_detail else ""
+            self._fail(f"the call ended with {self.end_reason.value}{why}, not {reason}")
 
     def assert_transferred(self, to: str | None = None, *, outcome: str = "bridged") -> None:
         """Assert that a transfer to `to` (None: to anybody) had this outcome."""
@@ -229,6 +230,9 @@ class SimulatedCall:
         raise self._failure(what)
 
     def _failure(self, what: str) -> AssertionError:
+        """Return what a test fails with. Why a call came to no good end stands first: the rest follows from it."""
+        if not ended_well(self.end_reason) and not what.startswith("the call ended with"):
+            what = f"{self.end_detail or f'the call ended with {self.end_reason.value}'}; and {what}"
         return AssertionError(f"{what}\n\n{self.timeline()}")
 
 

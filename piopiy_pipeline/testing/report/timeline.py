@@ -11,10 +11,13 @@ from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 
 __all__ = ["timeline_of"]
 
+_LEFT_OUT = frozenset({"transcript", "llm_token", "usage"})
+"""Marks of which latencies are made, and what providers count: neither is a step of the conversation."""
+
 
 def timeline_of(events: Iterable[Event], turns: Iterable[TurnResult]) -> Iterator[str]:
     """Yield the events of a call, a line each, and then the answered turns with the parts of their latency."""
-    yield from map(_line, _with_runs_of_loss(events))
+    yield from map(_line, _with_runs_of_loss(event for event in events if event.kind not in _LEFT_OUT))
     for turn in turns:
         if turn.parts is not None:
             shares = " + ".join(f"{name} {getattr(turn.parts, name) * 1000:.0f}" for name in PARTS)
@@ -53,6 +56,8 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "agent_lost": lambda _: ("", "the agent is lost"),
     "agent_resumed": lambda _: ("", "the next agent goes on"),
     "user_speech": lambda d: ("caller", f"speaks {d['name']!r} ({d['end'] - d['start']:.2f} s)"),
+    "typed": lambda d: ("caller", f"types {d['text']!r}"),
+    "shown": lambda d: ("bot", f"shows {d['text']!r}"),
     "vad_started": lambda _: ("", "the VAD hears the caller"),
     "vad_stopped": lambda _: ("", "the VAD hears that the caller has stopped"),
     "turn_end": lambda _: ("caller", "has finished, by the sound"),

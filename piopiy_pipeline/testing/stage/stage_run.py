@@ -13,6 +13,7 @@ from pipecat.frames.frames import ErrorFrame, Frame, InputAudioRawFrame, OutputA
 
 from piopiy_pipeline.text import counted
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those in here that fail it
 __all__ = ["LeftBehind", "Moment", "StageRun"]
 
 F = TypeVar("F", bound=Frame)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.testing.agent_loss import AgentLoss
 from piopiy_pipeline.testing.report import event_log, simulated_call
 from piopiy_pipeline.testing.report.call_events import KINDS
@@ -107,6 +108,34 @@ def test_an_assertion_about_nothing_is_a_mistake() -> None:
         call.assert_latency(below=float("nan"))
     with pytest.raises(ValueError, match="there is no latency 'network'"):
         without().assert_latency(below=1, part="network")
+
+
+def test_why_a_call_has_failed_stands_first_and_once() -> None:
+    why = "the callback failed: KeyError at my_bot.py:10: 'four'"
+    failed = replace(
+        booking_call(),
+        end_reason=EndReason.ERROR,
+        end_detail=why,
+        events=[Event(0.0, "end", {"reason": "error", "detail": why})],
+    )
+    with pytest.raises(AssertionError) as caught:
+        failed.assert_said("no such thing")
+    first, _, timeline = str(caught.value).partition("\n\n")
+    assert first == f"{why}; and the bot never said 'no such thing'"
+    assert timeline.startswith("booking: ")
+    assert timeline.count(why) == 1
+    with pytest.raises(AssertionError, match=r"^the call ended with error"):
+        failed.assert_ended("agent_hangup")
+
+
+def test_the_timeline_leaves_out_what_is_no_step_of_the_conversation() -> None:
+    events = [
+        Event(0.1, "llm_token"),
+        Event(0.2, "usage", {"service": "llm"}),
+        Event(0.3, "typed", {"text": "hi"}),
+    ]
+    lines = replace(booking_call(), events=events, turns=[]).timeline().splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines[1:]] == ["caller  types 'hi'"]
 
 
 def test_percentiles_are_over_all_answers_of_all_calls() -> None:
