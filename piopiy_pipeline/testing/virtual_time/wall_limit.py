@@ -90,7 +90,7 @@ class Watchdog:
         if self._turns is None:
             return self._over.wait(self._limit_s)
         since = now = time.monotonic()
-        until, seen, told = now + self._limit_s, -1, False
+        until, seen, logged = now + self._limit_s, -1, False
         waited_s = processor_wait_s(self._kernel_thread)
         while now < until:
             if self._over.wait(min(LOOK_S, until - now)):
@@ -99,9 +99,9 @@ class Watchdog:
             before_s, waited_s = waited_s, processor_wait_s(self._kernel_thread)
             since += waited_s - before_s
             if (turns := self._turns()) != seen:
-                seen, since, told = turns, now, False
-            elif not told and now - since >= BLOCKED_S:
-                told = True
+                seen, since, logged = turns, now, False
+            elif not logged and now - since >= BLOCKED_S:
+                logged = True
                 self._tell(now - since)
         return False
 
