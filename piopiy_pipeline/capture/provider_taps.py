@@ -203,8 +203,10 @@ class _TTSTap:
         """The request whose generator runs, by context: what comes now is its answer and nobody else's."""
         self._halves: dict[str, bytes] = {}
         """The beginning of a sample, by context, whose rest comes with the next piece."""
+        self._noted = 0  # the error that was noted as a part of an answer, before it is pushed
         self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
         watch_taken(service, self._cut, InterruptionFrame)
+        watch_pushes(service, self._pushed, ErrorFrame)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Do what the service's own method does, and note it."""
@@ -223,6 +225,9 @@ class _TTSTap:
                 yield frame
             if spoke:
                 self._tell(request, "end", {})
+        except Exception as error:
+            self._tell(request, "error", {"message": error_text(error)})
+            raise
         finally:
             self._inline.pop(context_id, None)
 
@@ -249,11 +254,18 @@ class _TTSTap:
                 word = {"word": frame.word, "seconds": round(frame.timestamp, 4), "inline": inline}
                 self._tell(request, "word", {**word, "spaced": frame.includes_inter_frame_spaces})
             case ErrorFrame():
+                self._noted = frame.id
                 self._tell(request, "error", {"message": frame.error})
             case None:
                 self._halves.pop(context_id, None)
                 for each in self._contexts.pop(context_id):
                     self._tell(each, "done", {})
+
+    def _pushed(self, service: TTSService, frame: ErrorFrame) -> None:
+        """Note an error that a provider's service reports while it answers, and does not put into the answer."""
+        if frame.processor is service and frame.id != self._noted:
+            for request in self._inline.values():
+                self._tell(request, "error", {"message": frame.error})
 
     def _cut(self, service: TTSService, frame: InterruptionFrame) -> None:
         for requests in self._contexts.values():
