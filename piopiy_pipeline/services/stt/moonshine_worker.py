@@ -42,6 +42,8 @@ BEFORE_S = 0.2
 AFTER_S = 0.032
 """Audio after the last voiced window that is transcribed, too. So much of it is there whenever the VAD says that the
 speaker pauses, wherever its windows began."""
+LEAST_S = 0.1
+"""The model takes no less. It may be asked for one voiced window, such as the end of a word that was heard before."""
 
 DOUBT = 0.115
 """What the mean logarithm of the words' probabilities weighs against the mean probability of speech."""
@@ -136,14 +138,17 @@ def hear(
     # Windows that count from the loudest sample find the same words in the same sound, wherever the VAD's frames were.
     after += int(np.abs(samples[after:].astype(np.int32)).argmax()) % window_shape(RATE).samples if pcm else 0
     before, samples = samples[:after], samples[after:]
+    least = int(LEAST_S * RATE)
+    if len(samples) < least:
+        return EarAnswer([])
     scores = _speech_scores(samples)
     voiced = np.flatnonzero(scores >= VOICED)
     if not len(voiced):
         return EarAnswer([])
     size = window_shape(RATE).samples
     voiced = voiced[_near(samples, voiced)]
-    begins = max(0, int(voiced[0] * size - BEFORE_S * RATE))
-    end = int((voiced[-1] + 1) * size + AFTER_S * RATE)
+    begins = max(0, min(int(voiced[0] * size - BEFORE_S * RATE), len(samples) - least))
+    end = max(begins + least, int((voiced[-1] + 1) * size + AFTER_S * RATE))
     voice = float(scores[voiced].mean())
     model = _model(language)
     heard = None
