@@ -6,11 +6,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessor
 from websockets.exceptions import ConnectionClosed
 
 from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.compat.wrapped_connection import WrappedConnection
+from piopiy_pipeline.error_text import error_text
 
 __all__ = ["ConnectionTap", "TappedConnection"]
 
@@ -39,16 +41,18 @@ class ConnectionTap:
         raise NotImplementedError
 
     def received_raw(self, number: int, raw: str | bytes) -> None:
-        """Note what has come from the provider, which may be no message."""
+        """Note what has come from the provider, which may be no message, or one that is built otherwise than its
+        protocol says.
+        """
         try:
             message = json.loads(raw)
-        except ValueError:
-            message = None
-        if isinstance(message, dict):
-            self.received(number, message)
-        else:
-            text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
-            self.note(number, "received", {"text": text[:LONGEST_TEXT]})
+            if isinstance(message, dict):
+                self.received(number, message)
+                return
+        except Exception as error:  # noqa: BLE001  no capture may end a call: what it is, the service itself judges
+            logger.debug("{}: what came is recorded as a text: {}", self._name, error_text(error))
+        text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+        self.note(number, "received", {"text": text[:LONGEST_TEXT]})
 
     def note(self, number: int, kind: str, data: dict[str, Any]) -> None:
         """Note what has come over a connection, or has become of it."""
