@@ -15,7 +15,7 @@ from typing import Any
 
 from loguru import logger
 
-from piopiy_pipeline.capture.content import jsonable
+from piopiy_pipeline.capture.content import jsonable, text_bytes
 from piopiy_pipeline.capture.format import BOT, CALLER, EVENTS, EXCHANGES, Kind, Meta, StageLine, speech_file
 from piopiy_pipeline.capture.played import HeardSpeech, PlayedSpeech
 from piopiy_pipeline.capture.writer import CaptureBatch, CaptureWriter
@@ -26,6 +26,8 @@ __all__ = ["TOLERANCE_S", "Arrivals", "CaptureLog", "utc_now"]
 
 EVERY_S = 1.0
 """How often the notes go to the disk."""
+LINE_BYTES = 200
+"""What a line takes in memory besides its texts."""
 AT_ONCE_BYTES = 256 * 1024
 """A batch of this size is written at once."""
 MOST_WAITING_BYTES = 32 * 1024 * 1024
@@ -276,7 +278,7 @@ class CaptureLog:
     def _note(self, file: str, line: dict[str, Any]) -> None:
         if not self._problem and not self._closed:
             self._batch.lines.append((file, line))
-            self._added(200)
+            self._added(LINE_BYTES + text_bytes(line["data"]))
 
     def _audio(self, file: str, rate: int, position: int, pcm: bytes) -> None:
         if not self._problem and not self._closed:

@@ -21,7 +21,15 @@ from pydantic import BaseModel
 
 from piopiy_pipeline.capture.format import Kind
 
-__all__ = ["beside_content", "jsonable", "kind_of", "llm_content", "runs_locally", "tts_content"]
+__all__ = [
+    "beside_content",
+    "jsonable",
+    "kind_of",
+    "llm_content",
+    "runs_locally",
+    "text_bytes",
+    "tts_content",
+]
 
 _SETTINGS = {
     "stt": ("model", "language"),
@@ -96,6 +104,15 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
         return [jsonable(item) for item in value]
     return f"<{type(value).__name__}>"
+
+
+def text_bytes(value: Any) -> int:
+    """Return about how many bytes the texts of a JSON value have. A request to a model repeats the conversation."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + text_bytes(item) for key, item in value.items())
+    return sum(map(text_bytes, value)) if isinstance(value, list) else 0
 
 
 def _numbered(message: Any, numbers: dict[str, str]) -> Any:
