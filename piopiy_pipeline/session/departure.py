@@ -19,7 +19,7 @@ from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.speaker import Speaker
-from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.speech_end import SpeechEnd
 from piopiy_pipeline.signaling.messages import Move
 
 __all__ = ["Departure"]
@@ -45,7 +45,7 @@ class Departure:
         state: The call.
         monitor: Knows who was heard when.
         speaker: Says the goodbye.
-        drain: Waits until what the bot says was heard.
+        speech_end: Waits until what the bot says was heard.
         is_free: Returns whether the bot has nothing to say, and nothing is asked of the model.
         is_typing: Returns whether the caller has begun to type keys, which are no turn yet.
         messages: Returns the conversation.
@@ -58,7 +58,7 @@ class Departure:
         state: CallState,
         monitor: CallMonitor,
         speaker: Speaker,
-        drain: SpeechDrain,
+        speech_end: SpeechEnd,
         *,
         is_free: Callable[[], bool],
         is_typing: Callable[[], bool],
@@ -69,7 +69,7 @@ class Departure:
         self._state = state
         self._monitor = monitor
         self._speaker = speaker
-        self._drain = drain
+        self._speech_end = speech_end
         self._is_free = is_free
         self._is_typing = is_typing
         self._messages = messages
@@ -142,7 +142,9 @@ class Departure:
             if state.answered_at is not None:
                 if state.control.on_hold:
                     state.control.switch("hold", False)
-                if not await self._drain.wait_until_finished(FINISH_S, longest_s=FINISH_S, or_sentence=True):
+                if not await self._speech_end.wait_until_finished(
+                    FINISH_S, longest_s=FINISH_S, or_sentence=True
+                ):
                     await self._cut_off()
                 await self._speaker.say_goodbye(self.goodbye, within_s=GOODBYE_S, interruptible=False)
         except (StageError, TimeoutError) as error:

@@ -16,7 +16,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.held_turns import HeldTurns, TurnListener
 from piopiy_pipeline.session.pipeline_worker import CallWorker
-from piopiy_pipeline.session.speech_drain import LONGEST_GOODBYE_S, SpeechDrain
+from piopiy_pipeline.session.speech_end import LONGEST_GOODBYE_S, SpeechEnd
 
 __all__ = ["PendingHangup"]
 
@@ -33,13 +33,13 @@ class PendingHangup:
     Args:
         state: The call.
         worker: Runs the pipeline.
-        drain: Waits until the caller has heard what the bot says.
+        speech_end: Waits until the caller has heard what the bot says.
     """
 
-    def __init__(self, state: CallState, worker: CallWorker, drain: SpeechDrain) -> None:
+    def __init__(self, state: CallState, worker: CallWorker, speech_end: SpeechEnd) -> None:
         self._state = state
         self._worker = worker
-        self._drain = drain
+        self._speech_end = speech_end
         self._drain_s: float | None = None
         self._final = False
         self._sent = False
@@ -137,24 +137,24 @@ class PendingHangup:
 
     def _wait(self) -> None:
         assert self._drain_s is not None
-        self._waiting = self._state.spawn(self._drain_and_end(self._drain_s), "hangup")
+        self._waiting = self._state.spawn(self._finish_and_end(self._drain_s), "hangup")
 
-    async def _drain_and_end(self, drain_s: float) -> None:
+    async def _finish_and_end(self, drain_s: float) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await self._drain.wait_until_finished(drain_s)
+        await self._speech_end.wait_until_finished(drain_s)
         while not self._final and self._state.recovery.tools_running:
             if loop.time() - began > LONGEST_GOODBYE_S:
                 break
             await asyncio.sleep(POLL_S)  # a booking beside `end_call`, whose result the model answers
-            await self._drain.wait_until_finished(drain_s)
+            await self._speech_end.wait_until_finished(drain_s)
         self._sent = True
         if self._state.recovery.busy and not self._state.recovery.tools_running:
             await self._worker.interrupt()  # the end would queue behind an answer that does not begin
         await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
         ending = quiet_since = loop.time()
         while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
-            if self._drain.is_heard and now - ending < LONGEST_GOODBYE_S:
+            if self._speech_end.is_heard and now - ending < LONGEST_GOODBYE_S:
                 quiet_since = now  # a TTS that was slow to begin speaks before the end passes
             await asyncio.sleep(0.1)
         logger.error("a stage has swallowed the end of the call")

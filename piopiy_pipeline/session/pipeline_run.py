@@ -57,7 +57,7 @@ from piopiy_pipeline.session.realtime import realtime_run_of
 from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
-from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.speech_end import SpeechEnd
 from piopiy_pipeline.signaling.messages import Answer
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
@@ -135,9 +135,9 @@ class PipelineRun:
         self.client = ClientApplication(
             state, pipeline, self._worker, transport, monitor, hang_up=self.hang_up
         )
-        self._drain = SpeechDrain(state, monitor, output)
-        self._drain.unread = lambda: self.client.unread
-        self._hangup = PendingHangup(state, self._worker, self._drain)
+        self._speech_end = SpeechEnd(state, monitor, output)
+        self._speech_end.unread = lambda: self.client.unread
+        self._hangup = PendingHangup(state, self._worker, self._speech_end)
         services = services_of(pipeline)
         self._usage = UsageMeter(
             services, state.report_usage, times=options.enable_metrics, usage=options.enable_usage_metrics
@@ -150,7 +150,7 @@ class PipelineRun:
             state,
             monitor,
             self.speaker,
-            self._drain,
+            self._speech_end,
             is_free=self._has_nothing_to_do,
             is_typing=self._caller_types,
             messages=lambda: () if (source := state.checkpoints.source) is None else source.messages(),
@@ -164,7 +164,7 @@ class PipelineRun:
             speaker=self.speaker,
             output=output,
             monitor=monitor,
-            drain=self._drain,
+            speech_end=self._speech_end,
             client=self.client,
             error_line=options.error_line,
             ask_again=phrases.ask_again,
@@ -214,7 +214,7 @@ class PipelineRun:
             state,
             worker=self._worker,
             speaker=self.speaker,
-            drain=self._drain,
+            speech_end=self._speech_end,
             known=options.personas,
             realtime=self._realtime,
             flow=self.flow,
@@ -307,7 +307,7 @@ class PipelineRun:
 
     async def wait_until_spoken(self) -> None:
         """Wait until what the bot is saying was heard, in bounded time."""
-        await self._drain.wait_until_spoken()
+        await self._speech_end.wait_until_spoken()
 
     def _caller_types(self) -> bool:
         """Whether the caller is pressing keys that belong together."""

@@ -43,9 +43,9 @@ STUCK_S = 10.0
 """A carrier whose connection took nothing for this long counts as lost."""
 FLUSH_S = 0.06
 """When no frame has come for this long, audio that waits for a full piece is sent as it is."""
-DRAIN_S = 1.0
+PLAYED_S = 1.0
 """How long the end of a call waits until the carrier has played the audio it has."""
-DRAIN_MARK = "last-words"
+END_MARK = "last-words"
 
 
 class CarrierLeg(Leg):
@@ -152,15 +152,15 @@ class CarrierLeg(Leg):
         self._listener = None
         if self._ended or self._leaving:
             return
-        recent = self._playing and self._loop.time() - self._sent_at < 2 * DRAIN_S
-        marks = (*self._stream.flush(), *self._stream.mark(DRAIN_MARK)) if recent and self._start else ()
+        recent = self._playing and self._loop.time() - self._sent_at < 2 * PLAYED_S
+        marks = (*self._stream.flush(), *self._stream.mark(END_MARK)) if recent and self._start else ()
         if not marks:
             self._leave(reason.value)
             return
         self._leaving = True
         self._post(marks)
         self._timer.cancel()
-        self._timer = self._loop.call_later(DRAIN_S, self._leave, reason.value)
+        self._timer = self._loop.call_later(PLAYED_S, self._leave, reason.value)
 
     # ------------------------------------------------------------------ from the carrier
 
@@ -201,7 +201,7 @@ class CarrierLeg(Leg):
                 self._timer.cancel()
                 self._start, self.rate = event, self._stream.format.rate
                 self._place(self, event)
-            case MarkPlayed(name=name) if name == DRAIN_MARK and self._leaving:
+            case MarkPlayed(name=name) if name == END_MARK and self._leaving:
                 self._leave("the last audio was played")
             case StreamStopped():
                 self._finish(CloseCode.NORMAL_CLOSURE, "")

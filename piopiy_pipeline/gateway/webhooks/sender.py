@@ -45,7 +45,7 @@ ANSWER_BYTES = 64 << 10
 """An answer that says what comes next, and is longer, is not read."""
 AT_ONCE = 8
 """The most attempts under way at one receiver."""
-DRAIN_S = 3.0
+FLUSH_S = 3.0
 """How long the end of the gateway waits for what can be delivered at once."""
 AGAIN_S = 1.0
 """After an error that nobody foresaw a receiver's messages go on in so many seconds."""
@@ -153,7 +153,7 @@ class Webhooks:
             )
 
     async def close(self) -> None:
-        """Send what can be sent within `DRAIN_S`. The rest is sent after the next start if there are records, and is
+        """Send what can be sent within `FLUSH_S`. The rest is sent after the next start if there are records, and is
         lost otherwise: the log says how much.
         """
         if self._closed:
@@ -162,7 +162,7 @@ class Webhooks:
         for receiver in self._receivers:
             receiver.finish()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_S)
+            _, late = await asyncio.wait(self._tasks, timeout=FLUSH_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -61,7 +61,7 @@ MAX_FINALS = 64
 """As many utterances are remembered with their unsure words."""
 LOAD_S = 5.0
 """How many seconds the beginning of a call waits for the model. A gateway waits ten for all of the agent."""
-DRAIN_S = 3.0
+LAST_S = 3.0
 """How many seconds the end of a call waits for the last transcript."""
 
 _Failures = (WorkerLost, WorkerFailed, BlockingIOError)
@@ -216,7 +216,7 @@ class MoonshineSTTService(STTService):
         """Wait up to 3 s for the transcripts that are under way."""
         if self._delivery is not None:
             self._utterances.put_nowait(None)
-            await asyncio.wait({self._delivery}, timeout=DRAIN_S)
+            await asyncio.wait({self._delivery}, timeout=LAST_S)
         await super().stop(frame)
         await self._close()
 

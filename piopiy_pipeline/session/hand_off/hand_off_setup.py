@@ -18,7 +18,7 @@ from piopiy_pipeline.session.hand_off.persona import Persona, personas_in
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.speaker import Speaker
-from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.speech_end import SpeechEnd
 from piopiy_pipeline.session.voice_change import VoiceChange
 from piopiy_pipeline.stage_error import StageError
 
@@ -35,7 +35,7 @@ def hand_offs_of(
     *,
     worker: CallWorker,
     speaker: Speaker,
-    drain: SpeechDrain,
+    speech_end: SpeechEnd,
     known: Mapping[str, Persona],
     realtime: RealtimeRun | None = None,
     flow: CallFlow | None = None,
@@ -66,12 +66,12 @@ def hand_offs_of(
     async def wait_until_spoken() -> None:
         if realtime is not None:
             await realtime.words.settle()
-        await drain.wait_until_spoken()
+        await speech_end.wait_until_spoken()
 
     mouth = HandOffMouth(
         wait_until_spoken=wait_until_spoken,
         cut_off=worker.interrupt_and_settle,
-        speaks=lambda: drain.is_heard or recovery.answer_open or utterances.pending,
+        speaks=lambda: speech_end.is_heard or recovery.answer_open or utterances.pending,
         say=partial(speaker.say, to_the_end=True),
         respond=speaker.respond,
         follow=None if changes is None else changes.follow,

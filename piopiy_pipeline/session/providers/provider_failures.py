@@ -39,7 +39,7 @@ from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.providers.stage_errors import StageErrors, services_of
 from piopiy_pipeline.session.providers.voice_progress import VoiceProgress
 from piopiy_pipeline.session.speaker import Speaker
-from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.speech_end import SpeechEnd
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 __all__ = ["CLOSING_LINE", "DEFAULT_ERROR_LINE", "ProviderFailures"]
@@ -65,7 +65,7 @@ class ProviderFailures:
         speaker: Says the apology and asks the model once more.
         output: Plays the recorded apology, when the TTS is what fails.
         monitor: Knows whether the bot is heard.
-        drain: Waits until the caller has heard the end of what the bot says.
+        speech_end: Waits until the caller has heard the end of what the bot says.
         client: Is told of errors if it speaks RTVI.
         error_line: What the bot says before it tries once more; None for nothing.
         ask_again: The same for an STT that has failed, if the author has not chosen the line.
@@ -80,7 +80,7 @@ class ProviderFailures:
         speaker: Speaker,
         output: BotOutput,
         monitor: CallMonitor,
-        drain: SpeechDrain,
+        speech_end: SpeechEnd,
         client: ClientApplication,
         error_line: str | None,
         ask_again: str,
@@ -91,7 +91,7 @@ class ProviderFailures:
         self._speaker = speaker
         self._output = output
         self._monitor = monitor
-        self._drain = drain
+        self._speech_end = speech_end
         self._client = client
         self._error_line = error_line
         self.ask_again = ask_again
@@ -366,7 +366,7 @@ class ProviderFailures:
         A model whose answer was said in part is to know what the caller has heard (`when_heard`).
         """
         if when_heard:
-            await self._drain.wait_until_spoken()
+            await self._speech_end.wait_until_spoken()
             if (
                 self._state.utterances.has_unsaid
             ):  # the voice has failed meanwhile: what it holds back is void
@@ -420,12 +420,12 @@ class ProviderFailures:
         """End the call when the caller has heard why. A transfer in progress may still succeed."""
         if self._state.control.on_hold and not self._state.ended:
             self._state.control.switch("hold", False)
-        await self._drain.wait_until_apologised()
+        await self._speech_end.wait_until_apologised()
         if unsaid := self._state.utterances.take_unsaid():  # the voice has failed, too
             for utterance in unsaid:
                 utterance.done(False)
             await self._output.queue_frame(recorded_apology())
-            await self._drain.wait_until_apologised()
+            await self._speech_end.wait_until_apologised()
         await self._state.control.wait_for_transfer()
         self._state.finish(EndReason.ERROR, detail[:500])
 

@@ -150,7 +150,7 @@ def test_a_call_that_nobody_takes_ends_the_stream() -> None:
 def test_a_carrier_that_does_not_say_that_the_last_words_were_played_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(carrier_leg, "DRAIN_S", 0.1)
+    monkeypatch.setattr(carrier_leg, "PLAYED_S", 0.1)
 
     async def story() -> None:
         async with (

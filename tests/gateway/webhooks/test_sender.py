@@ -178,7 +178,7 @@ def test_410_ends_what_is_saved_for_that_receiver_too(tmp_path: Path) -> None:
 def test_a_receiver_that_does_not_answer_holds_up_neither_another_nor_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender, "DRAIN_S", 0.1)
+    monkeypatch.setattr(sender, "FLUSH_S", 0.1)
 
     async def story() -> None:
         async with receiving() as stuck, receiving() as other:

@@ -10,7 +10,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.text import sentence_ends
 from piopiy_pipeline.transports.bot_output import BotOutput
 
-__all__ = ["LONGEST_GOODBYE_S", "SpeechDrain"]
+__all__ = ["LONGEST_GOODBYE_S", "SpeechEnd"]
 
 POLL_S = 0.05
 QUIET_S = 0.3
@@ -29,7 +29,7 @@ AFTER_APOLOGY_S = 0.8
 """The silence between that and the end."""
 
 
-class SpeechDrain:
+class SpeechEnd:
     """Watches what one pipeline still has to say.
 
     Args:
