@@ -228,7 +228,8 @@ class CarrierGateway:
         except AccessError as error:
             self._refused[carrier.name] += 1
             now = self._wall()
-            if now - self._logged_at.get(carrier.name, -LOG_EVERY_S) >= LOG_EVERY_S:
+            # A clock that was set back must not keep refusals out of the log until it is as late again.
+            if not 0 <= now - self._logged_at.get(carrier.name, -LOG_EVERY_S) < LOG_EVERY_S:
                 self._logged_at[carrier.name] = now
                 count = self._refused.pop(carrier.name)
                 logger.warning(

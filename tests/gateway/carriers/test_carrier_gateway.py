@@ -180,10 +180,11 @@ def test_an_api_that_is_not_there_and_too_many_ends_at_once_are_told(monkeypatch
     assert {call_id for call_id, _ in told} == {"call-1"}
 
 
-def test_refusals_are_told_with_their_reason_and_a_flood_of_them_is_counted() -> None:
+@pytest.mark.parametrize("later", [10.0, -3600.0], ids=["later", "the clock was set back"])
+def test_refusals_are_told_with_their_reason_and_a_flood_of_them_is_counted(later: float) -> None:
     told: list[str] = []
     sink = logger.add(lambda message: told.append(message.record["message"]), level="WARNING")
-    clock = iter([0.0] * 100 + [10.0])
+    clock = iter([0.0] * 100 + [later])
     twilio = {"twilio": {"auth_token": "hush-hush"}}
     config = CarriersConfig.model_validate({"public_url": PUBLIC, **twilio})
     desk = CarrierGateway(
