@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -43,6 +44,9 @@ from piopiy_pipeline.tracing import traced_call
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["Callback", "Session"]
+
+_FAILED: deque[tuple[str, str]] = deque(maxlen=64)
+"""The calls whose callback has failed in this process, and how. A faulty release is given the same call repeatedly."""
 
 Callback = Callable[[Call], Awaitable[Any]]
 """The author's `create_session`, with its parameters bound."""
@@ -106,6 +110,7 @@ class Session:
         )
         self.call = Call(self._state, pipeline_hook=pipeline_hook, make_monitor=make_monitor)
         self._post = post
+        self._resumed = resumed is not None
         self._tasks = CallTasks(info.call_id)
         self._tasks.exits = partial(self.end, EndReason.ERROR)
         self._tasks.harmless = self._report_harmless
@@ -284,7 +289,11 @@ class Session:
             text = error_text(error, callback)
             when = " after the call" if self._state.ended else ""
             message = f"the callback failed{when}: {text}"
-            logger.opt(exception=error).error("{}", message)
+            if self._resumed and (self.info.call_id, message) in _FAILED:
+                logger.error("{}, as before", message)
+            else:
+                _FAILED.append((self.info.call_id, message))
+                logger.opt(exception=error).error("{}", message)
             if self._state.ended:  # its end is told already, and stays as it was
                 self._state.events.emit("error", CallError("callback", message))
             self.end(EndReason.ERROR, message)

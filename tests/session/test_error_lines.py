@@ -8,16 +8,20 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import ErrorFrame, Frame, LLMContextFrame, LLMTextFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, Session
+from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, Tool, simulate
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from piopiy_pipeline.tools import tool
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.recorded_caller import RecordedLink
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, info
 
@@ -160,6 +164,27 @@ def test_a_mistake_is_logged_once_with_its_call_its_place_and_its_traceback(
     assert text.count("Traceback (most recent call last)") == 1
     assert text.count("no such table") <= 3, "the line, the traceback's source and its end"
     assert "ErrorFrame" not in text
+
+
+def test_a_release_that_fails_each_time_it_is_given_a_call_is_logged_with_one_traceback(
+    log_lines: list[str],
+) -> None:
+    async def bot(call: Call) -> None:
+        fail()
+
+    async def story() -> None:
+        for _ in range(3):  # a gateway tries again to move a call to it
+            link = RecordedLink(np.zeros(160, np.int16))
+            session = Session(
+                info(), link, post=lambda _: None, resumed=ResumableState(messages=[], state={})
+            )
+            await session.run(bot)
+
+    run_virtual(story)
+    errors = [line for line in log_lines if re.match(r"\S+ ERROR ", line)]
+    assert len(errors) == 3
+    assert [error.count("Traceback (most recent call last)") for error in errors] == [1, 0, 0]
+    assert all(PLACE in error.partition("\n")[0] for error in errors)
 
 
 async def takes_nothing() -> None:
