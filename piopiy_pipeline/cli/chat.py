@@ -86,7 +86,12 @@ def chat(
     with keeps_terminal():
         end = asyncio.run(_chat(bot or target, given, json_lines))
     if not ended_well(end.reason):
-        raise Failed(_advice(end.detail or end.reason.value))
+        detail = end.detail or end.reason.value
+        if bot is None and not end.detail:
+            from piopiy_pipeline.cli.gateway_link import NO_DETAIL
+
+            detail = f"{end.reason.value}: {NO_DETAIL}"
+        raise Failed(_advice(detail))
 
 
 async def _chat(bot: Path | Target | None, metadata: dict[str, Any] | None, json_lines: bool) -> CallEnd:

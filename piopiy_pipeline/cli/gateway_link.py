@@ -41,13 +41,14 @@ from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
 from piopiy_pipeline.testing.line.turn_taking import GATEWAYS_OWN
 from piopiy_pipeline.testing.line.utterance_audio import Recording
 
-__all__ = ["GatewayLink"]
+__all__ = ["NO_DETAIL", "GatewayLink"]
 
 _CATCH_UP_S = 1.0  # a process that slept longer than this does not send what it slept through
 _LEAVE_S = 3.0  # how long the gateway may take to confirm a hang-up
 _WAITS_S = 2.0  # a bot that is there has answered by then; one that is being started has not
 _CAUSED = frozenset({EndReason.ERROR, EndReason.SETUP_TIMEOUT, EndReason.AGENT_LOST, EndReason.UNREACHABLE})
 """Ends that say little without their detail."""
+NO_DETAIL = "the gateway tells callers no more: its log and the record of the call say why"
 _ALIGN_S = 0.1  # a received frame this close to the end of the one before follows it without a gap
 
 
@@ -398,7 +399,7 @@ class GatewayLink:
         if self._timed_out:
             return f"the call was not over after {self._limit_s:g} s (--timeout)"
         if not detail and reason in _CAUSED:
-            because = "; the gateway tells callers no more: its log and the record of the call say why"
+            because = f"; {NO_DETAIL}"
         if not self.answered.is_set():
             return f"the call was not answered ({reason.value}{because})"
         if not ended_well(reason):

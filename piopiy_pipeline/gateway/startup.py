@@ -244,7 +244,11 @@ class GatewayServices:
 
         tokens = ClientTokens(config.token_secret, config.agents, wall=switchboard.event_bus.wall)
         self.chats = ChatCallers(
-            switchboard, caller_keys=tuple(config.caller_keys), tokens=tokens, failures=failures
+            switchboard,
+            caller_keys=tuple(config.caller_keys),
+            may_watch=config.callers_may_watch,
+            tokens=tokens,
+            failures=failures,
         )
         deps = ApiDependencies(
             config=config,

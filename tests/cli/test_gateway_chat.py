@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from examples import front_desk
+from piopiy_pipeline.cli.gateway_link import NO_DETAIL
 from tests.support.calls import AGENT_ID, KEY, house
 from tests.support.commands import chat
 
@@ -66,6 +67,22 @@ def test_the_next_line_answers_what_a_tool_of_an_agent_asks() -> None:
 
     status, _, err = asyncio.run(story())
     assert (status, heard) == (0, ["030 1234567"]), err
+
+
+def test_a_gateway_that_does_not_say_why_a_chat_has_ended_is_said_to_know_it() -> None:
+    async def refuses(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send('{"event": "ended", "reason": "busy"}')
+
+    async def story() -> tuple[int, str, str]:
+        async with serve(refuses, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            options = ("--url", f"ws://127.0.0.1:{port}", "--agent", AGENT_ID, "--key", KEY)
+            return await asyncio.to_thread(chat, options=options, bot=None)
+
+    status, _, err = asyncio.run(story())
+    assert status == 1
+    assert err.splitlines()[-1] == f"piopiy: busy: {NO_DETAIL}"
 
 
 @pytest.mark.parametrize("in_order", [False, True])

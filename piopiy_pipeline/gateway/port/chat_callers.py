@@ -28,6 +28,7 @@ class ChatCallers:
     Args:
         switchboard: Takes the calls.
         caller_keys: The keys of programs.
+        may_watch: Whether who chats by one of these keys is told the detail of an end.
         tokens: Verifies client tokens.
         failures: Counts wrong ones.
     """
@@ -37,11 +38,13 @@ class ChatCallers:
         switchboard: Switchboard,
         *,
         caller_keys: tuple[str, ...],
+        may_watch: bool,
         tokens: ClientTokens,
         failures: FailureLimiter,
     ) -> None:
         self._switchboard = switchboard
         self._caller_keys = caller_keys
+        self._may_watch = may_watch
         self._tokens = tokens
         self._failures = failures
 
@@ -57,6 +60,7 @@ class ChatCallers:
             if error.status == 401:
                 self._failures.failed(connection.host, now)
             raise ProtocolError(error.text) from None
+        leg.tells_details = self._may_watch and _is_one_of(start.token, self._caller_keys)
         connection.connections.admit(connection.transport)
         if self._switchboard.drain.on:
             raise ProtocolError(self._switchboard.drain.refusal)

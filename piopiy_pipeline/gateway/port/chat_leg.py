@@ -94,6 +94,8 @@ class ChatLeg(SocketLeg):
         self, connection: LegConnection, *, place: Callable[[ChatLeg, ChatStart], None] | None
     ) -> None:
         super().__init__(connection)
+        self.tells_details = False
+        """Whether the person is told the detail of an end."""
         self._place = place
         self._begun = False
         self._flood = TokenBucket(FLOOD_PER_S, self._loop.time())
@@ -179,7 +181,7 @@ class ChatLeg(SocketLeg):
         if not self._ended:
             self._turns.flush()
             self._writes(False)
-            self._post(LegEnded(reason=reason))
+            self._post(LegEnded(reason=reason, detail=detail if self.tells_details else ""))
             self._finish(CloseCode.NORMAL_CLOSURE, reason.value)
             self._no_longer_early()
 

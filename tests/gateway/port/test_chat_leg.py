@@ -248,6 +248,18 @@ def test_a_chat_in_which_nobody_writes_ends(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("may_watch", [True, False])
+def test_why_a_chat_has_ended_is_told_by_a_callers_key_if_callers_may_watch(may_watch: bool) -> None:
+    async def story() -> None:
+        settings = config(callers_may_watch=may_watch, ring_s=2)
+        async with Gateway(settings) as gateway, agent(gateway, roams=None), chat(gateway) as person:
+            ended = await person.hear("ended")
+        assert ended["reason"] == "busy"
+        assert ("too old for text chats: 1" in ended["detail"]) == may_watch
+
+    asyncio.run(story())
+
+
 @pytest.mark.realtime
 def test_the_front_desk_takes_a_booking_from_a_page_that_chats(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
