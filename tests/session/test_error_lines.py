@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import uuid
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -172,12 +174,12 @@ def test_a_release_that_fails_each_time_it_is_given_a_call_is_logged_with_one_tr
     async def bot(call: Call) -> None:
         fail()
 
+    given = replace(info(), call_id=str(uuid.uuid4()))  # no call of a test before
+
     async def story() -> None:
         for _ in range(3):  # a gateway tries again to move a call to it
             link = RecordedLink(np.zeros(160, np.int16))
-            session = Session(
-                info(), link, post=lambda _: None, resumed=ResumableState(messages=[], state={})
-            )
+            session = Session(given, link, post=lambda _: None, resumed=ResumableState(messages=[], state={}))
             await session.run(bot)
 
     run_virtual(story)
