@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pipecat.frames.frames import Frame, LLMMessagesAppendFrame
+from pipecat.frames.frames import Frame, LLMMessagesAppendFrame, UserStoppedSpeakingFrame
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
@@ -15,7 +15,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.call import Turn
-from piopiy_pipeline.compat.frame_taps import watch_processed
+from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.realtime_services import is_realtime
 from piopiy_pipeline.session.call_state import CallState
@@ -60,7 +60,8 @@ class ContextTurns:
             said = "on_user_turn_message_added" if hears else "on_user_turn_stopped"
             user.add_event_handler(said, self._user_turn)
             if hears:
-                user.add_event_handler("on_user_turn_stopped", self._user_turn_stops)
+                # No event: the model is given this frame, and may ask for the end before any handler runs.
+                watch_pushes(user, self._user_turn_stops, UserStoppedSpeakingFrame)
             user.add_event_handler("on_user_backchannel", self._backchannel)
             monitor.live.watch_context(user)
         if isinstance(assistant, LLMAssistantAggregator):
@@ -81,7 +82,7 @@ class ContextTurns:
     async def _user_turn_begins(self, user: LLMUserAggregator, strategy: Any) -> None:
         self._hangup.caller_speaks()
 
-    async def _user_turn_stops(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
+    def _user_turn_stops(self, user: LLMUserAggregator, frame: UserStoppedSpeakingFrame) -> None:
         """Take note of the end of a turn that a model hears itself: its words are written down later, perhaps."""
         self._stopped_at = self._state.now()
         self._hangup.caller_stopped()

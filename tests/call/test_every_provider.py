@@ -27,6 +27,7 @@ from piopiy_pipeline.testing import (
     Tool,
     Voice,
 )
+from piopiy_pipeline.tools import end_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.difficult_callers import COUGH, NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
@@ -135,6 +136,13 @@ def test_a_tool_is_used_and_its_result_is_answered(kind: type[Case]) -> None:
     assert "booked" in result["content"]
     if kind is Case:
         assert case.server.session.count("response.create") == 4
+
+
+def test_the_end_that_the_caller_has_asked_for_comes(kind: type[Case]) -> None:
+    case = kind([Tool("end_call"), THANKS], texts=["bye"])
+    call = case.call(Caller().say(PEOPLE).pause(30), agent={"tools": [end_call()]})
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert texts(call, "bot") == [GREETING, THANKS], call.timeline()
 
 
 def test_say_tells_whether_it_was_heard(kind: type[Case]) -> None:
