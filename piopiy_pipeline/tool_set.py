@@ -59,6 +59,12 @@ class ToolSet:
                 raise TypeError(f"a tool must be a function or a FunctionSchema, not {shown(tool)}")
             if not inspect.iscoroutinefunction(tool):
                 raise TypeError(f"the tool {getattr(tool, '__name__', shown(tool))!r} must be 'async def'")
+            if next(iter(inspect.signature(tool).parameters), "") != "params":
+                name = getattr(tool, "__name__", shown(tool))
+                raise TypeError(
+                    f"the first parameter of the tool {name!r} must be named 'params': with "
+                    "await params.result_callback(...) it gives its result"
+                )
             wrapper = DirectFunctionWrapper(tool)
             self._add_schema(wrapper.to_function_schema())
             self._handlers[wrapper.name] = wrapper

@@ -47,6 +47,10 @@ def transfer(to: Any = "200", warm: Any = True, summary: Any = "", ring_timeout_
     control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
 
 
+async def book(day: str) -> None:
+    """Book a table, as a tool that does not take what gives its result."""
+
+
 NAN = float("nan")
 HUGE = 10**5_000
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
@@ -203,6 +207,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (eager_limits, {"eager": object()}, "eager must be True, False or EagerLimits, not <object object>"),
     (TurnWaits.of, {"turns": object()}, "turns=<object object>: it is 'smart', 'fast', seconds from 0 to 5"),
     (ToolSet().add, {"tools": [object()]}, "must be a function or a FunctionSchema, not <object object>"),
+    (ToolSet().add, {"tools": [book]}, "the first parameter of the tool 'book' must be named 'params'"),
     (ToolSet().set_handler, {"name": [], "handler": print}, "the name of a tool must be a text, not []"),
     *(
         (ToolSet().set_options, {"name": "look", "timeout": 1, "keep_on_interruption": None, **given}, told)
