@@ -36,7 +36,7 @@ def test_without_a_file_it_chats_with_an_agent_of_a_gateway(
     assert lines[0].startswith(f"chat with {AGENT_ID}")
     assert lines[1] == "bot  Olive and Thyme, good day. How can I help you?"
     assert "bot  A table for four, Friday at seven. Is that right?" in lines
-    assert lines[-1] == "     ended: agent_hangup"
+    assert lines[-1] == "     ended: agent_hangup (the bot hung up)"
     assert json.loads(bookings.read_text())["people"] == 4
 
 
