@@ -26,7 +26,7 @@ def test_every_piece_of_audio_is_progress(care: FailureRecovery) -> None:
     care.response_started(0)
     care.progressed(7)
     assert care.overdue(14.9) is None
-    assert care.overdue(13) == "llm"
+    assert care.overdue(15) == "llm"
 
 
 def test_a_sentence_without_audio_is_the_tts_that_is_waited_for(care: FailureRecovery) -> None:
