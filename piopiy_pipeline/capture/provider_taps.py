@@ -8,6 +8,7 @@ turn.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
@@ -201,6 +202,8 @@ class _TTSTap:
         """The requests of each audio context, in order."""
         self._inline: dict[str, int] = {}
         """The request whose generator runs, by context: what comes now is its answer and nobody else's."""
+        self._answering: dict[asyncio.Task[Any] | None, int] = {}
+        """The request whose generator runs, by the task in which it does."""
         self._halves: dict[str, bytes] = {}
         """The beginning of a sample, by context, whose rest comes with the next piece."""
         self._noted = 0  # the error that was noted as a part of an answer, before it is pushed
@@ -217,7 +220,7 @@ class _TTSTap:
         self._contexts[context_id].append(request)
         first = self._contexts[context_id][0]
         self._tell(request, "request", {"content": tts_content(self._service, text), "with": first})
-        self._inline[context_id] = request
+        self._inline[context_id] = self._answering[task := asyncio.current_task()] = request
         spoke = False
         try:
             async for frame in self._run_tts(text, context_id):
@@ -230,6 +233,7 @@ class _TTSTap:
             raise
         finally:
             self._inline.pop(context_id, None)
+            self._answering.pop(task, None)
 
     async def append(self, context_id: str | None, frame: Frame | WordTimestamp | None) -> None:
         """Do what the service's own method does, and note it."""
@@ -262,10 +266,14 @@ class _TTSTap:
                     self._tell(each, "done", {})
 
     def _pushed(self, service: TTSService, frame: ErrorFrame) -> None:
-        """Note an error that a provider's service reports while it answers, and does not put into the answer."""
-        if frame.processor is service and frame.id != self._noted:
-            for request in self._inline.values():
-                self._tell(request, "error", {"message": frame.error})
+        """Note an error that a provider's service reports while it answers, and does not put into the answer.
+
+        pipecat itself reports in other tasks, as of a text before this one that has had no sound: a replay finds that
+        out by itself.
+        """
+        request = self._answering.get(asyncio.current_task())
+        if request is not None and frame.processor is service and frame.id != self._noted:
+            self._tell(request, "error", {"message": frame.error})
 
     def _cut(self, service: TTSService, frame: InterruptionFrame) -> None:
         for requests in self._contexts.values():
