@@ -199,7 +199,7 @@ def test_what_is_urgent_overtakes_what_other_processes_asked_for() -> None:
             await first.call("echo", 0)
             done: list[str] = []
             real = queue_of(worker_pool.shared_pool(MODULE, name="echo", size=1))
-            slow = asyncio.ensure_future(first.call("wait", 0.5))
+            slow = asyncio.ensure_future(first.call("wait", 2.0))
             await eventually(lambda: not real.idle, 10)
             late = queue_of(place.pool()).ask(Urgency.PARTIAL, "echo", "partial")
             late.add_done_callback(lambda answer: done.append(answer.result()))
