@@ -16,14 +16,17 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import difflib
 import functools
 import inspect
 import os
 import re
 import ssl
+import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from types import FunctionType
 from typing import Any
 
 from piopiy_pipeline.code_places import file_and_line, is_authors, is_authors_path
@@ -55,6 +58,9 @@ test has asserted within the bot.
 
 _GENERATED = re.compile(r"headers: .*?, status_code: (\w+), body: (.*)")
 """The text of an error of a generated client (Deepgram's and others'): what matters stands last, and may be cut."""
+_ARGUMENTS = re.compile(r"([\w.]+)\(\) (got an unexpected keyword argument '(\w+)'|missing \d+ required .*)")
+"""Python's text of a call with wrong arguments."""
+_PACKAGE = __name__.partition(".")[0]
 
 
 def error_text(error: BaseException, of: Callable[..., Any] | None = None) -> str:
@@ -67,7 +73,8 @@ def error_text(error: BaseException, of: Callable[..., Any] | None = None) -> st
 
     Returns:
         Its type, the innermost line of the author's that it has passed (else that of the function, else the innermost
-        line of all), and its text. Of a group, those that are in it.
+        line of all), and its text. Of a group, those that are in it. Where a function of this package was called with
+        wrong arguments, its text says which one was meant, or which it needs.
     """
     note_error(error)
     leaves = list(_leaves(error))
@@ -157,7 +164,54 @@ def _one(error: BaseException, of: Callable[..., Any] | None) -> str:
     place = _place(error, of)
     at = f" at {place}" if place else ""
     text = _text(error)
+    if type(error) is TypeError:
+        text = _with_arguments(text, error)
     return f"{type(error).__name__}{at}{': ' if text else ''}{text}"
+
+
+def _with_arguments(text: str, error: BaseException) -> str:
+    """Return what is wrong with the arguments of a function of this package: the function as it is called, and the
+    argument that was meant, or those that it must have. Another text as it is.
+    """
+    if (found := _ARGUMENTS.fullmatch(text)) is None:
+        return text
+    name, wrong, keyword = found.groups()
+    path = name.split(".")
+    called = path[-2] if path[-1] == "__init__" and len(path) > 1 else path[-1]
+    hints = {_hint(function, keyword) for function in _functions(path, error)}
+    return f"{called}() {wrong}{hints.pop()}" if len(hints) == 1 else text
+
+
+def _hint(function: FunctionType, keyword: str | None) -> str:
+    given = [
+        each
+        for each in inspect.signature(function).parameters.values()
+        if each.name != "self" and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+    if keyword is None:
+        return f"; it needs {', '.join(each.name for each in given if each.default is each.empty)}"
+    near = difflib.get_close_matches(keyword, [each.name for each in given], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _functions(path: list[str], error: BaseException) -> set[FunctionType]:
+    """Return the functions of this package that an error of Python's may name. What the author has under that name
+    goes before.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == _PACKAGE]
+    named = _function(frames[-1].f_globals, path) if frames else None
+    found = {named} if named else {_function(getattr(each, "__dict__", {}), path) for each in modules}
+    return {each for each in found if each and str(each.__module__).partition(".")[0] == _PACKAGE}
+
+
+def _function(names: Mapping[str, Any], path: list[str]) -> FunctionType | None:
+    value: Any = None
+    for part in path:
+        value = names.get(part)
+        names = getattr(value, "__dict__", {})
+    value = getattr(value, "__func__", value)
+    return value if isinstance(value, FunctionType) and value.__qualname__ == ".".join(path) else None
 
 
 def _text(error: BaseException) -> str:

@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.error_text import MAX_TEXT, authors_line, error_text, own_text, system_text
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.call_facade import CallFacade
+from piopiy_pipeline.testing import Noise
+from piopiy_pipeline.voice_agent import VoiceAgent
 
 
 class Textless(Exception):
@@ -24,6 +28,12 @@ class Textless(Exception):
         raise ValueError("no text")
 
     __repr__ = __str__
+
+
+class CallInfo:
+    """The author's own; this package has another one."""
+
+    def __init__(self, call: str) -> None: ...
 
 
 def raised(act: Callable[[], object]) -> BaseException:
@@ -113,6 +123,39 @@ def test_without_a_line_of_the_authors_it_is_the_line_of_their_function() -> Non
     assert error_text(raised(raises(error)), theirs).startswith(f"ValueError at {PLACE}"), (
         "what it passed counts"
     )
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (
+            lambda: VoiceAgent(instruction="Be brief."),  # type: ignore[call-arg]
+            "VoiceAgent() got an unexpected keyword argument 'instruction'; did you mean 'instructions'?",
+        ),
+        (
+            lambda: Call.say(None, "x", to_end=True),  # type: ignore[arg-type, call-arg]
+            "say() got an unexpected keyword argument 'to_end'; did you mean 'to_the_end'?",
+        ),
+        (
+            lambda: Noise("babble", snr=10.0),  # type: ignore[call-arg]
+            "Noise() got an unexpected keyword argument 'snr'; did you mean 'snr_db'?",
+        ),
+        (
+            lambda: VoiceAgent(zeal=9),  # type: ignore[call-arg]
+            "VoiceAgent() got an unexpected keyword argument 'zeal'",
+        ),
+        (
+            lambda: CallFacade.on(None, "answered"),  # type: ignore[arg-type, call-arg]
+            "on() missing 1 required positional argument: 'handler'; it needs event, handler",
+        ),
+        (
+            lambda: CallInfo(call_di="c1"),  # type: ignore[call-arg]
+            "CallInfo.__init__() got an unexpected keyword argument 'call_di'",
+        ),
+    ],
+)
+def test_of_wrong_arguments_it_is_told_what_was_meant(act: Callable[[], object], text: str) -> None:
+    assert error_text(raised(act)).partition(": ")[2] == text
 
 
 @pytest.mark.parametrize(
