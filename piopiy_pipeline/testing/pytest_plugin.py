@@ -16,6 +16,7 @@ test asks for a call. With pytest-xdist the workers write their calls to a folde
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable
@@ -33,6 +34,8 @@ __all__ = ["pytest_addoption", "pytest_configure", "simulate", "simulate_many"]
 
 OPTION = "--call-report"
 FOLDER = "piopiy_call_reports"  # the key under which xdist hands the folder to a worker
+_MODULES = re.compile(r"^piopiy_pipeline\.(?:\w+\.)*(?=\w+(?::|$))", re.MULTILINE)
+"""Those before the name of an exception's class."""
 _CALLS = pytest.StashKey[list["SimulatedCall"]]()
 _FAILURE = pytest.StashKey[str]()
 
@@ -63,6 +66,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if not target.parent.is_dir():
         raise pytest.UsageError(f"{OPTION}: there is no folder {target.parent}")
     config.pluginmanager.register(_Reporter(target))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Leave more of the line for what an error of this package says, where pytest sums up the failures."""
+    report = yield
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = _without_modules(crash.message)
+    return report
+
+
+def _without_modules(message: str) -> str:
+    return _MODULES.sub("", message)
 
 
 @pytest.fixture
@@ -135,7 +152,8 @@ class _Collector:
         if report.failed and _FAILURE not in item.stash:
             # Only the error and its place; the terminal shows the whole traceback.
             where = f"{item.location[0]}, in {report.when}: " if report.when != "call" else ""
-            item.stash[_FAILURE] = where + (call.excinfo.exconly() if call.excinfo else report.longreprtext)
+            error = call.excinfo.exconly() if call.excinfo else report.longreprtext
+            item.stash[_FAILURE] = where + _without_modules(error)
         if report.when == "teardown" and (calls := item.stash.get(_CALLS, [])):
             failure = item.stash.get(_FAILURE, "")
             self._keep(item.nodeid, calls, "failed" if failure else "passed", failure)

@@ -127,13 +127,18 @@ def test_of_a_failure_the_report_tells_the_error_and_not_the_traceback(session: 
 
         def test_good_until_then(simulate, broken_afterwards):
             simulate("bot")
+
+        def test_stuck(simulate):
+            from piopiy_pipeline.testing import SimulationError
+            simulate("bot", fails=SimulationError("it had not ended"))
         """
     )
-    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=1, passed=1, errors=1)
+    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=2, passed=1, errors=1)
     shown = re.findall('<pre class="failure">(.*?)</pre>', (session.path / "calls.html").read_text(), re.S)
     assert [text.splitlines()[0] for text in shown] == [
         "AssertionError: the bot never said &#x27;never&#x27;",
         "test_desk.py, in teardown: OSError: the disk is full",
+        "SimulationError: it had not ended",
     ]
 
 
@@ -242,5 +247,6 @@ def test_a_failure_shows_the_line_of_the_test_and_none_of_ours(
             ">*simulate(greets, Caller().until(*",
             "E*the caller waited 1 s for the bot to say /booked/; it said 'Hello!'*",
             "FAILED test_desk.py::test_fails - AssertionError: the callback failed: KeyError at *",
+            "FAILED test_desk.py::test_waits - CallerGaveUp: the caller waited 1 s for the bot to say *",
         ]
     )
