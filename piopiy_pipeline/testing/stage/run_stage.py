@@ -11,9 +11,11 @@ message names the stage.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,13 +26,15 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from piopiy_pipeline.agent.blocked_code import blocked_code_at
+from piopiy_pipeline.agent.loop_turns import LoopTurns
 from piopiy_pipeline.arguments import shown
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.code_places import where
 from piopiy_pipeline.testing.line.caller_arguments import given_samples
 from piopiy_pipeline.testing.stage.stage_run import Moment, StageRun
-from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
+from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop, run_virtual
 
 __all__ = ["At", "Item", "Stage", "Upstream", "Wait", "run_chain", "run_stage"]
 
@@ -38,6 +42,8 @@ START_S = 10.0
 """How long a chain may take to start, of its own time."""
 CANCEL_S = 5.0
 SETTLE_S = 0.01
+MAX_BLOCKED = 100
+"""Code that blocks the loop later is not noted."""
 UP, DOWN = FrameDirection.UPSTREAM, FrameDirection.DOWNSTREAM
 _ENDS = (EndFrame, CancelFrame, StopFrame)
 _SAMPLES = "int16 of shape [samples]"
@@ -244,6 +250,7 @@ class _Chain:
         self._moments: list[Moment] = []
         self._passed: dict[type[Frame], set[FrameProcessor]] = {}  # who has passed on an end
         self._own: set[int] = set()  # frames of the harness, which a test need not see
+        self._blocked: list[str] = []
         self._started = asyncio.Event()
         self._began = 0.0
         for stage in stages:
@@ -280,9 +287,20 @@ class _Chain:
         stage = next((stage for stage in self._stages if stage not in passed), None)
         return f"{stage} did not pass on the {kind.__name__}" if stage else f"the {kind.__name__} was lost"
 
+    def _slept(self, sleeper: FrameType, seconds: float) -> None:
+        """Note code that has slept without an await, as an agent does on a call."""
+        if seconds < LoopTurns.EXAMINE_S or len(self._blocked) >= MAX_BLOCKED:
+            return
+        code = blocked_code_at(sleeper, asyncio.get_running_loop(), threading.get_ident())
+        if code is not None and code.matters(seconds):
+            self._blocked.append(f"for {seconds:.1f} s at {code.place}")
+
     # ------------------------------------------------------------------ running
 
     async def run(self, schedule: list[_Due], end_s: float) -> StageRun:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.on_sleep = self._slept
         before = asyncio.all_tasks()
         runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         await runner.add_workers(self._worker)
@@ -302,7 +320,13 @@ class _Chain:
         if not running.cancelled() and running.done():
             running.result()  # an error of the pipeline itself is raised to the test
         left = await _left_tasks(before | {running})
-        return StageRun(self._moments, duration_s=duration, swallowed_by=swallowed, left_tasks=left)
+        return StageRun(
+            self._moments,
+            duration_s=duration,
+            swallowed_by=swallowed,
+            left_tasks=left,
+            blocked=self._blocked,
+        )
 
     async def _send(self, schedule: list[_Due], running: asyncio.Task[Any]) -> type[Frame]:
         """Send everything and an end. Returns the kind of the end."""

@@ -64,6 +64,7 @@ class StageRun(list[Frame]):
         duration_s: float,
         swallowed_by: str | None = None,
         left_tasks: Iterable[str] = (),
+        blocked: Iterable[str] = (),
     ) -> None:
         self.moments = tuple(moments)
         """Everything that went in (`sent`) and came out, in order, in both directions."""
@@ -73,6 +74,10 @@ class StageRun(list[Frame]):
         """The stage that did not pass on the end, and how; None if the end came through."""
         self.left_tasks = tuple(left_tasks)
         """Tasks that still ran when the chain had been closed, each with where it waits."""
+        self.blocked = tuple(blocked)
+        """Code that slept without an await for 0.25 s or longer: for how long, and where. On a call nothing else of
+        the process runs meanwhile.
+        """
         super().__init__(each.frame for each in self.moments if not each.sent and not each.upstream)
 
     # ------------------------------------------------------------------ looking
@@ -120,6 +125,7 @@ class StageRun(list[Frame]):
         if self.swallowed_by is not None:
             lines.append(f"the end did not come through: {self.swallowed_by}")
         lines += [f"left behind: {task}" for task in self.left_tasks]
+        lines += [f"the event loop was blocked {code}" for code in self.blocked]
         return "\n".join(lines) or "nothing went in and nothing came out"
 
     # ------------------------------------------------------------------ asserting
@@ -160,9 +166,13 @@ class StageRun(list[Frame]):
                     raise self._failure(f"{_words(each.frame)} came out at {each.at:.3f} s")
 
     def assert_no_errors(self) -> None:
-        """Assert that no stage reported an error or raised an exception."""
+        """Assert that no stage reported an error, raised an exception, or blocked the event loop."""
         if self.errors:
             raise self._failure(f"{counted(len(self.errors), 'error')}, the first: {self.errors[0].error}")
+        if self.blocked:
+            raise self._failure(
+                f"the event loop was blocked {self.blocked[0]}: what takes time belongs in a thread, or needs an await"
+            )
 
     def assert_nothing_left(self) -> None:
         """Assert that the end came out and no task was left running. `run_stage` does this unless ``check=False``."""

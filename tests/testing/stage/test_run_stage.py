@@ -241,3 +241,32 @@ def test_samples_that_would_become_another_sound_are_refused(
 ) -> None:
     with pytest.raises(error, match=told):
         run_stage(FrameProcessor(), [samples])
+
+
+class Sleeps(Plain):
+    """Does not let the loop go while it waits."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, TextFrame):
+            time.sleep(self._seconds)  # noqa: ASYNC251  that is the point
+        await super().process_frame(frame, direction)
+
+
+def test_a_stage_that_sleeps_without_an_await_is_named() -> None:
+    run = run_stage(Sleeps(3), [TextFrame("a")])
+    [blocked] = run.blocked
+    assert blocked.startswith("for 3.0 s at tests/testing/stage/test_run_stage.py:")
+    assert blocked.endswith("in Sleeps.process_frame")
+    assert f"the event loop was blocked {blocked}" in run.picture()
+    with pytest.raises(AssertionError, match=r"the event loop was blocked for 3\.0 s .*belongs in a thread"):
+        run.assert_no_errors()
+
+
+def test_a_short_sleep_of_a_stage_is_nothing_to_tell_of() -> None:
+    run = run_stage(Sleeps(0.2), [TextFrame("a")])
+    assert not run.blocked
+    run.assert_no_errors()
