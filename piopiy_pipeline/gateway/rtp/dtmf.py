@@ -61,7 +61,7 @@ class KeySender:
     """
 
     def __init__(self, *, clock: int) -> None:
-        self._step = frame_samples(clock)
+        self.clock = clock
         self._waiting: deque[int] = deque()
         self._code: int | None = None
         self._frame = 0
@@ -80,6 +80,13 @@ class KeySender:
         self._waiting += codes[:room]
         return min(len(codes), room)
 
+    def give_up(self) -> str:
+        """Send no more keys. Returns those that waited, without the one that is being sent."""
+        waiting = "".join(KEYS[code] for code in self._waiting)
+        self._waiting.clear()
+        self._code = None
+        return waiting
+
     def next_packet(self) -> KeyPacket | None:
         """Return the packet to send in these 20 ms in the place of the speech; None: no key is due."""
         if self._code is None:
@@ -92,5 +99,5 @@ class KeySender:
                 self._code = None
             return None
         flags = _VOLUME | (_END if self._frame >= _TONE_FRAMES else 0)
-        duration = min(self._frame, _TONE_FRAMES) * self._step
+        duration = min(self._frame, _TONE_FRAMES) * frame_samples(self.clock)
         return KeyPacket(_PAYLOAD.pack(self._code, flags, duration), first=self._frame == 1)

@@ -86,6 +86,8 @@ class RtpReceiver:
         self._codecs, self._events, self._signalled = codecs, events, signalled
         self._clock = next((codec.clock for codec in codecs.values()), self.rate)
         self._keys.sound_clock = self._clock
+        if self.reception is not None:
+            self.reception.count_at(self._clock)
         self._locked = False
         self._candidates.clear()
 
@@ -199,6 +201,12 @@ class RtpReceiver:
             position = self._add(current, packet, arrived)
             if position is not None:
                 return position
+        if not self._locked and self._trusted(source) and current is not None and packet.ssrc == current.ssrc:
+            position = self._add(current, packet, arrived)
+            if position is not None:  # the same stream goes on, and with it a key that is held
+                self._splice()
+                self._lock(source, alien=False)
+                return position
         return self._try(packet, source, arrived)
 
     def _moved(self, packet: RtpPacket, arrived: float) -> bool:
@@ -213,7 +221,7 @@ class RtpReceiver:
         """Examine a stream that is not heard yet. It is heard once enough of it has come."""
         known = self._candidates.get((source, packet.ssrc))
         if known is None:
-            trusted = not self._locked and source in (self._source, self._signalled)
+            trusted = not self._locked and self._trusted(source)
             known = Reception(packet.ssrc, clock=self._clock, trusted=trusted), arrived
             if len(self._candidates) >= MAX_CANDIDATES:
                 self._forget_a_candidate()
@@ -224,9 +232,16 @@ class RtpReceiver:
         if position is None or (alien and arrived - since < ALIEN_S):
             return None
         self._begin(reception)
+        self._lock(source, alien=alien)
+        return position
+
+    def _lock(self, source: Address, *, alien: bool) -> None:
         self._source, self._locked, self._alien = source, True, alien
         self._candidates.clear()
-        return position
+
+    def _trusted(self, source: Address) -> bool:
+        """Return whether the first packet from there counts at once."""
+        return source in (self._source, self._signalled)
 
     def _at_home(self, source: Address) -> bool:
         """Return whether signalling names this host as the phone's."""
@@ -250,6 +265,9 @@ class RtpReceiver:
             self._lost_before, self._received_before = self.lost, self.received
         self.reception = reception
         self._keys.forget()
+        self._splice()
+
+    def _splice(self) -> None:
         self._opus = None
         self._timeline.splice()
 

@@ -97,6 +97,11 @@ class Reception:
         self._transit = transit
         return position
 
+    def count_at(self, clock: int) -> None:
+        """Take the rate of the timestamps from now on, in Hz. They need not be related to those before."""
+        self._clock = clock
+        self._transit = None
+
     def fraction_lost(self) -> float:
         """Return the fraction (0.0 to 1.0) of packets that are missing since this was called last."""
         expected, received = self.expected - self._expected_before, self.received - self._received_before

@@ -10,6 +10,7 @@ from collections import deque
 from random import Random
 
 import numpy as np
+from loguru import logger
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes, frame_samples
 from piopiy_pipeline.gateway.rtp.codecs import Codec
@@ -54,24 +55,31 @@ class RtpSender:
         self._spoke = False
         self._marker = True
         self._tones: deque[bytes] = deque()
-        self._key_frame = 0
+        self._keys = KeySender(clock=codec.clock)
+        self._key_timestamp = 0
         self.agree(codec=codec, payload_type=payload_type, events=events)
 
     def agree(self, *, codec: Codec, payload_type: int, events: MediaFormat | None) -> None:
-        """Take what signalling has agreed on, for the first time or again. Keys that still wait are dropped.
+        """Take what signalling has agreed on, for the first time or again. Keys that still wait are sent as the
+        peer takes them from now on.
 
         Args:
-            codec: What the peer takes.
+            codec: What the peer takes, at the same sample rate as before.
             payload_type: The payload type of the codec.
             events: The format of telephone events; None: keys are sent as tones. Their durations count on their own
                 clock, their timestamps on that of the codec: they are all one stream.
         """
-        self._tones.clear()
         self.codec = codec
         self._payload_type = payload_type
         self._event_type = events.payload_type if events else None
         self._step = frame_samples(codec.clock)
-        self._keys = KeySender(clock=events.rate if events else codec.clock)
+        self._keys.clock = events.rate if events else codec.clock
+        if events is None and (waiting := self._keys.give_up()):
+            left = len(waiting) - self.press(waiting)
+            if left:
+                logger.warning(
+                    "the peer takes tones alone now: {} of the keys that waited are not sent", left
+                )
 
     @property
     def timestamp(self) -> int:
@@ -82,7 +90,7 @@ class RtpSender:
         """Queue keys to be sent. Returns how many there was room for. Raises `ValueError` for a character that is no
         key.
         """
-        if self._event_type is not None:
+        if self._event_type is not None and not self._tones:  # behind tones that wait they are tones, too
             return self._keys.press(keys)
         room = max(0, _MAX_TONE_FRAMES - len(self._tones)) // _KEY_FRAMES
         for key in keys.upper()[:room]:
@@ -118,9 +126,8 @@ class RtpSender:
         key = self._keys.next_packet()
         if key is not None and self._event_type is not None:
             if key.first:
-                self._key_frame = self._frames
-            timestamp = self._base + self._key_frame * self._step
-            return self._packet(key.payload, self._event_type, timestamp, marker=key.first)
+                self._key_timestamp = self.timestamp
+            return self._packet(key.payload, self._event_type, self._key_timestamp, marker=key.first)
         if self._tones:
             return self._packet(self.codec.encode(self._tones.popleft()))
         return self._packet(self.codec.silence())

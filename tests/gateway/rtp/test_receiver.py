@@ -220,6 +220,37 @@ def test_a_key_is_told_once_and_the_voice_goes_on() -> None:
     assert one.lost == 0
 
 
+@pytest.mark.parametrize("change", ["codec", "clock", "address"])
+def test_a_key_that_is_held_while_signalling_changes_the_media_is_told_once(change: str) -> None:
+    one, phone = receiver(), Phone()
+    loudness(one, phone, 10)
+    told: list[str | None] = []
+    began = phone.time
+    for n in range(1, 20):
+        if n == 8:
+            name = {"codec": "PCMA", "clock": "opus", "address": "PCMU"}[change]
+            if change == "address":
+                phone.source = ("192.0.2.1", 7000)
+            codec = make_codec(name, one.rate)
+            one.agree(codecs={8: codec}, events={EVENTS: 8000}, signalled=phone.source)
+        payload = struct.pack("!BBH", 5, 10 | (0x80 if n > 16 else 0), 160 * min(n, 17))
+        told.append(one.receive(phone.packet(payload, EVENTS, time=began), phone.source, 0.2 + n * 0.02))
+    assert None not in told
+    assert "".join(key or "" for key in told) == "5"
+    assert (one.received, one.lost, one.strangers) == (29, 0, 0)
+
+
+def test_the_jitter_of_a_stream_whose_clock_changes_is_that_of_its_packets() -> None:
+    one, phone = receiver(), Phone()
+    loudness(one, phone, 50)
+    codec = make_codec("opus", one.rate)
+    one.agree(codecs={111: codec}, events={}, signalled=SIGNALLED)
+    for tick in range(50):
+        one.receive(phone.packet(codec.silence(), 111, step=960), SIGNALLED, 1.0 + tick * 0.02)
+    assert one.reception is not None
+    assert one.reception.jitter_s < 0.001
+
+
 def test_comfort_noise_is_heard_at_its_level_and_the_pause_is_no_loss() -> None:
     one, phone = receiver(), Phone()
     loudness(one, phone, 20, payload=FAINT)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from piopiy_pipeline.gateway.rtp.codecs import make_codec
+from piopiy_pipeline.gateway.rtp.dtmf import KEYS
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket, parse_rtp
 from piopiy_pipeline.gateway.rtp.sender import RtpSender, key_tone
 from piopiy_pipeline.gateway.sip.sdp.session_description import MediaFormat
+from tests.support.agents import logged
 
 SILENCE = b"\xff" * 160
 VOICE = (np.arange(160) * 100).astype("<i2").tobytes()
@@ -165,6 +167,63 @@ def test_a_key_that_is_pressed_behind_the_voice_of_a_frame_is_whole_and_has_a_ti
     first, second = (keys[at].timestamp for at in (0, 10))
     assert (second - first) & 0xFFFFFFFF == 25 * 160
     assert [packet.payload_type for packet in packets[:6]] == [0] * 6
+
+
+def keys_of(packets: list[RtpPacket]) -> list[tuple[str, int]]:
+    """Each key that began in events, and how many packets it has."""
+    keys: list[tuple[str, int]] = []
+    for packet in packets:
+        if packet.payload_type in (101, 97):
+            if packet.marker:
+                keys.append((KEYS[packet.payload[0]], 0))
+            keys[-1] = (keys[-1][0], keys[-1][1] + 1)
+    return keys
+
+
+@pytest.mark.parametrize(("codec", "clock"), [("PCMA", 8000), ("opus", 8000), ("opus", 48000)])
+def test_keys_that_wait_are_sent_though_the_codec_changes(codec: str, clock: int) -> None:
+    one = sender()
+    one.press("123")
+    packets = ticks(one, 5)
+    events = MediaFormat(97, "telephone-event", clock)
+    one.agree(codec=make_codec(codec, 8000), payload_type=8, events=events)
+    packets += ticks(one, 60, start=0.1)
+    assert keys_of(packets) == [("1", 10), ("2", 10), ("3", 10)]
+    first = [packet for packet in packets if packet.payload_type != 8][:10]
+    assert len({packet.timestamp for packet in first}) == 1, "a key has the time of its beginning to its end"
+    assert int.from_bytes(first[-1].payload[2:4]) == 8 * clock // 50
+
+
+def test_keys_that_wait_become_tones_where_the_peer_takes_no_events_any_more() -> None:
+    one = sender()
+    one.press("123")
+    ticks(one, 5)
+    one.agree(codec=make_codec("PCMU"), payload_type=0, events=None)
+    packets = ticks(one, 30, start=0.1)
+    assert {packet.payload_type for packet in packets} == {0}
+    assert [packet.payload != SILENCE for packet in packets] == ([True] * 8 + [False] * 4) * 2 + [False] * 6
+
+
+def test_keys_stay_in_order_behind_tones_that_wait() -> None:
+    one = sender(event_type=None)
+    one.press("12")
+    ticks(one, 1)
+    one.agree(codec=make_codec("PCMU"), payload_type=0, events=MediaFormat(101, "telephone-event", 8000))
+    one.press("3")
+    packets = ticks(one, 35, start=0.02)
+    assert [packet.payload != SILENCE for packet in packets] == ([True] * 7 + [False] * 4) + (
+        [True] * 8 + [False] * 4
+    ) * 2
+    one.press("4")
+    assert keys_of(ticks(one, 12, start=0.72)) == [("4", 10)]
+
+
+def test_keys_that_wait_and_are_too_many_for_tones_are_logged() -> None:
+    one = sender()
+    one.press("1" * 100)
+    with logged() as lines:
+        one.agree(codec=make_codec("PCMU"), payload_type=0, events=None)
+    assert any("36 of the keys that waited are not sent" in line for _, line in lines)
 
 
 def test_keys_for_which_there_is_no_room_are_told() -> None:
