@@ -9,7 +9,8 @@ const { inWords, scaleOf } = await import(new URL("waterfall.js", js));
 const { LineMeter, lineMs, sounding } = await import(new URL("line.js", js));
 const { WavOutline, beganBefore } = await import(new URL("wav.js", js));
 const { dayInWords } = await import(new URL("charts.js", js));
-const { clock, durationOf, outcomeInWords, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
+const { Events } = await import(new URL("events.js", js));
+const { callIn, clock, durationOf, outcomeInWords, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
 
 const LATENCY = { silence_s: 0.2, stt_s: 0.05, turn_s: 0.5, llm_s: 0.1, tts_s: 0.07, playout_s: 0.011, total_s: 0.931 };
 const SCRIPT = [
@@ -264,4 +265,61 @@ test("the day is said in words: how many calls, which failed and why, and how fa
   assert.match(dayInWords({ ...quiet, counts: [bucket] }), /^1 call since .*; none failed; no errors in conversations\.$/);
   const bad = { ...bucket, placed: 4, ended: { busy: 2, error: 1, caller_hangup: 1 }, errors: 1, buckets: [0, 4, 0, 0] };
   assert.match(dayInWords({ ...quiet, counts: [bucket, bad] }), /^5 calls since .*; 3 failed \(2 × every agent was busy, 1 × the bot failed\); 1 error in conversations; 4 answers: half within 750 ms, 95% within 975 ms\.$/);
+});
+
+test("an address names a call, or none when it was cut off within an escape", () => {
+  assert.equal(callIn("#/call/a%2Fb"), "a/b");
+  for (const hash of ["", "#/", "#/gateways", "#/call/", "#/call/%", "#/call/a%E2%82"]) assert.equal(callIn(hash), null, hash);
+});
+
+/** `Events` with connections that do only what a test has them do. */
+function eventsWithoutANetwork(context) {
+  const opened = [];
+  class Connection {
+    closed = false;
+    constructor() {
+      opened.push(this);
+    }
+    send() {}
+    close() {
+      if (!this.closed) this.closed = true, this.onclose({ code: 1000 });
+    }
+    greet() {
+      this.onmessage({ data: '{"type": "hello"}' });
+    }
+  }
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const nothing = () => {};
+  const page = { WebSocket: Connection, addEventListener: nothing, document: { hidden: false, addEventListener: nothing } };
+  const before = Object.fromEntries(Object.keys(page).map((name) => [name, globalThis[name]]));
+  Object.assign(globalThis, page);
+  context.after(() => Object.assign(globalThis, before));
+  const events = new Events({
+    key: () => null, base: () => "http://gateway.example/", oncall: nothing, onevent: nothing, onhello: nothing,
+    onrefused: nothing, onstate: nothing,
+  });
+  return { events, opened };
+}
+
+test("a connection goes on until a later one is greeted, also when one between them never was", (context) => {
+  const { events, opened } = eventsWithoutANetwork(context);
+  events.start();
+  opened[0].greet();
+  events.watch(["a"]);
+  events.watch(["b"]);
+  assert.deepEqual(opened.map((one) => one.closed), [false, false, false]);
+  opened[2].greet();
+  assert.deepEqual(opened.map((one) => one.closed), [true, true, false]);
+});
+
+test("a connection that is greeted late closes only those before it", (context) => {
+  const { events, opened } = eventsWithoutANetwork(context);
+  events.start();
+  opened[0].greet();
+  events.watch(["a"]);
+  events.watch(["b"]);
+  opened[1].greet();
+  assert.deepEqual(opened.map((one) => one.closed), [true, false, false]);
+  events.stop();
+  assert.deepEqual(opened.map((one) => one.closed), [true, true, true]);
 });

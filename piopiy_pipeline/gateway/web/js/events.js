@@ -18,6 +18,8 @@ export class Events {
   #pause = FIRST_PAUSE_MS;
   #wanted = false;
   /** @type {string[]} */ #calls = [];
+  /** @type {WebSocket[]} connections that were replaced, the oldest first: each goes on until a later one is greeted */
+  #replaced = [];
 
   /**
    * @param {{key: () => string|null, base: () => string, oncall: (call: import("./api.js").CallRecord) => void,
@@ -48,6 +50,7 @@ export class Events {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
+    this.#closeReplaced();
   }
 
   /**
@@ -64,7 +67,7 @@ export class Events {
 
   #open() {
     clearTimeout(this.#timer);
-    const before = this.#socket;
+    if (this.#socket) this.#replaced.push(this.#socket);
     const address = new URL("api/events", this.listener.base());
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
@@ -77,7 +80,7 @@ export class Events {
       const message = JSON.parse(data);
       if (message.type === "hello") {
         greeted = true;
-        before?.close();
+        this.#closeReplaced(socket);
         if (this.#socket !== socket) return;
         this.#pause = FIRST_PAUSE_MS;
         this.listener.onstate("open");
@@ -90,13 +93,23 @@ export class Events {
     };
     socket.onclose = ({ code }) => {
       clearTimeout(patience);
-      if (this.#socket !== socket) return; // another connection replaced it, or it was closed
-      before?.close();
+      if (this.#socket !== socket) {
+        // another connection replaced it, or it was closed
+        this.#replaced = this.#replaced.filter((one) => one !== socket);
+        return;
+      }
+      this.#closeReplaced();
       this.#socket = null;
       if (code === POLICY && !greeted) this.listener.onrefused();
       this.listener.onstate("reconnecting");
       this.#timer = setTimeout(() => this.#open(), this.#pause * (0.75 + Math.random() / 2));
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
     };
+  }
+
+  /** @param {WebSocket} [socket] close those before it; without it, or if it is none of them, all of them */
+  #closeReplaced(socket) {
+    const found = socket ? this.#replaced.indexOf(socket) : -1;
+    for (const one of this.#replaced.splice(0, found < 0 ? this.#replaced.length : found)) one.close();
   }
 }

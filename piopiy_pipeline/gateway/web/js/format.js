@@ -104,6 +104,16 @@ export function durationOf(call) {
   return call.phase === "ended" ? call.duration_s : call.duration_s + (performance.now() - call.heard_at) / 1000;
 }
 
+/** @param {string} hash of the page's address @returns {string|null} the id of the call in it; null: there is none */
+export function callIn(hash) {
+  const found = /^#\/call\/(.+)$/.exec(hash);
+  try {
+    return found && decodeURIComponent(found[1]);
+  } catch {
+    return null; // a link that was cut off in the middle of an escape
+  }
+}
+
 /** @param {CallRecord} call @returns {string} "mira → front_desk" */
 export function whoToWhom(call) {
   const nameless = call.kind === "phone" ? "withheld number" : call.kind;

@@ -10,7 +10,7 @@ import { confirmed } from "./dialogs.js";
 import { byId, el, say, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { Fleet } from "./fleet.js";
-import { whoToWhom } from "./format.js";
+import { callIn, whoToWhom } from "./format.js";
 import { LineMeter } from "./line.js";
 import { Talk } from "./talk.js";
 
@@ -137,7 +137,7 @@ function route() {
     return; // the call that was selected stays so, and goes on
   }
   fleet.close();
-  const callId = decodeURIComponent(/^#\/call\/(.+)$/.exec(location.hash)?.[1] ?? "") || null;
+  const callId = callIn(location.hash);
   const changed = callId !== view.callId;
   list.select(callId);
   view.open(callId, callId ? told.get(callId) : undefined);
