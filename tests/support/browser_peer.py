@@ -113,7 +113,7 @@ class Browser:
 
 @asynccontextmanager
 async def browser_calls(gateway: Gateway, **settings: Any) -> AsyncIterator[WebRtcCalls]:
-    """Run the browser leg of a gateway, with one worker that is ready."""
+    """Run the browser leg of a gateway, with one worker, or all of them, ready."""
     loop = asyncio.get_running_loop()
     settings = {"workers": 1, "addresses": ["127.0.0.1"], **settings}
     calls = WebRtcCalls(
@@ -122,7 +122,7 @@ async def browser_calls(gateway: Gateway, **settings: Any) -> AsyncIterator[WebR
     )
     await calls.start()
     try:
-        await asyncio.wait_for(calls.ready(), 20)
+        await until(lambda: all(process.ready for process in calls.processes), 20)
         yield calls
     finally:
         await calls.close()

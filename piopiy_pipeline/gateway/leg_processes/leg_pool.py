@@ -119,9 +119,9 @@ class LegPool:
             self._add()
 
     async def ready(self) -> None:
-        """Wait until every process can take legs."""
+        """Wait until a process can take legs: one that never starts is not waited for."""
         assert self._changed is not None, "start it first"
-        while not all(process.supervisor.ready for process in self._processes):
+        while not any(process.supervisor.ready for process in self._processes):
             self._changed.clear()
             await self._changed.wait()
 

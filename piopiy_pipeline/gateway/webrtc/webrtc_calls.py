@@ -102,7 +102,7 @@ class WebRtcCalls:
         self.pool.start()
 
     async def ready(self) -> None:
-        """Wait until every process can take calls."""
+        """Wait until a process can take calls."""
         await self.pool.ready()
 
     async def close(self) -> None:

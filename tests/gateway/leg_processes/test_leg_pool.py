@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -78,7 +80,7 @@ async def pool(
     made = LegPool(KIND, processes=processes, most=most, places=places)
     made.start()
     try:
-        await asyncio.wait_for(made.ready(), WAIT_S)
+        await until(lambda: all(one.ready for one in made.supervisors), WAIT_S)
         yield made
     finally:
         await made.close()
@@ -104,6 +106,29 @@ async def refused(made: LegPool) -> str:
     with pytest.raises(NoPlace) as raised:
         await made.place(0.05)
     return str(raised.value)
+
+
+def test_a_process_that_never_starts_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = LegSupervisor._start
+
+    def started(supervisor: LegSupervisor, stdin: socket.socket) -> subprocess.Popen[bytes]:
+        if supervisor.name.endswith("1"):
+            raise OSError("a test's")
+        return start(supervisor, stdin)
+
+    monkeypatch.setattr(LegSupervisor, "_start", started)
+
+    async def story() -> None:
+        made = LegPool(KIND, processes=2)
+        made.start()
+        try:
+            await asyncio.wait_for(made.ready(), WAIT_S)
+            assert [one.ready for one in made.supervisors] == [False, True]
+            await take(made)
+        finally:
+            await made.close()
+
+    asyncio.run(story())
 
 
 def test_legs_are_spread_and_a_lost_process_takes_only_its_own_along() -> None:
