@@ -82,7 +82,8 @@ class AgentMetrics:
                 f"metrics: cannot listen on {self._host} port {self._port}: {why}. Choose another with --metrics-port,"
                 " PIOPIY_METRICS_PORT or Agent(metrics_port=)"
             ) from None
-        logger.info("metrics at http://{}:{}/metrics", self._host, self._server.port)
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        logger.info("metrics at http://{}:{}/metrics", shown, self._server.port)
         self._look()
 
     def close(self) -> None:

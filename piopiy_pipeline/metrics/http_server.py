@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from socket import AF_INET6, SHUT_RDWR
+from socketserver import TCPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -62,7 +63,16 @@ class _Handler(WSGIRequestHandler):
         """Log nothing: there is a request every few seconds."""
 
 
-class _SixServer(WSGIServer):
+class _Server(WSGIServer):
+    def server_bind(self) -> None:
+        # Not that of `HTTPServer`, which asks DNS for the name of this machine: that takes seconds where there is none.
+        TCPServer.server_bind(self)
+        host, self.server_port = self.server_address[:2]
+        self.server_name = str(host)
+        self.setup_environ()
+
+
+class _SixServer(_Server):
     address_family = AF_INET6
 
 
@@ -80,7 +90,7 @@ class MetricsServer:
 
     def __init__(self, registry: MetricRegistry, host: str, port: int) -> None:
         app = make_wsgi_app(registry.collector)
-        kind = _SixServer if ":" in host else WSGIServer
+        kind = _SixServer if ":" in host else _Server
         self._server = make_server(host, port, app, kind, handler_class=_Handler)
         self.port: int = self._server.server_port
         """The port that it has."""

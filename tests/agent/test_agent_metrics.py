@@ -8,11 +8,14 @@ import re
 import socket
 import sys
 import threading
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
 
+from piopiy_pipeline.agent import agent_metrics
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.agent.agent_numbers import AgentNumbers
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
@@ -20,7 +23,7 @@ from piopiy_pipeline.metrics.forwarded_counts import ForwardedCounts, replay_cou
 from piopiy_pipeline.metrics.http_server import MetricsServer, parse_address
 from piopiy_pipeline.metrics.registry import MetricRegistry
 from piopiy_pipeline.session import Call
-from tests.support.agents import AgentProcess, apart
+from tests.support.agents import AgentProcess, apart, logged
 from tests.support.bots import voice
 from tests.support.calls import AGENT_ID, SETTINGS, TOKEN, eventually, house
 from tests.support.metrics import value_of
@@ -217,6 +220,33 @@ def test_a_client_that_says_nothing_holds_up_the_next_one_for_a_bounded_time(
     try:
         with socket.create_connection(("127.0.0.1", server.port)):
             assert "piopiy_agent_calls" in read(f"http://127.0.0.1:{server.port}/metrics")
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")])
+def test_the_address_in_the_log_can_be_opened(host: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = SimpleNamespace(port=9464, close=lambda: None)
+    monkeypatch.setattr(agent_metrics, "MetricsServer", lambda registry, host, port: server)
+    numbers = AgentNumbers(calls=0, capacity=1, draining=False, connected=True, pids=[])
+
+    async def story() -> None:
+        metrics = agent_metrics.AgentMetrics(AGENT_ID, lambda: numbers, host, 9464)
+        with logged() as lines:
+            metrics.start("alone")
+        metrics.close()
+        assert f"INFO metrics at http://{shown}:9464/metrics" in [line for _, line in lines]
+
+    asyncio.run(story())
+
+
+def test_the_server_starts_without_asking_for_the_name_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda name="": pytest.fail("it asked DNS"))
+    server = MetricsServer(MetricRegistry(AGENT_FAMILIES, process=False), "127.0.0.1", 0)
+    try:
+        assert "piopiy_agent_calls" in read(f"http://127.0.0.1:{server.port}/metrics")
     finally:
         server.close()
 
