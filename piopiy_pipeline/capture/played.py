@@ -84,7 +84,7 @@ class PlayedSpeech:
         """Take the answer to a clear: at `now`, after `position` samples of the previous epoch, `epoch`
         begins.
         """
-        if epoch <= self._epoch:
+        if epoch <= self._epoch or epoch not in self._waiting:
             return None
         speaking = self._start is not None
         heard = self._take(position, now, ends=True, cut=speaking)

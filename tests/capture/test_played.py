@@ -114,3 +114,14 @@ def test_a_hold_while_nothing_plays_is_nothing_heard() -> None:
     first = played.played(0, 320, True, 2.0)
     assert first is not None
     assert first.pcm == speech(0.02)
+
+
+def test_the_answer_to_a_clear_that_was_never_asked_for_changes_nothing() -> None:
+    played = PlayedSpeech(RATE)
+    pcm = speech(0.5)
+    played.sent(pcm[:6400])
+    assert played.cleared(7, 3200, 1.2) is None
+    played.sent(pcm[6400:])
+    heard = played.played(0, 8000, True, 1.5)
+    assert heard is not None
+    assert heard.pcm == pcm
