@@ -33,6 +33,7 @@ async def lost_processes() -> dict[str, Any]:
     """The process of one call's room is killed while the bot speaks, and then the one that it is in now hangs."""
     async with place() as here:
         cloud, worker = here.cloud, vars(here.gateway)["_cloud"]
+        await eventually(lambda: all(process.ready for process in worker.processes), STARTS_S)
         await here.takes("one")
         await here.takes("two")
         first, other = _process_of(here, "one"), _process_of(here, "two")
