@@ -1,4 +1,4 @@
-"""Tells a call that its author's code blocks the event loop, as an agent does: in a simulation, and in a chat."""
+"""Tells a call that its author's code blocks the event loop, as an agent does: in simulation, replay and chat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code that blocks the event loop is named in a simulation and in a chat, as it is on a real call."""
+"""Code that blocks the event loop is named in simulation, replay and chat, as it is on a real call."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.cli.chatting.bot_chat import BotChat
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, CallError
 from piopiy_pipeline.testing import Caller, simulate, simulate_many
+from piopiy_pipeline.testing.replaying.replay import replay
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from piopiy_pipeline.testing.virtual_time.wall_limit import BLOCKED_S
 from tests.support.bots import ask, hang_up_when_answered, voice
@@ -43,6 +44,22 @@ async def sleeps_in_a_tool(call: Call) -> None:
         await params.result_callback("booked")
 
     agent = await voice(call, replies=[("book", {}), "It is booked."], tools=[book])
+    ask(agent)
+    await agent.start()
+
+
+async def says_when_it_was_blocked(call: Call) -> None:
+    async def book(params: FunctionCallParams) -> None:
+        """Book a table."""
+        time.sleep(3)  # noqa: ASYNC251
+        await params.result_callback("booked")
+
+    async def apologise(error: CallError) -> None:
+        if error.stage == "event loop":
+            await agent.say("Sorry, that took long.")
+
+    agent = await voice(call, replies=[("book", {}), "It is booked."], tools=[book])
+    agent.on("error", apologise)
     ask(agent)
     await agent.start()
 
@@ -101,6 +118,20 @@ def test_what_computes_for_long_is_logged_with_its_place(log_lines: list[str]) -
     [line] = [line for line in log_lines if "the event loop has been blocked for" in line]
     assert "of real time at tests/testing/test_blocked_loop.py:" in line
     assert not blocked(call), "the same seed gives the same events, on a slow machine, too"
+
+
+def test_a_bot_that_acts_on_a_blocked_loop_does_the_same_in_a_replay(tmp_path: Path) -> None:
+    file = tmp_path / "call.zip"
+    call = simulate(says_when_it_was_blocked, Caller().pause(12), record=file)
+    call.assert_said("Sorry, that took long.")
+    again = replay(file, says_when_it_was_blocked)
+    again.assert_same()
+    blocked = [
+        [event.data for event in each.events if event.kind == "error"]
+        for each in (again.recorded, again.replayed)
+    ]
+    assert blocked[0] == blocked[1]
+    assert [data["stage"] for data in blocked[1]] == ["event loop"]
 
 
 def test_a_chat_is_told_of_it(tmp_path: Path) -> None:

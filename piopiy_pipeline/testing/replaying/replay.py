@@ -38,6 +38,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.stage_error import StageError
+from piopiy_pipeline.testing.blocked_loop import tells_of_blocking
 from piopiy_pipeline.testing.botfile import bot_folder, callback_of
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of, stretches_of
@@ -259,7 +260,10 @@ class _Run:
         )
         recorder.follow(self._session.call)
         self._session.call.on("answered", self._answered)
-        with closing(KeylessServices((STTService, LLMService, TTSService))) as keyless:
+        with (
+            closing(KeylessServices((STTService, LLMService, TTSService))) as keyless,
+            tells_of_blocking({info.call_id: self._session}),
+        ):
             await self._session.run(callback)
         written = await recorder.close()
         if written is None:
