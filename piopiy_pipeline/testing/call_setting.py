@@ -55,6 +55,8 @@ class Setting:
         check_losses(self.losses)
         if self.by not in ("voice", "text"):
             raise ValueError(f"by={shown(self.by)}: a caller comes by 'voice' or by 'text'")
+        if self.by == "text" and self.line != Line():
+            raise ValueError("line: a text chat has no sound: leave it out, or by='text'")
         if self.losses and self.record is not None:
             raise ValueError("record: a recording is of one agent; leave it out, or losses")
         if self.rate not in (8000, 16000):

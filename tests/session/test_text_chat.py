@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pipecat.services.llm_service import LLMService
 from examples.mask_digits import MaskDigits
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call, text_chat
-from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, Replies, ScriptedLLM, Tool, simulate
+from piopiy_pipeline.testing import AgentLoss, Caller, CallerLine, Line, Replies, ScriptedLLM, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedSTT, ToneTTS
 
@@ -236,6 +237,17 @@ def test_a_recording_is_typed_in_its_words_and_without_them_it_is_a_mistake(tmp_
     wav.with_suffix(".txt").write_text("Hello there\n")
     call = simulate(bot(scripted("Hi.")), Caller().say(wav), by="text")
     assert call.turns[-1].user == "Hello there"
+
+
+def test_what_is_of_sound_is_a_mistake_in_a_chat() -> None:
+    typed = partial(simulate, bot(scripted("Hi.")), by="text")
+    with pytest.raises(ValueError, match="line: a text chat has no sound"):
+        typed(Caller().say("Hello"), line=Line(codec="pcmu"))
+    with pytest.raises(ValueError, match=r"mute\(2\): a text chat has no sound"):
+        typed(Caller().mute(2).say("Hello"))
+    with pytest.raises(ValueError, match=r"'book\.wav' would be typed: for a file, pass Path\('book\.wav'\)"):
+        typed(Caller().say("book.wav"))
+    assert typed(Caller().say("book.wav", text="A table"), line=Line()).turns[-1].user == "A table"
 
 
 def test_a_caller_comes_by_voice_or_by_text() -> None:

@@ -20,7 +20,7 @@ from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import CallerLine
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
-from piopiy_pipeline.testing.line.utterance_audio import Recording, Spoken, words_beside
+from piopiy_pipeline.testing.line.utterance_audio import Recording, Spoken, check_no_file, words_beside
 from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.transports.link import LinkListener
 
@@ -44,7 +44,7 @@ class TextCallerLink(CallerLink):
         rate: The rate of the silence on the line, in Hz.
         log: Takes what happens.
         seed: See `CallerLink`.
-        line: See `CallerLink`; a chat has no line that could be impaired.
+        line: See `CallerLink`. A chat has no line that could be impaired, so it is a perfect one.
         on_answer: Called when the chat has begun.
         on_hangup: Called when the caller leaves.
     """
@@ -115,11 +115,16 @@ class TextCallerLink(CallerLink):
 
 
 class TextCallerLine(CallerLine):
-    """What a caller can do and read in a chat: `say` types."""
+    """What a caller can do and read in a chat: `say` types, and `mute` is a `ValueError`."""
+
+    def mute(self, seconds: float) -> None:
+        raise ValueError(f"mute({seconds:g}): a text chat has no sound: leave it out, or call by='voice'")
 
     def _load(self, what: Spoken, text: str | None, name: str | None) -> Recording:
         words = text
         if words is None:
+            if isinstance(what, str):
+                check_no_file(what, "typed")
             words = what if isinstance(what, str) else words_beside(what) if isinstance(what, Path) else ""
         if not words.strip():
             named = str(what) if isinstance(what, Path) else repr(what)

@@ -15,7 +15,7 @@ from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.services.tts.speech_synthesis import synthesize
 from piopiy_pipeline.testing.virtual_time.time_module import real_time
 
-__all__ = ["Recording", "Spoken", "load_recording", "words_beside"]
+__all__ = ["Recording", "Spoken", "check_no_file", "load_recording", "words_beside"]
 
 Spoken = Path | str | NDArray[np.int16]
 """A WAV file, a sentence for a synthetic voice, or samples at the call's rate."""
@@ -90,6 +90,20 @@ def words_beside(path: Path) -> str:
         raise ValueError(f"{beside}: not in UTF-8: save it in that encoding") from None
 
 
+def check_no_file(text: str, done: str) -> None:
+    """Check that a sentence is not the name of a recording.
+
+    Args:
+        text: The sentence.
+        done: What would be done with the name: it is read out, or typed.
+
+    Raises:
+        ValueError: It ends as the name of a WAV file does.
+    """
+    if text.strip().lower().endswith(".wav"):
+        raise ValueError(f"{text!r} would be {done}: for a file, pass Path({text!r})")
+
+
 @lru_cache(maxsize=256)
 def _from_file(path: Path, rate: int) -> Recording:
     try:
@@ -101,8 +115,7 @@ def _from_file(path: Path, rate: int) -> Recording:
 
 @lru_cache(maxsize=256)
 def _from_sentence(text: str, rate: int) -> Recording:
-    if text.lower().endswith(".wav"):
-        raise ValueError(f"{text!r} would be read out: for a file, pass Path({text!r})")
+    check_no_file(text, "read out")
     try:
         with real_time():  # it waits for a process, and a wait would move the clock of the simulation
             pcm = synthesize(text, rate)
