@@ -3,7 +3,8 @@
     Replies("Certainly.", "Done.", faults={2: Refused(429)})
 
 A fault meets the first requests of its turn, `times` of them; then the provider works again. So a test shows
-whether the bot recovers. If `times` is more than the bot tries, the test shows how the call ends.
+whether the bot recovers. If `times` is more than the bot tries, the test shows how the call ends. Turns count from 1;
+only a voice has a turn 0, the greeting.
 """
 
 from __future__ import annotations
@@ -178,7 +179,8 @@ class FaultPlan:
     Several services of one kind, of which one replaces another, share a plan, and with it the count of turns.
 
     Args:
-        faults: The faults by the number of the turn. A voice has a turn 0, its greeting; others have none.
+        faults: The faults by the number of the turn. A voice has a turn 0, its greeting. Others have
+            none: a fault of 0 is taken there, and never comes.
 
     Raises:
         TypeError: Something is no fault, or no number of a turn.

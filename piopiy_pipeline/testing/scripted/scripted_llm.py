@@ -51,7 +51,7 @@ class Replies:
         otherwise: The reply to every question after them. None: such a question ends the call with an error.
         latency: Seconds to the first word of each request.
         words_per_s: How fast the words come; None: all at once.
-        faults: What goes wrong, by the number of the turn, from 1.
+        faults: What goes wrong, by the number of the turn, from 1; a fault of turn 0 never comes.
         beside: What it writes when it is asked beside the conversation, for a summary or for the reading of a value
             that the caller gave: a text, or a function of the `LLMContext` that it is asked with.
 

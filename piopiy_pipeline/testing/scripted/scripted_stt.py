@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import tee
 from random import Random
 from typing import Any, cast
 
@@ -55,9 +57,11 @@ class Transcripts:
             never.
         finalizes: Whether the transcript is marked as the last of its utterance, so that a turn strategy need
             not wait for more.
-        faults: What goes wrong, by the number of the utterance, from 1. One without words does not count.
+        faults: What goes wrong, by the number of the utterance, from 1; a fault of 0 never comes. An utterance
+            without words does not count.
         texts: What is heard of each utterance in order, whatever the caller says, and then nothing more;
-            without interims. None: what the caller says, word for word.
+            without interims. A generator is read as far as a call needs it, and each call begins with its first
+            text. None: what the caller says, word for word.
 
     Raises:
         TypeError: Something is no latency, no fault or no list of texts.
@@ -79,7 +83,19 @@ class Transcripts:
             )
             if isinstance(self.texts, str | bytes):
                 raise TypeError("Transcripts: texts is a list of texts, one an utterance, not one text")
+            if isinstance(self.texts, Iterator):
+                object.__setattr__(self, "texts", _EachFromTheFirst(self.texts))
         check_seconds("Transcripts: interim_s", self.interim_s, or_none="never", least_s=0.02)
+
+
+class _EachFromTheFirst:
+    """The texts of an iterator, from the first one on for each call, though it can be read once only."""
+
+    def __init__(self, texts: Iterator[str]) -> None:
+        (self._first,) = tee(texts, 1)  # keeps what was read, and is never read itself
+
+    def __iter__(self) -> Iterator[str]:
+        return copy(self._first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
 
 import pytest
@@ -77,6 +78,17 @@ def test_without_interims_there_are_none() -> None:
 def test_the_final_is_marked_as_the_last_word_only_if_the_provider_does_so() -> None:
     assert transcribe(started(1.1), stopped(3.2)).of(TranscriptionFrame)[0].finalized
     assert not transcribe(started(1.1), stopped(3.2), finalizes=False).of(TranscriptionFrame)[0].finalized
+
+
+def test_a_generator_of_texts_begins_with_its_first_text_in_each_call() -> None:
+    script = Transcripts(texts=(f"text {number}" for number in count(1)))
+
+    def make() -> ScriptedSTT:
+        return ScriptedSTT(script)
+
+    for _ in range(2):
+        run = run_stage(make, [started(1.1), stopped(1.9), started(2.5), stopped(3.2), stopped(5.0)])
+        assert finals(run) == ["text 1", "text 2"]
 
 
 def test_a_vad_that_cuts_a_sentence_in_two_gives_two_transcripts_without_a_word_twice() -> None:
