@@ -128,7 +128,9 @@ class _Noted:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # SimulationError has one, the caller who waited in vain, and what a bot has asserted.
+        # SimulationError has one, the caller who waited in vain, and what a bot has asserted. It comes last, because
+        # the failure is shown with the last call; before it are those that had ended when it failed.
+        self.calls.extend(getattr(error, "other_calls", ()))
         unfinished = getattr(error, "call", None)
         if unfinished is not None:
             self.calls.append(unfinished)

@@ -105,7 +105,8 @@ def simulate(
             such as ``"no_answer"``, or an outcome and the seconds until then (``("bridged", 8)``). Everybody
             else is unreachable.
         losses: When the call loses its agent, as if that were killed, and another one goes on with it.
-        by: ``"voice"``, or ``"text"``: the same caller types what they would say, and reads the answers.
+        by: ``"voice"``, or ``"text"``: the same caller types what they would say, and reads the answers. A chat
+            has no sound, so `line` and the caller's `mute` are errors there.
 
     Returns:
         The turns, the events and both voices, with assertions about them.
@@ -116,7 +117,7 @@ def simulate(
         CallerGaveUp: (an `AssertionError`) The caller waited for something that did not come.
         AssertionError: The first one that the bot has raised, with the timeline of the call as a note.
         TypeError: An argument is of another kind.
-        ValueError: `rate` or a limit is out of range, or a recording cannot be read.
+        ValueError: `rate` or a limit is out of range, a recording cannot be read, or a chat is given what is of sound.
         Exception: What a caller's coroutine raises.
     """
     setting = Setting(
@@ -214,26 +215,26 @@ def run_calls(
             create_session = callback_of(bot)
             simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
             with tells_of_blocking({each.agents.call_id: each.agents for each in simulations}):
-                async with asyncio.TaskGroup() as group:
-                    tasks = [
-                        group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
-                        for simulation, (_, setting) in zip(simulations, calls, strict=True)
-                    ]
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        tasks = [
+                            group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
+                            for simulation, (_, setting) in zip(simulations, calls, strict=True)
+                        ]
+                except BaseExceptionGroup as errors:
+                    error = errors.exceptions[0]
+                    ended = (task for task in tasks if not task.cancelled() and task.exception() is None)
+                    error.other_calls = [task.result() for task in ended]  # type: ignore[union-attr]
+                    raise error from None
         return Calls(task.result() for task in tasks)
-
-    async def first_error() -> Calls:
-        try:
-            return await all_of_them()
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
 
     limit_s = first.limit_s + MARGIN_S
     try:
         match clock:
             case "virtual":
-                return run_virtual(first_error, seed=first.seed, limit_s=limit_s, wall_limit_s=wall_limit_s)
+                return run_virtual(all_of_them, seed=first.seed, limit_s=limit_s, wall_limit_s=wall_limit_s)
             case "real":
-                return run_real(first_error, seed=first.seed, wall_limit_s=limit_s)
+                return run_real(all_of_them, seed=first.seed, wall_limit_s=limit_s)
             case _:
                 raise ValueError(f"clock={shown(clock)}: it is 'virtual' or 'real'")
     except (CallerGaveUp, SimulationError) as error:
@@ -247,6 +248,7 @@ def _asserted(calls: Calls) -> Calls:
         if (failed := call.failed_assertion) is not None:
             failed.add_note(f"\n{call.timeline()}")
             failed.call = call  # type: ignore[attr-defined]  # for reports, as that of `CallerGaveUp`
+            failed.other_calls = [each for each in calls if each is not call]  # type: ignore[attr-defined]
             raise failed
     return calls
 

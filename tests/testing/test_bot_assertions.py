@@ -13,7 +13,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import Caller, simulate, simulate_many
+from piopiy_pipeline.testing import Caller, CallerGaveUp, simulate, simulate_many
 from tests.support.bots import ask, hang_up_when_answered, voice
 
 STANDS = "four people, and no more"
@@ -94,8 +94,21 @@ def test_an_assertion_that_fails_in_one_of_many_calls_fails_the_test() -> None:
         hang_up_when_answered(agent)
         await agent.start()
 
-    with pytest.raises(AssertionError, match=STANDS):
+    with pytest.raises(AssertionError, match=STANDS) as failed:
         simulate_many(bot, [Caller(), Caller(), Caller()])
+    assert failed.value.call.seed == 1  # type: ignore[attr-defined]
+    assert [call.seed for call in failed.value.other_calls] == [0, 2]  # type: ignore[attr-defined]
+
+
+def test_a_caller_who_gives_up_leaves_the_other_calls_that_had_ended() -> None:
+    async def bot(call: Call) -> None:
+        await (await voice(call)).start()
+
+    waits = Caller().until("never said", timeout_s=5)
+    with pytest.raises(CallerGaveUp) as gave_up:
+        simulate_many(bot, [Caller().hangup(), waits, Caller().pause(60)])
+    told: list[Any] = [*gave_up.value.other_calls, gave_up.value.call]  # type: ignore[attr-defined]
+    assert [call.seed for call in told] == [0, 1]
 
 
 def test_other_errors_of_a_bot_end_its_call_as_a_real_one() -> None:

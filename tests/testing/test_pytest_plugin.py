@@ -112,6 +112,27 @@ def test_a_simulation_that_did_not_end_is_in_the_report_as_far_as_it_came(sessio
     assert "had not returned" in html
 
 
+def test_of_many_calls_the_one_that_failed_is_in_the_report_behind_the_others(
+    session: pytest.Pytester,
+) -> None:
+    session.makepyfile(
+        test_desk="""
+        from piopiy_pipeline.testing import SimulationError
+        from tests.support.simulated import booking_call
+
+        def test_stuck(simulate):
+            error = SimulationError("the tool 'wait' had not returned")
+            error.other_calls = [booking_call(), booking_call()]
+            simulate("bot", fails=error)
+        """
+    )
+    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=1)
+    html = (session.path / "calls.html").read_text()
+    names = [f"test_desk.py::test_stuck, call {number}" for number in (1, 2, 3)]
+    assert names_and_results(html) == [(name, "failed") for name in names]
+    assert html.index("call 3</h2>") < html.index("had not returned")
+
+
 def test_of_a_failure_the_report_tells_the_error_and_not_the_traceback(session: pytest.Pytester) -> None:
     session.makepyfile(
         test_desk="""
