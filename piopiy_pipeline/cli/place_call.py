@@ -50,7 +50,8 @@ async def place_call(
         tell: Called after everything that happens, at least once a frame; it must be quick.
         limit_s: The longest that the call may take, in seconds since dialling.
         tells_barge_in: Whether reports say how long the bot spoke on after an interruption.
-        out: Where to save both sides, as a stereo WAV at the rate of the call.
+        out: Where to save both sides, as a stereo WAV at the rate of the call. An older file stays if the
+            dialling fails.
         hang_up: Setting it makes the caller hang up.
 
     Raises:

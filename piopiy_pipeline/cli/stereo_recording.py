@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
@@ -12,6 +13,7 @@ from piopiy_pipeline.offload import Lane
 
 __all__ = ["StereoRecording"]
 
+_MODE = 0o666  # of a new file, less the umask
 _SAVE_BEHIND_S = 2.0  # audio may still come for this long after its place in the recording has passed
 
 
@@ -19,19 +21,24 @@ class StereoRecording:
     """Saves both sides of a call as a stereo WAV. It writes off the event loop, a second at a time."""
 
     def __init__(self, path: Path, rate: int) -> None:
-        """Create the file at once, so that a bad path is an error before the call.
+        """Open the file at once, so that a bad path is an error before the call.
 
         Args:
-            path: The file. An older one is replaced.
+            path: The file. An older one is replaced when the first audio is saved; without any, it stays.
             rate: The sample rate of both sides in Hz.
 
         Raises:
-            WavError: The file cannot be created.
+            WavError: The file cannot be written.
         """
-        self._file = GrowingWav(path, rate, replace=True, mode=0o666)
+        self._file = GrowingWav(path, rate, replace=True, mode=_MODE)
+        self._saved = False
         self._waiting: dict[str, list[Piece]] = {"left": [], "right": []}
         self._behind = round(_SAVE_BEHIND_S * rate)
-        self._write([], 0)
+        try:
+            self._is_new = not path.exists()
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+        except OSError as error:
+            raise self._not_written(error) from None
         self._lane = Lane("recording", threads=1, limit=100)
 
     def save(self, sounds: list[PlacedSound], position: int) -> asyncio.Future[None]:
@@ -41,10 +48,15 @@ class StereoRecording:
             sounds: What was said and heard since the last time.
             position: How far the call has come, in samples.
         """
+        self._saved = True
         return self._lane.submit(self._write, sounds, position - self._behind)
 
     async def close(self) -> None:
-        """Write the rest and close the file. Raises `WavError` when, for example, the disk is full."""
+        """Write the rest and close the file. If nothing was saved, what was there before stays.
+
+        Raises:
+            WavError: For example, the disk is full.
+        """
         try:
             await self._lane.run(self._finish)
         finally:
@@ -58,11 +70,18 @@ class StereoRecording:
         try:
             self._file.write(final, *due)
         except OSError as error:
-            raise WavError(f"{self._file.path}: cannot be written ({error.strerror or error})") from None
+            raise self._not_written(error) from None
         for pieces in self._waiting.values():
             pieces[:] = [piece for piece in pieces if _end(piece) > final]
 
+    def _not_written(self, error: OSError) -> WavError:
+        return WavError(f"{self._file.path}: cannot be written ({error.strerror or error})")
+
     def _finish(self) -> None:
+        if not self._saved:
+            if self._is_new:
+                self._file.path.unlink(missing_ok=True)
+            return
         ends = [_end(piece) for pieces in self._waiting.values() for piece in pieces]
         try:
             self._write([], max(ends, default=0))

@@ -279,6 +279,18 @@ def test_a_refused_key_and_an_unknown_agent_say_so(
     assert "/call/bar" in capsys.readouterr().err
 
 
+def test_a_call_that_cannot_be_dialled_leaves_an_older_recording_and_no_new_one(
+    tmp_path: Path, gateway: ScriptedGateway
+) -> None:
+    older, new = tmp_path / "older.wav", tmp_path / "new.wav"
+    older.write_bytes(b"the call of yesterday")
+    arguments = ["call", "--url", gateway.url, "--agent", "desk", "--key", "wrong"]
+    for out in (older, new):
+        assert main([*arguments, "--out", str(out)]) == 1
+    assert older.read_bytes() == b"the call of yesterday"
+    assert not new.exists()
+
+
 def test_no_gateway_is_one_line_that_says_what_to_do(
     capsys: pytest.CaptureFixture[str], unused_port: int
 ) -> None:
