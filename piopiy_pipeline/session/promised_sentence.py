@@ -13,6 +13,8 @@ from typing import Any
 
 __all__ = ["PART", "PromisedSentence", "rest_of", "says"]
 
+MAX_SENTENCES = 10
+"""So many sentences are kept that wait to be heard; of more, the oldest are left out."""
 PART = "sentence"
 """Under this name it is in a checkpoint."""
 BESIDE = "beside"
@@ -21,22 +23,30 @@ _MARKS = re.compile(r"[^\w]+")
 
 
 class PromisedSentence:
-    """The sentence of one call that is being said."""
+    """The sentence of one call that is being said, and those that are said behind it."""
 
     def __init__(self) -> None:
-        self._text = ""
-        self._heard: asyncio.Future[bool] | None = None
+        self._unheard: list[tuple[str, asyncio.Future[bool]]] = []
         self._beside = ""  # what the model writes beside a tool call
 
     def begin(self, text: str, heard: asyncio.Future[bool]) -> None:
         """Keep a text until it was heard, or cut off by the caller."""
-        self._text, self._heard = text, heard
+        self._forget_heard()
+        self._unheard = [*self._unheard, (text, heard)][-MAX_SENTENCES:]
 
-    def to_json(self) -> str | dict[str, str] | None:
-        """Return what is being said, for the checkpoint; None if nothing is."""
-        if self._heard is None or self._heard.done():
-            return {BESIDE: self._beside} if self._beside else None
-        return self._text
+    def to_json(self) -> str | list[str] | dict[str, str] | None:
+        """Return what is being said, for the checkpoint: a list of several sentences; None if nothing is."""
+        self._forget_heard()
+        match [text for text, _ in self._unheard]:
+            case []:
+                return {BESIDE: self._beside} if self._beside else None
+            case [text]:
+                return text
+            case texts:
+                return texts
+
+    def _forget_heard(self) -> None:
+        self._unheard = [(text, heard) for text, heard in self._unheard if not heard.done()]
 
     def writes(self, text: str) -> None:
         """Keep what the model writes beside a tool call, until `was_said`."""
@@ -57,19 +67,21 @@ def rest_of(kept: Any, messages: Sequence[Mapping[str, Any]], heard: str) -> str
         heard: What was heard of the bot's turn that was not over.
     """
     beside = kept.get(BESIDE) if isinstance(kept, Mapping) else None
-    text = kept if beside is None else beside
-    if not isinstance(text, str) or not text.strip():
-        return ""
-    words = text.split()
-    plain, said = [_plain(word) for word in words], _words_of(heard)
+    texts = kept if isinstance(kept, list) else [kept if beside is None else beside]
+    said = _words_of(heard)
     callers = [n for n, message in enumerate(messages) if message.get("role") == "user"]
     # A model may write the same at another turn; what is prepared is said once.
     since = 0 if beside is None or not callers else callers[-1]
-    for message in messages[since:]:
-        if message.get("role") == "assistant" and _has(_words_of(str(message.get("content") or "")), plain):
-            return ""
-    if _has(said, plain):  # and what comes behind it has begun
-        return ""
+    turns = [
+        _words_of(str(message.get("content") or ""))
+        for message in messages[since:]
+        if message.get("role") == "assistant"
+    ]
+    words: list[str] = []
+    for text in texts:  # what comes behind one that was heard may have begun
+        if isinstance(text, str) and not any(_has(turn, _words_of(text)) for turn in (*turns, said)):
+            words += text.split()
+    plain = [_plain(word) for word in words]
     begun = next((n for n in range(min(len(said), len(plain)), 0, -1) if said[-n:] == plain[:n]), 0)
     return " ".join(words[begun:])
 

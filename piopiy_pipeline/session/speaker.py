@@ -90,6 +90,7 @@ class Speaker:
             if to_the_end:
                 self._state.promised.begin(text, heard)
                 self._state.checkpoints.part_changed()
+                return asyncio.shield(heard)  # who waits may be cancelled, and the text is said all the same
         return heard
 
     def _answered(self, _: object) -> None:

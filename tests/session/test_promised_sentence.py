@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.hand_off.persona import Persona
-from piopiy_pipeline.session.promised_sentence import PromisedSentence, rest_of
+from piopiy_pipeline.session.promised_sentence import MAX_SENTENCES, PromisedSentence, rest_of
 from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
@@ -141,6 +142,73 @@ def test_a_sentence_is_kept_until_it_was_heard_or_cut_off() -> None:
         assert sentence.to_json() is None
 
     asyncio.run(story())
+
+
+@pytest.mark.three_services("nobody calls")
+def test_of_several_sentences_each_is_kept_until_it_was_heard_and_only_the_last_of_many() -> None:
+    async def story() -> None:
+        sentence = PromisedSentence()
+        heard: list[asyncio.Future[bool]] = [asyncio.get_running_loop().create_future() for _ in range(3)]
+        for n, text in enumerate(("One.", "Two.", "Three.")):
+            sentence.begin(text, heard[n])
+        assert sentence.to_json() == ["One.", "Two.", "Three."]
+        heard[0].set_result(True)
+        assert sentence.to_json() == ["Two.", "Three."]
+        heard[2].set_result(False)
+        assert sentence.to_json() == "Two."
+        for n in range(2 * MAX_SENTENCES):
+            sentence.begin(str(n), asyncio.get_running_loop().create_future())
+        assert sentence.to_json() == [str(n) for n in range(MAX_SENTENCES, 2 * MAX_SENTENCES)]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("messages", "heard", "rest"),
+    [
+        ([], "", "Good day. Who is there, please?"),
+        ([], "Good", "day. Who is there, please?"),
+        ([], "Good day. Who is", "there, please?"),
+        (["Good day."], "Who is", "there, please?"),
+        (["Good day."], "", "Who is there, please?"),
+        (["Good day. Who is there, please?"], "", ""),
+    ],
+)
+@pytest.mark.three_services("nobody calls")
+def test_what_is_left_of_several_sentences_is_what_was_not_heard(
+    messages: list[str], heard: str, rest: str
+) -> None:
+    conversation = [{"role": "assistant", "content": text} for text in messages]
+    assert rest_of(["Good day.", "Who is there, please?", 7], conversation, heard) == rest
+
+
+@pytest.mark.parametrize("after_s", [0.6, 1.5])
+def test_two_sentences_are_said_to_the_end_also_when_the_code_that_said_them_gave_up_waiting(
+    after_s: float,
+) -> None:
+    async def create_session(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.")
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM(Replies(otherwise="Yes?")), tts=ToneTTS())
+
+        async def speak() -> None:
+            for text in (GREETING, "This call is recorded."):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await call.say(text, to_the_end=True)
+
+        if not call.resumed:  # else the rest is said without its code
+            call.on("answered", lambda info: speak())
+        await agent.start()
+
+    providers = Providers(stt=Transcripts(latency=0.2), llm=Replies(otherwise="Yes?"), tts=Voice())
+    call = simulate(
+        create_session, Caller().pause(12), providers=providers, losses=[AgentLoss("answered", after_s)]
+    )
+    assert len(call.of("agent_lost")) == 1
+    whole = [*GREETING.split(), "This", "call", "is", "recorded."]
+    rest = words_of(call)
+    assert rest == whole[-len(rest) :], call.timeline()
+    assert len(rest) > 4
 
 
 BESIDE = "The table is for four people, on Friday at seven in the evening. Is that right?"
