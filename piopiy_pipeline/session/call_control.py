@@ -8,6 +8,7 @@ hold up a bot.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -102,6 +103,7 @@ class CallControl:
         self._post = post
         self._on_transfer = on_transfer
         self._transfers = 0
+        self._instance = secrets.token_hex(4)  # a result for the instance before has another
         self._request: Transfer | None = None
         self._outcome: asyncio.Future[TransferOutcome] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -126,7 +128,7 @@ class CallControl:
         """
         return transfer_request(
             self._call_id,
-            f"t{self._transfers + 1}",
+            f"t{self._transfers + 1}.{self._instance}",
             to,
             warm=warm,
             summary=summary,

@@ -69,6 +69,28 @@ def test_an_answer_that_nobody_waits_for_is_that_of_the_instance_before() -> Non
     run(scenario)
 
 
+def test_a_late_answer_to_the_instance_before_is_not_taken_for_that_of_this_ones_transfer() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        gateway.transfer("100")
+        after_the_loss = Gateway()
+        after_the_loss.transfer("200")
+        assert after_the_loss.answer(gateway.asked[0]) == TransferOutcome("", "busy", "why")
+        assert after_the_loss.control.transferring
+        assert after_the_loss.answer(after_the_loss.asked[0]) is None
+        assert after_the_loss.outcomes == [TransferOutcome("200", "busy", "why")]
+
+    run(scenario)
+
+
+def test_the_name_of_a_request_has_no_dash() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        gateway.transfer()
+        assert isinstance(request := gateway.asked[0], Transfer)
+        assert "-" not in request.request_id, "Piopiy's REST API joins the call's id and this by one"
+
+    run(scenario)
+
+
 def test_one_at_a_time() -> None:
     async def scenario(gateway: Gateway) -> None:
         gateway.transfer()
