@@ -209,7 +209,9 @@ class ChainTask:
         """Queue frames; they are sent in order once the call is answered, each after the speech before it was heard.
 
         Args:
-            frames: A `TTSSpeakFrame` is said as by `Call.say`, an `EndFrame` hangs up, others go through the chain.
+            frames: A `TTSSpeakFrame` is said as by `Call.say`, which puts it into the conversation whatever its
+                `append_to_context` is; an `EndFrame` hangs up, others go through the chain. One that cannot be sent
+                is logged, and those behind it are sent.
 
         Raises:
             RuntimeError: Too many frames wait.
@@ -238,10 +240,10 @@ class ChainTask:
                 if isinstance(frame, EndFrame):
                     await self.call.hangup()
                 elif isinstance(frame, TTSSpeakFrame):
-                    await self.call.say(frame.text)
+                    await self.call.say(frame.text, interruptible=frame.interruptible)
                 else:
                     await self.call.transport().input().queue_frame(frame)
-            except (RuntimeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001  the frames behind it are sent all the same
                 logger.error("{} was queued and not sent: {}", type(frame).__name__, error)
 
     async def cancel(self, **_: Any) -> None:

@@ -53,6 +53,33 @@ def test_frames_that_are_queued_before_the_answer_are_sent_in_order_and_the_last
     assert [turn.bot for turn in call.turns if turn.bot] == ["First this. Then that."]
 
 
+def test_a_frame_that_cannot_be_said_is_logged_and_those_behind_it_are_sent(log_lines: list[str]) -> None:
+    async def bot() -> None:
+        task = ChainTask(chain_of(TelecmiTransport()))
+        nothing: Any = None
+        await task.queue_frames([TTSSpeakFrame(nothing), TTSSpeakFrame("Good day."), EndFrame()])
+        await ChainRunner().run(task)
+
+    call = simulate(bot, Caller().pause(12).hangup())
+    assert call.end_reason is EndReason.AGENT_HANGUP
+    assert [turn.bot for turn in call.turns if turn.bot] == ["Good day."]
+    assert any("TTSSpeakFrame was queued and not sent" in line for line in log_lines)
+
+
+def test_a_frame_that_the_caller_cannot_cut_off_is_said_to_its_end() -> None:
+    async def bot() -> None:
+        task = ChainTask(
+            chain_of(TelecmiTransport(params=TelecmiParams(vad_analyzer=SileroVADAnalyzer())), "Yes?")
+        )
+        notice = TTSSpeakFrame("This call is recorded, and the recording is kept for thirty days.")
+        notice.interruptible = False
+        await task.queue_frame(notice)
+        await ChainRunner().run(task)
+
+    call = simulate(bot, Caller().interrupt("Stop, please, I only want to ask.", after=1.0).pause(6).hangup())
+    call.assert_said("thirty days")
+
+
 def test_the_vad_of_the_parameters_is_a_stage_and_who_joins_is_told() -> None:
     told: list[str] = []
     chains: list[CallPipeline] = []
