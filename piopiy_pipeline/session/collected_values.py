@@ -41,6 +41,7 @@ class CollectedValues:
             name: The author's name of it, or its kind.
             tool_run: The idempotency key of the tool's run in which it is collected; empty outside of tools.
         """
+        name = name.replace("%", "%25").replace("/", "%2F")  # the "/" marks the values of tools
         scope = f"{tool_run}/{name}" if tool_run else name
         self._begun[scope] += 1
         return f"{scope}#{self._begun[scope]}"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from loguru import logger
+
 from piopiy_pipeline.arguments import check_kind, check_switches
 from piopiy_pipeline.late_keys import LateKeys
 
@@ -46,6 +48,7 @@ class KeysAhead:
 
     def __init__(self) -> None:
         self._keys = ""
+        self._left_out = False
         self._stop: Callable[[], None] | None = None
         self.late = LateKeys()
         """The keys that belong to the answer before, by the loop's clock."""
@@ -61,12 +64,21 @@ class KeysAhead:
             stop()
 
     def keep(self, keys: str) -> None:
-        """Keep keys."""
-        self._keys = (self._keys + keys)[:MAX_KEYS_AHEAD]
+        """Keep keys. The first that are left out are logged: only how many, because keys may be a secret."""
+        keys = self._keys + keys
+        self._keys = keys[:MAX_KEYS_AHEAD]
+        if len(keys) > MAX_KEYS_AHEAD and not self._left_out:
+            self._left_out = True
+            logger.warning(
+                "the caller has pressed more than {} keys ahead of a question: {} left out, and those that follow",
+                MAX_KEYS_AHEAD,
+                len(keys) - MAX_KEYS_AHEAD,
+            )
 
     def take(self) -> str:
         """Return the keys, and forget them."""
         keys, self._keys = self._keys, ""
+        self._left_out = False
         return keys
 
 

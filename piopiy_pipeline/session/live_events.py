@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -85,11 +86,16 @@ class _PartialTurn:
         self._report = report
         self._partial = Partial()
         self._timer: asyncio.TimerHandle | None = None
-        self._parts: list[TextPartForConcatenation] = []
+        self._parts: deque[TextPartForConcatenation] = deque()
+        self._characters = 0
 
     def add(self, text: str, *, spaced: bool) -> None:
-        """Add words that are certain."""
-        self._parts.append(TextPartForConcatenation(text, spaced))
+        """Add words that are certain. No more is kept than is reported: a chain may never say that a turn is over."""
+        if text:
+            self._parts.append(TextPartForConcatenation(text[-MAX_PARTIAL_CHARACTERS:], spaced))
+            self._characters += len(self._parts[-1].text)
+        while self._parts and self._characters - len(self._parts[0].text) >= MAX_PARTIAL_CHARACTERS:
+            self._characters -= len(self._parts.popleft().text)
         self.update("")
 
     def update(self, uncertain: str, *, goes_on: bool = False) -> None:
@@ -107,6 +113,7 @@ class _PartialTurn:
     def over(self) -> None:
         """Forget the turn, because the whole turn was reported."""
         self._parts.clear()
+        self._characters = 0
         self._partial.clear()
 
     def close(self) -> None:

@@ -49,6 +49,20 @@ def test_what_a_caller_does_in_between_ends_it_but_not_for_a_tool_that_runs_agai
     assert then.progress(then.key_of("digits", "call.8")) is None
 
 
+def test_a_slash_in_an_authors_name_makes_no_tools_value_of_it() -> None:
+    first = CollectedValues()
+    first.finish(first.key_of("arrival/date"), outcome("1"))
+    first.finish(first.key_of("arrival%2Fdate"), outcome("2"))
+    first.finish(first.key_of("date", "arrival"), outcome("3"))
+    then = next_instance(first)
+    assert then.done(then.key_of("arrival/date")) == outcome("1")
+    assert then.done(then.key_of("arrival%2Fdate")) == outcome("2")
+    then = next_instance(first)
+    then.caller_acts()
+    assert then.done(then.key_of("arrival/date")) is None
+    assert then.done(then.key_of("date", "arrival")) == outcome("3")
+
+
 def test_what_was_dropped_is_not_gone_on_with() -> None:
     first = CollectedValues()
     first.note(key := first.key_of("digits"), {"value": "4"})

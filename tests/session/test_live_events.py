@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from pipecat.frames.frames import TTSTextFrame
+from pipecat.utils.text.base_text_aggregator import TextType
+
 from piopiy_pipeline.session.live_events import MAX_PARTIAL_CHARACTERS, LiveEvents, Partial, bounded
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
@@ -58,6 +61,30 @@ def test_of_an_endless_turn_the_end_is_told() -> None:
     assert told is not None
     assert len(told) == MAX_PARTIAL_CHARACTERS
     assert told.endswith("y")
+
+
+def test_of_a_bot_whose_turns_are_never_over_no_more_is_kept_than_is_told() -> None:
+    told: list[str] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        live = LiveEvents(lambda event, data: told.append(data["text"]), loop.time, lambda mark: None)
+        words = [f"word{n}" for n in range(2000)]
+        for word in words:
+            live.on_heard(TTSTextFrame(word, TextType.WORD))
+        live.on_heard(TTSTextFrame("", TextType.WORD))
+        await asyncio.sleep(1)
+        assert told[-1] == " ".join(words)[-MAX_PARTIAL_CHARACTERS:]
+        kept = live._bot._parts
+        assert len(kept) <= MAX_PARTIAL_CHARACTERS // len("word1")
+        live.on_heard(TTSTextFrame("x" * 10**6, TextType.WORD))
+        assert [len(part.text) for part in kept] == [MAX_PARTIAL_CHARACTERS]
+        live.turn_over("bot")
+        live.on_heard(TTSTextFrame("Yes?", TextType.WORD))
+        await asyncio.sleep(1)
+        assert told[-1] == "Yes?"
+
+    run_virtual(story)
 
 
 def test_a_result_is_told_as_json_has_it() -> None:
