@@ -10,7 +10,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from loguru import logger
@@ -47,6 +47,7 @@ __all__ = [
     "takes_client_events",
     "turn_withheld",
     "update_session",
+    "when_broken_off",
     "wrap_connections",
 ]
 
@@ -58,6 +59,7 @@ _USED = (
     "_create_response",
     "_disconnect",
     "_current_audio_response",
+    "_handle_evt_response_done",
     "_handle_interruption",
     "_api_session_ready",
     "_llm_needs_conversation_setup",
@@ -217,6 +219,23 @@ def keep_results(service: Any, is_told: Callable[[], bool]) -> None:
             service._results_awaiting_response = waits
 
     service._handle_evt_response_created = response_created
+
+
+def when_broken_off(service: Any, note: Callable[[bool], None]) -> None:
+    """Have a function called with True before a service tells the end of an answer that the provider has not
+    completed, such as one that it has cancelled, and with False behind it.
+    """
+    handle = service._handle_evt_response_done
+
+    async def handle_done(evt: Any) -> None:
+        response = evt.response if isinstance(evt.response, Mapping) else vars(evt.response)
+        note(response.get("status") in ("cancelled", "failed", "incomplete"))
+        try:
+            await handle(evt)
+        finally:
+            note(False)
+
+    service._handle_evt_response_done = handle_done
 
 
 def is_ready(service: Any) -> bool:

@@ -257,7 +257,10 @@ class TextTimeline:
         if by_words:
             del self._sentences[frame.segment_id]
         else:
-            self._sentences[frame.segment_id][1].end = queued
+            announced, sentence = self._sentences[frame.segment_id]
+            sentence.end = queued
+            if not announced.text:  # it has grown, and is not all said if its audio has broken off
+                sentence.text = frame.text
 
     def voice_failed(self) -> None:
         """Note that the TTS has reported an error: a sentence of which there is no audio was not said.

@@ -21,6 +21,7 @@ from piopiy_pipeline.testing import (
     Voice,
     replay,
 )
+from piopiy_pipeline.testing.realtime.openai_realtime import OpenAIRealtimeSession
 from piopiy_pipeline.testing.realtime.openai_response import OpenAIResponse
 from piopiy_pipeline.testing.replaying.differences import truncations_in
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -76,6 +77,24 @@ def test_a_barge_in_is_told_at_the_position_that_was_heard(kind: type[Case], tur
     its_words = case.server.session.items[cut.item_id].text().split()
     assert said[1].split() == its_words[: len(said[1].split())]
     assert [message["content"] for message in case.context][-3:] == [said[1], "no wait", "Bye."]
+
+
+@pytest.mark.parametrize("kind", [Case, *ALL])
+def test_no_more_is_told_than_was_heard_of_an_answer_that_is_cancelled_ahead_of_the_interruption(
+    kind: type[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = OpenAIRealtimeSession._started
+
+    async def cancel_first(session: OpenAIRealtimeSession, boundary: Any) -> None:
+        await session.cancel("turn_detected")
+        await started(session, boundary)
+
+    monkeypatch.setattr(OpenAIRealtimeSession, "_started", cancel_first)
+    case = kind(LONG, "Bye.", texts=TWO, voice=Voice(speed=1.5), words_ahead_s=1.0)
+    call = case.call(Caller().say(PEOPLE).interrupt(NO_WAIT, after=0.1, insist=False).pause(3))
+    assert len(call.of("interruption")) == 1
+    assert texts(call, "bot") == [GREETING, "Bye."], "a tenth of a second was heard, and no word"
+    assert case.said == [GREETING, "a table please", "yes", "Bye."]
 
 
 @every

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pipecat.frames.frames import AggregatedTextFrame, TTSStartedFrame, TTSStoppedFrame, TTSTextFrame
 
+from piopiy_pipeline.transports.frames import MoreTextFrame
 from piopiy_pipeline.transports.spoken_contexts import HeardContext
 from piopiy_pipeline.transports.text_timeline import SpokenSentence, TextTimeline, WordClock, heard_words
 
@@ -86,6 +87,14 @@ def test_a_sentence_whose_end_was_heard_with_the_interruption_is_told_once() -> 
     told = TTSTextFrame(said.text, "sentence", context_id="a", segment_id=said.id)
     text.place(told, 16_000, 0)
     assert text.cut(16_000, 16_000, due=[told]) == []
+
+
+def test_of_a_sentence_that_has_grown_no_more_was_heard_than_was_said_when_its_audio_broke_off() -> None:
+    text, said = TextTimeline(8000), sentence("")
+    text.place(said, 0, 0)
+    text.place(MoreTextFrame(segment_id=said.id, text="one two three four"), 8000, 0)
+    text.place(TTSTextFrame("one two", "sentence", context_id="a", segment_id=said.id), 8000, 0)
+    assert [part.text for part in text.cut(7900, 8000)] == ["one"]
 
 
 def test_words_with_times_have_their_own_place_and_need_no_estimate() -> None:

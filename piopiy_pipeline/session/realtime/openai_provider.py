@@ -107,6 +107,7 @@ class OpenAIProvider(RealtimeProvider):
         realtime.spare(service, lambda: self.spares)
         realtime.put_in_by(service, self.tell)
         even_out(service, self.tell)
+        realtime.when_broken_off(service, self._breaks_off)
         end_at_nonsense(service)
 
     @property
@@ -172,6 +173,9 @@ class OpenAIProvider(RealtimeProvider):
 
     def answer_lost(self) -> None:
         realtime.answer_given_up(self._service)
+
+    def _breaks_off(self, is_told: bool) -> None:
+        self.breaks_off = is_told
 
     @property
     def _may_cancel(self) -> bool:

@@ -36,6 +36,8 @@ class RealtimeProvider:
     """Whether the answer that is being asked for is none: the provider is told the conversation, and that is all."""
     spares: bool = False
     """Whether the answer under way must not be cancelled."""
+    breaks_off: bool = False
+    """Whether its service tells the end of an answer that is not complete: of its words not all were said."""
     stale_s: float = float("inf")
     """How long audio of an answer that was cut off may come if nothing tells its end, in seconds."""
     words_wait_s: float = 0.0

@@ -258,14 +258,17 @@ class SpokenAnswer:
         """End the answer that is under way, because no more of it comes. What is to be said `goes_on` in another."""
         if self.aside is not None:
             await self._write_aside(LLMFullResponseEndFrame())
-        seconds = self._audio_s
+        self._leave_unsaid()
         await self._forget_late_end()
         self._drops_until = float("-inf")
         if self._open and self._empty:  # that is no answer without words
             self._open = False
             await self._push(CutAnswerEndFrame())
-        self._text = heard_words(self._text, CHARACTERS_A_S * seconds / max(len(self._text), 1))
         await self._end(goes_on=goes_on)
+
+    def _leave_unsaid(self) -> None:
+        """Keep of the text, which runs ahead of the audio, what was said when the audio has broken off."""
+        self._text = heard_words(self._text, CHARACTERS_A_S * self._audio_s / max(len(self._text), 1))
 
     # ------------------------------------------------------------------ an answer
 
@@ -281,6 +284,8 @@ class SpokenAnswer:
             ours = self._passing is not None and self._passing is asyncio.current_task()
             self._drops_until = min(self._drops_until, self._now() + UNREAD_S) if ours else float("-inf")
         else:
+            if self._provider.breaks_off:
+                self._leave_unsaid()
             await self._end_sentence()
             if self._speaks:
                 await self._say(TTSStoppedFrame())
