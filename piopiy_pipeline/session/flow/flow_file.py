@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from piopiy_pipeline.fault_text import fault_text
-from piopiy_pipeline.session.flow.flow_slips import slip_in
+from piopiy_pipeline.session.flow.flow_slips import MESSAGES, slip_in
 
 if TYPE_CHECKING:
     from pipecat.flows import Flow, FlowConfig
@@ -96,8 +96,8 @@ def _no_yaml(path: Path, error: yaml.MarkedYAMLError) -> FlowFileError:
     return FlowFileError(f"{path}:{line}: expected YAML: {error.problem or error.context}")
 
 
-def _check_slips(path: Path, root: yaml.Node | None) -> None:
-    if root is not None and (slip := slip_in(root)) is not None:
+def _check_slips(path: Path, root: yaml.Node | None, *, of_messages: bool = False) -> None:
+    if root is not None and (slip := slip_in(root, of_messages=of_messages)) is not None:
         raise FlowFileError(f"{path}:{slip[0]}: {slip[1]}")
 
 
@@ -138,25 +138,27 @@ def _included(root: yaml.Node | None, folder: Path) -> dict[Path, str]:
         FlowFileError: One is no text in UTF-8 or no YAML, or has a slip.
     """
     texts: dict[Path, str] = {}
-    waiting, seen = [root], set[int]()
+    waiting, seen = [(root, False)], set[int]()  # and whether it is messages, or one of them
     while waiting:
-        node = waiting.pop()
+        node, of_messages = waiting.pop()
         if node is None or id(node) in seen:  # nothing in the file; an alias
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            waiting += [part for pair in node.value for part in pair]
+            for key, value in node.value:
+                waiting += [(key, False), (value, key.value == MESSAGES)]
         elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
+            waiting += [(part, of_messages) for part in node.value]
         elif node.tag == "!include" and (path := folder / str(node.value)) not in texts:
             try:
                 texts[path] = path.read_text(encoding="utf-8")
-                waiting.append(yaml.compose(texts[path], Loader=_AnyTag))
+                included = yaml.compose(texts[path], Loader=_AnyTag)
             except UnicodeDecodeError:
                 raise FlowFileError(f"{path}: expected text in UTF-8") from None
             except yaml.MarkedYAMLError as error:
                 raise _no_yaml(path, error) from None
-            _check_slips(path, waiting[-1])
+            _check_slips(path, included, of_messages=of_messages)
+            waiting.append((included, of_messages))
     return texts
 
 

@@ -182,10 +182,14 @@ def test_an_included_file_that_changes_is_read_again(tmp_path: Path, parsed: lis
         (b"- {role: developer, content: Ask.}\n- [\n", "messages.yaml:3: expected YAML"),
         (b"- role: developer\n  content: 'Ask {{ name'\n", "messages.yaml:2: a '{{' that no '}}' closes"),
         (b"- role: developer\n  content: \xff\n", "messages.yaml: expected text in UTF-8"),
+        (b"- role: developer\n  content: Ask.\n- role: king\n", "messages.yaml:3: there is no role 'king'"),
+        (b"- !include message.yaml", "message.yaml:1: there is no role 'king'"),
+        (b"!include message.yaml", "message.yaml:1: there is no role 'king'"),
     ],
 )
 def test_a_mistake_in_an_included_file_names_that_file(tmp_path: Path, inner: bytes, said: str) -> None:
     (tmp_path / "messages.yaml").write_bytes(inner)
+    (tmp_path / "message.yaml").write_text("role: king\ncontent: Ask.\n")
     asked = "\n      - role: developer\n        content: Ask."
     assert asked in GOOD
     assert fault(tmp_path, GOOD.replace(asked, " !include messages.yaml")).startswith(said)
