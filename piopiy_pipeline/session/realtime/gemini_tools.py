@@ -46,6 +46,7 @@ class GeminiTools:
         self._awaits = awaits
         self._ask = ask
         self._unsent: list[ToolResult] = []  # no session stands
+        self._owes_answer = False  # to results that a session was told in words
         self._waiting: list[ToolResult] = []  # nobody is to answer them
         self._unnamed: dict[
             str, tuple[tuple[str, Any], object]
@@ -107,13 +108,12 @@ class GeminiTools:
     async def goes_on(self) -> None:
         """Have the session that stands know what none was told."""
         unsent, self._unsent = self._unsent, []
-        wanted = False
-        for result in unsent:
-            if not await self._tell_in_words(result):
-                self._keep(*unsent)
-                return
-            wanted = wanted or result.wanted
-        if wanted:
+        while unsent and await self._tell_in_words(unsent[0]):
+            self._owes_answer = unsent.pop(0).wanted or self._owes_answer
+        if unsent:
+            self._keep(*unsent)
+        elif self._owes_answer:
+            self._owes_answer = False
             await self._ask()
 
     async def send_waiting(self) -> bool:
