@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from piopiy_pipeline.session.realtime.words_of_caller import WordsOfCaller
 from piopiy_pipeline.testing import Caller
 from piopiy_pipeline.tools import HandOffError
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -57,6 +58,24 @@ def test_with_a_tts_the_voice_is_the_ttss_and_the_session_goes_on() -> None:
         assert (voice == "amy") == text.startswith("Billing"), spoken
     assert {voice for _, voice, *_ in desk.answers} == {"None"}
     assert len(desk.case.server.sessions) == 1
+
+
+def test_a_session_whose_change_fails_as_nobody_has_foreseen_is_opened_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle, settled = WordsOfCaller.settle, []
+
+    async def fail_once(words: WordsOfCaller) -> None:
+        settled.append(words)
+        if len(settled) == 2:  # the hand-off has had them settled itself
+            raise LookupError
+        await settle(words)
+
+    monkeypatch.setattr(WordsOfCaller, "settle", fail_once)
+    desk = Desk(TO_BILLING, "hello", voice="cedar")
+    call = desk.call()
+    assert len(settled) > 1, "another voice is another session"
+    assert texts(call, "bot")[-1] == "Billing here.", call.timeline()
 
 
 def test_a_session_that_is_lost_while_a_summary_is_written_is_opened_again_quietly() -> None:

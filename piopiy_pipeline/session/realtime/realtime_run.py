@@ -8,7 +8,7 @@ what the bot is told to say, and opens the session again, with the conversation,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from loguru import logger
@@ -138,7 +138,7 @@ class RealtimeRun:
         filter_queued(service, self._accepts)
         watch_taken(service, self._turn_over, UserStoppedSpeakingFrame)
         watch_taken(service, self._losses.service_ends, EndFrame)
-        watch_taken(service, self._interrupted, InterruptionFrame)
+        watch_taken(service, lambda *_: self._truncations.interrupted(), InterruptionFrame)
         watch_processed(service, self._cut, InterruptionFrame)
         filter_queued(user, self._user_accepts)
         output.text.on_cut = self._truncations.heard
@@ -152,7 +152,7 @@ class RealtimeRun:
             self._lost()
 
     async def _open(self) -> bool:
-        if not await self._ready():
+        if not await holds_within(lambda: self._provider.ready, OPEN_S):
             return False
         try:
             async with asyncio.timeout(OPEN_S):
@@ -167,13 +167,9 @@ class RealtimeRun:
             return False
         await self._service.stop_all_metrics()
         self._losses.opened(self._state.now())
-        self._set_up = True
-        self._session_key = self._provider.session_key
+        self._set_up, self._session_key = True, self._provider.session_key
         await self._ask()
         return True
-
-    async def _ready(self) -> bool:
-        return await holds_within(lambda: self._provider.ready, OPEN_S)
 
     def check(self) -> None:
         """See to it that there is a session. Call this from time to time."""
@@ -183,11 +179,11 @@ class RealtimeRun:
             self._lost()
         elif (key := self._provider.session_key) is not None and key is not self._session_key:
             self._session_key = key
-            self._state.spawn(self._goes_on(), "realtime_session")
+            self._state.spawn(self._see_to(self._goes_on), "realtime_session")
         elif self._wanted and not (self._asks or self._provider.answers or self._answer.open):
             self._state.spawn(self._ask(), "realtime_ask")  # what was waited for has never come
         elif self._provider.is_to_end and not (self._asks or self._answer.open or self._state.recovery.busy):
-            self._state.spawn(self.open_anew(), "realtime_session")
+            self._state.spawn(self._see_to(self.open_anew), "realtime_session")
 
     async def _goes_on(self) -> None:
         """Ask once more for an answer of which the rest is lost: the service has opened the session again itself."""
@@ -212,7 +208,17 @@ class RealtimeRun:
         begun = self._state.answered_at is not None and not (self._state.ended or self._losses.over)
         if begun and not self.opens and self._service.is_usable:
             self.opens = True
-            self._state.spawn(self._reopen(), "realtime_session")
+            self._state.spawn(self._see_to(self._reopen), "realtime_session")
+
+    async def _see_to(self, opening: Callable[[], Awaitable[None]]) -> None:
+        """Have a session opened. If that fails as nobody has foreseen, it is given up: the call would be mute."""
+        try:
+            await opening()
+        except Exception as error:
+            if self.opens or not self._set_up:
+                self._losses.not_opened(error)
+                await self._given_up()
+            raise
 
     async def _reopen(self) -> None:
         """Open the session again, with the conversation as the caller has heard it."""
@@ -261,7 +267,7 @@ class RealtimeRun:
 
     async def open_anew(self) -> None:
         """Open another session with the conversation as it stands now. Nothing was lost, and nobody is told."""
-        self.opens, self._set_up, self._answer.hides_errors = True, False, True
+        self.opens, self._set_up, self._answer.hides_errors, opened = True, False, True, False
         try:
             if self._answer.open or self._answer.mark:  # its rest would be of the session before
                 self._provider.answer_lost()
@@ -270,6 +276,8 @@ class RealtimeRun:
             await self._truncations.wait()  # it would be the next one that is told
             opened = await self._opened_again()
             self._answer.session_is_new()
+        except Exception as error:  # noqa: BLE001  it is seen to as if it were lost
+            logger.opt(exception=error).error("{}: {}", self._service, error_text(error))
         finally:
             self.opens = self._answer.hides_errors = False
         if not (opened and await self._open()):
@@ -304,7 +312,7 @@ class RealtimeRun:
             logger.warning("{}: {}", self._service, error_text(error))
             self._losses.not_opened(error)
             return False
-        return self._provider.connected and await self._ready()
+        return self._provider.connected and await holds_within(lambda: self._provider.ready, OPEN_S)
 
     # ------------------------------------------------------------------ asking
 
@@ -416,8 +424,6 @@ class RealtimeRun:
             self._turns.in_session(settings)
         self.held.in_session(settings)
 
-    # ------------------------------------------------------------------ turns
-
     async def _turn_over(self, _service: Any, _frame: Frame) -> None:
         if self._turns is not None and self._turns.asks and not self.held.has_turn:
             self._wanted.answer()
@@ -437,11 +443,6 @@ class RealtimeRun:
     async def _answer_entry(self) -> None:
         self._wanted.answer()
         await self._ask()
-
-    # ------------------------------------------------------------------ what was heard
-
-    def _interrupted(self, _service: Any, _frame: Frame) -> None:
-        self._truncations.interrupted()
 
     async def _cut(self, _service: Any, _frame: Frame) -> None:
         """Have the provider give up the answer that was interrupted."""
