@@ -20,23 +20,20 @@ from piopiy_pipeline.spoken_text.rule import ReadingRule
 from piopiy_pipeline.spoken_text.verbalizer import Verbalizer
 from piopiy_pipeline.spoken_text.word_rules import key_rules, sign_rules, word_rules
 
-__all__ = ["Recognizer", "verbalizer_for"]
+__all__ = ["Recognizer"]
 
 _VERBALIZERS: Mapping[str, type[Verbalizer]] = {"en": EnglishVerbalizer, "de": GermanVerbalizer}
 _DIGIT = re.compile(r"\d")
 
 
 @lru_cache(8)
-def verbalizer_for(language: str) -> Verbalizer:
-    """Return what says things in a language, such as ``"en"``, ``"en-GB"`` or ``"fr"``."""
-    code = language.replace("_", "-").partition("-")[0].lower()
-    return _VERBALIZERS.get(code, Verbalizer)(language)
-
-
-@lru_cache(8)
 def _rules_of(language: str) -> tuple[ReadingRule, ...]:
-    """Return the rules of a language: 70 patterns, which take 10 ms to compile."""
-    verbalizer = verbalizer_for(language)
+    """Return the rules of a language, such as ``"en"``, ``"en-GB"`` or ``"fr"``.
+
+    They are 70 patterns, which take 10 ms to compile.
+    """
+    code = language.replace("_", "-").partition("-")[0].lower()
+    verbalizer = _VERBALIZERS.get(code, Verbalizer)(language)
     series, codes = code_rules(verbalizer)
     amounts, numbers = number_rules(verbalizer)
     return (
