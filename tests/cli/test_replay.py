@@ -138,6 +138,7 @@ def test_one_that_is_ended_leaves_nothing_of_what_the_call_said(
     scratch.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "piopiy_pipeline.cli", "replay", str(recorded), "bot.py"],
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup ignores it, and its children do
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(EXAMPLES.parent)},
         capture_output=True,
