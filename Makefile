@@ -9,11 +9,12 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUNS := .venv/.runs
 
-.PHONY: help install run test test-lowest chaos lint lint-types lint-style lint-imports lint-names format docs
+.PHONY: help install run test test-all test-lowest chaos lint lint-types lint-style lint-imports lint-names format docs
 
 help:
 	@echo "make run [PORT=N]   the gateway and a bot: call it with $(BIN)/piopiy call [--url ws://127.0.0.1:$(PORT)]"
-	@echo "make test           everything that must pass: linter, types, tests"
+	@echo "make test           what must pass before a change lands: linter, types, tests, of costly ones a choice of cases"
+	@echo "make test-all       the same with every case of every test: before a release, and each night"
 	@echo "make install        set up .venv for both, and no more"
 	@echo "make test-lowest    tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint           linter, types, import contracts, names"
@@ -32,10 +33,10 @@ $(RUNS): pyproject.toml scripts/setup.sh
 run: $(RUNS)
 	@$(BIN)/piopiy dev --port $(PORT)
 
-test: $(INSTALLED)
+test test-all: $(INSTALLED)
 	@sh scripts/test_packages.sh
 	@$(MAKE) --no-print-directory -j2 lint
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) $(if $(filter test,$@),--short)
 
 test-lowest: $(INSTALLED)
 	@JOBS=$(JOBS) sh scripts/lowest_versions.sh

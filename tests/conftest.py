@@ -20,12 +20,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import chaos_report, short_run
 from tests.support.bot_kinds import either_bot, pytest_generate_tests  # noqa: F401  a fixture and a hook of pytest
-from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
-    pytest_addoption,
-    pytest_runtest_logreport,
-    pytest_sessionfinish,
-)
 from tests.support.forked_workers import (  # noqa: F401  hooks of pytest
     pytest_configure,
     pytest_configure_node,
@@ -48,6 +44,12 @@ settings.load_profile("shared machine")
 
 WALL_LIMIT_S = 300
 """So long may a simulation or the start of a model take, in real seconds."""
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add what has hooks and options of its own."""
+    for module in (chaos_report, short_run):
+        pluginmanager.register(module)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Handout:

@@ -27,6 +27,7 @@ PAGE_MS = 400.0
 """By so much a latency heard in the page may differ from the one it shows: a network, two jitter buffers."""
 
 
+@pytest.mark.main_job
 def test_a_caller_books_a_table_from_the_page_hears_the_bot_sees_it_all_and_hangs_up(
     make_run: Running, tmp_path: Path
 ) -> None:

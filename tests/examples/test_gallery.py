@@ -149,6 +149,7 @@ def test_a_command_that_says_nothing_is_an_error_of_the_provider(command: str) -
 
 
 @pytest.mark.realtime
+@pytest.mark.main_job
 def test_a_carriers_stream_books_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

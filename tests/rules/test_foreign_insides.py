@@ -63,6 +63,7 @@ def _uses(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, named.value
 
 
+@pytest.mark.main_job
 def test_nothing_but_compat_uses_what_others_keep_private() -> None:
     own = _own_names(tree for path, tree in _trees().items() if path.parts[0] != "compat")
     found = [

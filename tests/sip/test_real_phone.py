@@ -32,6 +32,7 @@ SIP: dict[str, Any] = {"port": 0, "users": {"alice": "secret"}, "routes": [{"to"
 # ---------------------------------------------------------------------- a conversation
 
 
+@pytest.mark.main_job
 def test_a_phone_books_a_table_hears_the_confirmation_and_is_hung_up_on_politely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
