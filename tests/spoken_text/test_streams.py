@@ -173,7 +173,6 @@ def test_a_rule_that_fails_does_not_make_the_bot_silent(monkeypatch: pytest.Monk
 
     voice = Quiet(language="fr")
     SpokenText().apply_to(voice)
-    assert said_by(voice, *response("Il y a 2 chats.")) == "Il y a deux chats."
     monkeypatch.setattr(Recognizer, "spans", fail)
     assert said_by(voice, *response("Il y a 3 chats.")) == "Il y a 3 chats."
 
