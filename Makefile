@@ -33,10 +33,13 @@ $(RUNS): pyproject.toml scripts/setup.sh
 run: $(RUNS)
 	@$(BIN)/piopiy dev --port $(PORT)
 
-test test-all: $(INSTALLED)
+test: OPTIONS = --short
+test: test-all
+
+test-all: $(INSTALLED)
 	@sh scripts/test_packages.sh
 	@$(MAKE) --no-print-directory -j2 lint
-	$(BIN)/pytest -n $(JOBS) $(if $(filter test,$@),--short)
+	$(BIN)/pytest -n $(JOBS) $(OPTIONS)
 
 test-lowest: $(INSTALLED)
 	@JOBS=$(JOBS) sh scripts/lowest_versions.sh
