@@ -263,12 +263,12 @@ class Agent(WorkerFace):
             if heap is not None:
                 heap.close()
             if guard is not None:
-                guard.closing()
+                guard.closing(self._on_sigterm)
             try:
                 await self._close_everything()
             finally:
                 if guard is not None:
-                    guard.close()
+                    guard.close(self._on_sigterm)
 
     async def shutdown(self, *, drain_s: float = 0) -> None:
         """Take no more calls, end those in progress, and make `connect()` return.

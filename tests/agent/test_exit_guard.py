@@ -119,3 +119,59 @@ def test_a_second_sigterm_moves_the_calls_to_another_agent() -> None:
             await asyncio.wait({calling})
 
     asyncio.run(story())
+
+
+TWO_AGENTS = """\
+import asyncio, os, signal
+from piopiy_pipeline.agent import exit_guard
+from piopiy_pipeline.agent.agent import Agent
+
+exit_guard.EXIT_S = 0.3
+
+async def bot(call_id): ...
+
+async def serve_one_more_call(guarded):
+    signalled = asyncio.Event()
+    guard = exit_guard.guard_exit(asyncio.get_running_loop(), signalled.set)
+    guarded.set()
+    await signalled.wait()
+    await asyncio.sleep(5 * exit_guard.EXIT_S)  # its last call goes on
+    guard.closing(signalled.set)
+    guard.close(signalled.set)
+    print("its call has ended", flush=True)
+
+async def main():
+    guarded = asyncio.Event()
+    agents = [Agent(name, "token", bot, "ws://127.0.0.1:9") for name in ("sales", "billing")]
+    serving = [asyncio.create_task(serve_one_more_call(guarded)) for _ in "x" if {calls}]
+    serving += [asyncio.create_task(agent.connect()) for agent in agents]
+    while not all(agent._connection._gateway_missing for agent in agents):
+        await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.gather(*serving)
+    print("all have ended", flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("calls", [False, True])
+def test_all_agents_of_a_program_hear_of_a_sigterm_and_the_last_call_of_all_is_waited_for(
+    calls: bool,
+) -> None:
+    async def story() -> None:
+        program = TWO_AGENTS.format(calls=calls)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            out, log = await asyncio.wait_for(process.communicate(), 60)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode == 0, log.decode()[-3000:]
+        expected = ["its call has ended"] * calls + ["all have ended"]
+        assert out.decode().splitlines() == expected
+
+    asyncio.run(story())
