@@ -76,10 +76,17 @@ def filled(text: str, state: DialogueState, result: Any) -> str:
 
     def value(name: str) -> str:
         if name.startswith("result."):
-            return str(result.get(name[7:], "")) if isinstance(result, Mapping) else ""
+            return _shown(result.get(name[7:])) if isinstance(result, Mapping) else ""
         return state.values[name].spoken if name in state.values else ""
 
     return PLACEHOLDER.sub(lambda match: value(match[1]), text)
+
+
+def _shown(value: Any) -> str:
+    """Return a value of JSON as a person says it, and not as Python writes it: nothing for null, a list's items."""
+    if value is None:
+        return ""
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
 def without_question(text: str) -> str:

@@ -360,3 +360,15 @@ def test_one_of_a_list_and_free_text_and_a_result_in_the_reply() -> None:
     assert talk("I want a big pizza") == "What is your name?"
     assert talk("my name is maria") == "Number 17 for maria."
     assert talk.tools == [("order", {"size": "large", "name": "maria"})]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(None, "Number for maria."), ([3, 4], "Number 3, 4 for maria."), ([], "Number for maria.")],
+)
+def test_a_field_of_a_result_is_said_as_a_person_would_and_not_as_python_writes_it(
+    number: object, said: str
+) -> None:
+    talk = Talk(Dialogue(parse_playbook(PIZZA)), {"number": number})
+    talk("I want a big pizza")
+    assert " ".join(talk("my name is maria").split()) == said
