@@ -16,6 +16,7 @@ from piopiy_pipeline.gateway.core.instances import Instance, Instances
 from piopiy_pipeline.gateway.core.summons import Summoner
 from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
 from piopiy_pipeline.gateway.core.suspicion import Suspicion
+from piopiy_pipeline.signaling.messages import ConversationEvent
 
 __all__ = [
     "ASK_AGAIN_S",
@@ -68,6 +69,8 @@ class AgentAssignment:
         """The instance that accepted the call last."""
         self.suspicion = Suspicion(info.call_id)
         """Whether the call ends the processes that it is in."""
+        self.barred: tuple[EndReason, str] | None = None
+        """Why the call is offered to nobody any more: it ends for that, when no transfer serves its caller any more."""
         self._info = info
         self._instances = instances
         self._summoner = summoner
@@ -111,6 +114,13 @@ class AgentAssignment:
     def media_faults(self) -> MediaFaults:
         """What was wrong with the audio, over all instances that the call was with."""
         return self._faults.plus(self.media)
+
+    def in_the_calls_time(self, event: ConversationEvent, answered_at: float | None) -> ConversationEvent:
+        """Count from the call's answer: an instance that goes on with a call counts from its own."""
+        began_at = None if self.offer is None else self.offer.counts_from
+        if answered_at is None or began_at is None or began_at <= answered_at:
+            return event
+        return event.model_copy(update={"at": round(event.at + began_at - answered_at, 3)})
 
     def has_alternative(self, now: float) -> bool:
         """Return whether another instance than the one that has the call could take it, and is known to be well."""
@@ -210,7 +220,7 @@ class AgentAssignment:
         return self.offer is not None
 
     def _whom_to_ask(self, now: float) -> Literal["nobody", "apart", "others"]:
-        return "nobody" if self.losses.in_two else self.suspicion.whom_to_ask(now)
+        return "nobody" if self.losses.in_two or self.barred else self.suspicion.whom_to_ask(now)
 
     def _awaits_less_busy(self, now: float) -> bool:
         """Return whether a call that comes in waits for an instance of another gateway which is much less busy than
@@ -311,6 +321,8 @@ class AgentAssignment:
             now: The time.
             patient: Whether somebody is waited for in any case, because the caller is served without an agent.
         """
+        if self.barred and not patient:
+            return None
         first = self._looking_since is None
         since = self._looking_since = now if self._looking_since is None else self._looking_since
         until = now + ASK_AGAIN_S if patient else since + self._patience_s(now - since)
@@ -397,6 +409,8 @@ class AgentAssignment:
 
     def why_nobody(self) -> tuple[EndReason, str]:
         """Return the reason and detail with which the call ends when nobody is left to ask."""
+        if self.barred is not None:
+            return self.barred
         if self.losses.in_two:
             return EndReason.AGENT_LOST, "this call was in two processes that died, one soon after the other"
         if self._failure is not None:

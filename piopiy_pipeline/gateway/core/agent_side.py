@@ -52,21 +52,23 @@ class AgentSide:
     """
 
     def __init__(
-        self,
-        call: GatewayCallState,
-        *,
-        on_live: Callable[[float], None],
-        on_moved: Callable[[float], None],
+        self, call: GatewayCallState, *, on_live: Callable[[float], None], on_moved: Callable[[float], None]
     ) -> None:
         self.assignment = AgentAssignment(call.info, call.resources.instances, call.resources.summoner)
         self._handover = Handover(call, self.assignment, on_ready=self._hand_over)
-        self.suspect = SuspectCall(call, self.assignment, ask=self.ask_next, move=self._move)
+        self.suspect = SuspectCall(call, self.assignment, ask=self.ask_next, move=self._move, end=self._end)
         self._call = call
         self._limits = call.resources.limits
         self._on_live = on_live
         self._on_moved = on_moved
         self.stranded = StrandedCall(
-            call, self.assignment, self._handover, withdraw=self._withdraw, ask=self.ask_next, move=self._move
+            call,
+            self.assignment,
+            self._handover,
+            withdraw=self._withdraw,
+            ask=self.ask_next,
+            move=self._move,
+            end=self._end,
         )
 
     # ------------------------------------------------------------------ the call's side
@@ -81,17 +83,12 @@ class AgentSide:
         return self.assignment.offered_to(instance)
 
     def confirmed_to(self, instance: Instance) -> bool:
-        """Return whether this instance has the call. What it says of a call that was taken from it, and that it is
-        offered again, comes before its accept, and does not count.
-        """
+        """Return whether this instance has the call: what it says of one that it is offered again does not count."""
         return self._call.confirmed and self.serves(instance)
 
     def early_requests(self, who: Instance | MediaPort) -> EarlyRequests | None:
-        """Return where what this instance, or its media stream, asks for waits until the call is live with it; None if
-        it is, or if the instance does not have the call.
-        """
-        early = self._handover.early_requests(who)
-        offer = self.assignment.offer
+        """Return where what this instance or its media stream asks for waits for the call to be live with it, if so."""
+        early, offer = self._handover.early_requests(who), self.assignment.offer
         if early is None and offer is not None and who in (offer.instance, offer.media):
             early = offer.early if self._call.phase is Phase.SETUP else None
         return early
@@ -216,17 +213,9 @@ class AgentSide:
                 self.assignment.note_heard(str(event.data.get("text", "")) if partial else "")
             elif event.event == "user_turn":
                 self._call.media_path.backlog.understood()
-            timed = self._in_the_calls_time(event)
+            timed = self.assignment.in_the_calls_time(event, self._call.answered_at)
             self._call.leg.conversation(timed)
             self._call.publish(timed)
-
-    def _in_the_calls_time(self, event: ConversationEvent) -> ConversationEvent:
-        """Count from the call's answer: an instance that goes on with a call counts from its own."""
-        answered_at, offer = self._call.answered_at, self.assignment.offer
-        began_at = None if offer is None else offer.counts_from
-        if answered_at is None or began_at is None or began_at <= answered_at:
-            return event
-        return event.model_copy(update={"at": round(event.at + began_at - answered_at, 3)})
 
     def instance_lost(self, instance: Instance, now: float, *, alone: bool | None) -> None:
         """Handle the loss of the instance's connection. `alone`: it was the only call there; None: it is back."""
@@ -263,9 +252,7 @@ class AgentSide:
             self._go_live(now)
 
     def media_lost(self, media: MediaPort, now: float) -> None:
-        """Handle the loss of the stream's connection. A hangup on the other connection may still be on its
-        way.
-        """
+        """Handle the loss of the stream's connection. A hangup on the other one may still be on its way."""
         lost = self._handover.media_failed(media, "its media stream was lost", now)
         if lost or not self.assignment.carried_by(media):
             return
@@ -288,33 +275,29 @@ class AgentSide:
             offer.ended(EndReason.ERROR, detail)
             self._retry(now, detail)
         else:
-            self._call.end(now, EndReason.ERROR, detail)
+            self._end(now, EndReason.ERROR, detail)
 
     def bot_cleared(self, media: MediaPort) -> None:
         """Handle an interruption of the bot: what a carrier has buffered must not be heard either."""
-        if (
-            self._call.phase is Phase.LIVE
-            and self.assignment.carried_by(media)
-            and not self._call.media_path.held
-        ):
+        heard = self._call.phase is Phase.LIVE and not self._call.media_path.held
+        if heard and self.assignment.carried_by(media):
             with self._call.contained(self._call.ticked_at):
                 self._call.leg.clear()
 
     def bot_dtmf(self, media: MediaPort, digits: str) -> None:
         """Send the bot's keys to the caller."""
-        if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
-            with self._call.contained(self._call.ticked_at):
-                self._call.leg.dtmf(digits)
-        elif (early := self.early_requests(media)) is not None:
-            early.keep(Dtmf(digits=digits))
+        self._to_caller(media, Dtmf(digits=digits), lambda: self._call.leg.dtmf(digits))
 
     def bot_data(self, media: MediaPort, data: dict[str, Any]) -> None:
         """Send a message of the bot to the caller's application."""
+        self._to_caller(media, DataMessage(data=data), lambda: self._call.leg.data(data))
+
+    def _to_caller(self, media: MediaPort, request: Dtmf | DataMessage, send: Callable[[], None]) -> None:
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
             with self._call.contained(self._call.ticked_at):
-                self._call.leg.data(data)
+                send()
         elif (early := self.early_requests(media)) is not None:
-            early.keep(DataMessage(data=data))
+            early.keep(request)
 
     # ------------------------------------------------------------------ from one instance to the next
 
@@ -348,23 +331,38 @@ class AgentSide:
         if self.assignment.may_retry():
             self._elsewhere(now, EndReason.ERROR, detail)
         else:
-            self._call.end(now, EndReason.ERROR, detail, by_agent=True)
+            self._end(now, EndReason.ERROR, detail, by_agent=True)
 
     def _recover(self, now: float, detail: str, *, tell: bool, alone: bool | None) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
         self._put_on_record(now)
         if self.stranded.place:
             detail = f"its code blocked the agent at {self.stranded.place}, and {detail}"
-            self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
+            self._end(now, EndReason.ERROR, detail, by_agent=not tell)
         elif culprit := self.assignment.suspicion.culprit:
-            self._call.end(now, EndReason.ERROR, culprit, by_agent=not tell)
+            self._end(now, EndReason.ERROR, culprit, by_agent=not tell)
         elif not self.assignment.may_recover(now, alone=alone):
             after = f"{detail}, after {self.assignment.losses.count} others"
-            self._call.end(now, EndReason.AGENT_LOST, after, by_agent=not tell)
+            self._end(now, EndReason.AGENT_LOST, after, by_agent=not tell)
         elif tell:
             self._move(now, detail)
         else:
             self._elsewhere(now, EndReason.AGENT_LOST, detail)
+
+    def _end(self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False) -> None:
+        """End the call, which no other agent is to have; but not while a transfer or prompts serve its caller."""
+        if not self._call.served_beside():
+            self._call.end(now, reason, detail, by_agent=by_agent)
+            return
+        self.assignment.barred = reason, detail
+        if not by_agent:
+            self.dismiss(reason, detail, cancel=detail)
+        self._handover.give_up(detail)
+        if self._call.phase is Phase.OFFERING:
+            self._release()
+            self.ask_next(now)
+        else:
+            self._elsewhere(now, reason, detail)
 
     def _move(self, now: float, detail: str) -> None:
         """Take the call from an instance that is told so, and ask another one."""

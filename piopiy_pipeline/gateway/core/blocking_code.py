@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
+from piopiy_pipeline.gateway.core.gateway_call_state import EndCall, GatewayCallState
 
 __all__ = ["BlockingCode"]
 
@@ -19,18 +19,20 @@ class BlockingCode:
 
     Args:
         call: The call's state.
+        end: Ends a call that no agent is to have any more.
     """
 
     SUSPECTED_S = 2.0
     """For how long a watchdog's word holds that the code may block, in seconds. It says so twice a second; on a busy
     machine it is late."""
 
-    def __init__(self, call: GatewayCallState) -> None:
+    def __init__(self, call: GatewayCallState, end: EndCall) -> None:
         self.place = ""
         """File, line and function; empty while the call blocks nothing."""
         self.suspected = False
         """Whether it may block: its instance's loop runs it, or waits for a processor in it."""
         self._call = call
+        self._end = end
 
     def may_block(self, now: float, *, otherwise: Callable[[float], None]) -> None:
         """Note that it may block.
@@ -54,7 +56,7 @@ class BlockingCode:
         """Note that it blocks. The call ends `limit_s` seconds after `began_at`, the loop's time."""
         self.place = place
         detail = f"its code has blocked the agent for {limit_s:g} s at {place}"
-        end = partial(self._call.end, reason=EndReason.ERROR, detail=detail)
+        end = partial(self._end, reason=EndReason.ERROR, detail=detail)
         self._call.deadlines.set("blocked", began_at + limit_s, end)
         self._call.changed()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
 from piopiy_pipeline.gateway.core.blocking_code import BlockingCode
-from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
+from piopiy_pipeline.gateway.core.gateway_call_state import EndCall, GatewayCallState
 from piopiy_pipeline.gateway.core.handover import Handover
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
@@ -29,6 +29,7 @@ class StrandedCall:
         withdraw: Withdraws the offer that is outstanding, for a reason in words.
         ask: Offers a call that is with nobody to the next instance.
         move: Takes the call from the instance that has it, for a reason in words, and asks the next one.
+        end: Ends a call that no agent is to have any more.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class StrandedCall:
         withdraw: Callable[[str], None],
         ask: Callable[[float], None],
         move: Callable[[float, str], None],
+        end: EndCall,
     ) -> None:
         self._call = call
         self._assignment = assignment
@@ -47,7 +49,8 @@ class StrandedCall:
         self._withdraw = withdraw
         self._ask = ask
         self._move = move
-        self._code = BlockingCode(call)
+        self._end = end
+        self._code = BlockingCode(call, end)
         self._left: tuple[Instance, float] | None = None  # the silent instance that it has left, and when
 
     @property
@@ -146,7 +149,7 @@ class StrandedCall:
         """Handle that an instance is lost. The call ends if it waits for that one to turn."""
         if self._waits_for(instance):
             detail = f"its code blocked the agent at {self.place}, and the connection to the agent was lost"
-            self._call.end(now, EndReason.ERROR, detail)
+            self._end(now, EndReason.ERROR, detail)
 
     def _waits_for(self, instance: Instance) -> bool:
         waits = self._call.phase is Phase.OFFERING and self._assignment.suspicion.blocks_former

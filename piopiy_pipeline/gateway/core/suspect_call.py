@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
-from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
+from piopiy_pipeline.gateway.core.gateway_call_state import EndCall, GatewayCallState
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import InstanceDied
 
@@ -26,6 +26,7 @@ class SuspectCall:
         assignment: Who has the call.
         ask: Offers a call that is with nobody to the next instance.
         move: Takes the call from the instance that has it, for a reason in words, and asks the next one.
+        end: Ends a call that no agent is to have any more.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class SuspectCall:
         *,
         ask: Callable[[float], None],
         move: Callable[[float, str], None],
+        end: EndCall,
     ) -> None:
         self._call = call
         self._assignment = assignment
         self._ask = ask
         self._move = move
+        self._end = end
 
     def instance_died(self, death: InstanceDied, now: float) -> None:
         """Take the agent's word that an instance has died, with which this call may have been lost."""
@@ -47,7 +50,7 @@ class SuspectCall:
         if not suspicion.died(death, now):
             return
         if suspicion.culprit:
-            self._call.end(now, EndReason.ERROR, suspicion.culprit)
+            self._end(now, EndReason.ERROR, suspicion.culprit)
         elif self._call.phase is Phase.OFFERING and self._assignment.offer is None:
             self._ask(now)
         elif self._assignment.among_others:

@@ -12,9 +12,11 @@ from piopiy_pipeline.gateway.core.dialling import DialFailure
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.leg import TransferDone
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.signaling.messages import Ended, Transfer, TransferResult
+from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
+from piopiy_pipeline.signaling.messages import Ended, InstanceDied, Transfer, TransferResult
 from tests.support.live_call import FRAME, Live, phase
-from tests.support.switchboard import LIMITS, NotedLeg
+from tests.support.silences import blocked
+from tests.support.switchboard import LIMITS, NotedAgent, NotedLeg
 
 
 def test_while_it_rings_the_caller_goes_on_talking_to_the_bot(live: Live) -> None:
@@ -336,3 +338,77 @@ def test_one_that_is_not_ready_in_time_costs_a_caller_whose_transfer_rings_nothi
     assert phase(live.call) is Phase.OFFERING
     live.far.dialled.callee_answered(live.room.now)
     assert phase(live.call) is Phase.BRIDGED
+
+
+def killed(live: Live, other: NotedAgent) -> None:
+    """Its instance is killed, and it is named as the culprit, while it is offered to another one."""
+    live.agent.lose()
+    detail, call_id = "it had 351 MB of memory of its own", live.call.call_id
+    name = live.agent.instance.instance_id
+    other.say(InstanceDied(instance_id=name, detail=detail, calls=[call_id], culprit=call_id))
+
+
+def named_first(live: Live, other: NotedAgent) -> None:
+    detail, call_id = "it had 351 MB of memory of its own", live.call.call_id
+    name = live.agent.instance.instance_id
+    other.say(InstanceDied(instance_id=name, detail=detail, calls=[call_id], culprit=call_id))
+    live.agent.lose()
+
+
+def blocks_to_its_limit(live: Live, _: NotedAgent) -> None:
+    blocked(live.agent, live.call.call_id, blocked_s=1.0, limit_s=5.0)
+    live.room.wait(4.5)
+
+
+def blocks_until_its_agent_is_lost(live: Live, _: NotedAgent) -> None:
+    blocked(live.agent, live.call.call_id, blocked_s=1.0)
+    live.agent.lose()
+
+
+def breaks_the_media_protocol(live: Live, _: NotedAgent) -> None:
+    live.call.agent.media_fault(live.media, live.room.now, "too far ahead")
+
+
+def loses_too_many(live: Live, other: NotedAgent) -> None:
+    live.call.agent.assignment.losses.count = SuspectLosses.MOST
+    live.agent.lose()
+
+
+HARM: dict[Callable[[Live, NotedAgent], None], str] = {
+    killed: "351 MB",
+    named_first: "351 MB",
+    blocks_to_its_limit: "bot.py:12 in look_up",
+    blocks_until_its_agent_is_lost: "bot.py:12 in look_up",
+    breaks_the_media_protocol: "too far ahead",
+    loses_too_many: "after 20 others",
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_call_that_harms_its_agents_waits_without_one_for_the_person_whom_its_transfer_rings(
+    live: Live, harm: Callable[[Live, NotedAgent], None]
+) -> None:
+    second = live.room.agent("two")
+    live.transfer()
+    harm(live, second)
+    assert phase(live.call) is Phase.OFFERING
+    offers = len(second.offers)
+    third = live.room.agent("three")
+    live.room.wait(2 * RECOVERY_S - 5)
+    assert (len(second.offers), len(third.offers)) == (offers, 0), "it would harm them, too"
+    assert live.agent.instance.calls | second.instance.calls == set()
+    live.far.dialled.callee_answered(live.room.now)
+    assert phase(live.call) is Phase.BRIDGED
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_it_ends_for_what_it_did_when_nobody_takes_it(
+    live: Live, harm: Callable[[Live, NotedAgent], None]
+) -> None:
+    live.transfer()
+    harm(live, live.room.agent("two"))
+    live.room.wait(15.5)
+    assert live.far.ended is not None
+    assert live.leg.ended is not None
+    assert HARM[harm] in live.leg.ended[1]
+    assert live.leg.ended[0] is (EndReason.AGENT_LOST if harm is loses_too_many else EndReason.ERROR)
