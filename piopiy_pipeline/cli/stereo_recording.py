@@ -31,7 +31,7 @@ class StereoRecording:
             WavError: The file cannot be written.
         """
         self._file = GrowingWav(path, rate, replace=True, mode=_MODE)
-        self._saved = False
+        self._has_audio = False
         self._waiting: dict[str, list[Piece]] = {"left": [], "right": []}
         self._behind = round(_SAVE_BEHIND_S * rate)
         try:
@@ -45,14 +45,13 @@ class StereoRecording:
         """Queue audio to be written.
 
         Args:
-            sounds: What was said and heard since the last time.
+            sounds: What was said and heard since the last time. Until there is some, nothing is written.
             position: How far the call has come, in samples.
         """
-        self._saved = True
         return self._lane.submit(self._write, sounds, position - self._behind)
 
     async def close(self) -> None:
-        """Write the rest and close the file. If nothing was saved, what was there before stays.
+        """Write the rest and close the file. If there was no audio, what was there before stays.
 
         Raises:
             WavError: For example, the disk is full.
@@ -64,6 +63,9 @@ class StereoRecording:
 
     def _write(self, sounds: list[PlacedSound], final: int) -> None:
         """Write everything before the position `final`. The rest is held back, because it may still change."""
+        self._has_audio = self._has_audio or bool(sounds)
+        if not self._has_audio:
+            return  # the call may end before anybody answers
         for side, position, pcm in sounds:
             self._waiting[side].append((position, pcm.astype("<i2").tobytes()))
         due = [[piece for piece in pieces if piece[0] < final] for pieces in self._waiting.values()]
@@ -78,7 +80,7 @@ class StereoRecording:
         return WavError(f"{self._file.path}: cannot be written ({error.strerror or error})")
 
     def _finish(self) -> None:
-        if not self._saved:
+        if not self._has_audio:
             if self._is_new:
                 self._file.path.unlink(missing_ok=True)
             return

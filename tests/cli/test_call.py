@@ -291,6 +291,16 @@ def test_a_call_that_cannot_be_dialled_leaves_an_older_recording_and_no_new_one(
     assert not new.exists()
 
 
+def test_a_call_that_ends_before_the_answer_leaves_an_older_recording_and_no_new_one(tmp_path: Path) -> None:
+    older, new = tmp_path / "older.wav", tmp_path / "new.wav"
+    older.write_bytes(b"the call of yesterday")
+    for out in (older, new):
+        with ScriptedGateway(answers=False) as gateway:
+            assert place(gateway, "--out", out) == 1
+    assert older.read_bytes() == b"the call of yesterday"
+    assert not new.exists()
+
+
 def test_no_gateway_is_one_line_that_says_what_to_do(
     capsys: pytest.CaptureFixture[str], unused_port: int
 ) -> None:
