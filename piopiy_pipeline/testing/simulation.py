@@ -154,22 +154,13 @@ def simulate_many(
 ) -> Calls:
     """Have several callers call at the same time, in one process, as the calls of an agent are.
 
-    All arguments but `callers` are those of `simulate`; the n-th call has the seed ``seed + n``, from 0 on.
+    The arguments are those of `simulate`, for every call, but for these:
 
     Args:
-        bot: The bot, for all calls.
         callers: A caller for each call.
-        seed: The seed of the first call.
-        rate: The sample rate of all lines in Hz.
-        line: The line of every call.
+        seed: The seed of the first call; the n-th one has ``seed + n``, from 0 on.
         providers: Stand in for the bot's providers; every call has its own.
-        clock: ``"virtual"`` or ``"real"``.
-        limit_s: The longest that each call may last, in seconds of its own clock.
         wall_limit_s: The longest that all of them may take together, in real seconds.
-        progress: Called with the seed of a call and its seconds that are over.
-        transfers: What becomes of transfers.
-        losses: When each call loses its agent.
-        by: ``"voice"`` or ``"text"``.
 
     Returns:
         The calls, in the order of their callers.
@@ -208,25 +199,21 @@ def run_calls(
         return Calls()
     first = calls[0][1]
     log_to_stderr(quiet=True)  # pipecat's debugging, a line a frame, would take longer than the call
+    simulations: list[_Simulation] = []
 
     async def all_of_them() -> Calls:
         await preload()
         with bot_folder(bot):
             create_session = callback_of(bot)
-            simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
+            simulations.extend(_Simulation(create_session, caller, setting) for caller, setting in calls)
             with tells_of_blocking({each.agents.call_id: each.agents for each in simulations}):
                 try:
                     async with asyncio.TaskGroup() as group:
-                        tasks = [
+                        for simulation, (_, setting) in zip(simulations, calls, strict=True):
                             group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
-                            for simulation, (_, setting) in zip(simulations, calls, strict=True)
-                        ]
                 except BaseExceptionGroup as errors:
-                    error = errors.exceptions[0]
-                    ended = (task for task in tasks if not task.cancelled() and task.exception() is None)
-                    error.other_calls = [task.result() for task in ended]  # type: ignore[union-attr]
-                    raise error from None
-        return Calls(task.result() for task in tasks)
+                    raise errors.exceptions[0] from None
+        return Calls(each.call for each in simulations if each.call is not None)
 
     limit_s = first.limit_s + MARGIN_S
     try:
@@ -236,10 +223,15 @@ def run_calls(
             case "real":
                 return run_real(all_of_them, seed=first.seed, wall_limit_s=limit_s)
             case _:
-                raise ValueError(f"clock={shown(clock)}: it is 'virtual' or 'real'")
-    except (CallerGaveUp, SimulationError) as error:
-        # The message has it all, and our lines would only hide that of the test.
-        raise error.with_traceback(None) from error.__cause__
+                raise ValueError(f"clock={shown(clock)}: it is 'virtual' or 'real'")  # noqa: TRY301
+    except Exception as error:
+        own = getattr(error, "call", None)
+        others = [each.call for each in simulations if each.call is not None and each.call is not own]
+        error.other_calls = others  # type: ignore[attr-defined]  # for reports
+        if isinstance(error, (CallerGaveUp, SimulationError)):
+            # The message has it all, and our lines would only hide that of the test.
+            raise error.with_traceback(None) from error.__cause__
+        raise
 
 
 def _asserted(calls: Calls) -> Calls:
@@ -260,6 +252,7 @@ class _Simulation:
         self, create_session: CreateSession, caller: Caller | CallerCoroutine, setting: Setting
     ) -> None:
         loop = asyncio.get_running_loop()
+        self.call: SimulatedCall | None = None  # once it is over, or cut short by another one that has failed
         self._began = real_monotonic()
         self._loop = loop
         self._setting = setting
@@ -302,8 +295,8 @@ class _Simulation:
             end=self.agents.end,
         )
 
-    async def run(self) -> SimulatedCall:
-        """Run the call from the offer to its end, and return what happened. Raises as `simulate` does."""
+    async def run(self) -> None:
+        """Run the call from the offer to its end. What happened is `call` then. Raises as `simulate` does."""
         errors: list[BaseException] = []
         noted_errors.set(errors)
         self._tell_progress()
@@ -320,6 +313,9 @@ class _Simulation:
                 self._hung_up()  # also before the answer, when nothing is connected yet
             await session
             await _cancelled(caller)
+        except asyncio.CancelledError:
+            self.agents.end(EndReason.SHUTDOWN, "the simulation has ended before the call")
+            raise
         finally:
             for timer in (limit, setup, self._ticks):
                 if timer is not None:
@@ -331,17 +327,20 @@ class _Simulation:
                 await self._replace.close()
             if self._recorder:
                 await self._recorder.close()
+            if self._log.end is not None:
+                self.call = self._result(errors)
         if self._gateway.error is not None:
             raise self._gateway.error
-        call = self._result(errors)
+        call = self.call
+        assert call is not None
         self._raise_if_stuck(call)
         if not caller.cancelled() and (error := caller.exception()):
             if isinstance(error, CallerGaveUp):
                 gave_up = CallerGaveUp(f"{error}\n\n{call.timeline()}")
                 gave_up.call = call
                 raise gave_up
+            error.call = call  # type: ignore[attr-defined]
             raise error
-        return call
 
     async def _call(self) -> None:
         await self._answered.wait()

@@ -13,7 +13,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import Caller, CallerGaveUp, simulate, simulate_many
+from piopiy_pipeline.testing import Caller, CallerLine, simulate, simulate_many
 from tests.support.bots import ask, hang_up_when_answered, voice
 
 STANDS = "four people, and no more"
@@ -100,15 +100,25 @@ def test_an_assertion_that_fails_in_one_of_many_calls_fails_the_test() -> None:
     assert [call.seed for call in failed.value.other_calls] == [0, 2]  # type: ignore[attr-defined]
 
 
-def test_a_caller_who_gives_up_leaves_the_other_calls_that_had_ended() -> None:
+async def says_wrong(line: CallerLine) -> None:
+    await line.pause(5)
+    raise AssertionError(STANDS)
+
+
+@pytest.mark.parametrize("fails", [Caller().until("never said", timeout_s=5), says_wrong])
+@pytest.mark.parametrize("clock", ["virtual", pytest.param("real", marks=pytest.mark.realtime)])
+def test_a_caller_who_fails_leaves_the_other_calls_as_far_as_they_came(fails: Any, clock: Any) -> None:
     async def bot(call: Call) -> None:
         await (await voice(call)).start()
 
-    waits = Caller().until("never said", timeout_s=5)
-    with pytest.raises(CallerGaveUp) as gave_up:
-        simulate_many(bot, [Caller().hangup(), waits, Caller().pause(60)])
-    told: list[Any] = [*gave_up.value.other_calls, gave_up.value.call]  # type: ignore[attr-defined]
-    assert [call.seed for call in told] == [0, 1]
+    with pytest.raises(AssertionError) as failed:
+        simulate_many(bot, [Caller().hangup(), fails, Caller().pause(60)], clock=clock)
+    error: Any = failed.value
+    assert [call.seed for call in [*error.other_calls, error.call]] == [0, 2, 1]
+    under_way = error.other_calls[1]
+    assert under_way.end_detail == "the simulation has ended before the call"
+    assert under_way.of("end")
+    assert under_way.duration_s == pytest.approx(error.call.duration_s, abs=0.5)
 
 
 def test_other_errors_of_a_bot_end_its_call_as_a_real_one() -> None:
