@@ -72,11 +72,18 @@ _RELATIVE = {
     "de": {"übermorgen": 2, "morgen": 1, "heute": 0},
     "fr": {"après-demain": 2, "demain": 1, "aujourd'hui": 0},
     "es": {"pasado mañana": 2, "mañana": 1, "hoy": 0},
-}
+    "it": {"dopodomani": 2, "domani": 1, "domattina": 1, "oggi": 0, "stasera": 0},
+    "pt": {"depois de amanhã": 2, "amanhã": 1, "hoje": 0},
+    "nl": {"overmorgen": 2, "morgen": 1, "morgenochtend": 1, "morgenmiddag": 1, "morgenavond": 1, "vandaag": 0,
+           "vanmiddag": 0, "vanavond": 0},
+}  # fmt: skip
 _COUNTED = {
     "de": r"in (?:\d+|einer?m?) (?:woche|tag|monat)\w*|übernächste[nrs]?",
     "fr": r"dans (?:\d+|une?) (?:semaine|jour|mois)\w*|en (?:8|15)",
     "es": r"(?:en|dentro de) (?:\d+|una?) (?:semana|día|mes)\w*",
+    "it": r"(?:tra|fra) (?:\d+|una?) (?:settiman|giorn|mes)\w*",
+    "pt": r"(?:daqui a|em|dentro de) (?:\d+|uma?) (?:semana|dia|m[eê]s)\w*",
+    "nl": r"over (?:\d+|een) (?:week|weken|dag|dagen|maand\w*)",
 }
 """Beside a day: another one is counted from it, which only a calendar knows."""
 _CLOCK = re.compile(
@@ -89,6 +96,7 @@ _CLOCK = re.compile(
 _PART_OF_DAY = {
     "de": r"\b({days}) ?(?:morgen|früh|(?:vor|nach)?mittag|abend)s?\b",
     "es": r"()\b(?:por|de|en) la (?:mañana|tarde|noche)\b",
+    "nl": r"\b({days}) ?(?:morgen|ochtend|(?:voor|na)?middag|avond|nacht)s?\b",
 }
 _FEIRA = re.compile(r"\b(segunda|terça|quarta|quinta|sexta)(?:[- ]feira)?\b")
 _ABBREVIATED = re.compile(
@@ -96,10 +104,23 @@ _ABBREVIATED = re.compile(
     r"|(?P<day>tues?|weds|thu(?:rs?)?|fri|(?:mon|wed|sat|sun)(?=\.?,? (?:the )?\d|\W*$)))\b\.?"
 )
 """How days and months are typed: "Fri, Dec 4"."""
-_GREETING = re.compile(r"\bguten (?:morgen|tag|abend)\b")
+_GREETING = re.compile(r"\b(?:guten (?:morgen|tag|abend)|goede (?:morgen|middag|avond))\b")
 _SPAN_BEGINS = re.compile(r"(?:in|vor|dans|il y a|en|dentro|hace)\b")
 """What stands before a number of days that is counted from today; "72 years old" is none."""
-_NEXT = {"de": re.compile(r"\bnächste[nrs]? woche\b"), "en": re.compile(r"\bnext week\b")}
+_NEXT = {
+    code: re.compile(rf"\b(?:{words})\b")
+    for code, words in {
+        "en": "next week",
+        "de": "nächste[nrs]? woche",
+        "fr": "semaine (?:prochaine|d'après)",
+        "es": "próxima semana|semana (?:que viene|próxima)",
+        "it": "prossima settimana|settimana prossima",
+        "pt": "próxima semana|semana que vem",
+        "nl": "volgende week",
+    }.items()
+}
+_AHEAD = re.compile(r"\b(?:daqui a|em|dentro de) (?P<many>\d{1,2}|uma?) (?P<unit>dia|semana)s?\b")
+"""Portuguese spans, which dateparser does not read."""
 
 
 def needs_dateparser(language: str) -> bool:
@@ -333,7 +354,7 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
         text = _FEIRA.sub(r"\1-feira", text)  # else "sexta" is a sixth
     with contextlib.suppress(ValueError, KeyError):  # a language that text2num has not
         text = alpha2digit(text, code, threshold=0.0)
-    text = _GREETING.sub(" ", text).replace("1º", "1")
+    text = re.sub(r"\b(\d{1,2})(?:º|ª|er|ème|e|de|ste)\b", r"\1", _GREETING.sub(" ", text))
     if (found := _written(text, today, past=past, day_first=True)) is not None:
         return found  # "am 3. 12."
     text = _COURTESY.sub("", _CLOCK.sub(" ", text)).strip()
@@ -346,6 +367,9 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
         a_day, counted = rf"\b(?:{days})\b", rf"\b(?:{_COUNTED[code]})\b"
         if re.search(rf"{a_day}.*{counted}|{counted}.*{a_day}", text):
             return None  # "Freitag in einer Woche"
+    if code == "pt" and (ahead_by := _AHEAD.search(text)) is not None:
+        many = 1 if ahead_by["many"].startswith("u") else int(ahead_by["many"])
+        return today + timedelta(days=many * (7 if ahead_by["unit"] == "semana" else 1))
     for name, ahead in _RELATIVE.get(code, {}).items():
         if re.search(rf"(?<!la )\b{name}\b(?! (?:früh|abend|mittag))", text):
             return today + timedelta(days=ahead)

@@ -15,8 +15,8 @@ from piopiy_pipeline.turns.caller_words import words_of
 __all__ = ["is_day_list", "names_excluded", "without_days_not_meant"]
 
 _CLAUSE = re.compile(
-    r"(?<=[,.;!?])\s+|\s+(?=(?:but|because|sondern|aber|weil|mais|car|sino|pero|porque)\b)"
-    r"|\s+(?=(?:lieber|plutôt|mejor) (?!que\b))"
+    r"(?<=[,.;!?])\s+|\s+(?=(?:but|because|sondern|aber|weil|mais|car|sino|pero|porque|ma|perché|mas|maar|want)\b)"
+    r"|\s+(?=(?:lieber|plutôt|mejor|meglio|melhor|liever) (?!(?:que|che|dan)\b))"
 )
 _ALL_BUT = re.compile(
     r"\b((?:any|every|all|each)(?:thing|time|one)?(?: (?:days?|time|weekdays?|other|of|the|this|next|week|month))*),?"
@@ -27,6 +27,9 @@ _EXCEPT = {
     "de": r"außer|ausser|bis auf|mit ausnahme",
     "fr": r"sauf|excepté|hormis|à part",
     "es": r"excepto|salvo|menos",
+    "it": r"tranne|eccetto|escluso|salvo|a parte|meno",
+    "pt": r"exceto|salvo|menos|a não ser|tirando",
+    "nl": r"behalve|uitgezonderd|met uitzondering van",
 }
 """Excludes all days behind it, as in "except Monday, Tuesday or Wednesday"."""
 _INSTEAD = {
@@ -34,6 +37,9 @@ _INSTEAD = {
     "de": r"statt|anstatt|anstelle|seit|bis|ohne",
     "fr": r"au lieu d[eu]|plutôt que|depuis|jusqu|sans",
     "es": r"en (?:vez|lugar) de|desde|hasta|sin",
+    "it": r"invece d(?:i|el)|al posto d(?:i|el)|piuttosto che|fino|senza",
+    "pt": r"em vez d[aeo]|no lugar d[aeo]|desde|até|sem",
+    "nl": r"in plaats van|sinds|tot|zonder",
 }
 """Excludes the days behind it in its clause."""
 _DENIES = {
@@ -41,10 +47,14 @@ _DENIES = {
     "de": r"nicht|kein\w*|nie|niemals|unmöglich|verhindert|geschlossen|falsch|schlecht",
     "fr": r"pas|jamais|impossible|fermée?|occupée?",
     "es": r"no|nunca|imposible|cerrado|ocupad[oa]",
+    "it": r"non|mai|impossibile|chius[oa]|occupat[oa]",
+    "pt": r"não|nunca|impossível|fechado|ocupad[oa]",
+    "nl": r"niet|geen|nooit|onmogelijk|gesloten|verhinderd|bezet",
 }
 """Says of the days of its clause that they are not possible, or not right."""
 _AGREES = re.compile(
-    r"\b(?:why not|(?:don't|doesn't) (?:mind|matter)|can't wait|warum nicht|pourquoi pas|por qué no)\b"
+    r"\b(?:why not|(?:don't|doesn't) (?:mind|matter)|can't wait|warum nicht|pourquoi pas|por qué no|perché no"
+    r"|por ?que não|waarom niet)\b"
 )
 """Has a negation in it, and denies nothing."""
 _TELLS = {
@@ -53,6 +63,10 @@ _TELLS = {
     "de": r"war|waren|hatten?|wurden?|gestern|(?:habe?|hat|haben|bin|ist|sind)\b.*\b\w*ge\w+(?:t|en)",
     "fr": r"était|avait|hier|(?:ai|a|avez|avons|ont)\b.*\w+ée?s?",
     "es": r"fue|era|había|estaba|ayer|(?:he|ha|han)\b.*\w+[ai]do|llamé|dijo|\w+(?:aron|ieron)",
+    "it": r"era|aveva|ieri|(?:ho|ha|abbiamo|hanno)\b.*\w+(?:[aui]t|tt)o"
+    r"|(?:sono|è|siamo)\b.*(?:stat|andat|venut)[oaie]",
+    "pt": r"foi|era|estava|ontem|liguei|telefonei|falei|fui|disse(?:ram)?|ligaram|marcaram",
+    "nl": r"was|waren|had|hadden|gisteren|(?:heb|heeft|hebben|ben)\b.*\bge\w+(?:d|t|en)",
 }
 """Tells of something that has been: no day to come is meant."""
 _STILL_MEANT = re.compile(r"\bwas (?:just )?(?:thinking|hoping|wondering)\b|\bich habe?\b.*\bgesagt\b")
@@ -66,15 +80,25 @@ _ASKS = {
     "es": re.compile(
         r"\W*(?:(?:y|pero) )*(?:qué|quién|cuándo|cómo|dónde|cuánto|por qué|para qué|tienen|están)\b"
     ),
+    "it": re.compile(
+        r"\W*(?:(?:e|ma|ehm) )*(?:che(?! ne)|chi|quando|come|perché|dove|quanto|avete|siete|cosa)\b"
+    ),
+    "pt": re.compile(
+        r"\W*(?:(?:e|mas) )*(?:o que|que(?! tal)|quem|quando|como|por ?qu[eê]|onde|quanto|têm|vocês)\b"
+    ),
+    "nl": re.compile(
+        r"\W*(?:(?:en|maar|eh) )*(?:wat(?! dacht)|wie|hoe|wanneer|waar\w*|welke|hebben jullie|heeft u|bent u)\b"
+    ),
 }
 """A question about something. English ones are known by `is_question`."""
 _DAY = rf"(?:{'|'.join((*WEEKDAYS, *MONTHS))}|today|tomorrow|tonight|\d)"
-_BEFORE_DAY = r"(?: (?:on|the|this|that|next|coming|for|am|den|der|le|el))*"
+_BEFORE_DAY = r"(?: (?:on|the|this|that|next|coming|for|am|den|der|le|el|il|la|na|no|de|op))*"
 _PROPOSES = re.compile(rf"(?:\w+ ){{0,2}}(?:is|does|are){_BEFORE_DAY} {_DAY}")
 """A question that proposes a day: "is Friday possible?"."""
 _ASKS_WHAT = re.compile(
-    r"\W*(?:(?:and|but|so|oh|well|um|und|aber|ähm?|et|mais|euh|y|pero) )*(?:wh\w+|how(?! about)|was|wer|wie(?! wäre)"
-    r"|wo|wann|warum|wieso|welche\w*|quand|comment|pourquoi|où|combien|quel\w*|qué|quién|cuándo|cómo|dónde|cuánto)\b"
+    r"\W*(?:(?:and|but|so|oh|well|um|und|aber|ähm?|et|mais|euh|y|pero|e|ma|mas|en|maar) )*(?:wh\w+|how(?! about)"
+    r"|was|wer|wie(?! wäre)|wo|wann|warum|wieso|welche\w*|quand|comment|pourquoi|où|combien|quel\w*"
+    r"|qué|quién|cuándo|cómo|dónde|cuánto|che(?! ne)|chi|dove|o que|quem|onde|wat(?! dacht)|wanneer|hoe|waar)\b"
 )
 """A question that asks for more than a yes or a no."""
 _OFFER_WORDS = {
@@ -87,6 +111,12 @@ _OFFER_WORDS = {
     "le la ce possible prochain matin après midi soir serait et mais euh",
     "es": "tienen tiene tendrían hay queda quedan algo libre disponible una un cita hueco para el la este próximo "
     "posible sería y pero eh",
+    "it": "avete ha c'è è che qualcosa libero disponibile una un posto appuntamento ancora per di il la questo "
+    "prossimo possibile mattina pomeriggio sera sarebbe e ma ehm",
+    "pt": "têm tem vocês há algo livre disponível uma um vaga horário ainda para de o a no na este esta próximo "
+    "próxima possível manhã tarde noite seria e mas feira",
+    "nl": "heeft u hebben jullie is er nog iets vrij een plek plaats tijd afspraak voor de op deze volgende komende "
+    "mogelijk kan het ochtend middag avond zou en maar eh",
 }
 """What a question is made of that asks for nothing but a day: "do you have anything on Friday?"."""
 _OFFERS = {language: frozenset(words.split()) for language, words in _OFFER_WORDS.items()}

@@ -100,7 +100,20 @@ _AROUND = _words(
     "bedankt"
 )
 _PART = r"(?:[a-z](?: [a-z])+|[\w.@+-]+)"
-_NOT = re.compile(rf"\b({_PART}),? (?:and |und )?(?:not|nicht|instead of|statt) (?:an? )?({_PART})(?![\w@])")
+_NOT = {
+    code: re.compile(
+        rf"\b({_PART}),? (?:and |und |et |y |e |en )?(?:{words}) (?:an? |une? )?({_PART})(?![\w@])"
+    )
+    for code, words in {
+        "en": "not|nicht|instead of|statt",
+        "de": "not|nicht|instead of|statt",
+        "fr": "pas|au lieu de|plutôt que",
+        "es": "no|en (?:vez|lugar) de",
+        "it": "non|invece di|al posto di",
+        "pt": "não|em vez de|no lugar de|ao invés de",
+        "nl": "niet|in plaats van",
+    }.items()
+}
 _ASIDE = re.compile(
     r"\b(?:thank(?:s| you)(?: a lot| (?:very|so) much)?"
     r"|(?:and )?(?:it's |that's )?(?:all )?(?:in |as )?(?:lower ?case|small letters|one word)"
@@ -132,7 +145,9 @@ _HOST_END = re.compile(rf"(?:mail\.[a-z]+|\.(?:con|{'|'.join(sorted(_TOP))}))$")
 """How a host ends, and no local part; recognisers write "dot con", too."""
 _CONTRACTION = re.compile(r"[^\W_]'(?:s|m|re|ve|ll|d|t)\b")
 """Ends words of a sentence, such as "that's": a name may have an apostrophe further ahead."""
-_NO = re.compile(r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b")
+_NO = re.compile(
+    r"^\W*(?:no|nope|nein|nee|neen|non|nan|não|wrong|falsch|faux|incorrecto|sbagliato|errado|fout|verkeerd)\b"
+)
 
 
 def is_email(text: str) -> bool:
@@ -169,7 +184,7 @@ class EmailReader(TextEntryReader):
         if (written := _WRITTEN.search(plain)) is not None:
             self._entry, self._over = written[0], False
             return self._reading()
-        if self._entry and _NOT.search(plain) is not None:
+        if self._entry and _NOT[self._code].search(plain) is not None:
             if (fixed := self._corrected(plain)) is None:
                 return Reading.NOTHING  # of which letter?
             self._entry, self._over = fixed, False
@@ -284,7 +299,7 @@ class EmailReader(TextEntryReader):
 
     def _corrected(self, plain: str) -> str | None:
         """Return the address with a part in the place of another: "gmail, not hotmail", "n not m"."""
-        if (found := _NOT.search(plain)) is None:
+        if (found := _NOT[self._code].search(plain)) is None:
             return None
         new, old = (self._joined(found[n]) for n in (1, 2))
         local = self._entry.partition("@")[0]

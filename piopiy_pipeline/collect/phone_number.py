@@ -11,6 +11,7 @@ from piopiy_pipeline.collect.digits import in_groups
 from piopiy_pipeline.collect.spoken_digits import corrected, read_digits
 from piopiy_pipeline.collect.text_entry import TextEntryReader
 from piopiy_pipeline.collect.value_reader import Reading, Wording
+from piopiy_pipeline.turns.caller_words import language_code
 
 __all__ = ["PhoneNumberReader"]
 
@@ -18,6 +19,8 @@ MAX_ENTRY = 24
 """E.164 has 15 digits; before them may stand a prefix such as 00 or 011."""
 _EXTENSION = re.compile(r"[\s,.]*\b(?:extension|ext\b\.?|nebenstelle|extensión)\W*\w.*", re.IGNORECASE)
 """E.164 has no place for one."""
+_SAID_PLUS = {"es": "más", "it": "più", "pt": "mais"}
+_PLUS = ("plus", "+", *_SAID_PLUS.values())
 
 
 def _usual_length(number: phonenumbers.PhoneNumber) -> int:
@@ -77,7 +80,7 @@ class PhoneNumberReader(TextEntryReader):
     @staticmethod
     def _with_plus(words: str, digits: str) -> str:
         before = words.partition(digits[0])[0].split()
-        return f"+{digits}" if before[-1:] in (["plus"], ["+"]) else digits
+        return f"+{digits}" if before and before[-1] in _PLUS else digits
 
     def _parsed(self, entry: str) -> phonenumbers.PhoneNumber | None:
         try:
@@ -128,7 +131,7 @@ class PhoneNumberReader(TextEntryReader):
         written = phonenumbers.format_number(number, form)
         groups = "".join(each if each.isdigit() else " " for each in written).split()
         said = ", ".join(in_groups(group) for group in groups)
-        return f"plus {said}" if abroad else said
+        return f"{_SAID_PLUS.get(language_code(self.language), 'plus')} {said}" if abroad else said
 
     def written(self) -> str:
         number = self._parsed(self._entry)

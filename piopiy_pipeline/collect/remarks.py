@@ -139,14 +139,23 @@ _WAITS = re.compile(
     r"(?: (?:please|bitte|mal|sorry|i'm looking|s'il vous plaît|por favor|per favore|alstublieft|graag))*"
 )
 _REPAIR = re.compile(
-    r"(?:[\s,.;…-]|\b(?:oh|um|uh|äh|ähm)\b)+(?:no,? (?:wait|sorry|no|hang on)|(?:oops|sorry|wait),? no|wait|sorry|oops"
-    r"|i mean|i meant|scratch that|strike that|correction|make that|or rather"
-    r"|nein,? (?:moment|quatsch|sorry|warte|entschuldigung)|moment,? nein|quatsch|ich meine?|korrektur|entschuldigung)"
+    r"(?:[\s,.;…-]|\b(?:oh|um|uh|äh|ähm|euh|ehm|eh)\b)+(?:no,? (?:wait|sorry|no|hang on)|(?:oops|sorry|wait),? no|wait"
+    r"|sorry|oops|i mean|i meant|scratch that|strike that|correction|make that|or rather"
+    r"|nein,? (?:moment|quatsch|sorry|warte|entschuldigung)|moment,? nein|quatsch|ich meine?|korrektur|entschuldigung"
+    r"|non,? (?:attendez|attends|pardon|excusez[ -]moi|désolée?|non)|(?:pardon|attendez),? non|pardon|excusez[ -]moi"
+    r"|je (?:voulais|veux) dire|enfin non|ou plutôt"
+    r"|no,? (?:espere|perdón|perdone|disculpe|me equivoqué)|(?:perdón|espere),? no|perdón|perdone|disculpe"
+    r"|qui(?:se|ero) decir|mejor dicho|me equivoqué"
+    r"|no,? (?:aspetti|(?:mi )?scusi|scusa|mi sbaglio)|(?:scusi|aspetti),? no|(?:mi )?scusi|volevo dire|mi sbaglio|anzi"
+    r"|não,? (?:espere?|desculpe|perdão)|(?:desculpe|espere),? não|desculpe|perdão|qu(?:ero|is) dizer|aliás|ou melhor"
+    r"|nee,? (?:wacht|sorry|pardon|excuus)|(?:sorry|wacht),? nee|ik bedoel(?:de)?|correctie|of liever)"
     r"\b[\s,.;:…-]+",
     re.IGNORECASE,
 )
 """What stands between what a speaker takes back and what takes its place (Levelt's editing term)."""
-_NO_MORE = re.compile(r"(?:(?:no|nope|nah|nein|nee|um+|uh+|oh|so|well|äh|ähm)\b\W*)*", re.IGNORECASE)
+_NO_MORE = re.compile(
+    r"(?:(?:no|nope|nah|nein|nee|non|nan|não|um+|uh+|oh|so|well|äh|ähm|euh|ehm|eh)\b\W*)*", re.IGNORECASE
+)
 """What is before a correction of an answer that was given before."""
 _RESTRICTS = re.compile(
     r"\b(?:but|except|only|aber|außer|nur|sondern|mais|sauf|pero|excepto|ma|tranne|mas|exceto|maar|behalve) \w+"
@@ -172,6 +181,16 @@ _QUESTIONS = {
     "es": re.compile(
         r"^(?:y |pero )*(?:qué|quién|cuándo|cómo|dónde|cuánto|por qué|para qué|tienen?|hay|es el|es la|están)\b"
     ),
+    "it": re.compile(
+        r"^(?:e |ma |ehm )*(?:che|cosa|chi|quando|come|perché|dove|quanto|qual\w*|avete|c'è|siete|mi sente)\b"
+    ),
+    "pt": re.compile(
+        r"^(?:e |mas )*(?:o que|que|quem|quando|como|por ?qu[eê]|para que|onde|quanto|qual|têm|tem|há|é o|é a|vocês)\b"
+    ),
+    "nl": re.compile(
+        r"^(?:en |maar |eh )*(?:wat|wie|hoe|wanneer|waar\w*|welke?|heeft u|hebben jullie|bent u|is (?:er|het|dat)"
+        r"|kan ik)\b"
+    ),
 }
 
 _SENTENCE = {
@@ -194,18 +213,30 @@ _SENTENCE = {
         "es": "yo usted él ella nosotros me te se mi mis qué quién cómo cuándo dónde cuál soy es son está estoy "
         "están he ha han hay tengo tiene puedo puede quiero quisiera necesito nada nadie alguien hola "
         "gracias perdón adiós un una",
+        "it": "io lui lei noi voi mi ti ci vi mio mia che chi cosa come perché quando quanto qual è sono era ho ha "
+        "abbiamo avete hanno sto sta posso può vorrei voglio devo non niente nessuno qualcuno ciao salve buongiorno "
+        "buonasera grazie prego scusi pronto un una",
+        "pt": "eu você vocês ele ela nós eles me meu minha que quem como porquê quando quanto qual é sou são está "
+        "estou estão foi tenho tem temos posso pode quero queria gostaria preciso não nada ninguém alguém olá oi "
+        "obrigado obrigada bom boa desculpe tchau um uma",
+        "nl": "ik je jij u hij zij ze wij we jullie mij me mijn uw dat dit wat wie hoe waarom wanneer is ben bent was "
+        "waren heb heeft hebben had kan kunt kunnen wil wilt moet zou niet geen niets niemand iemand iets hallo dag "
+        "goedemorgen goedemiddag bedankt dank alstublieft sorry een",
     }.items()
 }
 """Pronouns, auxiliary verbs, question words, greetings: sentences have them, and names of places and people do not."""
 _PERSON = re.compile(
     r"\b(?:operator|agent|human|representative|real person|manager|supervisor"
-    r"|(?:customer|technical) (?:service|support)|mitarbeiter\w*|kundendienst|kundenservice|conseill\w+|asesor\w*)\b"
+    r"|(?:customer|technical) (?:service|support)|mitarbeiter\w*|kundendienst|kundenservice|conseill\w+|asesor\w*"
+    r"|operat(?:ore|rice)|atendente|medewerker\w*)\b"
 )
 """Whom callers ask for who do not want to talk to a bot."""
 _COUNTS = re.compile(
     r"\b\d+(?:st|nd|rd|th)? (?:past|o'clock|am|pm|uhr|mal|fois|veces|times?"
     r"|(?:minute|hour|day|week|month|year|stunde|tag|woche|monat|jahr|heure|jour|semaine|an|minuto|hora|semana|año)n?e?s?"
-    r"|mois|meses|días|people|persons?|personen|personnes|personas|percent|prozent|euros?|dollars?|pounds?)\b",
+    r"|mois|meses|días|people|persons?|personen|personnes|personas|percent|prozent|euros?|dollars?|pounds?"
+    r"|volt[ae]|or[ae]|minut[oi]|giorn[oi]|settiman[ae]|mes[ei]|ann[oi]|persone|figli\w*|vez(?:es)?|dias?|horas?|semanas?|mês|anos?"
+    r"|pessoas?|filhos?|keer|uur|minuten|uren|dag(?:en)?|weken|maand(?:en)?|jaar|kinderen|hijos?|enfants?|ans)\b",
     re.IGNORECASE,
 )
 

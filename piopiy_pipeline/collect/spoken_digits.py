@@ -37,7 +37,10 @@ _ENGLISH = {word: str(n) for n, word in enumerate(_EN)} | {
 }
 _ENGLISH |= {"nought": "0", "niner": "9", "tree": "3", "fife": "5"}
 _GERMAN = {"zwo": "2", "eins": "1", "ein": "1"}
-_TIMES = {"double": 2, "triple": 3, "treble": 3, "doppel": 2, "doppelt": 2, "zweimal": 2, "dreimal": 3}
+_TIMES = {
+    "double": 2, "triple": 3, "treble": 3, "doppel": 2, "doppelt": 2, "zweimal": 2, "dreimal": 3, "doble": 2,
+    "doppio": 2, "triplo": 3, "duplo": 2, "dubbel": 2, "dubbele": 2,
+}  # fmt: skip
 _MANY = {"hundred": "00", "thousand": "000", "hundert": "00", "tausend": "000"}
 _SOUNDS = {"to": "2", "too": "2", "for": "4", "ate": "8", "won": "1", "oh": "0", "o": "0"}
 """Words that digits were heard as. They are digits where nothing but digits stands."""
@@ -51,29 +54,120 @@ _ORDINALS = {
     "vierten": 4, "fünfte": 5, "fünften": 5, "sechste": 6, "sechsten": 6, "siebte": 7, "siebten": 7, "achte": 8,
     "achten": 8, "neunte": 9, "neunten": 9, "zehnte": 10, "zehnten": 10,
 }  # fmt: skip
+_STAND_INS = _words("erste zweite dritte vierte fünfte sechste siebte achte neunte zehnte")
+_OTHER_ORDINALS = {
+    language: {form: _STAND_INS[n] for n, forms in enumerate(_words(words)) for form in forms.split("/")}
+    for language, words in {
+        "fr": "premier/première/premiers/premières deuxième/seconde troisième quatrième cinquième sixième septième "
+        "huitième neuvième dixième",
+        "es": "primer/primero/primera/primeros/primeras segundo/segunda tercer/tercero/tercera cuarto/cuarta "
+        "quinto/quinta sexto/sexta séptimo/séptima octavo/octava noveno/novena décimo/décima",
+        "it": "primo/prima/primi/prime secondo/seconda terzo/terza quarto/quarta quinto/quinta sesto/sesta "
+        "settimo/settima ottavo/ottava nono/nona decimo/decima",
+        "pt": "primeiro/primeira/primeiros/primeiras segundo/segunda terceiro/terceira quarto/quarta quinto/quinta "
+        "sexto/sexta sétimo/sétima oitavo/oitava nono/nona décimo/décima",
+        "nl": "eerste tweede derde vierde vijfde zesde zevende achtste negende tiende",
+    }.items()
+}
+"""Ordinal numbers, and a German word that stands for each while text2num reads: it would make digits of them."""
 _NO_ONE = re.compile(
     r"\b(?:one|a) (?:moment|second|sec|minute|of)\b|\beine?n? (?:moment|augenblick|sekunde|minute)\b"
+    r"|\b(?:une?|uno|um|een) (?:instant|moment|seconde|minute|momento|momentito|segundo|minuto|attimo|secondo|momentje"
+    r"|ogenblik(?:je)?|seconden?)\b|\b(?:grazie mille|mille grazie|mil gracias|mille mercis?|mil obrigad[oa]s?)\b"
     r"|\b(?:(?:the|this|that|which|another|same) one|no one)(?! (?:\d|"
     + "|".join([*_EN, *_TENS, *_TIMES, *_MANY, *_SOUNDS])
     + r"))\b"
 )
-"""Where "one" is no digit."""
+"""Where "one" is no digit, and "a thousand thanks" no number."""
 _NUMBER = r"\d(?:[\d ]*\d)?"
-_NOT = re.compile(
-    rf"(?P<new>{_NUMBER}) (?:and |und )?(?:not|nicht|instead of|statt|rather than) (?:an? |die |eine )?"
-    rf"(?P<old>{_NUMBER})"
+
+
+def _corrections(
+    *, no: str, instead: str, but: str, article: str, last: str, noun: str, nouns: str, verb: str
+) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return how one language says "seven not eleven", "not eleven but seven" and "the last digit is five"."""
+    an = rf"(?:(?:{article}) ?)?"
+    new, old = rf"{an}(?P<new>{_NUMBER})", rf"{an}(?P<old>{_NUMBER})"
+    which = rf"(?P<which>{last}|{'|'.join(_ORDINALS)})(?: (?P<many>\d{{1,2}}))?"
+    return (
+        re.compile(rf"{new} (?:(?:and|und|et|y|e|en) )?(?:{no}|{instead}) {old}"),
+        re.compile(rf"(?:{no}) {old} (?:(?:{but}) ?)+{new}"),
+        re.compile(
+            rf"(?:(?P<ahead>\d{{1,2}}) )?{which} (?:(?P<plural>{nouns})|{noun}) (?:(?:{verb}) )?{new}"
+        ),
+    )
+
+
+_ENGLISH_AND_GERMAN = _corrections(
+    no=r"not|nicht",
+    instead=r"instead of|statt|rather than",
+    but=r"but|sondern|it's|it is|its|es ist",
+    article=r"an?|die|eine",
+    last=r"last|letzten?",
+    noun=r"digit|number|figure|1|ziffer|zahl|stelle",
+    nouns=r"digits|numbers|figures|ziffern|zahlen|stellen",
+    verb=r"is|are|was|were|should be|must be|ist|sind|lautet|lauten|wäre|muss",
 )
-_NOT_FIRST = re.compile(
-    rf"(?:not|nicht) (?:an? |die |eine )?(?P<old>{_NUMBER}) (?:but |sondern |it's |it is |its |es ist )+"
-    rf"(?:an? |die |eine )?(?P<new>{_NUMBER})"
+_CORRECTIONS = {
+    "fr": _corrections(
+        no=r"pas|(?:ce )?n'est pas|non pas",
+        instead=r"au lieu d[eu]|à la place d[eu]|plutôt que",
+        but=r"mais|c'est|plutôt",
+        article=r"une?|le|la|d'un",
+        last=r"derni(?:er|ère)s?",
+        noun=r"chiffre|numéro|nombre",
+        nouns=r"chiffres|numéros|nombres",
+        verb=r"est|sont|c'est|ce sont|c'était|doit être|devrait être",
+    ),
+    "es": _corrections(
+        no=r"no|no es|no era",
+        instead=r"en (?:vez|lugar) del?|y no",
+        but=r"sino|pero|es|era",
+        article=r"una?|el|la",
+        last=r"últim[oa]s?",
+        noun=r"dígito|número|cifra",
+        nouns=r"dígitos|números|cifras",
+        verb=r"es|son|era|eran|debe ser|tiene que ser",
+    ),
+    "it": _corrections(
+        no=r"non|non è|non era",
+        instead=r"invece (?:di|del|che)|al posto (?:di|del)|anziché",
+        but=r"ma|bensì|è|sono",
+        article=r"una?|il|la|l'",
+        last=r"ultim[oaie]",
+        noun=r"cifra|numero",
+        nouns=r"cifre|numeri",
+        verb=r"è|sono|era|erano|deve essere",
+    ),
+    "pt": _corrections(
+        no=r"não|nao|não é|não era",
+        instead=r"em vez d[eo]|ao invés d[eo]|no lugar d[eo]",
+        but=r"mas|sim|é|e sim",
+        article=r"uma?|o|a",
+        last=r"últim[oa]s?",
+        noun=r"dígito|número|algarismo",
+        nouns=r"dígitos|números|algarismos",
+        verb=r"é|são|era|eram|deve ser",
+    ),
+    "nl": _corrections(
+        no=r"niet|geen",
+        instead=r"in plaats van",
+        but=r"maar|het is|dat is|is",
+        article=r"de|het|een",
+        last=r"laatste",
+        noun=r"cijfer|nummer|getal",
+        nouns=r"cijfers|nummers|getallen",
+        verb=r"is|zijn|was|waren|moet zijn",
+    ),
+}
+"""How a part of a number is corrected, by language; in those without words of their own as in English or German."""
+_LASTS = ("last", "letzt", "dern", "últim", "ultim", "laatst")
+_NO = frozenset(
+    _words(
+        "no nope nah nein nee neen non nan não nao wrong incorrect falsch faux incorrecto sbagliato errado incorreto "
+        "fout verkeerd"
+    )
 )
-_PLACE = re.compile(
-    rf"(?P<which>last|letzten?|{'|'.join(_ORDINALS)})(?: (?P<many>\d{{1,2}}))? "
-    r"(?:(?P<plural>digits|numbers|figures|ziffern|zahlen|stellen)|digit|number|figure|1|ziffer|zahl|stelle) "
-    r"(?:(?:is|are|was|were|should be|must be|ist|sind|lautet|lauten|wäre|muss) )?(?:an? |eine )?"
-    rf"(?P<new>{_NUMBER})"
-)
-_NO = frozenset({"no", "nope", "nah", "nein", "nee", "wrong", "incorrect", "falsch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +180,14 @@ class SpokenDigits:
         denies: Whether it begins with a no.
         others: How many words there are beside digits, a plus, and what people say around them; all words, if a
             number counts something.
+        code: The code of the language.
     """
 
     words: str
     digits: str
     denies: bool
     others: int
+    code: str = "en"
 
     @property
     def only(self) -> bool:
@@ -109,7 +205,13 @@ _AROUND = frozenset(
         "it's its it is my the a number code pin um uh er wait sorry so okay ok yes yeah sure and please then that's "
         "that no nope plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein "
         "also dann strich ich habe c'est le la est mon numéro alors euh oui non es el número mi sí "
-        "i i've i'll have got here here's let see thank you very much hi hello part"
+        "i i've i'll have got here here's let see thank you very much hi hello part "
+        "ma donc puis voici voilà tiret s'il vous plaît merci désolé pardon bonjour "
+        "código teléfono pues entonces luego guion guión por favor gracias perdón eh hola "
+        "il mio codice numero è e allora dunque poi ehm sì trattino per favore grazie scusi ecco "
+        "o meu minha telefone é então depois sim não hífen obrigado obrigada desculpe olá "
+        "voulais veux dire quise quiero decir volevo quero quis dizer bedoel bedoelde ik más mais più "
+        "mijn het de en dan dus nee streepje alstublieft bedankt dank graag u hallo"
     )
 )
 
@@ -146,6 +248,11 @@ def _read(text: str, language: str) -> SpokenDigits:
     plain = _NO_ONE.sub(" ", text.lower().replace("’", "'"))
     plain = re.sub(r"^\W*o+h[,.!]", " ", plain)  # that one is no zero
     plain = re.sub(r"\b(zwei|drei) ?mal(?: die)? ", r"\1mal ", plain)
+    if code == "pt":
+        plain = re.sub(r"\bmeia\b(?! (?:hora|noite))", "seis", plain)  # half a dozen
+    if code in _OTHER_ORDINALS:
+        ordinals = _OTHER_ORDINALS[code]
+        plain = re.sub(r"[^\W\d_]+", lambda word: ordinals.get(word[0], word[0]), plain)
     if code not in ("en", "de") and code in _LANGUAGES:
         with contextlib.suppress(ValueError, KeyError):
             plain = alpha2digit(plain, code, threshold=0.0)
@@ -192,6 +299,7 @@ def _read(text: str, language: str) -> SpokenDigits:
         others=sum(
             counts(words) or not (is_digits or part in _AROUND or part == "+") for part, is_digits in parts
         ),
+        code=code,
     )
 
 
@@ -230,24 +338,23 @@ def corrected(entry: str, spoken: SpokenDigits) -> str | None:
     Returns:
         The entry as it is then; None if it is no correction, or not clear of what.
     """
-    for pattern in (_NOT, _NOT_FIRST):
+    new_first, old_first, place = _CORRECTIONS.get(spoken.code, _ENGLISH_AND_GERMAN)
+    for pattern in (new_first, old_first):
         if (found := pattern.search(spoken.words)) is not None:
             old, new = found["old"].replace(" ", ""), found["new"].replace(" ", "")
             if entry.count(old) == 1:
                 return entry.replace(old, new)
             return None
-    if (found := _PLACE.search(spoken.words)) is None:
+    if (found := place.search(spoken.words)) is None:
         return None
-    new = found["new"].replace(" ", "")
-    many = int(found["many"]) if found["many"] else 1
-    if found["which"].startswith(("last", "letzt")):
-        many = len(new) if found["plural"] and not found["many"] else many
+    new, said_many = found["new"].replace(" ", ""), found["many"] or found["ahead"]
+    many = int(said_many) if said_many else 1
+    if found["which"].startswith(_LASTS):
+        many = len(new) if found["plural"] and not said_many else many
         if len(new) != many or many > len(entry):
             return None
         return entry[:-many] + new
     at = _ORDINALS[found["which"]] - 1
-    if found["which"] in ("first", "ersten", "1st") and found["many"]:
-        at = 0
     if len(new) != many or at + many > len(entry):
         return None
     return entry[:at] + new + entry[at + many :]

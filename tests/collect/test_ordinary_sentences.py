@@ -145,8 +145,56 @@ SENTENCES = {
         Muchas gracias por su ayuda.
         Hola
     """,
+    "it": """
+        Perché vuole saperlo?
+        Chi parla?
+        Mi sente?
+        Chiamo per il mio ordine.
+        Ho una domanda sulla mia fattura.
+        Vorrei parlare con un operatore.
+        Aspetto da venti minuti.
+        Ho chiamato lunedì e nessuno ha risposto.
+        La linea è molto disturbata.
+        Vivo con mia madre.
+        Ho due figli.
+        Ho già chiamato tre volte.
+        Grazie mille per il suo aiuto.
+        Buongiorno
+    """,
+    "pt": """
+        Por que quer saber isso?
+        Quem fala?
+        Está me ouvindo?
+        Estou ligando sobre o meu pedido.
+        Tenho uma pergunta sobre a minha fatura.
+        Quero falar com um atendente.
+        Estou esperando há vinte minutos.
+        Liguei na segunda e ninguém atendeu.
+        A ligação está muito ruim.
+        Moro com a minha mãe.
+        Tenho dois filhos.
+        Já liguei três vezes.
+        Muito obrigado pela sua ajuda.
+        Bom dia
+    """,
+    "nl": """
+        Waarom wilt u dat weten?
+        Met wie spreek ik?
+        Hoort u mij?
+        Ik bel over mijn bestelling.
+        Ik heb een vraag over mijn rekening.
+        Ik wil een medewerker spreken.
+        Ik wacht al twintig minuten.
+        Ik heb maandag gebeld en er nam niemand op.
+        De verbinding is heel slecht.
+        Ik woon bij mijn moeder.
+        Ik heb twee kinderen.
+        Ik heb al drie keer gebeld.
+        Hartelijk dank voor uw hulp.
+        Goedemorgen
+    """,
 }
-REGIONS = {"en": "US", "de": "DE", "fr": "FR", "es": "ES"}
+REGIONS = {"en": "US", "de": "DE", "fr": "FR", "es": "ES", "it": "IT", "pt": "PT", "nl": "NL"}
 
 
 def sentences(code: str) -> list[str]:
