@@ -23,6 +23,20 @@ def test_what_is_no_address_is_refused(given: str | list[str]) -> None:
         gateway_urls(given)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", ".", f"{'x' * 64}.example"])
+def test_a_host_that_nobody_can_look_up_is_refused_at_once(host: str) -> None:
+    with pytest.raises(ValueError, match="is no host: between its dots stand 1 to 63 characters") as told:
+        gateway_urls(f"ws://{host}:7860")
+    assert not isinstance(told.value, UnicodeError)
+
+
+@pytest.mark.parametrize(
+    "host", ["a", "a.example.", "10.0.0.1", "[::1]", "[fe80::1%eth0]", "exämple.org", "under_score", "x" * 63]
+)
+def test_a_host_that_can_be_looked_up_is_taken(host: str) -> None:
+    assert gateway_urls(f"ws://{host}:7860") == (f"ws://{host}:7860",)
+
+
 def test_all_are_tried_before_the_agent_waits() -> None:
     async def scenario() -> None:
         addresses = GatewayAddresses(THREE, random.Random(1))
