@@ -243,6 +243,8 @@ class Agent(WorkerFace):
         try:
             if self._own_gateway is not None:
                 await self._own_gateway.start()
+                if self._drains:
+                    return  # it was told to end meanwhile
             if self._isolated is not None:
                 await self._isolated.serve(self._closing, on_template=self._on_template)
             else:

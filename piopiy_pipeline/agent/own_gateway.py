@@ -153,10 +153,10 @@ class OwnGateway:
         return f"ws://{HOST}:{self._port}"
 
     async def start(self) -> None:
-        """Start it, and return when it listens.
+        """Start it, and return when it listens, or is told to drain.
 
         Raises:
-            CloudError: It does not.
+            CloudError: It does not listen.
         """
         self._listening = asyncio.get_running_loop().create_future()
         self._launch()
@@ -167,7 +167,7 @@ class OwnGateway:
             raise CloudError(
                 f"the gateway for Piopiy's cloud does not listen after {START_S:g} s: is this machine overloaded?"
             ) from None
-        if not listens:
+        if not listens and not self._drains:
             assert self._process is not None
             with suppress(subprocess.TimeoutExpired):  # its output has ended, and it is about to
                 await asyncio.to_thread(self._process.wait, END_S)
@@ -175,9 +175,10 @@ class OwnGateway:
             raise CloudError(sentence, is_setting=self._process.returncode == 2)
 
     def drain(self) -> None:
-        """Have it take no more calls; those in progress go on. Returns at once."""
+        """Have it take no more calls; those in progress go on. Returns at once, and so does `start` if it waits."""
         self._drains = True
         self._signal()
+        self._listens(False)
 
     async def close(self) -> None:
         """End it, in a bounded time. May be called without a start."""

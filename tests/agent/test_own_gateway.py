@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -132,5 +132,29 @@ def test_a_gateway_that_cannot_be_started_again_at_once_is_tried_until_it_can(
             ]
         finally:
             await gateway.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("isolation", ["task", "process"])
+def test_an_agent_that_is_told_to_end_while_its_gateway_starts_ends_without_an_error(
+    isolation: Literal["task", "process"], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if isolation == "process" and sys.platform != "linux":
+        pytest.skip("processes are forked on Linux only")
+    program = tmp_path / "python"
+    program.write_text(GATEWAY.replace("echo listening\n", ""))
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    async def story() -> None:
+        agent = Agent("desk", "token", bot, cloud=True, isolation=isolation)
+        gateway = agent._own_gateway
+        assert gateway is not None
+        connecting = asyncio.create_task(agent.connect())
+        await eventually(lambda: gateway._process is not None)
+        agent.drain()
+        await asyncio.wait_for(connecting, 20)
+        assert gateway._process is None
 
     asyncio.run(story())
