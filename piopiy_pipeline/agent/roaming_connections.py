@@ -101,6 +101,7 @@ class RoamingConnections:
             return False
         for order in list(gateway.expected.values()):
             self._say_roaming(gateway, order)
+        self._look(gateway)  # the call may be expected no more
         return True
 
     def offered(self, call_id: str, refusal: Reject | None) -> None:
