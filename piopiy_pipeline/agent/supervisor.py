@@ -152,15 +152,16 @@ class Supervisor:
             WorkersRefused: The gateway refuses the agent.
         """
         self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
-        self._on_template()
-        hanging = HangWatch(self._hung, self._hangs, limit_s=self._limit_s)
-        watching = [asyncio.ensure_future(hanging.run(self._watched))]
-        if self._isolation.one_call:
-            watching.append(asyncio.ensure_future(self._processors.run(self._members)))
-        if self._isolation.memory_mb is not None:
-            memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
-            watching.append(asyncio.ensure_future(memory.run(self._members)))
+        watching: list[asyncio.Future[None]] = []
         try:
+            self._on_template()
+            hanging = HangWatch(self._hung, self._hangs, limit_s=self._limit_s)
+            watching.append(asyncio.ensure_future(hanging.run(self._watched)))
+            if self._isolation.one_call:
+                watching.append(asyncio.ensure_future(self._processors.run(self._members)))
+            if self._isolation.memory_mb is not None:
+                memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
+                watching.append(asyncio.ensure_future(memory.run(self._members)))
             if self._models_ahead:
                 await self._load_models()
             self._fill()

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from types import SimpleNamespace
+from typing import Literal
 from urllib.request import urlopen
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from piopiy_pipeline.agent import agent_metrics
 from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.agent.agent_numbers import AgentNumbers
+from piopiy_pipeline.agent.linux_process import children
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
@@ -104,17 +106,23 @@ def _version() -> str:
     return __version__
 
 
-def test_a_port_that_is_taken_ends_the_agent_with_a_sentence() -> None:
+@pytest.mark.parametrize(
+    "isolation",
+    ["task", pytest.param("process", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux"))],
+)
+def test_a_port_that_is_taken_ends_the_agent_with_a_sentence(isolation: Literal["task", "process"]) -> None:
     async def story() -> None:
+        before = set(children())
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            agent = Agent(AGENT_ID, TOKEN, bot, metrics_port=port)
+            agent = Agent(AGENT_ID, TOKEN, bot, metrics_port=port, isolation=isolation)
             with pytest.raises(
                 RuntimeError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"
             ):
                 await agent.connect()
+        assert set(children()) <= before, "no process is left"
 
     asyncio.run(story())
 
