@@ -1,8 +1,9 @@
 """A processor of one's own between STT and context: the model never sees a card number.
 
-Whatever the caller says with five digits or more, as figures or as words, reaches the model with the
-digits masked. The stage is an ordinary pipecat `FrameProcessor`; it is put into the chain between
-`Action()` and `start()`.
+What the caller says with five digits or more, each as a figure or as a word, reaches the model with the digits masked.
+Whoever reads a card out pauses behind each four of them, and an STT may write these down as sentences of their own: of
+such a number the model sees the first group, and no more until the bot speaks.
+The stage is an ordinary pipecat `FrameProcessor`; it is put into the chain between `Action()` and `start()`.
 
     piopiy dev examples/mask_digits.py
 """
@@ -12,7 +13,12 @@ import os
 import re
 from pathlib import Path
 
-from pipecat.frames.frames import Frame, InterimTranscriptionFrame, TranscriptionFrame
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+)
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy.agent import Agent
@@ -21,21 +27,39 @@ from piopiy_pipeline.services.providers import from_environment, prepare
 
 PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 DIGIT = r"(?:\d|zero|oh|one|two|three|four|five|six|seven|eight|nine)"
-LONG_NUMBER = re.compile(rf"\b{DIGIT}(?:[\s,.-]*{DIGIT}){{4,}}\b", re.IGNORECASE)
+BETWEEN = r"[\s,.?!()-]*"
+LONG_NUMBER = re.compile(rf"\b{DIGIT}(?:{BETWEEN}{DIGIT}){{4,}}\b", re.IGNORECASE)
+LAST_DIGITS = re.compile(rf"\b{DIGIT}(?:{BETWEEN}{DIGIT})*{BETWEEN}$", re.IGNORECASE)
+MOST_KEPT = 200  # characters of them
 
 
-def mask(text: str) -> str:
-    """`text` with every run of five digits or more replaced."""
-    return LONG_NUMBER.sub("[number]", text)
+def mask(text: str, before: str = "") -> str:
+    """`text` with every run of five digits or more replaced, those in `before` counted, with which it goes on."""
+    whole, at = f"{before} {text}", len(before) + 1
+    masked = ""
+    for number in LONG_NUMBER.finditer(whole):
+        if number.end() > at:
+            masked += whole[at : max(at, number.start())] + "[number]"
+            at = number.end()
+    return masked + whole[at:]
 
 
 class MaskDigits(FrameProcessor):
     """Masks long numbers in what the caller said. It wants no audio."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = ""  # the digits with which the caller's words have ended
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, (TranscriptionFrame, InterimTranscriptionFrame)):
-            frame.text = mask(frame.text)
+            said, frame.text = frame.text, mask(frame.text, self._before)
+            if isinstance(frame, TranscriptionFrame):
+                last = LAST_DIGITS.search(f"{self._before} {said}"[-MOST_KEPT:])
+                self._before = last[0] if last else ""
+        elif isinstance(frame, BotStartedSpeakingFrame):
+            self._before = ""  # what the caller says next answers that
         await self.push_frame(frame, direction)
 
 

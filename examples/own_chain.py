@@ -8,6 +8,7 @@ are `Call`'s, so a chain like this has all of them.
 
 import asyncio
 import os
+import re
 
 from pipecat.frames.frames import (
     Frame,
@@ -22,6 +23,8 @@ from piopiy_pipeline import Call, CallPipeline
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.services.providers import build, chosen, prepare
 
+GOODBYE = re.compile(r"\bgood[ -]?bye\b", re.IGNORECASE)  # ears write it in three ways
+
 
 class Parrot(FrameProcessor):
     """Says what it hears, stops when the caller begins to speak, and hangs up on "goodbye"."""
@@ -34,7 +37,7 @@ class Parrot(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, TranscriptionFrame):
             await self.push_frame(TTSSpeakFrame(f"You said: {frame.text}"))
-            if "goodbye" in frame.text.lower():
+            if GOODBYE.search(frame.text):
                 await self._call.hangup()
             return
         if isinstance(frame, VADUserStartedSpeakingFrame):
@@ -56,7 +59,7 @@ async def on_new_session(call: Call) -> None:
     )
     call.on("answered", lambda _: call.say("Say something."))
     end = await call.run(chain, idle_timeout_s=30)
-    print(f"{call.info.from_number} hung up after {end.duration_s:.0f} s: {end.reason}", flush=True)
+    print(f"the call of {call.info.from_number} ended after {end.duration_s:.0f} s: {end.reason}", flush=True)
 
 
 async def main() -> None:

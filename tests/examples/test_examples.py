@@ -16,6 +16,12 @@ from types import ModuleType
 from typing import Literal
 
 import pytest
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+)
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.gateway_link import GatewayLink
@@ -25,7 +31,16 @@ from piopiy_pipeline.cli.turns import load_script
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
-from piopiy_pipeline.testing import Caller, Habits, SimulatedCall, simulate
+from piopiy_pipeline.testing import (
+    Caller,
+    Habits,
+    Providers,
+    SimulatedCall,
+    Transcripts,
+    Upstream,
+    run_stage,
+    simulate,
+)
 from tests.support.calls import AUDIO, CallLog, eventually
 from tests.support.programs import Program
 from tests.support.scripted_bot import words_of
@@ -189,7 +204,14 @@ def test_a_processor_of_ones_own_stands_between_stt_and_context(capsys: pytest.C
 def test_a_chain_without_a_voice_agent_parrots_and_hangs_up(capsys: pytest.CaptureFixture[str]) -> None:
     call, printed = told("own_chain", Caller().say("One two three.").say("Thank you, goodbye."), capsys)
     call.assert_ended(EndReason.AGENT_HANGUP)
-    assert any("+15550100 hung up" in line for line in printed)
+    assert any(f"the call of +15550100 ended after {call.duration_s:.0f} s" in line for line in printed)
+
+
+@pytest.mark.parametrize("written", ["Goodbye.", "Good-bye!", "OK, good bye"])
+def test_a_goodbye_is_understood_however_the_ears_write_it(written: str) -> None:
+    heard = Providers(stt=Transcripts(texts=[written]))
+    call = simulate(EXAMPLES / "own_chain.py", Caller().say("Goodbye.").pause(20), providers=heard)
+    call.assert_ended(EndReason.AGENT_HANGUP)
 
 
 def module(name: str) -> ModuleType:
@@ -209,7 +231,28 @@ def module(name: str) -> ModuleType:
         ("4111 1111", "[number]"),
         ("a table for four at seven", "a table for four at seven"),
         ("someone else", "someone else"),
+        ("call (555) 123-4567", "call ([number]"),
     ],
 )
 def test_long_numbers_are_masked_and_others_are_not(said: str, masked: str) -> None:
     assert module("mask_digits").mask(said) == masked
+
+
+def test_a_number_that_is_read_out_in_groups_is_masked_from_the_second_one_on() -> None:
+    def said(text: str) -> TranscriptionFrame:
+        return TranscriptionFrame(text, "caller", "")
+
+    words = ["My card is 4111.", "1111 1111.", "one one two", "Two. Thank you.", "2026"]
+    groups: list[Frame | Upstream] = [
+        *map(said, words),
+        said("4111"),
+        InterimTranscriptionFrame("1111", "caller", ""),
+        Upstream(BotStartedSpeakingFrame()),
+        said("4 people at 7"),
+    ]
+    run = run_stage(module("mask_digits").MaskDigits(), groups)
+    assert [frame.text for frame in run.of(TranscriptionFrame)] == [
+        *("My card is 4111.", "[number].", "[number]", "[number]. Thank you.", "2026"),
+        *("[number]", "4 people at 7"),
+    ]
+    assert [frame.text for frame in run.of(InterimTranscriptionFrame)] == ["[number]"]
