@@ -6,7 +6,7 @@ the WebSocket that the answer names, sends the caller's sound and plays the bot'
 
     python -m examples.carrier_stream tests/audio/booking/01-people.wav      # any recordings: one a turn
 
-It prints what was said, and writes what the caller heard to heard.wav. Nothing leaves this machine.
+It prints how the call has ended, and writes what the caller heard to heard.wav. Nothing leaves this machine.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from examples import front_desk
 from piopiy.agent import Agent
 from piopiy_pipeline.audio import g711
-from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.audio.wav import WavError, read_wav
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.gateway.carriers.twilio import twilio_signature
 from piopiy_pipeline.services.providers import prepare
@@ -61,12 +61,10 @@ async def ask(gateway: Gateway) -> str:
     return urlsplit(found[1]).path
 
 
-async def speak(socket: ClientConnection, recordings: list[Path]) -> None:
+async def speak(socket: ClientConnection, recordings: list[np.ndarray]) -> None:
     """The caller: their recordings in turn, with silence between, in real time."""
     silence = np.zeros(int(TURN_S * RATE), np.int16)
-    sound = np.concatenate(
-        [silence, *(part for wav in recordings for part in (read_wav(wav, RATE), silence))]
-    )
+    sound = np.concatenate([silence, *(part for said in recordings for part in (said, silence))])
     loop = asyncio.get_running_loop()
     began = loop.time()
     for number, at in enumerate(range(0, len(sound) - FRAME, FRAME)):
@@ -93,7 +91,7 @@ async def listen(socket: ClientConnection, heard: list[np.ndarray]) -> None:
             await socket.send(text)
 
 
-async def call(gateway: Gateway, recordings: list[Path]) -> np.ndarray:
+async def call(gateway: Gateway, recordings: list[np.ndarray]) -> np.ndarray:
     """One call from the webhook to the end. Returns what the caller heard: int16 of shape [samples] at 8 kHz."""
     path = await ask(gateway)
     signature = twilio_signature(AUTH_TOKEN, PUBLIC_URL.replace("https", "wss") + path, [])
@@ -121,7 +119,11 @@ async def call(gateway: Gateway, recordings: list[Path]) -> np.ndarray:
     return np.concatenate(heard) if heard else np.zeros(0, np.int16)
 
 
-async def main(recordings: list[Path]) -> None:
+async def main(paths: list[Path]) -> None:
+    try:
+        recordings = [read_wav(path, RATE) for path in paths]
+    except WavError as error:
+        sys.exit(str(error))
     await prepare(playbook=front_desk.PLAYBOOK)  # so that the first caller does not wait for the models
     async with Gateway(GatewayConfig.model_validate(SETTINGS)) as gateway:
         agent = Agent("front_desk", AGENT_TOKEN, front_desk.on_new_session, signaling_url=gateway.url)

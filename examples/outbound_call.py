@@ -27,14 +27,16 @@ from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import build, chosen, prepare
 
 PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
+BOOKING: dict[str, Any] = {
+    "name": "there",
+    "when": "Friday at seven",
+}  # what nobody has ordered, as from the page
 
 
 async def on_new_session(call_id: str, to_number: str | None, metadata: dict[str, Any] | None = None) -> None:
     """Remind somebody of their booking."""
-    booking = metadata or {}
-    reminder = (
-        f"Hello {booking.get('name', '')}. This is Olive and Thyme. Your table is for {booking.get('when')}."
-    )
+    booking = BOOKING | (metadata or {})
+    reminder = f"Hello {booking['name']}. This is Olive and Thyme. Your table is for {booking['when']}."
     voice_agent = VoiceAgent(instructions="", greeting=None, tools=[end_call()])
 
     async def answered(_: object) -> None:
@@ -72,8 +74,8 @@ def dial() -> None:
     """Order the call, and follow it to its end."""
     parser = argparse.ArgumentParser(description="Have the gateway call somebody.")
     parser.add_argument("to", help="a number, a registered phone, or a sip: URI")
-    parser.add_argument("--name", default="there")
-    parser.add_argument("--when", default="Friday at seven")
+    parser.add_argument("--name", default=BOOKING["name"])
+    parser.add_argument("--when", default=BOOKING["when"])
     parser.add_argument("--gateway", default="http://127.0.0.1:7860")
     parser.add_argument("--agent", default="outbound_call")
     options = parser.parse_args()

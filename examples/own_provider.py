@@ -32,7 +32,7 @@ async def spoken(command: str, text: str, rate: int) -> AsyncGenerator[bytes, No
     """What `command` says: PCM16 mono at `rate` Hz, in pieces of 0.2 s, while it comes."""
     process = await asyncio.create_subprocess_exec(
         *shlex.split(command),
-        text,
+        f" {text}",  # not "-5 degrees", which the command would take for an option
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -40,6 +40,8 @@ async def spoken(command: str, text: str, rate: int) -> AsyncGenerator[bytes, No
     try:
         async with asyncio.timeout(SENTENCE_S):
             header = await process.stdout.readexactly(44)
+            if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
+                raise ValueError("what it writes is no WAV file")
             its_rate = int.from_bytes(header[24:28], "little")
             resampler = Resampler(its_rate, rate) if its_rate != rate else None
             while pcm := await _read(process.stdout, its_rate // 5 * 2):
@@ -73,7 +75,7 @@ class CommandTTSService(TTSService):
                     yield TTSAudioRawFrame(pcm, self.sample_rate, 1, context_id=context_id)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             # An ErrorFrame is all it takes: the call apologises, tries once more, and then ends cleanly.
-            yield ErrorFrame(error=f"{self._command}: {type(error).__name__}")
+            yield ErrorFrame(error=f"{self._command}: {type(error).__name__}: {error}")
 
 
 async def on_new_session(call_id: str) -> None:

@@ -9,6 +9,7 @@ waits for two seconds of silence: long enough for somebody who reads out a numbe
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 from pipecat.frames.frames import Frame, TranscriptionFrame
@@ -24,6 +25,7 @@ from piopiy_pipeline.services.providers import from_environment, prepare
 
 PLAYBOOK = Path(__file__).with_name("opening_hours.yaml")
 SILENCE_S = 2.0
+OVER = re.compile(r"\bover\W*$", re.IGNORECASE)  # a word of its own: whoever comes from Dover goes on
 
 
 class OverStrategy(SpeechTimeoutUserTurnStopStrategy):
@@ -34,7 +36,7 @@ class OverStrategy(SpeechTimeoutUserTurnStopStrategy):
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         result = await super().process_frame(frame)
-        if isinstance(frame, TranscriptionFrame) and frame.text.lower().rstrip(" .!?,").endswith("over"):
+        if isinstance(frame, TranscriptionFrame) and OVER.search(frame.text):
             await self.trigger_user_turn_stopped()
         return result
 

@@ -36,17 +36,25 @@ async def on_new_session(call_id: str, from_number: str | None) -> None:
         ],
     )
 
+    calling = ""
+
     async def on_key(digits: str) -> None:
+        nonlocal calling
         department = KEYS.get(digits)
+        if calling:  # handlers do not wait for each other: this key comes while another one's transfer rings
+            await voice_agent.say(f"I am calling {calling} already. Please hold the line.")
+            return
         if department is None:
             await voice_agent.say("Please press one or two.")
             return
+        calling = department
         await voice_agent.say(f"I am calling {department}. Please hold the line.")
         outcome = await voice_agent.transfer(
             DESTINATIONS[department],
             summary=f"{from_number or 'Somebody'} pressed {digits}",  # the human's phone gets it as a SIP header
             ring_timeout_s=20,
         )
+        calling = ""
         if not outcome.bridged:  # the caller is still here: never leave them alone
             await voice_agent.say(f"{department} does not answer just now. What else can I do?")
 

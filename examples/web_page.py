@@ -14,11 +14,12 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from examples import front_desk
@@ -40,43 +41,54 @@ button { font: inherit; padding: .5em 2em }</style>
 <audio id="bot" autoplay></audio>
 <script type="module">
 const state = document.getElementById("state"), button = document.getElementById("call");
-let peer = null;
+let peer = null, microphone = null;
+
+async function answered(response) {
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error ?? body.detail);      // a sentence that says what to do
+  return body;
+}
 
 async function call() {
-  const { token, gateway } = await (await fetch("/token", { method: "POST" })).json();
-  const microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
-  peer = new RTCPeerConnection();
-  peer.addTrack(microphone.getAudioTracks()[0], microphone);
-  peer.ontrack = (event) => { document.getElementById("bot").srcObject = new MediaStream([event.track]); };
-  peer.onconnectionstatechange = () => { state.textContent = peer.connectionState; };
-  await peer.setLocalDescription(await peer.createOffer());
+  const { token, gateway } = await answered(await fetch("/token", { method: "POST" }));
+  microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
+  const mine = peer = new RTCPeerConnection();
+  const ended = (why) => { if (peer === mine) hangUp(why); };
+  mine.addTrack(microphone.getAudioTracks()[0], microphone);
+  mine.createDataChannel("chat").onclose = () => ended("The call has ended.");      // the bot has hung up
+  mine.ontrack = (event) => { document.getElementById("bot").srcObject = new MediaStream([event.track]); };
+  mine.onconnectionstatechange = () => {
+    state.textContent = mine.connectionState;
+    if (mine.connectionState === "failed") ended("The connection was lost.");
+  };
+  await mine.setLocalDescription(await mine.createOffer());
   await new Promise((done) => {                     // all candidates go with the offer: one request
-    if (peer.iceGatheringState === "complete") done();
-    peer.onicegatheringstatechange = () => { if (peer.iceGatheringState === "complete") done(); };
+    if (mine.iceGatheringState === "complete") done();
+    mine.onicegatheringstatechange = () => { if (mine.iceGatheringState === "complete") done(); };
     setTimeout(done, 2000);
   });
-  const answer = await fetch(`${gateway}/api/offer`, {
+  const body = await answered(await fetch(`${gateway}/api/offer`, {
     method: "POST",
     headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
-    body: JSON.stringify({ sdp: peer.localDescription.sdp, type: "offer" }),
-  });
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error);      // a sentence that says what to do
-  await peer.setRemoteDescription({ sdp: body.sdp, type: body.type });
+    body: JSON.stringify({ sdp: mine.localDescription.sdp, type: "offer" }),
+  }));
+  await mine.setRemoteDescription({ sdp: body.sdp, type: body.type });
   button.textContent = "Hang up";
 }
 
-function hangUp() {
-  peer.getSenders().forEach((sender) => sender.track?.stop());
-  peer.close();
-  peer = null;
+function hangUp(why) {
+  microphone?.getTracks().forEach((track) => track.stop());      // else the browser shows that the page listens
+  peer?.close();
+  peer = microphone = null;
   button.textContent = "Call";
-  state.textContent = "";
+  state.textContent = why;
 }
 
 button.onclick = async () => {
-  if (peer) return hangUp();
-  try { await call(); } catch (error) { state.textContent = error.message; peer?.close(); peer = null; }
+  if (peer) return hangUp("");
+  button.disabled = true;      // a second click would begin a second call
+  try { await call(); } catch (error) { hangUp(error.message); }
+  button.disabled = false;
 };
 </script>
 </html>
@@ -95,11 +107,15 @@ def build_app(gateway_url: str, api_key: str) -> FastAPI:
     async def token() -> dict[str, str]:
         visitor = f"visitor-{secrets.token_hex(4)}"  # whoever is logged in, in a real shop
         order = {"agent_id": AGENT_ID, "identity": visitor, "metadata": {"page": "home"}, "ttl_s": 600}
-        async with httpx.AsyncClient(base_url=gateway_url, timeout=10, trust_env=False) as gateway:
-            answer = await gateway.post(
-                "/api/tokens", json=order, headers={"Authorization": f"Bearer {api_key}"}
-            )
-        return {"token": answer.raise_for_status().json()["token"], "gateway": gateway_url}
+        key = {"Authorization": f"Bearer {api_key}"}
+        try:
+            async with httpx.AsyncClient(base_url=gateway_url, timeout=10, trust_env=False) as gateway:
+                answer = await gateway.post("/api/tokens", json=order, headers=key)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            print(f"no token for {visitor}: {error}", flush=True)
+            raise HTTPException(502, "Nobody can be called just now. Please try again later.") from None
+        return {"token": answer.json()["token"], "gateway": gateway_url}
 
     return app
 
@@ -131,7 +147,11 @@ async def everything() -> AsyncIterator[tuple[str, str]]:
 async def main() -> None:
     async with contextlib.AsyncExitStack() as stack:
         if "GATEWAY_URL" in os.environ:
-            url, api_key = os.environ["GATEWAY_URL"], os.environ["PIOPIY_API_KEY"]
+            url, api_key = os.environ["GATEWAY_URL"], os.getenv("PIOPIY_API_KEY", "")
+            if not api_key:
+                sys.exit(
+                    "set PIOPIY_API_KEY, too: the gateway at GATEWAY_URL gives tokens to those who have one"
+                )
         else:
             url, api_key = await stack.enter_async_context(everything())
         print(f"open {ORIGIN}", flush=True)

@@ -11,13 +11,25 @@ import json
 import shlex
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
+from playwright.async_api import Page
 
-from examples import carrier_stream, front_desk, multilingual, outbound_call, own_provider, web_page
+from examples import (
+    carrier_stream,
+    front_desk,
+    multilingual,
+    outbound_call,
+    own_provider,
+    own_turns,
+    web_page,
+)
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
@@ -64,6 +76,14 @@ def test_whoever_does_not_answer_is_told_of_and_the_caller_goes_on_talking() -> 
     call_ = call("transfer", caller, transfers={"+4930123456": ("no_answer", 5)})
     call_.assert_said("billing does not answer just now")
     call_.assert_said("open from Tuesday")
+
+
+def test_a_second_key_does_not_call_off_what_the_first_one_has_begun() -> None:
+    caller = Caller().pause(6).press("1").pause(5).press("2").pause(25)
+    call_ = call("transfer", caller, transfers={"+4930123457": ("no_answer", 12)})
+    call_.assert_said("calling sales already")
+    assert call_.said.count("does not answer just now") == 1
+    assert "billing does not answer" not in call_.said
 
 
 # ---------------------------------------------------------------------- values
@@ -121,6 +141,14 @@ def test_the_word_over_ends_the_turn_at_once_and_a_pause_does_not() -> None:
     assert at_once < 1.2 < 2.0 < waited
 
 
+@pytest.mark.parametrize(
+    ("said", "over"),
+    [("we are open. Over.", True), ("OVER", True), ("We come from Dover.", False), ("moreover", False)],
+)
+def test_over_is_a_word_of_its_own(said: str, over: bool) -> None:
+    assert bool(own_turns.OVER.search(said)) is over
+
+
 # ---------------------------------------------------------------------- own provider
 
 
@@ -135,7 +163,18 @@ def test_a_command_is_the_voice() -> None:
 
 
 @pytest.mark.realtime
-@pytest.mark.parametrize("command", ["false", "there-is-no-such-command"])
+def test_a_text_is_never_an_option_of_the_command() -> None:
+    shown = [sys.executable, "-c", "import sys; assert not sys.argv[1].startswith('-')\n" + BEEP[2]]
+
+    async def scenario() -> bytes:
+        said = own_provider.spoken(shlex.join(shown), "-5 degrees.", 16000)
+        return b"".join([pcm async for pcm in said])
+
+    assert len(asyncio.run(scenario())) > 16000
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("command", ["false", "there-is-no-such-command", "echo This is no sound but text,"])
 def test_a_command_that_says_nothing_is_an_error_of_the_provider(command: str) -> None:
     async def scenario() -> list[str]:
         voice = own_provider.CommandTTSService(command)
@@ -162,7 +201,20 @@ def test_a_carriers_stream_books_a_table(
     assert (tmp_path / "heard.wav").stat().st_size > 100_000
 
 
+@pytest.mark.parametrize("name", ["missing.wav", "text.wav"])
+def test_a_recording_that_cannot_be_read_is_named_before_anybody_calls(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(SystemExit, match=name):
+        asyncio.run(carrier_stream.main([AUDIO / "booking/01-people.wav", tmp_path / name]))
+
+
 # ---------------------------------------------------------------------- a telephone
+
+
+def test_a_reminder_without_an_order_has_an_example_in_it() -> None:
+    call_ = call("outbound_call", Caller().pause(20))
+    call_.assert_said("Your table is for Friday at seven")
+    assert "None" not in call_.said
 
 
 @pytest.mark.realtime
@@ -213,38 +265,95 @@ def test_an_order_that_the_gateway_refuses_is_told_in_its_words() -> None:
 # ---------------------------------------------------------------------- a web page
 
 
-@pytest.mark.realtime
-def test_a_visitor_of_the_page_talks_to_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def visited(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Page, httpx.AsyncClient]]:
+    """The page in a browser, and a client of the gateway's API."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setattr(web_page, "ORIGIN", f"http://127.0.0.1:{port}")
+    async with web_page.everything() as (url, api_key):
+        app = web_page.build_app(url, api_key)
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+        serving = asyncio.create_task(server.serve())
+        try:
+            microphone = spoken(folder / "microphone.wav", 5.0, "hours/01-open.wav")
+            await eventually(lambda: server.started)
+            key = {"Authorization": f"Bearer {api_key}"}
+            async with (
+                httpx.AsyncClient(base_url=url, headers=key, trust_env=False) as api,
+                chromium(microphone) as browser,
+            ):
+                yield await open_page(browser, f"http://127.0.0.1:{port}"), api
+        finally:
+            server.should_exit = True
+            await serving
 
+
+async def shows(page: Page, state: str) -> None:
+    await page.wait_for_function(f"document.getElementById('state').textContent === {json.dumps(state)}")
+
+
+@pytest.mark.realtime
+def test_a_visitor_of_the_page_talks_to_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> str | None:
-        async with web_page.everything() as (url, api_key):
-            app = web_page.build_app(url, api_key)
-            server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-            serving = asyncio.create_task(server.serve())
-            try:
-                microphone = spoken(tmp_path / "microphone.wav", 5.0, "hours/01-open.wav")
-                await eventually(lambda: server.started)
-                async with chromium(microphone) as browser:
-                    page = await open_page(browser, f"http://127.0.0.1:{port}")
-                    await page.click("#call")
-                    await page.wait_for_function(
-                        "document.getElementById('state').textContent === 'connected'"
-                    )
-                    async with asyncio.timeout(30):
-                        while speech_s((await listen(page)).bot) < 4.0:  # the greeting alone is shorter
-                            await page.wait_for_timeout(250)
-                    label = await page.text_content("#call")
-                    await page.click("#call")
-                    return label
-            finally:
-                server.should_exit = True
-                await serving
+        async with visited(tmp_path, monkeypatch) as (page, _):
+            await page.click("#call")
+            await shows(page, "connected")
+            async with asyncio.timeout(30):
+                while speech_s((await listen(page)).bot) < 4.0:  # the greeting alone is shorter
+                    await page.wait_for_timeout(250)
+            label = await page.text_content("#call")
+            await page.click("#call")
+            await shows(page, "")
+            return label
 
     assert asyncio.run(scenario()) == "Hang up"
+
+
+NOTE_MICROPHONES = """() => {
+  const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  window.microphones = [];
+  navigator.mediaDevices.getUserMedia = async (wanted) => {
+    const stream = await get(wanted);
+    window.microphones.push(stream.getAudioTracks()[0]);
+    return stream;
+  };
+}"""
+
+
+@pytest.mark.realtime
+def test_a_visitor_who_clicks_twice_has_one_call_and_no_microphone_when_the_bot_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> tuple[int, list[str], str | None]:
+        async with visited(tmp_path, monkeypatch) as (page, api):
+            await page.evaluate(NOTE_MICROPHONES)
+            await page.evaluate("() => { const b = document.getElementById('call'); b.click(); b.click(); }")
+            await page.wait_for_function("document.getElementById('call').textContent === 'Hang up'")
+            await shows(page, "connected")
+            calls = (await api.get("/api/calls")).json()["calls"]
+            for each in calls:
+                (await api.post(f"/api/calls/{each['call_id']}/hangup")).raise_for_status()
+            await shows(page, "The call has ended.")
+            tracks = await page.evaluate("microphones.map((track) => track.readyState)")
+            return len(calls), tracks, await page.text_content("#call")
+
+    assert asyncio.run(scenario()) == (1, ["ended"], "Call")
+
+
+@pytest.mark.realtime
+def test_a_visitor_whom_nobody_can_take_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> str | None:
+        async with visited(tmp_path, monkeypatch) as (page, _):
+            monkeypatch.setattr(web_page, "AGENT_ID", "nobody")
+            await page.click("#call")
+            await shows(page, "Nobody can be called just now. Please try again later.")
+            return await page.text_content("#call")
+
+    assert asyncio.run(scenario()) == "Call"
 
 
 # ---------------------------------------------------------------------- speech to speech
