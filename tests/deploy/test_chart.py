@@ -155,6 +155,29 @@ def test_what_somebody_gives_is_not_made(tmp_path: Path) -> None:
     assert "No telephone may call yet" not in what_helm_says({"gateway": {"config": own}})
 
 
+@pytest.mark.parametrize(
+    ("gateway", "port"),
+    [
+        ({}, 5060),
+        ({"sipPort": 5070}, 5070),
+        ({"config": {"sip": {"port": 5080}}}, 5080),
+        ({"sipPort": 5070, "config": {"sip": {"port": 5080}}}, 5080),
+    ],
+)
+def test_telephones_find_the_gateway_at_the_port_that_the_chart_opens(
+    gateway: dict[str, Any], port: int, tmp_path: Path
+) -> None:
+    things = rendered({"gateway": gateway})
+    file = tmp_path / "gateway.toml"
+    file.write_text(of_kind(things, "Secret")["stringData"]["gateway.toml"])
+    config = GatewayConfig.load(file, {})
+    assert config.sip is not None
+    assert config.sip.port == port
+    [container] = of_kind(things, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    assert {one["hostPort"] for one in container["ports"] if one["name"].startswith("sip")} == {port}
+    assert f"UDP and TCP {port}" in what_helm_says({"gateway": gateway})
+
+
 def what_helm_says(values: dict[str, Any]) -> str:
     """Return what Helm prints after an installation."""
     texts = helm().Chart.load(str(CHART)).render(values=values, name="calls", namespace="voice")
@@ -237,6 +260,20 @@ def test_a_deployment_that_is_scaled_by_somebody_else_has_no_number_of_its_own()
     assert metric["pods"]["target"]["averageValue"] == "550m"
 
 
+def test_a_release_is_scaled_by_its_own_calls() -> None:
+    def query(name: str) -> tuple[str, str]:
+        things = rendered({"agent": {"autoscaling": {"kind": "keda"}}}, name=name)
+        [trigger] = of_kind(things, "ScaledObject")["spec"]["triggers"]
+        [pods] = re.findall(r'pod=~"([^"]+)"', trigger["metadata"]["query"])
+        return pods, of_kind(things, "Deployment")["metadata"]["name"] + "-5d9c7b8f6d-x2x7q"
+
+    (pods, pod), (others_pods, others_pod) = query("calls"), query("more-calls")
+    assert re.fullmatch(pods, pod)
+    assert re.fullmatch(others_pods, others_pod)
+    assert not re.fullmatch(pods, others_pod)
+    assert not re.fullmatch(others_pods, pod)
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -244,6 +281,17 @@ def test_a_deployment_that_is_scaled_by_somebody_else_has_no_number_of_its_own()
         ({"gateway": {"replica": 3}}, "replica"),
         ({"gateway": {"cluster": {"pages": ["calls-a.example"]}}}, "pages"),
         ({"agent": {"drain": "never"}}, "drain"),
+        ({"gateway": {"config": {"port": 9000}}}, "gateway.config.port: set gateway.port"),
+        ({"gateway": {"config": {"drain_s": 60}}}, "gateway.config.drain_s: set gateway.drainSeconds"),
+        ({"gateway": {"config": {"host": "10.0.0.5"}}}, "gateway.config.host: gateways listen at all"),
+        (
+            {"gateway": {"config": {"tls_certificate": "/data/chain.pem"}}},
+            "gateway.config.tls_certificate: .*Ingress",
+        ),
+        (
+            {"gateway": {"config": {"cluster": {"name": "a"}}, "cluster": {"enabled": True}}},
+            "gateway.config.cluster: set gateway.cluster",
+        ),
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, Any], says: str) -> None:

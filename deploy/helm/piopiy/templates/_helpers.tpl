@@ -46,6 +46,11 @@ root, key (in the Secret) and given. */ -}}
 {{- .given | default $kept | default (randAlphaNum 40) -}}
 {{- end -}}
 
+{{- /* The port of telephones: that of the gateway's settings, else gateway.sipPort, which is put into them. */ -}}
+{{- define "piopiy.sipPort" -}}
+{{- int (get (.Values.gateway.config.sip | default dict) "port" | default .Values.gateway.sipPort) -}}
+{{- end -}}
+
 {{- /* What this release's subjects in NATS begin with: another release, or the same one in another namespace, has others. */ -}}
 {{- define "piopiy.subject" -}}
 {{- $own := printf "%s_%s" .Release.Namespace (.Release.Name | replace "." "_") -}}
