@@ -1,22 +1,36 @@
 """Says by its exit status whether the container that it runs in is well: a gateway, or an agent with metrics.
 
-A gateway is well when it answers ``/healthz``. An agent (one with ``PIOPIY_METRICS_PORT``) is well when it is connected
-to a gateway, or ends. It needs Python alone, and is started every few seconds, so it imports little.
+A gateway is well when it answers ``/healthz``, with TLS or without. An agent (one with ``PIOPIY_METRICS_PORT``) is well
+when it is connected to a gateway, or ends. It needs Python alone, and is started every few seconds: it imports little.
 """
 
 import os
 import re
 import sys
+import tomllib
 import urllib.request
+from http.client import HTTPException
+from pathlib import Path
 
 LIMIT_S = 4.0
+SETTINGS = "/etc/piopiy/gateway.toml"
+"""Where a gateway has its settings, unless all of them are variables."""
+OWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where something that listens everywhere is reached from this machine."""
 
 
 def page(url: str) -> str:
-    """Return what is at a URL of this machine. Raises `OSError`."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=LIMIT_S) as response:
-        text: bytes = response.read()
+    """Return what is at a URL of this machine, whoever its certificate is for. Raises `OSError`."""
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if url.startswith("https:"):
+        import ssl
+
+        handlers.append(urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))
+    try:
+        with urllib.request.build_opener(*handlers).open(url, timeout=LIMIT_S) as response:
+            text: bytes = response.read()
+    except HTTPException as error:
+        raise OSError(f"{url}: {error!r}") from None
     return text.decode()
 
 
@@ -26,15 +40,39 @@ def gauge(text: str, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+def gateway_setting(name: str, default: str) -> str:
+    """Return what the gateway was told: by a variable, or in its file."""
+    told = os.environ.get(f"PIOPIY_GATEWAY_{name.upper()}")
+    if told is None:
+        try:
+            told = tomllib.loads(Path(SETTINGS).read_text()).get(name)
+        except (OSError, tomllib.TOMLDecodeError):
+            told = None
+    return default if told is None else str(told)
+
+
+def address(host: str, port: str) -> str:
+    """Return host and port at which something that listens at `host` is reached from here."""
+    host = OWN.get(host.strip("[]"), host.strip("[]"))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def gateway_url() -> str:
+    """Return where the gateway says how it is."""
+    scheme = "https" if gateway_setting("tls_certificate", "") else "http"
+    where = address(gateway_setting("host", ""), gateway_setting("port", "7860"))
+    return os.environ.get("PIOPIY_HEALTH_URL") or f"{scheme}://{where}/healthz"
+
+
 def problem() -> str:
     """Return what is wrong, or an empty text."""
     metrics = os.environ.get("PIOPIY_METRICS_PORT", "")
-    port = os.environ.get("PIOPIY_GATEWAY_PORT", "7860")
     try:
         if not metrics:
-            page(os.environ.get("PIOPIY_HEALTH_URL") or f"http://127.0.0.1:{port}/healthz")
+            page(gateway_url())
             return ""
-        text = page(f"http://127.0.0.1:{metrics.rpartition(':')[2]}/metrics")
+        host, _, port = metrics.rpartition(":")
+        text = page(f"http://{address(host, port)}/metrics")
     except OSError as error:
         return str(error)
     if gauge(text, "piopiy_agent_connected") or gauge(text, "piopiy_agent_draining"):
