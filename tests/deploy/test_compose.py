@@ -40,7 +40,7 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     assert subprocess.run(["sh", folder / "make_env.sh"], check=False, capture_output=True).returncode == 1
     secrets = dict(line.split("=", 1) for line in file.read_text().splitlines())
-    own = [value for name, value in secrets.items() if name != "PRIVATE_ADDRESS"]
+    own = [value for name, value in secrets.items() if name not in ("PRIVATE_ADDRESS", "WEBRTC_ADDRESS")]
     assert len(set(own)) == len(own)
 
     def filled(text: str) -> str:
@@ -68,6 +68,10 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
         "127.0.0.1:4222:4222",
         "127.0.0.1:5432:5432",
     ]
+    for told in ("", "10.0.0.5=203.0.113.7"):
+        secrets["WEBRTC_ADDRESS"] = told
+        environ = {name: filled(value) for name, value in services["gateway"]["environment"].items()}
+        assert GatewayConfig.load(None, environ).webrtc_addresses == ([told] if told else [])
     secrets["PRIVATE_ADDRESS"] = "10.0.0.5"  # a second machine's gateway comes to where they listen then
     environ = {name: filled(value) for name, value in services["gateway"]["environment"].items()}
     config = GatewayConfig.load(None, environ)
@@ -100,6 +104,31 @@ def test_without_an_address_the_machine_s_own_is_taken_or_asked_for(
     else:
         assert "which address has this machine? sh deploy/make_env.sh ADDRESS" in done.stderr
         assert not (tmp_path / ".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "route", "told"),
+    [
+        ("203.0.113.7", "203.0.113.7 via 10.1.0.1 dev e src 10.1.0.9 uid 0", "10.1.0.9=203.0.113.7"),
+        ("203.0.113.7", "local 203.0.113.7 dev lo src 203.0.113.7 uid 0", ""),  # this machine's own
+        ("voice.example.org", "", ""),
+    ],
+)
+def test_browsers_are_told_the_address_that_the_world_knows(
+    given: str, route: str, told: str, tmp_path: Path
+) -> None:
+    shutil.copy(DEPLOY / "make_env.sh", tmp_path)
+    (tmp_path / "ip").write_text(
+        f"#!/bin/sh\ncase $* in *192.0.2.1) echo '192.0.2.1 dev e src 10.1.0.9' ;; *) echo '{route}' ;; esac\n"
+    )
+    (tmp_path / "ip").chmod(0o755)
+    subprocess.run(
+        ["sh", tmp_path / "make_env.sh", given],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        check=True,
+    )
+    assert f"WEBRTC_ADDRESS={told}\n" in (tmp_path / ".env").read_text()
 
 
 def test_files_that_compose_mounts_are_there() -> None:
