@@ -26,8 +26,10 @@ from unittest import mock
 from loguru import logger
 from pipecat.pipeline.worker import PipelineParams
 
+from benchmarks.child_process import Failed
 from piopiy_pipeline.agent.agent_metrics import note_numbers
 from piopiy_pipeline.agent.agent_numbers import AgentNumbers
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
 from piopiy_pipeline.metrics.loop_lag import LoopLag
@@ -48,12 +50,6 @@ ANSWER = (
 )
 
 
-class _NoMeter:
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def _unmeasured(**options: Any) -> PipelineParams:
     return PipelineParams(**{**options, "enable_metrics": False, "enable_usage_metrics": False})
 
@@ -63,7 +59,7 @@ def mode_of(mode: str, registry: MetricRegistry) -> Iterator[None]:
     """Run calls in this mode."""
     with contextlib.ExitStack() as patches:
         if mode == "without":
-            patches.enter_context(mock.patch.object(pipeline_run, "UsageMeter", _NoMeter))
+            patches.enter_context(mock.patch.object(pipeline_run, "UsageMeter", autospec=True))
             patches.enter_context(mock.patch.object(pipeline_run, "PipelineParams", _unmeasured))
         COUNTS.sink = registry if mode == "counted" else None
         yield
@@ -76,16 +72,20 @@ async def bot(call: Call) -> None:
     await agent.start()
 
 
-def one_call() -> tuple[float, float]:
-    """Return the CPU seconds of a call, and its length in seconds."""
+def one_call(sentences: int = 5) -> tuple[float, float]:
+    """Return the CPU seconds of a call, and its length in seconds. Raises `Failed` if it was none."""
     caller = Caller()
-    for file in sorted(AUDIO.glob("*.wav"))[:3] + sorted(AUDIO.glob("*.wav"))[:2]:
+    recordings = sorted(AUDIO.glob("*.wav"))[:3]
+    for file in (recordings + recordings)[:sentences]:
         caller = caller.say(file, text="A table for four people.").pause(8)
     providers = Providers(stt=Transcripts(), llm=Replies(otherwise=ANSWER), tts=Voice())
     gc.collect()
     began = time.process_time()
     call = simulate(bot, caller.hangup(), providers=providers, wall_limit_s=300)
-    return time.process_time() - began, call.duration_s
+    cpu_s = time.process_time() - began
+    if call.end_reason is not EndReason.CALLER_HANGUP:
+        raise Failed(f"a call ended before its caller hung up: {call.end_detail}")
+    return cpu_s, call.duration_s
 
 
 def fixed_ms(registry: MetricRegistry) -> dict[str, float]:
