@@ -17,13 +17,16 @@ import argparse
 import asyncio
 import importlib.util
 import json
+import math
 import secrets
 import sys
 import time
+from collections import deque
 from typing import Any
 
 from loguru import logger
 
+from benchmarks.benchmark_options import count, length_s, positive
 from benchmarks.caller_line import dial
 from benchmarks.child_process import START_LIMIT_S, Child, Failed, Found, child
 from benchmarks.density_callers import GAP_S, Line
@@ -39,6 +42,8 @@ from piopiy_pipeline.signaling.messages import dump
 RATE = 16000
 BURST_S = 0.05
 SETTLE_S = 4.0
+MARK_S = 0.5
+"""How often the agent notes the CPU time that it has used."""
 
 
 # ---------------------------------------------------------------------- the agent's process
@@ -54,7 +59,7 @@ async def compute(own_ms: float) -> None:
 
 
 async def be_agent(options: argparse.Namespace) -> None:
-    """Serve until stdin ends, and print how the loop was in the last seconds."""
+    """Serve until stdin ends, and print how busy the process was in the seconds before, in which it was measured."""
     from piopiy_pipeline.agent.agent import Agent
     from piopiy_pipeline.voice_agent import VoiceAgent
 
@@ -78,13 +83,13 @@ async def be_agent(options: argparse.Namespace) -> None:
         load_threshold=options.threshold,
     )
     serving = asyncio.create_task(agent.connect())
-    lag = LoopLag()
     told = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    marks = deque([(time.process_time(), time.monotonic())], maxlen=math.ceil(options.seconds / MARK_S) + 1)
     while not told.done():
-        lag.begin()
-        cpu, began = time.process_time(), time.monotonic()
-        await asyncio.wait({told}, timeout=options.seconds)
-    core = (time.process_time() - cpu) / max(1e-3, time.monotonic() - began)
+        await asyncio.wait({told}, timeout=MARK_S)
+        marks.append((time.process_time(), time.monotonic()))
+    (cpu, began), (cpu_after, ended) = marks[0], marks[-1]
+    core = (cpu_after - cpu) / (ended - began)
     print(json.dumps({"active": agent.active, "core": round(core, 3)}), flush=True)
     await agent.shutdown()
     await serving
@@ -210,13 +215,13 @@ def main() -> int:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--callers", type=int, default=60)
-    arguments.add_argument("--per-second", type=float, default=4.0, help="how many come in a second")
+    arguments.add_argument("--callers", type=count, default=60)
+    arguments.add_argument("--per-second", type=positive, default=4.0, help="how many come in a second")
     arguments.add_argument(
         "--own-ms", type=float, default=20.0, help="what a bot computes in a second, in ms"
     )
     arguments.add_argument("--threshold", type=float, default=0.85, help="load_threshold of the agent")
-    arguments.add_argument("--seconds", type=float, default=15.0, help="length of the measurement")
+    arguments.add_argument("--seconds", type=length_s, default=15.0, help="length of the measurement")
     arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments.add_argument("--be", choices=["agent"], help=argparse.SUPPRESS)

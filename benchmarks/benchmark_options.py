@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-__all__ = ["count", "interpreter_with", "length_s", "new_file"]
+__all__ = ["count", "interpreter_with", "json_file", "length_s", "new_file", "positive"]
 
 LEAST_S, MOST_S = 0.5, 3600.0
 PYTHON_S = 20.0
@@ -34,12 +36,31 @@ def length_s(text: str) -> float:
     return seconds
 
 
+def positive(text: str) -> float:
+    """Return a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return number
+
+
 def new_file(text: str) -> Path:
     """Return the path of a file that can be written when all is measured."""
     path = Path(text)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written")
     return path
+
+
+def json_file(text: str) -> Any:
+    """Return what is in a file of JSON."""
+    try:
+        return json.loads(Path(text).read_text())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text} cannot be read: {error}") from None
 
 
 def interpreter_with(module: str) -> Callable[[str], str]:

@@ -36,6 +36,7 @@ from pathlib import Path
 import numpy as np
 from loguru import logger
 
+from benchmarks.benchmark_options import new_file
 from benchmarks.caller_line import PlainLine, as_protobuf, audio_of_protobuf, dial
 from benchmarks.child_process import START_LIMIT_S, Child, Failed, Found, child
 from benchmarks.isolation import cpu_s, memory_mb
@@ -251,7 +252,9 @@ def main() -> int:
     arguments.add_argument("--side", choices=SIDES, help="only this one")
     arguments.add_argument("--rate", type=int, choices=[8000, 16000], default=16000)
     arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
-    arguments.add_argument("--profile", type=Path, help="write a cProfile of our agent (implies --side ours)")
+    arguments.add_argument(
+        "--profile", type=new_file, help="write a cProfile of our agent (implies --side ours)"
+    )
     arguments.add_argument(
         "--stock-python", help="an interpreter with pipecat-ai[websocket] 1.14 and uvicorn"
     )

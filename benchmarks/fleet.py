@@ -9,6 +9,7 @@ The gateways' switchboards, calls and cluster are the real code; agents, sound a
 (`benchmarks/fleet_model.py`), with constants that `--measure` finds with a real NATS server
 (`benchmarks/fleet_measures.py`). Callers reach a gateway by chance, and ask for an agent by chance. When the calls are
 there, one gateway is killed, then as many at once as `--killed` says, and then the NATS server is gone for 20 s.
+Exits with 1 if a call had two agents, or an agent more calls than places.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
+from benchmarks.benchmark_options import json_file, new_file
 from benchmarks.fleet_measures import MEASURED, measure
 from benchmarks.fleet_model import Carried, Fleet, FleetDirectory
 from benchmarks.fleet_plot import plot_of
@@ -235,9 +236,9 @@ def main() -> None:
     parser.add_argument("--killed", type=int, default=20, help="gateways that die at once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--measure", action="store_true", help="measure the constants, and do nothing else")
-    parser.add_argument("--json", type=Path, help="where to write all figures, too")
-    parser.add_argument("--plot", type=Path, help="where to draw what the server carries, as an SVG")
-    parser.add_argument("--beside", type=Path, help="the --json of an older run, to be drawn as well")
+    parser.add_argument("--json", type=new_file, help="where to write all figures, too")
+    parser.add_argument("--plot", type=new_file, help="where to draw what the server carries, as an SVG")
+    parser.add_argument("--beside", type=json_file, help="the --json of an older run, to be drawn as well")
     options = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, level="CRITICAL")
@@ -256,9 +257,9 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     if options.plot:
-        before = json.loads(options.beside.read_text()) if options.beside else None
-        options.plot.write_text(plot_of(result, before))
+        options.plot.write_text(plot_of(result, options.beside))
     print(json.dumps({key: value for key, value in result.items() if key != "by time"}))
+    sys.exit(1 if result["wrong"] else 0)
 
 
 if __name__ == "__main__":

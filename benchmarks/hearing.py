@@ -44,6 +44,7 @@ import numpy as np
 import yaml
 from loguru import logger
 
+from benchmarks.benchmark_options import new_file
 from benchmarks.hearing_callers import VOICES, HumanRecordings, Speakers, Voice
 from benchmarks.hearing_ears import Ear, Ears, Heard, process_cpu_s
 from benchmarks.hearing_judge import Item, judge, truthful_call
@@ -398,7 +399,7 @@ def main() -> None:
             asdict(outcome) for outcome in outcomes if outcome.understood is False or outcome.false_booking
         ]
         lines = [json.dumps(outcome, ensure_ascii=False, default=str) for outcome in bad]
-        Path(arguments.failures).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        arguments.failures.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(table(result))
     if len(outcomes) < len(jobs):
         print(f"\nOnly {len(outcomes)} of {len(jobs)} calls were made: the time was over.")
@@ -420,7 +421,9 @@ def _arguments() -> argparse.Namespace:
         default=str(Path(tempfile.gettempdir()) / "piopiy-hearing"),
         help="folder for what is spoken, and for the two packages that are fetched",
     )
-    parser.add_argument("--failures", metavar="FILE", help="write what was not understood, one JSON a line")
+    parser.add_argument(
+        "--failures", type=new_file, metavar="FILE", help="write what was not understood, one JSON a line"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args()
 

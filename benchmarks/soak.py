@@ -27,13 +27,13 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from loguru import logger
 from websockets.exceptions import WebSocketException
 
+from benchmarks.benchmark_options import new_file
 from benchmarks.soak_ends import ALONE_S, ENDS, FDS_LEFT, STOOD_S, UNBOUNDED, SoakedCall, left_at
 from benchmarks.soak_instances import LoggedInstances
 from benchmarks.soak_processes import call_workers, open_fds, signal_all, threads
@@ -385,7 +385,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="by default the time")
     parser.add_argument("--unbounded", action="store_true", help="with voices and stages that never end, too")
     parser.add_argument("--speech-to-speech", action="store_true", help="good calls are with such a model")
-    parser.add_argument("--log", metavar="FILE", help="write the gateway's log there")
+    parser.add_argument("--log", type=new_file, metavar="FILE", help="write the gateway's log there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.seed = int(time.time()) if options.seed is None else options.seed
@@ -393,7 +393,7 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     soak, found = asyncio.run(run(options))
     if options.log:
-        Path(options.log).write_text(soak.log)
+        options.log.write_text(soak.log)
     for name, value in found.items():
         print(f"{name:34} {value}")
     if options.json:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.benchmark_options import new_file
 from benchmarks.hearing_callers import RATE, Speakers
 from benchmarks.hearing_lines import LEAD_S, Condition, babble_of
 from benchmarks.turn_end_corpus import Turn, all_turns
@@ -147,9 +148,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--recordings", type=Path, help="a folder of stereo WAV files, the caller on the left"
     )
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument("--plot", type=Path, help="where to draw them: an SVG")
-    parser.add_argument("--failures", type=Path, help="where to list what `smart` has cut or decided late")
+    parser.add_argument("--json", type=new_file, help="where to write all figures")
+    parser.add_argument("--plot", type=new_file, help="where to draw them: an SVG")
+    parser.add_argument(
+        "--failures", type=new_file, help="where to list what `smart` has cut or decided late"
+    )
     parser.add_argument("--no-smart-turn", action="store_true")
     parser.add_argument(
         "--no-level", action="store_true", help="take voices behind the caller for the caller's"
