@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 
 from benchmarks.barge_in_sounds import RATE, Sound
+from benchmarks.child_process import Program
 from benchmarks.echo_gateway import start_process, wait_until_listening
 from benchmarks.sip_leg import Nobody
 from piopiy_pipeline.audio.frame import FRAME_S
@@ -216,8 +217,8 @@ async def silences(sounds: Sequence[Sound], interruption: str, legs: Sequence[Le
             f'console = "open"\ncaller_keys = ["{key}"]\n[agents]\n{AGENT_ID} = "{token}"\n'
             f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "{AGENT_ID}"\ncodecs = ["PCMU"]\n'
         )
-        await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
-        await wait_until_listening(port)
+        gateway = await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
+        await wait_until_listening(port, gateway)
         options = {
             "url": f"ws://127.0.0.1:{port}",
             "agent": AGENT_ID,
@@ -252,16 +253,16 @@ async def silences(sounds: Sequence[Sound], interruption: str, legs: Sequence[Le
     return found
 
 
-async def _until_answered(url: str, key: str, agent: asyncio.subprocess.Process) -> None:
+async def _until_answered(url: str, key: str, agent: Program) -> None:
     async with asyncio.timeout(60):
-        while agent.returncode is None:
+        while not agent.has_ended:
             try:
                 async with _dialled(url, key) as caller:
                     await caller.answered
                     return
             except ConnectionError:
                 await asyncio.sleep(0.5)
-    raise RuntimeError("the agent did not start")
+    raise agent.failed("the agent did not start")
 
 
 @asynccontextmanager

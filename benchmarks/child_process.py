@@ -1,7 +1,10 @@
-"""A process of a benchmark, which answers in JSON lines, with a limit for each of them."""
+"""The processes of a benchmark: a `Child` answers in JSON lines, with a limit for each of them; a `Program` runs beside
+an event loop. Of both the last lines of stderr are in the message if they fail.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,14 +12,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-__all__ = ["START_LIMIT_S", "Child", "Failed", "Found", "child"]
+__all__ = ["ROOT", "START_LIMIT_S", "Child", "Failed", "Found", "Program", "child", "program"]
 
 ROOT = Path(__file__).resolve().parent.parent
 START_LIMIT_S = 60.0
+END_LIMIT_S = 15.0
+LAST_LINES = 25
 Found = dict[str, Any]
 
 
@@ -46,7 +51,7 @@ class Child:
             elif value is not None:
                 command += [f"--{name}", str(value)]
         self._name = f"{module} ({options.get('side')}, {options.get('calls')} calls)"
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the process
+        self._log = _log()
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -74,7 +79,7 @@ class Child:
             overdue.cancel()
         found = json.loads(line) if line.startswith("{") else {}
         if key not in found:
-            raise Failed(f"{self._name} did not say {key!r} within {limit_s:g} s:\n{self._tail()}")
+            raise Failed(f"{self._name} did not say {key!r} within {limit_s:g} s:\n{_tail(self._log)}")
         return dict(found)
 
     @property
@@ -91,17 +96,13 @@ class Child:
     def close(self) -> None:
         self.let_go()
         try:
-            self._process.wait(15)
+            self._process.wait(END_LIMIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._log.close()
-
-    def _tail(self) -> str:
-        self._log.seek(0)
-        return "".join(self._log.readlines()[-25:]) or "(it logged nothing)"
 
 
 @contextlib.contextmanager
@@ -114,3 +115,82 @@ def child(
         yield process
     finally:
         process.close()
+
+
+class Program:
+    """A process that runs beside an event loop, and is ended with `program`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: IO[str]) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self.process.returncode is not None
+
+    def failed(self, what: str) -> Failed:
+        """Return an error that says what it has not done, and what it said last."""
+        return Failed(f"{what}:\n{_tail(self._log)}")
+
+    async def line(self, what: str, limit_s: float = START_LIMIT_S) -> bytes:
+        """Return the next line of its output, which has to say `what`. Raises `Failed` after so many seconds."""
+        assert self.process.stdout is not None
+        try:
+            async with asyncio.timeout(limit_s):
+                said = await self.process.stdout.readline()
+        except TimeoutError:
+            said = b""
+        if not said:
+            raise self.failed(f"a process of this benchmark did not say {what}")
+        return said
+
+
+@contextlib.asynccontextmanager
+async def program(
+    *command: str, environment: Mapping[str, str] | None = None, pipes: bool = False
+) -> AsyncIterator[Program]:
+    """Run a program for a while.
+
+    Args:
+        *command: What is run, in the folder of the checkout.
+        environment: What its environment has beside that of this process.
+        pipes: Whether its standard input and output are pipes. Else there are none.
+    """
+    pipe = asyncio.subprocess.PIPE if pipes else asyncio.subprocess.DEVNULL
+    with _log() as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT)},
+            stdin=pipe,
+            stdout=pipe,
+            stderr=log,
+        )
+        try:
+            yield Program(process, log)
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            if process.returncode is None:
+                process.terminate()
+            try:
+                async with asyncio.timeout(END_LIMIT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def _log() -> IO[str]:
+    return tempfile.TemporaryFile("w+")
+
+
+def _tail(log: IO[str]) -> str:
+    log.seek(0)
+    return "".join(log.readlines()[-LAST_LINES:]) or "(it logged nothing)"

@@ -37,6 +37,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.benchmark_options import count
+from benchmarks.child_process import Program, program
 from benchmarks.churn_callers import (
     AGENT_ID,
     KEY,
@@ -48,7 +50,6 @@ from benchmarks.churn_callers import (
     callers_of,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 SETTLE_S = 8.0
 """How long what ends after its call may take: the grace of callbacks, and a warm call worker that takes a place."""
 WARM_UP = 200
@@ -63,29 +64,28 @@ Counts = dict[str, float]
 class Side:
     """The gateway or the agent: its process, and what is counted of it and its children."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, started: Program) -> None:
+        self._started = started
 
     async def line(self, key: str) -> dict[str, Any]:
-        """Return the next line of JSON that has `key`."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(LIMIT_S):
-            while line := await self._process.stdout.readline():
-                found = json.loads(line) if line.startswith(b"{") else {}
-                if key in found:
-                    return dict(found)
-        raise SystemExit(f"churn: a process ended before it said {key!r}")
+        """Return the next line of JSON that has `key`. Raises `Failed`."""
+        while True:
+            line = await self._started.line(repr(key), LIMIT_S)
+            found = json.loads(line) if line.startswith(b"{") else {}
+            if key in found:
+                return dict(found)
 
     async def counts(self) -> Counts:
-        """Count what there is now."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"census\n")
+        """Count what there is now. Raises `Failed`."""
+        stdin = self._started.process.stdin
+        assert stdin is not None
+        stdin.write(b"census\n")
         tasks = (await self.line("tasks"))["tasks"]
-        return {"tasks": tasks} | _counted(self._process.pid)
+        return {"tasks": tasks} | _counted(self._started.pid)
 
     def memory_mb(self) -> float:
         """Return the memory that was written to, with all garbage that no collection has come for yet."""
-        return _counted(self._process.pid)["memory_mb"]
+        return _counted(self._started.pid)["memory_mb"]
 
     async def settled(self, like: Counts | None) -> Counts:
         """Count once things have settled: as soon as no more is there than before, within `SETTLE_S`."""
@@ -249,24 +249,9 @@ async def many(calls: ShortCalls, count: int, at_once: int, refused: list[str], 
 
 @contextlib.asynccontextmanager
 async def side(*arguments: str) -> AsyncIterator[Side]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.churn", *arguments),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield Side(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(15):
-                await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.communicate()
+    """Run one of the sides for a while."""
+    async with program(sys.executable, "-m", "benchmarks.churn", *arguments, pipes=True) as started:
+        yield Side(started)
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -332,14 +317,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--calls", type=int, default=2000)
-    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--calls", type=count, default=2000)
+    parser.add_argument("--at-once", type=count, default=4)
     parser.add_argument(
         "--stay-s", type=float, default=0.0, help="how long a caller stays who has heard the bot"
     )
     parser.add_argument("--leg", choices=LEGS, default="stream", help="how the callers come")
     parser.add_argument("--isolation", choices=["task", "process"], default="task")
-    parser.add_argument("--progress", type=int, default=200, help="say how far it is after so many calls")
+    parser.add_argument("--progress", type=count, default=200, help="say how far it is after so many calls")
     parser.add_argument("--growth-mb", type=float, default=5.0, help="how much memory may grow on each side")
     parser.add_argument(
         "--garbage-mb", type=float, default=15.0, help="and at the gateway while garbage waits"

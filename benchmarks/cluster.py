@@ -18,12 +18,12 @@ import os
 import shutil
 import statistics
 import sys
-import tempfile
 import uuid
 from collections import Counter
 from contextlib import AsyncExitStack
 from typing import Any
 
+from benchmarks.child_process import Program, program
 from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
@@ -114,37 +114,21 @@ async def serve_gateway(nats_url: str) -> None:
         await gateway.serve_forever()
 
 
-async def run_process(stack: AsyncExitStack, *arguments: str) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.cluster", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    stack.push_async_callback(end_process, process)
-    return process
-
-
-async def end_process(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.communicate()
+async def run_process(stack: AsyncExitStack, *arguments: str) -> Program:
+    command = (sys.executable, "-m", "benchmarks.cluster", *arguments)
+    return await stack.enter_async_context(program(*command, pipes=True))
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Place the calls, and return what they took in milliseconds."""
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
         assert NATS_SERVER is not None
         port = 20_000 + os.getpid() % 20_000
-        nats = await asyncio.create_subprocess_exec(
-            *(NATS_SERVER, "-a", "127.0.0.1", "-p", str(port)), stderr=asyncio.subprocess.DEVNULL, cwd=folder
-        )
-        stack.push_async_callback(end_process, nats)
+        await stack.enter_async_context(program(NATS_SERVER, "-a", "127.0.0.1", "-p", str(port)))
         nats_url = f"nats://127.0.0.1:{port}"
         other = await run_process(stack, "--gateway", nats_url)
-        assert other.stdout is not None
-        other_url = (await other.stdout.readline()).decode().strip()
+        other_url = (await other.line("where it is")).decode().strip()
         gateway = await stack.enter_async_context(Gateway(GatewayConfig(**settings(0, nats_url, "here"))))
         await run_process(stack, "--agent", "near", gateway.url)
         await run_process(stack, "--agent", "far", other_url)
@@ -171,6 +155,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             "first far ms": round(first_ms, 1),
             "took ms": {agent_id: summary(took) for agent_id, took in accepts.took_s.items()},
             "ends": dict(accepts.ends),
+            "neither accepted nor ended": len(accepts.placed),
             "offers a call, most": max(accepts.offers),
         }
 

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,8 @@ from statistics import median, quantiles
 from typing import Any
 
 from aiohttp import web
+
+from benchmarks.child_process import Failed, Program, program
 
 ROOT = Path(__file__).parents[1]
 WAVS = [
@@ -89,20 +90,15 @@ async def measure(calls: int, model_ms: float) -> dict[bool, dict[str, Any]]:
             "0",
             "--no-record",
         )
-        dev = await asyncio.create_subprocess_exec(
-            *_piopiy(*bot), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-        )
         try:
-            async with asyncio.timeout(START_S):
-                url = await _address(dev)
-            for number in range(2 * calls):
-                eager, before = number % 2 == 1, model.requests
-                found[eager]["ms"] += await _call(url, environment, eager=eager)
-                found[eager]["requests"] += model.requests - before
+            async with program(*_piopiy(*bot), environment=environment, pipes=True) as dev:
+                async with asyncio.timeout(START_S):
+                    url = await _address(dev)
+                for number in range(2 * calls):
+                    eager, before = number % 2 == 1, model.requests
+                    found[eager]["ms"] += await _call(url, environment, eager=eager)
+                    found[eager]["requests"] += model.requests - before
         finally:
-            if dev.returncode is None:
-                dev.send_signal(signal.SIGINT)
-            await dev.wait()
             await runner.cleanup()
     return found
 
@@ -111,31 +107,36 @@ def _piopiy(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "piopiy_pipeline.cli", *arguments)
 
 
-async def _address(dev: asyncio.subprocess.Process) -> str:
-    """Return the gateway's address, when the bot takes calls."""
-    assert dev.stdout is not None
+async def _address(dev: Program) -> str:
+    """Return the gateway's address, when the bot takes calls. Raises `Failed`."""
     console = ""
-    async for line in dev.stdout:
-        words = line.decode().split()
+    while True:
+        words = (await dev.line("that it is ready", START_S)).decode().split()
         if words[:1] == ["console"]:
             console = words[1]
         if words[:1] == ["ready"]:
             return console.replace("http", "ws", 1).rstrip("/")
-    raise RuntimeError("piopiy dev has ended")
 
 
 async def _call(url: str, environment: dict[str, str], *, eager: bool) -> list[int]:
-    """Make one call, and return the latency of each answer in ms."""
+    """Make one call, and return the latency of each answer in ms. Raises `Failed`."""
     options = ("--url", url, "--json", "--hangup-after", "4", "--metadata", json.dumps({"eager": eager}))
     wavs = map(str, WAVS)
     calling = await asyncio.create_subprocess_exec(
         *_piopiy("call", *wavs, *options, "--agent", "eager_agent"),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(CALL_S):
-        out, _ = await calling.communicate()
+    try:
+        async with asyncio.timeout(CALL_S):
+            out, error = await calling.communicate()
+    finally:
+        if calling.returncode is None:
+            calling.kill()
+            await calling.wait()
+    if calling.returncode:
+        raise Failed(f"a call failed: {error.decode()[-2000:]}")
     lines = [json.loads(line) for line in out.decode().splitlines()]
     return [
         line["voice_to_voice_ms"]

@@ -10,9 +10,12 @@ import secrets
 import socket
 import sys
 import tempfile
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.child_process import START_LIMIT_S, Program, program
 
 __all__ = [
     "EchoGateway",
@@ -24,8 +27,7 @@ __all__ = [
     "wait_until_listening",
 ]
 
-ROOT = Path(__file__).resolve().parent.parent
-START_S = 60.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
         calls: How many calls they must take at once.
 
     Raises:
-        RuntimeError: A process does not start.
+        Failed: A process does not start.
     """
     token, key, port, sip_port = secrets.token_hex(8), secrets.token_hex(8), free_port(), free_port()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -63,11 +65,11 @@ async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
     )
     gateway = await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
     agent_options = ["--url", f"ws://127.0.0.1:{port}", "--token", token, "--capacity", str(calls)]
-    await wait_until_listening(port)
+    await wait_until_listening(port, gateway)
     agent = await start_process(stack, "benchmarks.echo_agent", *agent_options)
     await asyncio.sleep(2.0)
-    if agent.returncode is not None:
-        raise RuntimeError("the agent did not start")
+    if agent.has_ended:
+        raise agent.failed("the agent did not start")
     return EchoGateway(gateway.pid, agent.pid, sip_port, f"ws://127.0.0.1:{port}", key)
 
 
@@ -83,37 +85,23 @@ def memory_mb(pid: int) -> float:
     return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-async def start_process(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.Process:
+async def start_process(stack: AsyncExitStack, *command: str) -> Program:
     """Start a module as a process. It ends with `stack`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-
-    async def end() -> None:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-    stack.push_async_callback(end)
-    return process
+    return await stack.enter_async_context(program(sys.executable, "-m", *command, environment=ONE_THREAD))
 
 
-async def wait_until_listening(port: int) -> None:
-    """Wait until a process listens. Raises `RuntimeError` after a minute."""
-    try:
-        async with asyncio.timeout(START_S):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    return
-    except TimeoutError:
-        raise RuntimeError(f"the gateway did not start within {START_S:g} s") from None
+async def wait_until_listening(port: int, started: Program) -> None:
+    """Wait until a process listens. Raises `Failed` if it ends, or after a minute."""
+    until = time.monotonic() + START_LIMIT_S
+    while not started.has_ended and time.monotonic() < until:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise started.failed("the gateway did not start")
 
 
 def free_port() -> int:

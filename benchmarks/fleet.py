@@ -75,11 +75,12 @@ async def simulate(options: argparse.Namespace) -> dict[str, Any]:
         fleet.home_after_s.clear()
         marks[name] = loop.time()
         before = len(fleet.confirmed)
-        for gateway in rng.sample(fleet.there, min(number, len(fleet.there) - 1)):
+        doomed = rng.sample(fleet.there, min(number, len(fleet.there) - 1))
+        for gateway in doomed:
             gateway.kill()
         await asyncio.sleep(AFTER_S)
         result[name] = {
-            "gateways": number,
+            "gateways": len(doomed),
             "agents that looked for a home": len(fleet.home_after_s),
             "home ms": percentiles(fleet.home_after_s, 1e3),
             "without a home after 10 s": len(fleet.homeless),

@@ -8,24 +8,31 @@ A real gateway is in this process, the agent in another one, with ``isolation="p
 the moment at which the supervisor asks for a call worker until it is registered, and the memory of eight idle ones
 after the calls: PSS, in which a page that n processes share counts as its n-th part, and what is private. Beside it,
 how long a program of the same bot takes from its start to its registration; and what supervisor and template hold
-before and after the calls, and the CPU time of an idle call worker.
+before and after the calls, and the CPU time of an idle call worker. Exits with 1 if a call has failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import statistics
 import sys
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.benchmark_options import count
+from benchmarks.child_process import Failed, Program, program
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.server import Gateway
+
 AGENT_ID, TOKEN, KEY = "isolated", "agent-token", "caller-key"
 WARM = 8
 FRESH_STARTS = 3
@@ -125,22 +132,22 @@ async def idle_cpu(pids: list[int]) -> float:
     return 100 * statistics.fmean(spent) / IDLE_S
 
 
-async def start_agent(url: str, isolation: str) -> asyncio.subprocess.Process:
-    """Start this file as an agent."""
-    environment = {**os.environ, "PIOPIY_URL": url, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+def agent_process(url: str, isolation: str) -> contextlib.AbstractAsyncContextManager[Program]:
+    """Run this file as an agent."""
+    environment = {"PIOPIY_URL": url, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.isolation", "--agent", isolation]
-    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=pipe, stderr=null)
+    return program(*command, environment=environment, pipes=True)
 
 
-async def call_once(url: str) -> None:
-    """Call the agent, and stay until it hangs up."""
+async def call_once(url: str) -> str | None:
+    """Call the agent, and stay until it hangs up. Returns why that was no call, if it was none."""
+    from piopiy_pipeline.cli.errors import CliError
     from piopiy_pipeline.cli.gateway_link import GatewayLink
     from piopiy_pipeline.cli.place_call import place_call
     from piopiy_pipeline.cli.target import Target
     from piopiy_pipeline.cli.turns import load_script
     from piopiy_pipeline.signaling.caller import CallStart
-    from piopiy_pipeline.testing import Habits
+    from piopiy_pipeline.testing import CallerGaveUp, Habits
 
     start = CallStart.model_validate({"rate": 16000, "from_number": "+15550100", "to_number": "+15550199"})
     caller = load_script([], [], 16000, habits=Habits(hangup_after_s=5.0))
@@ -148,7 +155,29 @@ async def call_once(url: str) -> None:
     def tell(link: GatewayLink) -> None:
         link.take_sounds()  # else they are kept
 
-    await place_call(Target(url, AGENT_ID, KEY), caller, start, limit_s=20.0, tell=tell)
+    try:
+        return (await place_call(Target(url, AGENT_ID, KEY), caller, start, limit_s=20.0, tell=tell)).failure
+    except (CliError, CallerGaveUp) as error:
+        return str(error)
+
+
+async def registered(gateway: Gateway, agent: Program) -> None:
+    """Wait until an agent takes calls. Raises `Failed`."""
+    from piopiy_pipeline.gateway import GatewayError
+
+    try:
+        await gateway.wait_for_agent(AGENT_ID, LIMIT_S)
+    except GatewayError as error:
+        raise agent.failed(str(error)) from None
+
+
+async def read(agent: Program, ready_s: list[float], pids: list[int]) -> None:
+    """Note which call workers an agent has had, and when each was ready, until it ends."""
+    assert agent.process.stdout is not None
+    async for line in agent.process.stdout:
+        found = json.loads(line)
+        ready_s.append(found["ready_s"])
+        pids.append(found["pid"])
 
 
 async def measure(calls: int, at_once: int) -> dict[str, Any]:
@@ -164,38 +193,33 @@ async def measure(calls: int, at_once: int) -> dict[str, Any]:
         fresh_s = []
         for _ in range(FRESH_STARTS):
             began = time.monotonic()
-            process = await start_agent(gateway.url, "task")
-            await gateway.wait_for_agent(AGENT_ID, LIMIT_S)
-            fresh_s.append(time.monotonic() - began)
-            process.terminate()
-            await process.wait()
-        process = await start_agent(gateway.url, "process")
-
-        async def read() -> None:
-            assert process.stdout is not None
-            async for line in process.stdout:
-                found = json.loads(line)
-                ready_s.append(found["ready_s"])
-                pids.append(found["pid"])
-
-        reading = asyncio.create_task(read())
-        await gateway.wait_for_agent(AGENT_ID, LIMIT_S)
-        await asyncio.sleep(SETTLE_S)
-        at_start = list(ready_s)
-        template = first_child(process.pid)
-        before = {"supervisor": held(process.pid), "template": held(template)}
-        for _ in range(calls // at_once):
-            await asyncio.gather(*(call_once(gateway.url) for _ in range(at_once)))
-        await asyncio.sleep(SETTLE_S)
-        after_calls = {"supervisor": held(process.pid), "template": held(template)}
-        idle_percent = await idle_cpu(pids)
-        idle = [found for found in map(memory_mb, pids) if found is not None]
-        process.terminate()
-        await process.wait()
+            async with agent_process(gateway.url, "task") as fresh:
+                await registered(gateway, fresh)
+                fresh_s.append(time.monotonic() - began)
+        async with agent_process(gateway.url, "process") as agent:
+            reading = asyncio.create_task(read(agent, ready_s, pids))
+            await registered(gateway, agent)
+            await asyncio.sleep(SETTLE_S)
+            at_start = list(ready_s)
+            template = first_child(agent.pid)
+            before = {"supervisor": held(agent.pid), "template": held(template)}
+            failures: Counter[str] = Counter()
+            for done in range(0, calls, at_once):
+                some = (call_once(gateway.url) for _ in range(min(at_once, calls - done)))
+                failures.update(why for why in await asyncio.gather(*some) if why is not None)
+                if agent.has_ended:
+                    raise agent.failed("the agent has ended")
+            await asyncio.sleep(SETTLE_S)
+            after_calls = {"supervisor": held(agent.pid), "template": held(template)}
+            idle_percent = await idle_cpu(pids)
+            idle = [found for found in map(memory_mb, pids) if found is not None]
         await reading
     after = sorted(ready_s[len(at_start) :])
+    if not after:
+        raise Failed(f"no call has had a call worker: {dict(failures)}")
     return {
         "calls": calls,
+        "failed": dict(failures),
         "ready_ms_median": round(statistics.median(after) * 1000),
         "ready_ms_p95": round(after[int(0.95 * (len(after) - 1))] * 1000),
         "ready_ms_max": round(after[-1] * 1000),
@@ -210,26 +234,27 @@ async def measure(calls: int, at_once: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--calls", type=int, default=60)
-    parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--calls", type=count, default=60)
+    parser.add_argument("--at-once", type=count, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--agent", choices=("task", "process"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.agent:
         asyncio.run(be_agent(options.agent))
-        return
+        return 0
     logger.remove()
     found = asyncio.run(measure(options.calls, options.at_once))
     if options.json:
         print(json.dumps(found))
-        return
-    for name, value in found.items():
-        print(f"{name:18} {value}")
+    else:
+        for name, value in found.items():
+            print(f"{name:18} {value}")
+    return int(bool(found["failed"]))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

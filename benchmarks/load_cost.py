@@ -20,7 +20,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.echo_gateway import ROOT, start_process, wait_until_listening
+from benchmarks.child_process import ROOT
+from benchmarks.echo_gateway import start_process, wait_until_listening
 from tests.support.gateway_process import free_port
 
 RECORDING = ROOT / "tests" / "audio" / "booking_at_once" / "01-everything.wav"
@@ -38,8 +39,8 @@ async def measure(kind: str, calls: int, seconds: float) -> dict[str, Any]:
             f'webrtc_addresses = ["127.0.0.1"]\n[agents]\necho = "{token}"\n'
             f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "echo"\nmax_calls_per_source = 1000\n'
         )
-        await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
-        await wait_until_listening(port)
+        gateway = await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
+        await wait_until_listening(port, gateway)
         options = ["--url", f"ws://127.0.0.1:{port}", "--token", token, "--capacity", "1000"]
         await start_process(stack, "benchmarks.echo_agent", *options)
         await asyncio.sleep(3.0)

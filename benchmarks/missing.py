@@ -1,4 +1,5 @@
-"""What a benchmark needs and this machine does not have, in one sentence with the command that mends it.
+"""What a benchmark needs and this machine does not have, in one sentence with the command that mends it; or what a
+process of it said last.
 
 A benchmark may need a package of an extra, a program, a browser or a voice, and finds out in the middle of its work, or
 in one of its processes. So the way to say it stands at the end of all of them: `say_what_is_missing` takes the place of
@@ -13,6 +14,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+
+from benchmarks.child_process import Failed
 
 __all__ = ["say_what_is_missing", "sentence"]
 
@@ -50,6 +53,8 @@ def sentence(error: BaseException) -> str | None:
 
 def _of_one(error: BaseException) -> str | None:
     match error:
+        case Failed():  # with the last words of a process
+            return str(error)
         case ModuleNotFoundError():
             named = re.search(r"No module named '([\w.]+)'", str(error))  # pickled, it has lost its name
             module = (error.name or (named[1] if named else "")).partition(".")[0]

@@ -59,6 +59,8 @@ class Talker:
 
     def __init__(self, url: str, token: str, calls: int) -> None:
         self.turns = 0
+        self.up = 0
+        """Calls under way."""
         self._url, self._token, self._calls = url, token, calls
         self._tasks: set[asyncio.Task[None]] = set()
         self.talking = asyncio.Event()
@@ -93,11 +95,13 @@ class Talker:
             await _say(socket, type="accept", call_id=call_id, offer_id=offer["offer_id"])
             await _say(socket, type="answer", call_id=call_id)
             began = time.monotonic()
+            self.up += 1
             talking = asyncio.create_task(self._talk(socket, call_id, began))
             with contextlib.suppress(Exception):
                 async for _ in media:
                     pass
             talking.cancel()
+            self.up -= 1
 
     async def _talk(self, socket: ClientConnection, call_id: str, began: float) -> None:
         await self.talking.wait()
@@ -190,7 +194,7 @@ async def measure(mode: str, options: argparse.Namespace) -> Found:
             f'caller_keys = ["{key}"]\napi_keys = ["{key}"]\n[agents]\n{AGENT_ID} = "{token}"\n{webhook}'
         )
         process = await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
-        await wait_until_listening(port)
+        await wait_until_listening(port, process)
         talker = Talker(url, token, options.calls)
         tasks = [asyncio.create_task(talker.serve())]
         tasks += [asyncio.create_task(one.watch(url, key)) for one in watchers]
@@ -208,6 +212,12 @@ async def measure(mode: str, options: argparse.Namespace) -> Found:
         talker.talking.set()
         await asyncio.sleep(TURN_S)
         share = await _cpu_share(process.pid, options.seconds)
+        if process.has_ended:
+            raise process.failed("the gateway has ended")
+        if talker.up < options.calls:
+            raise Failed(
+                f"{mode}: {options.calls - talker.up} of {options.calls} calls were not answered, or ended"
+            )
         mb = memory_mb(process.pid)
         talker.talking.clear()
         await asyncio.sleep(TURN_S + 1)

@@ -35,7 +35,7 @@ async def ours(workers: int) -> None:
     from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
     loop = asyncio.get_running_loop()
-    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, webrtc_workers=0, offer_ms=5000)
+    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, webrtc_workers=0, records=False, offer_ms=5000)
     tokens = ClientTokens(None, [AGENT_ID], wall=time.time)
     claims = tokens.verify(tokens.grant(TokenRequest(agent_id=AGENT_ID)).token)
     async with Gateway(config) as gateway:
