@@ -6,6 +6,7 @@ so that each gets its own timeout and its own behaviour at an interruption.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ class ToolSet:
             tools: Async functions that describe themselves, schemas, or pipecat's `ToolsSchema` of both.
 
         Raises:
-            TypeError: Something is no tool, or its function is not ``async def``.
+            TypeError: Something is no tool, or its function or a schema's handler is not ``async def``.
             ValueError: Two tools have one name.
         """
         if tools is None:
@@ -100,6 +101,10 @@ class ToolSet:
                 f"two tools are called {schema.name!r}, and the model can use only one: give each a name of its own"
             )
         if schema.handler is not None:
+            if not _may_be_awaited(schema.handler):
+                raise TypeError(
+                    f"the handler of {schema.name!r} must be 'async def', not {shown(schema.handler)}"
+                )
             self._handlers[schema.name] = schema.handler
             schema = FunctionSchema(schema.name, schema.description, schema.properties, schema.required)
         self._schemas.append(schema)
@@ -111,8 +116,8 @@ class ToolSet:
             TypeError: It is not ``async def``, or the name is no text.
         """
         check_kind("the name of a tool", name, str, "a text")
-        if not inspect.iscoroutinefunction(handler):
-            raise TypeError(f"the handler of {name!r} must be 'async def'")
+        if not _may_be_awaited(handler):
+            raise TypeError(f"the handler of {name!r} must be 'async def', not {shown(handler)}")
         self._handlers[name] = handler
 
     def set_options(self, name: str, timeout: float | None, keep_on_interruption: bool | None) -> None:
@@ -155,3 +160,13 @@ class ToolSet:
         if timeout is None:
             timeout = timeout_by_decorator(function)
         llm.register_function(name, handler, cancel_on_interruption=not keep, timeout_secs=timeout)
+
+
+def _may_be_awaited(handler: Any) -> bool:
+    """Return whether a call of a handler can be awaited. Of a lambda nobody knows before."""
+    written = inspect.unwrap(handler) if callable(handler) else None
+    while isinstance(written, functools.partial):
+        written = written.func
+    if inspect.isfunction(written) or inspect.ismethod(written):
+        return inspect.iscoroutinefunction(written) or written.__name__ == "<lambda>"
+    return inspect.iscoroutinefunction(getattr(written, "__call__", None))  # noqa: B004  an object's own
