@@ -1,7 +1,6 @@
 """`Call`: what an author holds of a call in progress.
 
-It is a facade. The state of the call is in `CallState`, the pipeline that runs in `PipelineRun`, and the
-lifetime of all of it is the `Session`'s.
+A facade: the state of the call is in `CallState`, what runs in `PipelineRun`, and the lifetime of all the `Session`'s.
 """
 
 from __future__ import annotations
@@ -174,8 +173,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             params: Parameters of pipecat's transports. Sample rates are those of the call; leave them out.
 
         Raises:
-            ValueError: This transport does not have such a parameter, or the transport exists already and
-                parameters were given.
+            ValueError: It has no such parameter, or the transport exists already and parameters were given.
         """
         if self._transport is None:
             self._monitor = self._make_monitor(self._state)
@@ -284,13 +282,16 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
 
     # ------------------------------------------------------------------ speaking
 
-    async def say(self, text: str, *, interruptible: bool = True, to_the_end: bool = False) -> bool:
+    async def say(
+        self, text: str, *, interruptible: bool = True, to_the_end: bool = False, into_context: bool = True
+    ) -> bool:
         """Say `text` now, ahead of anything the model says later, and wait until it was heard.
 
         Args:
-            text: What to say. It becomes part of the conversation that the model sees.
+            text: What to say.
             interruptible: Whether the caller can cut it off.
             to_the_end: Whether another instance says what is left of it, if this one is lost: for a greeting.
+            into_context: Whether it is a turn of the conversation, which the model sees; what is said `to_the_end` is.
 
         Returns:
             True if the caller heard all of it. False if it was cut off (by `StreamLimits`, too), or the call ended.
@@ -301,14 +302,15 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
         """
         run = self._answered_run()
         await self._state.pace.keep()
-        return await run.speaker.say(text, interruptible=interruptible, to_the_end=to_the_end)
+        return await run.speaker.say(
+            text, interruptible=interruptible, to_the_end=to_the_end, into_context=into_context
+        )
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model speak now, on the conversation so far: for example to open a call without a greeting.
 
         Args:
-            note: Goes into the conversation first, as a message that is not the caller's. With a note, the
-                model waits until nobody is speaking.
+            note: Goes into the conversation first, not as the caller's. The model then waits until nobody is speaking.
 
         Raises:
             RuntimeError: The call is not answered yet.
@@ -388,8 +390,7 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
     async def hangup(self, *, drain_s: float = 5, final: bool = True) -> None:
         """End the call, when the caller has heard what the bot is saying.
 
-        It returns at once, so that a tool can call it: the model still answers the tool's result. A caller
-        on hold is taken off it.
+        It returns at once, so that a tool can call it: the model still answers the tool's result. A hold ends.
 
         Args:
             drain_s: Speech that has not begun within this many seconds is not waited for.
@@ -445,6 +446,5 @@ class Call(GatewaySwitches, SurvivingState, LedCall):
             await run.wait_until_spoken()
         if self.ended:
             return TransferOutcome(to, "failed", "the call is over")
-        return await asyncio.shield(
-            control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
-        )
+        begun = control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
+        return await asyncio.shield(begun)

@@ -67,7 +67,7 @@ class Speaker:
         Args:
             text: What to say.
             interruptible: Whether the caller can cut it off.
-            into_context: Whether the model sees it in the conversation.
+            into_context: Whether the model sees it in the conversation; what is said `to_the_end` it does.
             to_the_end: Whether another instance says what is left of it, if this one is lost.
 
         Returns:
@@ -79,7 +79,10 @@ class Speaker:
         """
         if not isinstance(text, str):
             raise TypeError(f"only a text can be said, not {shown(text)}")
-        check_switches(interruptible=interruptible, to_the_end=to_the_end)
+        check_switches(interruptible=interruptible, to_the_end=to_the_end, into_context=into_context)
+        into_context = (
+            into_context or to_the_end
+        )  # another instance finds in the conversation what was heard of it
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._state.ended:
             heard.set_result(False)

@@ -209,9 +209,8 @@ class ChainTask:
         """Queue frames; they are sent in order once the call is answered, each after the speech before it was heard.
 
         Args:
-            frames: A `TTSSpeakFrame` is said as by `Call.say`, which puts it into the conversation whatever its
-                `append_to_context` is; an `EndFrame` hangs up, others go through the chain. One that cannot be sent
-                is logged, and those behind it are sent.
+            frames: A `TTSSpeakFrame` is said as by `Call.say`, an `EndFrame` hangs up, others go through the chain. One
+                that cannot be sent is logged, and those behind it are sent.
 
         Raises:
             RuntimeError: Too many frames wait.
@@ -240,7 +239,8 @@ class ChainTask:
                 if isinstance(frame, EndFrame):
                     await self.call.hangup()
                 elif isinstance(frame, TTSSpeakFrame):
-                    await self.call.say(frame.text, interruptible=frame.interruptible)
+                    known = frame.append_to_context is not False
+                    await self.call.say(frame.text, interruptible=frame.interruptible, into_context=known)
                 else:
                     await self.call.transport().input().queue_frame(frame)
             except Exception as error:  # noqa: BLE001  the frames behind it are sent all the same

@@ -10,7 +10,11 @@ from pipecat.frames.frames import EndFrame, LLMRunFrame, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregator
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMAssistantAggregator,
+    LLMContextAggregatorPair,
+    LLMUserAggregator,
+)
 from pipecat.processors.filters.identity_filter import IdentityFilter
 
 from piopiy_pipeline.call import EndReason
@@ -78,6 +82,27 @@ def test_a_frame_that_the_caller_cannot_cut_off_is_said_to_its_end() -> None:
 
     call = simulate(bot, Caller().interrupt("Stop, please, I only want to ask.", after=1.0).pause(6).hangup())
     call.assert_said("thirty days")
+
+
+def test_a_frame_that_is_not_for_the_conversation_is_said_and_the_model_does_not_know_it() -> None:
+    contexts: list[LLMContext] = []
+    voices: list[ToneTTS] = []
+
+    async def bot() -> None:
+        chain = chain_of(TelecmiTransport())
+        contexts.extend(s.context for s in chain.processors if isinstance(s, LLMAssistantAggregator))
+        voices.extend(s for s in chain.processors if isinstance(s, ToneTTS))
+        task = ChainTask(chain)
+        await task.queue_frames(
+            [TTSSpeakFrame("One moment.", append_to_context=False), TTSSpeakFrame("Here I am."), EndFrame()]
+        )
+        await ChainRunner().run(task)
+
+    simulate(bot, Caller().pause(12).hangup())
+    assert [text for voice in voices for text in voice.said] == ["One moment.", "Here I am."]
+    messages = [message for message in contexts[0].get_messages() if isinstance(message, dict)]
+    said = [message.get("content") for message in messages if message["role"] == "assistant"]
+    assert said == ["Here I am."]
 
 
 def test_the_vad_of_the_parameters_is_a_stage_and_who_joins_is_told() -> None:
