@@ -20,7 +20,7 @@ import yaml
 
 from piopiy_pipeline.gateway.metrics.gateway_families import GATEWAY_FAMILIES
 from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
-from tests.support.simulated_day import DAY_S, FAULTS, SCRAPE_S, Series, scrape_day
+from tests.support.simulated_day import DAY_S, SCRAPE_S, SHORT_DAY_S, Series, planted_faults, scrape_day
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yaml"
@@ -111,14 +111,17 @@ def test_promtool_finds_no_fault_with_the_rules() -> None:
 
 
 @needs_promtool
+@pytest.mark.parametrize(
+    "day_s", [SHORT_DAY_S, pytest.param(DAY_S, marks=pytest.mark.long_form)], ids=["short", "whole"]
+)
 def test_each_planted_fault_of_a_day_fires_its_alert_within_a_minute_and_nothing_else_does(
-    tmp_path: Path,
+    day_s: int, tmp_path: Path
 ) -> None:
-    series = scrape_day(sample_names(rule["expr"] for rule in rules()))
+    series = scrape_day(sample_names(rule["expr"] for rule in rules()), day_s=day_s)
     now = 'group by (alertname) (ALERTS{alertstate="firing"})'
     tests = []
     quiet_from = 0
-    for fault in FAULTS:
+    for fault in planted_faults(day_s):
         before_s = fault.at_s - quiet_from
         ever = f'group by (alertname) (count_over_time(ALERTS{{alertstate="firing"}}[{before_s}s]))'
         tests.append(firing(ever, fault.at_s, []))
@@ -127,8 +130,8 @@ def test_each_planted_fault_of_a_day_fires_its_alert_within_a_minute_and_nothing
         ever = f'group by (alertname) (count_over_time(ALERTS{{alertstate="firing"}}[{within_s}s]))'
         tests.append(firing(ever, fault.at_s + within_s, [fault.alert]))
         quiet_from = fault.at_s + within_s + SCRAPE_S
-    ever = f'group by (alertname) (count_over_time(ALERTS{{alertstate="firing"}}[{DAY_S - quiet_from}s]))'
-    tests.append(firing(ever, DAY_S, []))
+    ever = f'group by (alertname) (count_over_time(ALERTS{{alertstate="firing"}}[{day_s - quiet_from}s]))'
+    tests.append(firing(ever, day_s, []))
     file = tmp_path / "day.json"
     file.write_text(written(series, tests))
     tested = promtool("test", "rules", str(file))

@@ -1,4 +1,4 @@
-"""A day of a gateway and of its agent, in their own metrics, with planted faults: 24 hours, scraped every 15 seconds.
+"""A day of a gateway and of its agent, in their own metrics, with planted faults, scraped every 15 seconds.
 
 The calls go through a real `Switchboard`, which is given the time, and everything is counted by the real exporters of
 gateway and agent: the series are what Prometheus would scrape, names, labels and values. What is no part of them is
@@ -34,9 +34,11 @@ from piopiy_pipeline.metrics.registry import MetricRegistry
 from piopiy_pipeline.signaling.messages import ConversationEvent, Hangup, Heartbeat
 from tests.support.switchboard import NotedAgent, NotedLeg, Room
 
-__all__ = ["DAY_S", "FAULTS", "SCRAPE_S", "PlantedFault", "Series", "scrape_day"]
+__all__ = ["DAY_S", "SCRAPE_S", "SHORT_DAY_S", "PlantedFault", "Series", "planted_faults", "scrape_day"]
 
 DAY_S = 24 * 3600
+SHORT_DAY_S = 8 * 3600
+"""A day that goes by three times as fast: the same faults and as many calls at once, with less time between."""
 SCRAPE_S = 15
 FAULT_S = 180
 AGENT = "desk"
@@ -57,26 +59,30 @@ class PlantedFault:
     lasts_s: int = FAULT_S
 
 
-FAULTS = tuple(
-    PlantedFault(name, (2 * number + 2) * 3600 - 1800 + 17 * number, alert)
-    for number, (name, alert) in enumerate(
-        (
-            ("slow model", "PiopiySlowAnswers"),
-            ("dying trunk", "PiopiyTrunkFails"),
-            ("leaking agent", "PiopiyAgentLeaks"),
-            ("blocked loop", "PiopiyLoopLag"),
-            ("registrations lost", "PiopiyPhonesUnregistered"),
-            ("no free places", "PiopiyNoFreePlaces"),
-            ("webhooks undelivered", "PiopiyWebhooksUndelivered"),
-            ("database refused", "PiopiyRecordsFail"),
-            ("high loss", "PiopiyHighLoss"),
-            ("failover storm", "PiopiyFailoverStorm"),
-            ("silent instance", "PiopiyInstanceSilent"),
-            ("NATS gone", "PiopiyCutOff"),
-        )
-    )
+FAULTS = (
+    ("slow model", "PiopiySlowAnswers"),
+    ("dying trunk", "PiopiyTrunkFails"),
+    ("leaking agent", "PiopiyAgentLeaks"),
+    ("blocked loop", "PiopiyLoopLag"),
+    ("registrations lost", "PiopiyPhonesUnregistered"),
+    ("no free places", "PiopiyNoFreePlaces"),
+    ("webhooks undelivered", "PiopiyWebhooksUndelivered"),
+    ("database refused", "PiopiyRecordsFail"),
+    ("high loss", "PiopiyHighLoss"),
+    ("failover storm", "PiopiyFailoverStorm"),
+    ("silent instance", "PiopiyInstanceSilent"),
+    ("NATS gone", "PiopiyCutOff"),
 )
-"""When what goes wrong: two hours apart, at no round time, so that no fault begins with a scrape."""
+"""What goes wrong, in this order, and the alert that is to say so."""
+
+
+def planted_faults(day_s: int = DAY_S) -> tuple[PlantedFault, ...]:
+    """Return when what goes wrong: evenly over the day, at no round time, so that no fault begins with a scrape."""
+    apart_s = day_s // len(FAULTS)
+    return tuple(
+        PlantedFault(name, apart_s * (number + 1) - 1800 + 17 * number, alert)
+        for number, (name, alert) in enumerate(FAULTS)
+    )
 
 
 class _Line(NotedLeg):
@@ -163,10 +169,13 @@ class SimulatedDay:
     """Makes the day, second by second.
 
     Args:
+        day_s: How long it takes, in seconds.
         seed: Decides on everything that varies.
     """
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, day_s: int = DAY_S, seed: int = 1) -> None:
+        self._day_s, self._planted = day_s, planted_faults(day_s)
+        self._wrong: set[str] = set()
         self._random = Random(seed)
         self._room = Room(LIMITS, max_calls=200)
         self._phones, self._keeping = _Telephones(), _Keeping()
@@ -201,18 +210,19 @@ class SimulatedDay:
 
     def fault(self, name: str) -> bool:
         """Return whether this fault is there now."""
-        return any(one.name == name and 0 <= self.second - one.at_s < one.lasts_s for one in FAULTS)
+        return name in self._wrong
 
     def advance(self) -> None:
         """Let a second pass."""
         self._room.wait(1.0)
-        now, random = self._room.now, self._random
+        now, random, second = self._room.now, self._random, self.second
+        self._wrong = {one.name for one in self._planted if 0 <= second - one.at_s < one.lasts_s}
         for agent in self._agents:
             if not self._silent or agent is not self._agents[0]:
                 self._room.board.receive(agent.instance, Heartbeat(), now)
         self._go_silent()
         # Calls by the time of day: about 3 under way at night, 12 at noon.
-        load = 3 + 9 * max(0.0, math.sin(math.pi * (self.second / 3600 - 6) / 12))
+        load = 3 + 9 * max(0.0, math.sin(math.pi * (2 * second / self._day_s - 0.5)))
         if self.fault("no free places"):
             while self._room.board.instances.any_free(AGENT):
                 self._place(lasts_s=FAULT_S + 30)
@@ -333,28 +343,28 @@ class SimulatedDay:
             self.agent.set("piopiy_agent_processes_memory_bytes", self._memory)
 
 
-def scrape_day(names: set[str], *, until_s: int = DAY_S, seed: int = 1) -> Series:
+def scrape_day(names: set[str], *, day_s: int = DAY_S, seed: int = 1) -> Series:
     """Return what Prometheus would have scraped of the metrics with these names.
 
     Args:
         names: The names of samples.
-        until_s: How much of the day, in seconds.
+        day_s: How long the day takes, in seconds.
         seed: Decides on everything that varies.
     """
     logger.disable("piopiy_pipeline")  # 2,000 calls have as many lines
     try:
-        return _scrape(SimulatedDay(seed), names, until_s)
+        return _scrape(SimulatedDay(day_s, seed), names, day_s)
     finally:
         logger.enable("piopiy_pipeline")
 
 
-def _scrape(day: SimulatedDay, names: set[str], until_s: int) -> Series:
+def _scrape(day: SimulatedDay, names: set[str], day_s: int) -> Series:
     series: Series = {}
     sources: tuple[tuple[str, CollectorRegistry], ...] = (
         ('instance="gateway:7860",job="piopiy-gateway"', day.gateway.registry.collector),
         ('instance="agent:9464",job="piopiy-agent"', day.agent.collector),
     )
-    scrapes = until_s // SCRAPE_S + 1
+    scrapes = day_s // SCRAPE_S + 1
     for number in range(scrapes):
         day.gateway.refresh()
         for target, collector in sources:
