@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.cli import main
-from piopiy_pipeline.cli.check import _company, _extras, _pipecat
+from piopiy_pipeline.cli.check import _company, _extras, _gateway, _pipecat
 from piopiy_pipeline.cli.nats_findings import gateway_findings
 from piopiy_pipeline.cli.speech_findings import speech_findings
 
@@ -85,16 +85,16 @@ def test_a_gateway_that_was_named_must_be_there(capsys: pytest.CaptureFixture[st
     assert printed.err.endswith("checks failed: gateway\n")
 
 
-def test_a_port_that_something_else_has_is_found(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_port_that_something_else_has_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("piopiy_pipeline.cli.check._REACH_S", 0.3)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        assert main(["check", "--url", f"ws://127.0.0.1:{port}"]) == 1
-    assert f"port {port}" in capsys.readouterr().err
+        gateway, found = _gateway(f"ws://127.0.0.1:{port}", None, None, required=True)
+    assert gateway.status == "bad"
+    assert (found.name, found.status) == (f"port {port}", "bad")
+    assert "in use by something that is no gateway" in found.detail
 
 
 def test_another_minor_of_pipecat_and_the_other_piopiy_are_told_with_a_remedy() -> None:

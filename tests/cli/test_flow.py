@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.cli import main
+from piopiy_pipeline.cli.flow_findings import flow_findings
 from tests.support.flow_calls import FLOW
 
 BOT = FLOW.with_suffix(".py")
@@ -95,14 +96,14 @@ def test_what_is_probably_not_meant_is_a_note(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert len(lines) == len(notes)
     assert all(note in line for note, line in zip(notes, lines, strict=True)), lines
-    main(["check", "--flow", str(file)])
-    shown = " ".join(capsys.readouterr().out.split())
-    assert all(note in shown for note in notes), shown
+    (found,) = flow_findings(file)  # a line of `piopiy check`
+    assert found.status == "ok"
+    assert all(note in found.detail for note in notes), found
 
 
 def test_check_knows_flows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    main(["check", "--flow", str(FLOW)])
-    assert "6 nodes, 10 edges" in capsys.readouterr().out
+    (found,) = flow_findings(FLOW)
+    assert (found.status, found.detail) == ("ok", f"{FLOW}: 6 nodes, 10 edges")
     broken = tmp_path / "flow.yaml"
     broken.write_text("nodes: [")
     assert main(["check", "--flow", str(broken)]) == 1

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import pkgutil
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -30,12 +29,15 @@ def _is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-@cache
-def _trees() -> dict[Path, ast.Module]:
-    return {path.relative_to(ROOT): ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
+def _trees(folder: Path = ROOT) -> dict[Path, ast.Module]:
+    return {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))}
 
 
-def _own_names(trees: Iterator[ast.Module]) -> set[str]:
+def _name_of(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _own_names(trees: Iterable[ast.Module]) -> set[str]:
     """Names with an underscore that this package itself gives to something."""
     own: set[str] = set()
     for tree in trees:
@@ -45,7 +47,7 @@ def _own_names(trees: Iterator[ast.Module]) -> set[str]:
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 own.add(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                own |= {node.attr} if ast.unparse(node.value) in ("self", "cls") else set()
+                own |= {node.attr} if _name_of(node.value) in ("self", "cls") else set()
     return own
 
 
@@ -57,7 +59,7 @@ def _uses(tree: ast.Module) -> Iterator[tuple[int, str]]:
             for name in (*(node.module or "").split("."), *(alias.name for alias in node.names)):
                 if _is_private(name):
                     yield node.lineno, name
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr"):
+        elif isinstance(node, ast.Call) and _name_of(node.func) in ("getattr", "setattr", "hasattr"):
             named = node.args[1]
             if isinstance(named, ast.Constant) and isinstance(named.value, str) and _is_private(named.value):
                 yield node.lineno, named.value
@@ -65,31 +67,32 @@ def _uses(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.main_job
 def test_nothing_but_compat_uses_what_others_keep_private() -> None:
-    own = _own_names(tree for path, tree in _trees().items() if path.parts[0] != "compat")
+    trees = {path: tree for path, tree in _trees().items() if path.parts[0] != "compat"}
+    known = _own_names(trees.values()) | DOCUMENTED
     found = [
         f"{path}:{line} {name}"
-        for path, tree in sorted(_trees().items())
-        if path.parts[0] != "compat"
+        for path, tree in trees.items()
         for line, name in _uses(tree)
-        if name not in own | DOCUMENTED
+        if name not in known
     ]
     assert found == []
 
 
 def test_each_private_name_that_compat_uses_is_checked_at_import() -> None:
-    compats = {path: tree for path, tree in _trees().items() if path.parts[0] == "compat"}
-    own = _own_names(iter(compats.values()))
+    compats = _trees(ROOT / "compat")
+    own = _own_names(compats.values())
     checked = {
         node.value
         for tree in compats.values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
+    known = own | checked | DOCUMENTED
     found = [
         f"{path}:{line} {name}"
-        for path, tree in sorted(compats.items())
+        for path, tree in compats.items()
         for line, name in _uses(tree)
-        if name not in own | checked | DOCUMENTED
+        if name not in known
     ]
     assert found == []
 
