@@ -54,19 +54,19 @@ class RetiredWord:
     today: str
     allowed: tuple[str, ...] = field(default=())  # names and files that may keep it
 
-    def comes_back(self, kind: str, name: str, path: Path) -> bool:
-        """Return whether a name in this file is, or contains, the word."""
+    def is_in(self, kind: str, name: str) -> bool:
+        """Return whether a name is, or contains, the word."""
         if self.scope == "classes" and kind != "class":
             return False
         words = split_words(name)
-        same = words == self.words if self.scope in ("exact", "classes") else _has(self.words, words)
-        return same and not self._allows(name, path)
+        return words == self.words if self.scope in ("exact", "classes") else _has(self.words, words)
 
-    def _allows(self, name: str, path: Path) -> bool:
+    def allows(self, name: str, path: Path) -> bool:
+        """Return whether this name, or this file, may keep the word."""
         return name in self.allowed or any(path.as_posix().endswith(f"/{file}") for file in self.allowed)
 
 
-@cache  # a name stands in many places, and is compared with every retired word
+@cache
 def split_words(name: str) -> tuple[str, ...]:
     """Split a name in CamelCase or snake_case into its words, in lower case."""
     return tuple(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
@@ -98,9 +98,9 @@ def read_glossary(text: str) -> list[RetiredWord]:
     return retired
 
 
-def definitions(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+def definitions(nodes: list[ast.AST]) -> Iterator[tuple[str, str, int]]:
     """Yield every name that a module defines: its kind (class, function, parameter, ...), the name, the line."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.ClassDef():
                 yield "class", node.name, node.lineno
@@ -114,21 +114,30 @@ def definitions(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
                 yield "variable", node.id, node.lineno
 
 
-@cache
 def _has(words: tuple[str, ...], name: tuple[str, ...]) -> bool:
     return any(name[i : i + len(words)] == words for i in range(len(name) - len(words) + 1))
 
 
 def retired_words(
-    path: Path, text: str, names: list[tuple[str, str, int]], retired: list[RetiredWord]
+    path: Path,
+    text: str,
+    names: list[tuple[str, str, int]],
+    retired: list[RetiredWord],
+    known: dict[tuple[str, str], list[RetiredWord]],
 ) -> Iterator[Problem]:
-    """Yield where a retired word is in a file: in its name, its definitions and, for some words, its text."""
+    """Yield where a retired word is in a file: in its name, its definitions and, for some words, its text.
+
+    `known` keeps which words are in a name: most names stand in many places.
+    """
     for kind, name, line in [("file", path.stem, 1), *names]:
-        for word in retired:
-            if word.comes_back(kind, name, path):
+        if (found := known.get((kind, name))) is None:
+            found = known[kind, name] = [word for word in retired if word.is_in(kind, name)]
+        for word in found:
+            if not word.allows(name, path):
                 yield path, line, f"{kind} {name!r}: the word is now {word.today}"
-    in_text = [word for word in retired if word.scope == "text"]
-    for number, line_text in prose(text):
+    lower = text.lower()  # to find the comments and strings of a file takes long: few have such a word at all
+    in_text = [word for word in retired if word.scope == "text" and all(part in lower for part in word.words)]
+    for number, line_text in prose(text) if in_text else ():
         words = split_words(line_text)
         for word in in_text:
             if _has(word.words, words):
@@ -147,9 +156,9 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
                 yield token.start[0] + offset, line
 
 
-def private_reads(path: Path, tree: ast.Module) -> Iterator[Problem]:
+def private_reads(path: Path, nodes: list[ast.AST]) -> Iterator[Problem]:
     """Yield where a file reads ``call._x`` or ``self.call._x``."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
             continue
         owner = node.value
@@ -197,18 +206,19 @@ def check(root: Path) -> list[Problem]:
     """Return all problems of the tree below `root`, sorted by file and line."""
     package = root / "piopiy_pipeline"
     retired = read_glossary((root / "docs" / "glossary.md").read_text(encoding="utf-8"))
+    known: dict[tuple[str, str], list[RetiredWord]] = {}
     files = sorted(package.rglob("*.py"))
     problems = list(doubled_files(files, package))
     classes: dict[str, list[tuple[Path, int]]] = defaultdict(list)
     for path in files:
         text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
-        names = list(definitions(tree))
+        nodes = list(ast.walk(ast.parse(text)))
+        names = list(definitions(nodes))
         for kind, name, line in names:
             if kind == "class":
                 classes[name].append((path, line))
-        problems += retired_words(path, text, names, retired)
-        problems += private_reads(path, tree)
+        problems += retired_words(path, text, names, retired, known)
+        problems += private_reads(path, nodes)
         if (lines := text.count("\n")) > MAX_LINES:
             problems.append(
                 (path, MAX_LINES, f"{lines} lines: above {MAX_LINES}, give a concept its own file")
