@@ -40,7 +40,7 @@ from piopiy_pipeline.session.events import CallError, CollectionEvent, Emitter
 from piopiy_pipeline.session.failure_recovery import FailureRecovery
 from piopiy_pipeline.session.held_turns import HeldTurns, KeysAhead
 from piopiy_pipeline.session.promised_sentence import PART as SENTENCE
-from piopiy_pipeline.session.promised_sentence import PromisedSentence
+from piopiy_pipeline.session.promised_sentence import SEVERAL, PromisedSentence
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.utterances import PendingUtterances
 from piopiy_pipeline.session.voice_change import VoiceChange
@@ -164,6 +164,7 @@ class CallState:
         )
         self.promised = PromisedSentence()
         self.checkpoints.parts[SENTENCE] = self.promised.to_json
+        self.checkpoints.parts[SEVERAL] = self.promised.several
         self.collected = CollectedValues(self.checkpoints.kept_part("collected"))
         self.checkpoints.parts["collected"] = self.collected.to_json
         late_keys = self.keys_ahead.late

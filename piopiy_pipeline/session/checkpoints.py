@@ -16,8 +16,7 @@ from loguru import logger
 
 from piopiy_pipeline.compat.tool_permits import ToolPermit
 from piopiy_pipeline.session.live_events import bounded
-from piopiy_pipeline.session.promised_sentence import PART as SENTENCE
-from piopiy_pipeline.session.promised_sentence import rest_of
+from piopiy_pipeline.session.promised_sentence import kept_in, rest_of
 from piopiy_pipeline.session.resumable_state import AskedEnd, ResumableState, UnsavedState
 from piopiy_pipeline.session.resumed_conversation import conversation_of, tool_calls_with_results
 from piopiy_pipeline.session.saves import Saves
@@ -317,4 +316,4 @@ class Checkpoints:
 
 
 def _left_to_say(resumed: ResumableState) -> str:
-    return rest_of(resumed.parts.get(SENTENCE), resumed.messages, resumed.heard)
+    return rest_of(kept_in(resumed.parts), resumed.messages, resumed.heard)

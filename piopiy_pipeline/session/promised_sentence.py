@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["PART", "PromisedSentence", "rest_of", "says"]
+__all__ = ["PART", "SEVERAL", "PromisedSentence", "kept_in", "rest_of", "says"]
 
 MAX_SENTENCES = 10
 """So many sentences are kept that wait to be heard; of more, the oldest are left out."""
 PART = "sentence"
-"""Under this name it is in a checkpoint."""
+"""Under this name it is in a checkpoint: of several, all of them as one, which a reader of an older version says."""
+SEVERAL = "sentences"
+"""Under this name there are several, each by itself."""
 BESIDE = "beside"
 """Under this name there is what a model has written beside a tool call."""
 _MARKS = re.compile(r"[^\w]+")
@@ -34,16 +36,17 @@ class PromisedSentence:
         self._forget_heard()
         self._unheard = [*self._unheard, (text, heard)][-MAX_SENTENCES:]
 
-    def to_json(self) -> str | list[str] | dict[str, str] | None:
-        """Return what is being said, for the checkpoint: a list of several sentences; None if nothing is."""
+    def to_json(self) -> str | dict[str, str] | None:
+        """Return what is being said, for the checkpoint; None if nothing is."""
         self._forget_heard()
-        match [text for text, _ in self._unheard]:
-            case []:
-                return {BESIDE: self._beside} if self._beside else None
-            case [text]:
-                return text
-            case texts:
-                return texts
+        if not self._unheard:
+            return {BESIDE: self._beside} if self._beside else None
+        return " ".join(text for text, _ in self._unheard)
+
+    def several(self) -> list[str] | None:
+        """Return the sentences of which there is more than one, each by itself, for the checkpoint."""
+        self._forget_heard()
+        return [text for text, _ in self._unheard] if len(self._unheard) > 1 else None
 
     def _forget_heard(self) -> None:
         self._unheard = [(text, heard) for text, heard in self._unheard if not heard.done()]
@@ -56,6 +59,16 @@ class PromisedSentence:
         """Note that a turn of the bot is over, or was cut off: what it has of such a text was said."""
         if cut_off or says(turn, self._beside):
             self._beside = ""
+
+
+def kept_in(parts: Mapping[str, Any]) -> Any:
+    """Return what another instance has left of what it was saying; of several sentences a list, if it knew of them.
+
+    Args:
+        parts: The parts of its checkpoint. One of an older version passes on the list that it was given.
+    """
+    kept, several = parts.get(PART), parts.get(SEVERAL)
+    return several if isinstance(several, list) and " ".join(map(str, several)) == kept else kept
 
 
 def rest_of(kept: Any, messages: Sequence[Mapping[str, Any]], heard: str) -> str:

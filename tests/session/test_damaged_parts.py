@@ -38,6 +38,8 @@ NODE: dict[str, Any] = {
         ("language", 5),
         ("language", "xx"),
         ("sentence", {"beside": 5}),
+        ("sentences", 5),
+        ("sentences", [5]),
         ("flow", 5),
         ("flow", {"node": 5}),
         ("flow", {"node": "second", "entered": True, "state": [1]}),

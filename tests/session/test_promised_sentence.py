@@ -13,7 +13,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.hand_off.persona import Persona
-from piopiy_pipeline.session.promised_sentence import MAX_SENTENCES, PromisedSentence, rest_of
+from piopiy_pipeline.session.promised_sentence import MAX_SENTENCES, PromisedSentence, kept_in, rest_of
 from piopiy_pipeline.testing import (
     AgentLoss,
     Caller,
@@ -151,14 +151,15 @@ def test_of_several_sentences_each_is_kept_until_it_was_heard_and_only_the_last_
         heard: list[asyncio.Future[bool]] = [asyncio.get_running_loop().create_future() for _ in range(3)]
         for n, text in enumerate(("One.", "Two.", "Three.")):
             sentence.begin(text, heard[n])
-        assert sentence.to_json() == ["One.", "Two.", "Three."]
+        assert sentence.to_json() == "One. Two. Three.", "an agent of an older version says it"
+        assert sentence.several() == ["One.", "Two.", "Three."]
         heard[0].set_result(True)
-        assert sentence.to_json() == ["Two.", "Three."]
+        assert sentence.several() == ["Two.", "Three."]
         heard[2].set_result(False)
-        assert sentence.to_json() == "Two."
+        assert (sentence.to_json(), sentence.several()) == ("Two.", None)
         for n in range(2 * MAX_SENTENCES):
             sentence.begin(str(n), asyncio.get_running_loop().create_future())
-        assert sentence.to_json() == [str(n) for n in range(MAX_SENTENCES, 2 * MAX_SENTENCES)]
+        assert sentence.several() == [str(n) for n in range(MAX_SENTENCES, 2 * MAX_SENTENCES)]
 
     asyncio.run(story())
 
@@ -180,6 +181,14 @@ def test_what_is_left_of_several_sentences_is_what_was_not_heard(
 ) -> None:
     conversation = [{"role": "assistant", "content": text} for text in messages]
     assert rest_of(["Good day.", "Who is there, please?", 7], conversation, heard) == rest
+
+
+@pytest.mark.three_services("nobody calls")
+def test_a_list_that_an_agent_of_an_older_version_has_passed_on_is_not_believed() -> None:
+    both = ["Good day.", "Who is there?"]
+    assert kept_in({"sentence": "Good day. Who is there?", "sentences": both}) == both
+    assert kept_in({"sentence": "How may I help you?", "sentences": both}) == "How may I help you?"
+    assert kept_in({"sentences": both}) is None
 
 
 @pytest.mark.parametrize("after_s", [0.6, 1.5])
