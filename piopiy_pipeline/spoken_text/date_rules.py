@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import re
 
-from piopiy_pipeline.spoken_text.rule import ReadingRule, at_end, reading, word_before
+from piopiy_pipeline.spoken_text.rule import (
+    NUMBERED_THINGS,
+    ReadingRule,
+    at_end,
+    reading,
+    word_before,
+    word_set,
+)
 from piopiy_pipeline.spoken_text.verbalizer import Verbalizer
 
 __all__ = ["date_rules"]
 
-_ALSO_WORDS = frozenset(
-    [
-        "mar",
-        "may",
-        "jan",
-        "jun",
-        "jul",
-        "apr",
-        "mai",
-        "juni",
-        "juli",
-        "märz",
-        "mär",
-        "so",
-        "do",
-        "mi",
-        "fr",
-        "sa",
-        "mo",
-        "di",
-        "sat",
-        "sun",
-        "mon",
-        "wed",
-    ]
-)
+_ALSO_WORDS = word_set("mar may jan jun jul apr mai juni juli märz mär so do mi fr sa mo di sat sun mon wed")
 """Abbreviations that are words or names as well: only a number beside them makes them dates."""
+
+
+_BEFORE_DATE = word_set("on by until since from through am vom bis ab seit")
+_ALWAYS_OPEN = re.compile(
+    r"[ -](?:support|service|coverage|availability|operations?|monitoring|shifts?|schedule|basis|betrieb)\b",
+    re.IGNORECASE,
+)
+"""Before these words 12/7 is twelve hours on seven days."""
+_TIME_AFTER = re.compile(r",?\s+(?:at|um)\s+\d", re.IGNORECASE)
 
 
 class _DateRules:
@@ -79,12 +70,12 @@ class _DateRules:
                 r"(?<![\w./-])(?P<first>\d{1,2})(?P<mark>/)(?P<second>\d{1,2})(?![\w/])", self.short_date
             ),
             reading(
-                rf"(?<![\w.])(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?(?:{dash}(?P<last>\d{{1,2}})(?:\.|st|nd|rd|th)?)?"
+                rf"(?<![\w.])(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?(?:(?:{dash}|/)(?P<last>\d{{1,2}})(?:\.|st|nd|rd|th)?)?"
                 rf"(?:\s+of)?\s+{month}{year}{no_time}",
                 self.day_and_month,
             ),
             reading(
-                rf"(?<!\w){month}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:{dash}(?P<last>\d{{1,2}})(?:st|nd|rd|th)?)?(?!\w){year}{no_time}",
+                rf"(?<!\w){month}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:(?:{dash}|/)(?P<last>\d{{1,2}})(?:st|nd|rd|th)?)?(?!\w){year}{no_time}",
                 self.month_and_day if v.language == "en" else _nothing,
             ),
             reading(rf"(?<!\w){month}\s+(?P<year>[12]\d{{3}})(?!\d)", self.month_and_year),
@@ -155,19 +146,10 @@ class _DateRules:
         if mark == ".":
             return self._date(match, first, second, None, day_first=True) if self.v.language != "en" else None
         before = word_before(match).lower()
-        said_as_date = before in (
-            "on",
-            "by",
-            "until",
-            "since",
-            "from",
-            "through",
-            "am",
-            "vom",
-            "bis",
-            "ab",
-            "seit",
-        )
+        after = match.string[match.end() :]
+        if before in NUMBERED_THINGS or _ALWAYS_OPEN.match(after):
+            return None
+        said_as_date = before in _BEFORE_DATE or _TIME_AFTER.match(after) is not None
         if not said_as_date and (second <= 12 or second in (16, 20, 24, 25, 30) or first > 12):
             return None
         day, month = (first, second) if self.day_first else (second, first)
@@ -180,7 +162,7 @@ class _DateRules:
         if match["month"].islower() and self.v.language in ("en", "de"):
             return None
         if match["last"]:
-            to = self.v.words.get("to")
+            to = self.v.words.get("and" if "/" in match[0] else "to")
             first = self._date(match, int(match["day"]), month, None, day_first=True)
             last = self._date(match, int(match["last"]), month, match["year"], day_first=True)
             if not (to and first and last):
@@ -210,7 +192,8 @@ class _DateRules:
         first, last = int(match["day"]), int(match["last"])
         if not (1 <= first <= 31 and 1 <= last <= 31):
             return None
-        said = f"{self.v.month(month)} {self.v.ordinal(first)} {self.v.words['to']} {self.v.ordinal(last)}"
+        to = self.v.words["and" if "/" in match[0] else "to"]
+        said = f"{self.v.month(month)} {self.v.ordinal(first)} {to} {self.v.ordinal(last)}"
         return f"{said}, {self.v.year(int(match['year']))}" if match["year"] else said
 
     def month_and_year(self, match: re.Match[str]) -> str | None:

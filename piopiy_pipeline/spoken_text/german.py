@@ -82,7 +82,7 @@ class GermanVerbalizer(Verbalizer):
         "Hbf.": "Hauptbahnhof", "Hbf": "Hauptbahnhof", "Bhf.": "Bahnhof", "EG": "Erdgeschoss",
         "OG": "Obergeschoss", "v. Chr.": "vor Christus", "n. Chr.": "nach Christus", "v.Chr.": "vor Christus",
         "n.Chr.": "nach Christus", "24/7": "rund um die Uhr", "z. Zt.": "zur Zeit", "z.Zt.": "zur Zeit",
-        "mfg": "mit freundlichen Grüßen",
+        "mfg": "mit freundlichen Grüßen", "Hausnr.": "Hausnummer", "zw.": "zwischen",
     }  # fmt: skip
     magnitudes: ClassVar[Mapping[str, tuple[str, str]]] = {
         "Mio.": ("Million", "Millionen"), "Mio": ("Million", "Millionen"), "Million": ("Million", "Millionen"),

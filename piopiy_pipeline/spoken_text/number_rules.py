@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 from babel.units import UnknownUnitError
 
-from piopiy_pipeline.spoken_text.rule import ReadingRule, number_pattern, read_amount, reading, word_before
+from piopiy_pipeline.spoken_text.rule import (
+    NUMBERED_THINGS,
+    ReadingRule,
+    number_pattern,
+    read_amount,
+    reading,
+    word_before,
+    word_set,
+)
 from piopiy_pipeline.spoken_text.verbalizer import CURRENCY_CODES, SYMBOLS, UNITS, Amount, Verbalizer
 
 __all__ = ["digit_rules", "number_rules"]
@@ -23,76 +31,26 @@ _CODES_IN_WORDS: Mapping[str, Mapping[str, str]] = {
 _PER: Mapping[str, Mapping[str, str]] = {
     "en": {"h": "hour", "hr": "hour", "hrs": "hour", "mo": "month", "yr": "year", "wk": "week", "min": "minute",
            "s": "second", "kg": "kilogram", "km": "kilometer", "lb": "pound", "m²": "square meter", "l": "liter",
-           "d": "day", "pp": "person", "g": "gram"},
+           "d": "day", "pp": "person", "g": "gram", "dl": "deciliter", "dL": "deciliter", "ml": "milliliter",
+           "mL": "milliliter"},
     "de": {"h": "Stunde", "Std": "Stunde", "Mon": "Monat", "kg": "Kilogramm", "km": "Kilometer", "m²": "Quadratmeter",
            "qm": "Quadratmeter", "l": "Liter", "Min": "Minute", "min": "Minute", "g": "Gramm", "d": "Tag",
            "Pers": "Person", "s": "Sekunde"},
 }  # fmt: skip
 _ONLY_ATTACHED = frozenset(("in", "A", "V", "W", "t", "s", "KB", "kB"))
 """Units that are words or letters as well: only right behind the number."""
-_YEAR_WORDS = frozenset(
-    [
-        "in",
-        "since",
-        "by",
-        "until",
-        "from",
-        "of",
-        "year",
-        "to",
-        "before",
-        "after",
-        "during",
-        "early",
-        "late",
-        "mid",
-        "summer",
-        "spring",
-        "autumn",
-        "fall",
-        "winter",
-        "born",
-        "established",
-        "copyright",
-        "im",
-        "seit",
-        "ab",
-        "bis",
-        "jahr",
-        "jahre",
-        "jahres",
-        "von",
-        "vor",
-        "nach",
-        "anno",
-        "sommer",
-        "frühling",
-        "herbst",
-        "winter",
-        "und",
-        "around",
-        "circa",
-        "through",
-        "till",
-    ]
+_YEAR_WORDS = word_set(
+    "in since by until from of year to before after during early late mid summer spring autumn fall winter born "
+    "established copyright im seit ab bis jahr jahre jahres von vor nach anno sommer frühling herbst und around "
+    "circa through till jaar sinds tot vanaf uit année depuis año desde anno dal nel ano"
 )
 _DECADE_WORDS = frozenset(["the", "his", "her", "their", "my", "our", "your", "mid", "late", "early", "in"])
-_FEMININE = (
-    "e",
-    "ung",
-    "heit",
-    "keit",
-    "schaft",
-    "ion",
-    "tät",
-    "ur",
-    "ik",
-    "ei",
-    "nacht",
-    "person",
-    "Person",
-    "Nacht",
+_FEMININE = tuple(sorted(word_set("e ung heit keit schaft ion tät ur ik ei nacht person Person Nacht")))
+_ARTICLES = word_set(
+    "der die das den dem des am im vom zum zur beim ein eine einen jeder jede jeden ihr ihre ihren dieser "
+    "mein meine meinen unser unsere unseren"
 )
+"""German words before which a number with a full stop is an ordinal."""
 _COUNTED_NOUNS: Mapping[str, str] = {
     "Stock": "r", "Etage": "", "Obergeschoss": "s", "Untergeschoss": "s", "Weltkrieg": "r", "Jahrhundert": "s",
     "Klasse": "", "Platz": "r", "Quartal": "s", "Halbjahr": "s", "Halbzeit": "", "Rate": "", "Mahnung": "",
@@ -115,6 +73,8 @@ class _NumberRules:
         other = "," if v.decimal == "." else "."
         mark = re.escape(other)  # 12,50 in an English text
         price = rf"(?:\d{{1,3}}(?:{re.escape(v.decimal)}\d{{3}})*{mark}\d{{2}}(?![\d{mark}])|{number})"
+        measure = rf"(?:\d{{1,4}}{mark}\d{{1,2}}(?![\d{mark}])|{number})" if v.has_rules else number
+        vulgar = "".join(_FRACTIONS)
         symbols = "|".join(
             re.escape(each) for each in sorted(SYMBOLS, key=len, reverse=True) if each not in ("Fr.", "kr")
         )
@@ -130,12 +90,14 @@ class _NumberRules:
         amounts = [
             reading(
                 rf"(?:(?<=\s)|(?<=^)|(?<=\())?(?P<sign>[-−]\s?)?(?<!\w)(?P<symbol>{symbols}|(?<!\w)(?:{CURRENCY_CODES}))\s?(?P<sign2>[-−])?"
-                rf"(?P<number>{price})(?:{dash}(?:{symbols})?(?P<second>{price}))?(?:[.,][-–—](?!\d)|/-)?"
+                rf"(?P<number>{price})(?:(?:\s?(?P<many>{magnitude}))?{dash}(?:{symbols})?(?P<second>{price}))?"
+                rf"(?:[.,][-–—](?!\d)|/-)?"
                 rf"(?:\s?(?P<magnitude>{magnitude})(?!\w))?{per}(?!\w)",
                 self.money,
             ),
             reading(
-                rf"{start}(?P<sign>[-−])?(?P<number>{price})(?:{dash}(?P<second>{price}))?(?:[.,][-–—])?"
+                rf"{start}(?P<sign>[-−])?(?P<number>{price})(?:(?:\s?(?P<many>{magnitude}))?{dash}(?P<second>{price}))?"
+                rf"(?:[.,][-–—])?"
                 rf"(?:\s?(?P<magnitude>{magnitude}))?[\s\u00a0]?(?P<symbol>{after}|{CURRENCY_CODES}|{named})(?!\w){per}",
                 self.money,
             ),
@@ -145,18 +107,35 @@ class _NumberRules:
                 self.duration,
             ),
             reading(
-                rf"{start}(?P<sign>[-−])?(?P<number>{number})(?:(?P<x>\s?[x×]\s?)(?P<other>{number}))?"
-                rf"(?:{dash}(?P<second>{number}))?(?P<space>[\s\u00a0\u202f-]?)"
+                rf"(?<![\w/])(?:(?P<whole>\d{{1,3}})\s?)?(?:(?P<n>\d{{1,2}})/(?P<d>\d{{1,2}})|(?P<sign>[{vulgar}]))"
+                rf"(?P<space>[\s\u00a0\u202f-]?)(?P<unit>{units})(?![\w°/])",
+                self.part_of_unit,
+            ),
+            reading(
+                r"(?<![\w.,/])(?P<ft>\d{1,2})\s?(?:ft|feet)\.?\s?(?P<inch>\d{1,2})\s?in(?:\.(?=\s[a-z\d]))?(?!\w)",
+                self.height if v.language == "en" else _leave,
+            ),
+            reading(
+                rf"{start}(?<!/)(?P<sign>[-−])?(?P<number>{measure})(?:(?P<x>\s?[x×]\s?)(?P<other>{measure}))?"
+                rf"(?:(?:\s?(?P<first>{units}))?{dash}(?P<second>{measure}))?(?P<space>[\s\u00a0\u202f-]?)"
                 rf"(?P<unit>{units}){per}(?![\w°])(?P<dot>\.(?=\s[a-z\d]))?",
                 self.unit,
             ),
         ]
         numbers = [
-            reading(r"(?<!\w)(\d)['’′]\s?(\d{1,2})(?:[\"”″]|'')", self.height)
+            reading(r"(?<!\w)(?P<ft>[3-8])['’′]\s?(?P<inch>\d|1[01])(?:[\"”″]|''|(?![\w'’′]))", self.height)
             if v.has_rules
             else reading(  # 10:30, 3/4, 10h30, 1er, 1.º
                 r"(?<![\w.,:/])(?:\d{1,4}(?:\s?[:/]\s?\d{1,4})+(?![\w/:])|\d+(?:\.?[ºª]|[^\W\d_]{1,3}\d{0,2})(?!\w))",
                 _as_written,
+            ),
+            reading(
+                rf"(?<!\w)['’]?(?P<n>\d0|[12]\d\d0)(?:{'s' if v.language == 'en' else 'er'})(?!\w)",
+                self.decade if v.has_rules else _leave,
+            ),
+            reading(
+                r"(?<![\w.,/])(?P<whole>\d{1,3})\s(?P<n>\d{1,2})/(?P<d>\d{1,2})(?![\w/])",
+                self.mixed if v.language == "de" else _leave,
             ),
             reading(
                 rf"(?:(?<!\w)(?P<whole>\d+)\s?)?(?P<sign>[{''.join(_FRACTIONS)}])",
@@ -173,7 +152,15 @@ class _NumberRules:
                 else r"(?<!\w)(?P<n>\d{1,3})\.(?=\s+[^\W\d_]|\s*$)",
                 self.ordinal,
             ),
-            reading(rf"{start}(?P<n>\d+(?:\.\d+)?)(?P<m>[kM]|bn|Mio\.?|Mrd\.?)(?!\w)", self.magnitude),
+            reading(
+                rf"{start}(?P<n>\d+(?:\.\d+)?)(?P<m>[kM]|bn|Mio\.?|Mrd\.?)"
+                rf"(?:{dash}(?P<n2>\d+(?:\.\d+)?)(?P<m2>[kM]|bn|Mio\.?|Mrd\.?))?(?!\w)",
+                self.magnitude,
+            ),
+            reading(
+                rf"(?<![\w.,])(?:(?P<first>\d{{1,2}}){dash})?(?P<n>\d{{1,2}})\s?[x×](?!\w)(?!\s?[\d=]){per}",
+                self.repeated if v.has_rules else _leave,
+            ),
             reading(
                 rf"(?<![\w.,-])(?P<first>{number}){dash}(?P<second>{number})(?![\w-])(?!{re.escape(v.decimal)}\d)(?!\s?=)",
                 self.range if to else _leave,
@@ -181,14 +168,6 @@ class _NumberRules:
             reading(
                 rf"(?<!\w)(?P<first>{number})\s?(?P<sign>[x×*·÷:])\s?(?P<second>{number}){end}",
                 self.pair,
-            ),
-            reading(
-                r"(?<![\w.,])(?P<n>\d{1,2})\s?[x×](?!\w)(?!\s?[\d=])",
-                self.repeated if v.has_rules else _leave,
-            ),
-            reading(
-                r"(?<!\w)['’]?(?P<n>\d0|[12]\d\d0)s(?!\w)",
-                self.decade if v.language == "en" else _leave,
             ),
             reading(rf"{start}(?P<sign>(?<![\w.)\]])[-−–])?(?P<n>{number}){end}", self.plain),
         ]
@@ -230,15 +209,21 @@ class _NumberRules:
         amount = self.amount(match)
         if match["second"]:
             second = self.v.money(self.amount(match, "second"), code, magnitude)
-            said = self._span(self.v.amount(amount), second)
+            first = self.v.amount(amount)
+            if match["many"]:
+                first += f" {self.v.magnitudes[match['many']][not amount.is_one]}"
+            said = self._span(first, second)
             return None if said is None else said + self._per(match)
         return self.v.money(amount, code, magnitude) + self._per(match)
 
     def unit(self, match: re.Match[str]) -> str | None:
         unit, space = match["unit"], match["space"]
+        if match["first"] and UNITS[match["first"]] != UNITS[unit]:
+            return None
         if (
             unit in _ONLY_ATTACHED
             and not match["dot"]
+            and not (match["other"] and unit == "in")
             and (space or unit == "A")
             and unit not in ("KB", "kB")
         ):
@@ -280,10 +265,31 @@ class _NumberRules:
     def height(self, match: re.Match[str]) -> str | None:
         if self.v.language != "en":
             return None
-        return f"{self.v.cardinal(int(match[1]))} foot {self.v.cardinal(int(match[2]))}"
+        feet, inches = int(match["ft"]), int(match["inch"])
+        if "in" not in match[0]:
+            return f"{self.v.cardinal(feet)} foot {self.v.cardinal(inches)}"
+        units = ((feet, "length-foot"), (inches, "length-inch"))
+        return " ".join(self.v.unit(Amount(str(number)), unit) for number, unit in units)
+
+    def part_of_unit(self, match: re.Match[str]) -> str | None:
+        """Say half a unit, or one and a half."""
+        unit, sign = match["unit"], match["sign"]
+        part, whole = _FRACTIONS[sign] if sign else (int(match["n"]), int(match["d"]))
+        if part >= whole or (unit in _ONLY_ATTACHED and match["space"]):
+            return None
+        said = self._mixed(match["whole"], part, whole)
+        if said is None:
+            return None
+        many = Amount("2" if match["whole"] and match["space"] != "-" else "1")
+        return self.v.unit(many, UNITS[unit], number=said)
 
     def vulgar(self, match: re.Match[str]) -> str | None:
         return self._mixed(match["whole"], *_FRACTIONS[match["sign"]])
+
+    def mixed(self, match: re.Match[str]) -> str | None:
+        """Say 1 1/2 in German, where it is one word."""
+        part, whole = int(match["n"]), int(match["d"])
+        return self._mixed(match["whole"], part, whole) if part < whole else None
 
     def _mixed(self, whole: str | None, part: int, all_parts: int) -> str | None:
         said = self.v.fraction(part, all_parts)
@@ -300,8 +306,14 @@ class _NumberRules:
         number = match["n"]
         part, all_parts = (int(number) if number.isdigit() and len(number) < 9 else 0), int(match["d"])
         whole = re.search(r"(?<![\w.,])(\d{1,3})\s$", match.string[: match.start()])
+        if word_before(match).lower() in NUMBERED_THINGS and not _is_pressure(part, all_parts):
+            return None
         if (part, all_parts) == (9, 11):
             return f"{self.v.cardinal(9)} {self.v.cardinal(11)}"
+        if part >= 10 and (part == all_parts or part + all_parts == 100) and all_parts != 10:
+            return f"{self.v.cardinal(part)} {self.v.cardinal(all_parts)}"  # fifty fifty, eighty twenty
+        if (over := {"en": "over", "de": "zu"}.get(self.v.language)) and _is_pressure(part, all_parts):
+            return f"{self.v.cardinal(part)} {over} {self.v.cardinal(all_parts)}"
         rated = all_parts in (10, 100) and not re.match(
             r"\s+(?:of|der|des|von)\b", match.string[match.end() :]
         )
@@ -318,38 +330,7 @@ class _NumberRules:
     def ordinal(self, match: re.Match[str]) -> str | None:
         number, before = int(match["n"]), word_before(match)
         if self.v.language == "de":
-            known = before.lower() in (
-                [
-                    "der",
-                    "die",
-                    "das",
-                    "den",
-                    "dem",
-                    "des",
-                    "am",
-                    "im",
-                    "vom",
-                    "zum",
-                    "zur",
-                    "beim",
-                    "ein",
-                    "eine",
-                    "einen",
-                    "jeder",
-                    "jede",
-                    "jeden",
-                    "ihr",
-                    "ihre",
-                    "ihren",
-                    "dieser",
-                    "mein",
-                    "meine",
-                    "meinen",
-                    "unser",
-                    "unsere",
-                    "unseren",
-                ]
-            )
+            known = before.lower() in _ARTICLES
             if known and number:
                 return self.v.ordinal(number, before)
             noun = re.match(r"\s+([^\W\d_]+)", match.string[match.end() :])
@@ -361,7 +342,11 @@ class _NumberRules:
         key = match["m"]
         if key not in self.v.magnitudes:
             return None
-        return f"{self.v.amount(read_amount(match['n'], self.v))} {self.v.magnitudes[key][match['n'] != '1']}"
+        said = f"{self.v.amount(read_amount(match['n'], self.v))} {self.v.magnitudes[key][match['n'] != '1']}"
+        if match["n2"] is None:
+            return said
+        second = f"{self.v.amount(read_amount(match['n2'], self.v))} {self.v.magnitudes[match['m2']][1]}"
+        return self._span(said, second) if match["m2"] in self.v.magnitudes else None
 
     def range(self, match: re.Match[str]) -> str | None:
         first, second = match["first"], match["second"]
@@ -381,16 +366,21 @@ class _NumberRules:
         first, second = (self.v.amount(read_amount(match[each], self.v)) for each in ("first", "second"))
         return f"{first} {word} {second}"
 
-    def repeated(self, match: re.Match[str]) -> str:
-        """Say 3x: how often."""
+    def repeated(self, match: re.Match[str]) -> str | None:
         number = int(match["n"])
+        said = self.v.cardinal(number)
+        first = f"{self.v.cardinal(int(match['first']))} {self.v.words['to']} " if match["first"] else ""
         if self.v.language == "de":
-            return f"{'ein' if number == 1 else self.v.cardinal(number)}mal"
-        return {1: "once", 2: "twice"}.get(number) or f"{self.v.cardinal(number)} times"
+            said = f"{'ein' if number == 1 else said}mal"
+        else:
+            said = {1: "once", 2: "twice"}.get(0 if first else number) or f"{said} times"
+        return first + said + self._per(match)
 
     def decade(self, match: re.Match[str]) -> str | None:
         number = int(match["n"])
         said = self.v.year(number) if number >= 1000 else self.v.cardinal(number)
+        if self.v.language == "de":
+            return said + "er"
         return said[:-1] + "ies" if said.endswith("y") else said + "s"
 
     def plain(self, match: re.Match[str]) -> str | None:
@@ -424,6 +414,11 @@ class _NumberRules:
         if self.v.language == "en" and 1900 <= number <= 1999:
             return True
         return 1900 <= number <= 2099 and not re.match(r"\s+[^\W\d_]", match.string[match.end() :])
+
+
+def _is_pressure(upper: int, lower: int) -> bool:
+    """Return whether two numbers can be the pressure of somebody's blood, and no part of anything."""
+    return 80 <= upper <= 260 and 40 <= lower <= 150 and lower != 100 and lower < upper
 
 
 def _leave(match: re.Match[str]) -> str | None:

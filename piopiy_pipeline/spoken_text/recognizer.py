@@ -45,9 +45,9 @@ def _rules_of(language: str) -> tuple[ReadingRule, ...]:
         *amounts,
         *series,
         *word_rules(verbalizer),
-        *numbers[:6],  # fractions, ordinals, magnitudes and ranges have letters or marks in them
+        *numbers[:9],  # fractions, ordinals, magnitudes and ranges have letters or marks in them
         *codes,
-        *numbers[6:],
+        *numbers[9:],
         *sign_rules(verbalizer),
         *digit_rules(verbalizer),
     )

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from piopiy_pipeline.spoken_text.verbalizer import Amount, Verbalizer
 
-__all__ = ["ReadingRule", "at_end", "number_pattern", "read_amount", "reading", "word_before"]
+__all__ = [
+    "NUMBERED_THINGS",
+    "ReadingRule",
+    "at_end",
+    "number_pattern",
+    "read_amount",
+    "reading",
+    "word_before",
+    "word_set",
+]
 
 _LAST_WORD = re.compile(r"([^\W\d_]+)[.,]?[\s(\"'„“]*$")
 
@@ -27,6 +36,18 @@ class ReadingRule:
     pattern: re.Pattern[str]
     say: Callable[[re.Match[str]], str | None]
     needs: str = "0"
+
+
+def word_set(words: str) -> frozenset[str]:
+    """Return words that are written with blanks between them."""
+    return frozenset(words.split())
+
+
+NUMBERED_THINGS = word_set(
+    "room suite apartment apt unit gate bus line building size ratio score pressure bp floor number chapter exercise "
+    "problem question section step page part version raum zimmer haus wohnung seite aufgabe kapitel linie"
+)
+"""Behind these words two numbers with a slash are neither a date nor a fraction: "room 12/14"."""
 
 
 def reading(pattern: str, say: Callable[[re.Match[str]], str | None], needs: str = "0") -> ReadingRule:
@@ -60,7 +81,10 @@ def number_pattern(verbalizer: Verbalizer) -> str:
 def read_amount(written: str, verbalizer: Verbalizer, *, negative: bool = False) -> Amount:
     """Return the number that is written, with the decimal mark of the language, or else of the other kind."""
     whole, mark, fraction = written.rpartition(verbalizer.decimal)
-    if not mark:
+    if "." in written and "," in written:  # 1.000,50 in an English text
+        at = max(written.rfind("."), written.rfind(","))
+        whole, fraction = written[:at], written[at + 1 :]
+    elif not mark:
         whole, fraction = written, ""
         other = re.fullmatch(r"(.*\d)[.,](\d{1,2})", written)
         if other is not None:  # 12,50 in an English text

@@ -31,6 +31,10 @@ _BEFORE_DIGIT = frozenset(
     )
 )
 """Also words, or the ends of sentences: abbreviations only before a number."""
+_COUNTED = re.compile(
+    r"(?:[2-9]|\d{2,})\s(?:people|children|men|women|(?!is\b|was\b|has\b|does\b)[a-z]{2,}[^s\W]s)\b"
+)
+"""A number of things, and not the number of a thing."""
 _BEFORE_NAME = frozenset(
     (
         "Gen.",
@@ -106,6 +110,8 @@ class _WordRules:
         after = match.string[match.end() :].lstrip(" \u00a0\"'(„“")
         if written in _BEFORE_DIGIT and not re.match(r"[#\d]|\(?0", after):
             return None
+        if written in ("no.", "No.") and _COUNTED.match(after):
+            return None  # "no. 5 people"
         if written in _BEFORE_NAME and not after[:1].isupper():
             return None
         found = self.v.abbreviations.get(written)
