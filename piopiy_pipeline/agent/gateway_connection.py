@@ -93,6 +93,8 @@ class GatewayConnection:
                 raise AuthenticationError(
                     f"{home.url}: the gateway refuses agent {self._agent_id!r}: {body or 'wrong token'}"
                 ) from None
+            for to in error.response.headers.get_all("Location")[:1]:
+                body = f"it leads to {to[:200]}: give that address, without /agent, if the gateway is there"
             self._missing(f"HTTP {status}: {body}", "trying on")
         except (OSError, TimeoutError, WebSocketException) as error:
             self._missing(own_text(error), "trying until there is one")

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
-from websockets.asyncio.client import connect
 
 from piopiy_pipeline.agent.gateway_addresses import GatewayAddress
 from piopiy_pipeline.agent.late_checkpoints import LateCheckpoints
+from piopiy_pipeline.compat.websockets import connect_here
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, AgentStep
 from piopiy_pipeline.signaling.liveness import (
     SIGNALING_FEATURES_HEADER,
@@ -158,7 +158,7 @@ class SignalingConnection:
         """
         loop = asyncio.get_running_loop()
         to_host: dict[str, Any] = {} if self._host is None else {"host": self._host}
-        connection = await connect(
+        connection = await connect_here(
             f"{self.url}/agent",
             create_connection=DirectClientConnection,
             additional_headers={"Authorization": f"Bearer {self._token}"},

@@ -1,4 +1,4 @@
-"""What `signaling.websocket` uses of websockets beyond its documented interface.
+"""What `signaling.websocket` uses of websockets beyond its documented interface, and a `connect` without redirects.
 
 A connection here reads and writes whole messages without websockets' queues, which needs to know two
 things that only its parser knows: whether all bytes that came have been parsed, up to the end of a
@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from websockets.asyncio.client import connect
 from websockets.asyncio.connection import Connection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
@@ -29,6 +30,7 @@ __all__ = [
     "apply_mask",
     "can_write_past",
     "check",
+    "connect_here",
     "max_message_size",
     "parser_waits_for_frame",
     "set_max_message_size",
@@ -36,6 +38,19 @@ __all__ = [
 
 WEBSOCKETS = ">=16,<18"
 """The versions that this file was written for, as in pyproject.toml; tested with 16.0 and 17.4."""
+
+
+class connect_here(connect):
+    """websockets' `connect`, for an address that its user has chosen: where a redirect leads, it does not go.
+
+    websockets goes there without the token, so that the user is told of a wrong one; or raises a ValueError, if the
+    address is none, or the name of this one was resolved already. Here a redirect is an `InvalidStatus`, as any other
+    answer of what is no gateway.
+    """
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return what is to be raised."""
+        return exc
 
 
 def parser_waits_for_frame(protocol: Protocol) -> bool:
@@ -90,6 +105,7 @@ def check() -> None:
         [
             *((Connection, name) for name in (*overridden, *used)),
             *((Protocol, name) for name in (*parser, *sending)),
+            (connect, "process_redirect"),
             (StreamReader, "buffer"),
         ],
         written_for=WEBSOCKETS,

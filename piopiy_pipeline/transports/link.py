@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from loguru import logger
-from websockets.asyncio.client import connect
 
+from piopiy_pipeline.compat.websockets import connect_here
 from piopiy_pipeline.signaling.json_messages import ProtocolError, dump
 from piopiy_pipeline.signaling.media_events import (
     FEATURES_HEADER,
@@ -135,7 +135,7 @@ class WebSocketLink:
         """
         to_host: dict[str, Any] = {} if host is None else {"host": host}
         async with asyncio.timeout(timeout_s):
-            socket = await connect(
+            socket = await connect_here(
                 url,
                 create_connection=DirectClientConnection,
                 additional_headers={"Authorization": f"Bearer {token}"},

@@ -8,13 +8,17 @@ from http import HTTPStatus
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
 
+from piopiy_pipeline.agent.gateway_connection import GatewayConnection
 from piopiy_pipeline.agent.signaling_connection import GatewayListener, SignalingConnection
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, SIGNALING_FEATURES_HEADER
 from piopiy_pipeline.signaling.messages import Control, Move
+from piopiy_pipeline.transports.link import WebSocketLink
 from tests.support.agents import logged
+from tests.support.calls import eventually
 
 
 def _nothing(*_: object) -> None: ...
@@ -79,3 +83,33 @@ def test_an_older_gateway_is_sent_nothing_over_which_it_would_end_the_connection
     assert got == read
     assert len(told) == 3 - len(read)
     assert all("the gateway is older, and does not know it" in text for text in told)
+
+
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+@pytest.mark.parametrize("location", ["ws://127.0.0.1:9/agent", "wss://a..b/agent", "ws://[::1/agent"])
+def test_where_a_redirect_leads_is_told_and_nobody_goes_there(location: str, host: str | None) -> None:
+    def redirect(connection: ServerConnection, _: Request) -> Response:
+        response = connection.respond(HTTPStatus.FOUND, "")
+        response.headers["Location"] = location
+        return response
+
+    async def nobody(_: ServerConnection) -> None: ...
+
+    async def story() -> None:
+        async with serve(nobody, "127.0.0.1", 0, process_request=redirect) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(InvalidStatus, match="HTTP 302"):
+                await SignalingConnection(url, "token", IDLE, host=host).serve(asyncio.Event())
+            with pytest.raises(InvalidStatus, match="HTTP 302"):
+                await WebSocketLink.open(
+                    f"{url}/media/one", "token", caller_rate=8000, bot_rate=8000, timeout_s=30, host=host
+                )
+            closing = asyncio.Event()
+            with logged() as lines:
+                serving = asyncio.create_task(GatewayConnection([url], "token", "desk", IDLE).serve(closing))
+                told = f"HTTP 302: it leads to {location}: give that address, without /agent"
+                await eventually(lambda: any(told in text for _, text in lines))
+                closing.set()
+                await serving
+
+    asyncio.run(story())
