@@ -34,10 +34,7 @@ def bind_callback(create_session: CreateSession) -> Callback:
     """
     if not callable(create_session):
         raise TypeError(f"create_session must be an async function, not {shown(create_session)}")
-    is_async = inspect.iscoroutinefunction(create_session) or inspect.iscoroutinefunction(
-        getattr(create_session, "__call__", None)  # noqa: B004  an object with an async __call__
-    )
-    if not is_async and not hasattr(create_session, "func"):  # functools.partial shows only when called
+    if not _is_async(create_session):
         raise TypeError(f"create_session must be 'async def': {shown(create_session)} is not")
     named: list[str] = []
     required: list[str] = []
@@ -70,3 +67,11 @@ def bind_callback(create_session: CreateSession) -> Callback:
         await create_session(**{name: values[name] for name in values if name in wanted})
 
     return callback
+
+
+def _is_async(function: Any) -> bool:
+    """Return whether what a call of this function returns can be awaited."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = None if inspect.isclass(function) else getattr(function, "__call__", None)  # noqa: B004  of an object
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -112,6 +112,18 @@ def not_async(call_id: str) -> None:
     """No coroutine."""
 
 
+class NotAsync:
+    """An object whose call is no coroutine."""
+
+    def __call__(self, call_id: str) -> None: ...
+
+
+class NotMadeYet:
+    """A class, where one of its objects was meant."""
+
+    async def __call__(self, call_id: str) -> None: ...
+
+
 async def wants_more(call_id: str, tenant: str) -> None:
     """A parameter that no call has."""
 
@@ -124,6 +136,9 @@ async def by_position(call_id: str, /) -> None:
     ("wrong", "says"),
     [
         (not_async, "async def"),
+        (functools.partial(not_async), "async def"),
+        (functools.partial(functools.partial(NotAsync())), "async def"),
+        (NotMadeYet, "async def"),
         (wants_more, "'tenant'"),
         (by_position, "'call_id' by its position only"),
         ("bot", "async function"),
