@@ -75,7 +75,8 @@ class BlockedReport:
                     connection = connection or opened.enter_context(self._connect())
                     if (message := self._take()) is not None:
                         connection.send(dump(message))
-                except (OSError, TimeoutError, WebSocketException):  # it is tried again with the next message
+                except (OSError, TimeoutError, WebSocketException, ValueError):
+                    # It is tried again with the next message. A ValueError is what websockets makes of a redirect.
                     self._take()
                     connection = None
                     opened.close()

@@ -30,7 +30,7 @@ class LateGateway:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.may_answer = threading.Event()
-        self.refuses = False
+        self.refuses: HTTPStatus | None = None
         self.asked = threading.Semaphore(0)
         self.heard: list[float] = []
         self.connections = 0
@@ -44,7 +44,11 @@ class LateGateway:
     def _on_request(self, connection: ServerConnection, request: Request) -> Response | None:
         self.asked.release()
         self.may_answer.wait(GENEROUS_S)
-        return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "") if self.refuses else None
+        if self.refuses is None:
+            return None
+        response = connection.respond(self.refuses, "")
+        response.headers["Location"] = "ws://[nowhere"
+        return response
 
     def _on_connection(self, connection: ServerConnection) -> None:
         self.connections += 1
@@ -109,14 +113,15 @@ def test_what_is_over_before_it_goes_out_is_not_said(gateway: LateGateway, repor
     assert gateway.hear(0.5)
 
 
+@pytest.mark.parametrize("status", [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.FOUND])
 def test_what_a_gateway_refuses_is_said_with_the_next_word(
-    gateway: LateGateway, report: BlockedReport
+    gateway: LateGateway, report: BlockedReport, status: HTTPStatus
 ) -> None:
-    gateway.refuses = True
+    gateway.refuses = status
     gateway.may_answer.set()
     report.send(word(0.3))
     assert gateway.asked.acquire(timeout=GENEROUS_S)
-    gateway.refuses = False
+    gateway.refuses = None
     end = time.monotonic() + GENEROUS_S
     while not gateway.heard and time.monotonic() < end:
         report.send(word(0.4))
