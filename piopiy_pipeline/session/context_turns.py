@@ -85,6 +85,7 @@ class ContextTurns:
     def _user_turn_stops(self, user: LLMUserAggregator, frame: UserStoppedSpeakingFrame) -> None:
         """Take note of the end of a turn that a model hears itself: its words are written down later, perhaps."""
         self._stopped_at = self._state.now()
+        self._state.recovery.user_turn(self._stopped_at)
         self._hangup.caller_stopped()
 
     async def _user_turn(self, user: LLMUserAggregator, *details: Any) -> None:
@@ -94,7 +95,8 @@ class ContextTurns:
         )  # words of a model that hears itself come without a strategy
         self._hangup.caller_has_spoken(words=has_words(message.content or ""))
         if message.content:
-            self._state.recovery.user_turn(self._state.now())
+            late_words = self._stopped_at <= self._state.now()
+            self._state.recovery.user_turn(self._state.now(), late_words=late_words)
             if self._monitor.guard is not None:
                 self._monitor.guard.turn_over(self._state.now(), self._stopped_at)
             self._stopped_at = float("inf")

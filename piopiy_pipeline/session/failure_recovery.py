@@ -98,9 +98,15 @@ class FailureRecovery:
 
     # ------------------------------------------------------------------ progress
 
-    def user_turn(self, now: float) -> None:
-        """Note that the caller has said something: it is a new turn, with a retry of its own."""
-        self._retried = self._recovering = False
+    def user_turn(self, now: float, *, late_words: bool = False) -> None:
+        """Note that the caller has said something: it is a new turn, with a retry of its own.
+
+        Args:
+            now: The time.
+            late_words: Whether these are the words of a turn that was noted when it ended: its answer may have failed.
+        """
+        if not late_words:
+            self._retried = self._recovering = False
         self._progress_at = now
 
     def asked(self, now: float, *, ahead: bool = False) -> None:

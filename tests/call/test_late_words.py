@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.testing import AgentLoss, Caller, Replies, SlowStart, Transcripts, Voice
-from piopiy_pipeline.testing.scripted.faults import FaultPlan
+from piopiy_pipeline.testing.scripted.faults import FaultPlan, Refused
 from tests.support.difficult_callers import NO_WAIT
 from tests.support.realtime_calls import GREETING, LONG, Case
 from tests.support.realtime_providers import PROVIDERS
@@ -40,6 +41,34 @@ def test_the_words_stand_before_the_answer(kind: type[Case]) -> None:
     assert case.said == [GREETING, "a table please", "How many?", "yes", "Bye."], call.timeline()
     turns = [event.kind for event in call.events if event.kind in ("user_turn", "bot_turn")]
     assert turns == ["bot_turn", "bot_turn", "user_turn", "bot_turn", "user_turn"], "each when it is known"
+
+
+@pytest.mark.parametrize("kind", ["openai", "grok", "inworld", "voice_live"], indirect=True)
+def test_words_that_come_between_two_failures_of_their_answer_are_no_turn_with_another_retry(
+    kind: type[Case],
+) -> None:
+    case = kind()
+    fails_twice = Replies("How many?", "Bye.", faults={1: Refused(500, times=2)}, latency=1.0)
+    case.server = kind.make_server(fails_twice, ears=Transcripts(texts=TWO, latency=1.5))
+    call = case.call(Caller().say(PEOPLE).pause(20))
+    assert texts(call, "user") == TWO[:1], call.timeline()
+    assert len(call.of("error")) == 2, call.timeline()
+    assert call.end_reason is EndReason.ERROR
+
+
+@pytest.mark.parametrize("kind", ["openai", "grok", "inworld", "voice_live"], indirect=True)
+def test_each_turn_has_a_retry_also_when_its_answer_fails_before_its_words_are_written_down(
+    kind: type[Case],
+) -> None:
+    case = kind()
+    fails_once_a_turn = {n: Refused(500) for n in (1, 2)}
+    replies = Replies("How many?", "Bye.", faults=fails_once_a_turn, latency=0.5)
+    case.server = kind.make_server(replies, ears=Transcripts(texts=TWO, latency=0.1))
+    case.server.model.hearing = FaultPlan({2: SlowStart(by_s=1.5)})
+    call = case.call(Caller().say(PEOPLE).pause(12).say(YES).pause(12))
+    assert [len(call.of("error")), texts(call, "bot")] == [2, [GREETING, "How many?", "Bye."]], (
+        call.timeline()
+    )
 
 
 @pytest.mark.parametrize("kind", ["openai", "gemini", "ultravox"], indirect=True)

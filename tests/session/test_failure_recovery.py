@@ -88,6 +88,18 @@ def test_each_turn_has_a_retry_of_its_own(care: FailureRecovery) -> None:
     assert care.failed(11) is RecoveryAction.RETRY
 
 
+def test_words_that_are_written_down_behind_the_failure_of_their_answer_are_no_new_turn(
+    care: FailureRecovery,
+) -> None:
+    care.user_turn(0)
+    assert care.failed(1) is RecoveryAction.RETRY
+    care.user_turn(1.2, late_words=True)
+    assert care.failed(1.3) is RecoveryAction.NOTHING, "an echo of the first"
+    care.retrying(1.5, answer=True)
+    care.user_turn(1.6, late_words=True)
+    assert care.failed(2) is RecoveryAction.END
+
+
 def test_a_provider_that_takes_no_more_work_is_not_asked_again(care: FailureRecovery) -> None:
     assert care.failed(1, hopeless=True) is RecoveryAction.END
 
