@@ -22,7 +22,7 @@ _ADDRESS_END = r"[^\s<>\"()\[\]*]*[^\s<>\"()\[\]*.,;:!?'»“”]"
 _CODE_WORD = re.compile(
     r"(?:code|pin|otp|zip|order|reference|ref|account|confirmation|ticket|booking|tracking|serial|invoice|customer|member"
     r"|card|passcode|password|extension|number|nummer|plz|postleitzahl|kennung|passwort|bestellung|buchung|kunde|kunden"
-    r"|rechnung|konto|vorgang|vorgangsnummer|\w+(?:nummer|code|number))"
+    r"|rechnung|konto|vorgang|vorgangsnummer|código|codice|clave|réservation|reserva|prenotazione|reservering|\w+(?:nummer|code|number))"
     r"(?:\s+(?:is|are|no\.?|nr\.?|number|nummer|ist|lautet|ending|in|code))*\s*[:#]?\s*[\"'“„*]*$",
     re.IGNORECASE,
 )
@@ -149,7 +149,10 @@ class _AddressRules:
             number = phonenumbers.parse(written, self.region)
         except phonenumbers.NumberParseException:
             return None
-        if not phonenumbers.is_possible_number(number) and len(digits) != 7:
+        in_brackets = re.fullmatch(
+            r"\(\d{2,5}\)\s?\d{3,5}[-\s]\d{3,4}", written
+        )  # of another country, perhaps
+        if not phonenumbers.is_possible_number(number) and len(digits) != 7 and not in_brackets:
             return None
         if alone and not phonenumbers.is_valid_number(number):
             return None

@@ -51,7 +51,7 @@ class _DateRules:
         half = r"(?P<half>[aApP]\.?\s?[mM](?:\.(?=\W|$))?)(?!\w)"
         dash = r"\s?[-–—]\s?"
         clock = r"\d{1,2}(?:[:.]\d{2})?"
-        oclock = r"(?:Uhr|o['’]clock)"
+        oclock = rf"(?:{v.oclock})"
         rules = [
             reading(
                 r"(?<![\w-])(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
@@ -70,7 +70,7 @@ class _DateRules:
                 r"(?<![\w./-])(?P<first>\d{1,2})(?P<mark>/)(?P<second>\d{1,2})(?![\w/])", self.short_date
             ),
             reading(
-                rf"(?<![\w.])(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?(?:(?:{dash}|/)(?P<last>\d{{1,2}})(?:\.|st|nd|rd|th)?)?"
+                rf"(?<![\w.])(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th|er|°)?(?:(?:{dash}|/)(?P<last>\d{{1,2}})(?:\.|st|nd|rd|th)?)?"
                 rf"(?:\s+of)?\s+{month}{year}{no_time}",
                 self.day_and_month,
             ),
@@ -103,6 +103,12 @@ class _DateRules:
                 rf"(?<![\w.,:])(?P<time>{clock})(?::(?P<s>[0-5]\d))?\s?(?:{half}|(?P<word>{oclock})(?!\w))",
                 self.time,
             ),
+            reading(
+                rf"(?<![\w.,:])(?P<h>\d{{1,2}})\s?h(?:\s?(?P<m>[0-5]\d))?"
+                rf"(?:{dash}(?P<h2>\d{{1,2}})\s?h(?:\s?(?P<m2>[0-5]\d))?)?(?!\w)(?!\s?min)",
+                self.hours if "|h" in v.oclock else _nothing,
+            ),
+            reading(r"(?<=\bore\s)(?P<time>\d{1,2}\.[0-5]\d)(?P<s>)(?![\w.])", self.time),
             reading(
                 r"(?<![\w.,:])(?P<time>(?:[01]?\d|2[0-4]):[0-5]\d)(?::(?P<s>[0-5]\d))?(?![\w:])", self.time
             ),
@@ -229,20 +235,40 @@ class _DateRules:
     def time(self, match: re.Match[str]) -> str | None:
         groups = match.groupdict()
         half = groups.get("half") or ""
+        if groups.get("word") and self._may_be_duration(match["time"]):
+            return None
         said = self._time(match["time"], half, match["s"])
         if said is not None and groups.get("word") and self.v.language == "en" and "o'clock" not in said:
             said += " o'clock"
         ends = "." if half.endswith(".") and at_end(match) else ""
         return None if said is None else said + ends
 
+    def _may_be_duration(self, written: str) -> bool:
+        """Return whether a time has no minutes, and its word is that of a duration: "2 horas"."""
+        return "|h" in self.v.oclock and written.isdigit()
+
+    def hours(self, match: re.Match[str]) -> str | None:
+        """Say 14h30, and 9h30-18h."""
+        if not match["m"] and not match["m2"]:
+            return None
+        first = self.v.time(int(match["h"]), int(match["m"] or 0))
+        if match["h2"] is None or first is None:
+            return first
+        second = self.v.time(int(match["h2"]), int(match["m2"] or 0))
+        return None if second is None else f"{first} {self.v.words['to']} {second}"
+
     def span(self, match: re.Match[str]) -> str | None:
         groups = match.groupdict()
         half, to = groups.get("half") or "", self.v.words.get("to")
+        if groups.get("word") and self._may_be_duration(match["second"]):
+            return None
         first = self._time(match["first"], groups.get("half1") or "")
         second = self._time(match["second"], half)
         if first is None or second is None or to is None:
             return None
-        if self.v.language == "de":  # "drei bis fünf Uhr", "neun Uhr dreißig bis elf Uhr"
+        if self.v.language in ("de", "nl") and (
+            groups.get("word") or self.v.language == "de"
+        ):  # "drei bis fünf Uhr", "neun Uhr dreißig bis elf Uhr"
             hour, _, minute = match["first"].replace(".", ":").partition(":")
             first = self.v.cardinal(int(hour)) if not int(minute or 0) else first
         elif half or groups.get("word"):

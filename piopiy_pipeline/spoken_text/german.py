@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -49,6 +50,27 @@ _WITH_N = frozenset(
 )
 """Behind these words an ordinal number ends in -n: "am dritten". Behind "der" it may: see `GermanVerbalizer`."""
 _WITH_R = frozenset(["ein", "kein", "mein", "dein", "sein", "ihr", "unser", "euer"])
+
+
+_FEMININE = (
+    *(
+        "e",
+        "ung",
+        "heit",
+        "keit",
+        "schaft",
+        "ion",
+        "tät",
+        "ur",
+        "ik",
+        "ei",
+        "nacht",
+        "person",
+        "Person",
+        "Nacht",
+    ),
+)
+"""How feminine nouns end."""
 
 
 class GermanVerbalizer(Verbalizer):
@@ -116,6 +138,14 @@ class GermanVerbalizer(Verbalizer):
         if not unit:
             return "eins"
         return "eine" if unit in self.feminine_units else "ein"
+
+    def counted(self, amount: Amount, after: str) -> str:
+        """Return a number; one has the gender of the noun behind it."""
+        noun = re.match(r"\s([A-ZÄÖÜ][a-zäöüß]+)", after)
+        if not amount.is_one or noun is None:
+            return self.amount(amount)
+        minus = "minus " if amount.negative else ""
+        return minus + ("eine" if noun[1].endswith(_FEMININE) else "ein")
 
     def ordinal(self, number: int, before: str = "") -> str:
         """Return the ordinal number, with the ending that the word before it asks for."""

@@ -26,8 +26,7 @@ _FRACTIONS = {
 }  # fmt: skip
 _CODES_IN_WORDS: Mapping[str, Mapping[str, str]] = {
     "de": {"Euro": "EUR", "Dollar": "USD", "Franken": "CHF", "Pfund": "GBP"},
-    "en": {"euros": "EUR", "euro": "EUR"},
-}
+} | {language: {"euros": "EUR", "euro": "EUR"} for language in ("en", "fr", "es", "it", "pt", "nl")}
 _PER: Mapping[str, Mapping[str, str]] = {
     "en": {"h": "hour", "hr": "hour", "hrs": "hour", "mo": "month", "yr": "year", "wk": "week", "min": "minute",
            "s": "second", "kg": "kilogram", "km": "kilometer", "lb": "pound", "m²": "square meter", "l": "liter",
@@ -45,7 +44,6 @@ _YEAR_WORDS = word_set(
     "circa through till jaar sinds tot vanaf uit année depuis año desde anno dal nel ano"
 )
 _DECADE_WORDS = frozenset(["the", "his", "her", "their", "my", "our", "your", "mid", "late", "early", "in"])
-_FEMININE = tuple(sorted(word_set("e ung heit keit schaft ion tät ur ik ei nacht person Person Nacht")))
 _ARTICLES = word_set(
     "der die das den dem des am im vom zum zur beim ein eine einen jeder jede jeden ihr ihre ihren dieser "
     "mein meine meinen unser unsere unseren"
@@ -118,7 +116,7 @@ class _NumberRules:
             reading(
                 rf"{start}(?<!/)(?P<sign>[-−])?(?P<number>{measure})(?:(?P<x>\s?[x×]\s?)(?P<other>{measure}))?"
                 rf"(?:(?:\s?(?P<first>{units}))?{dash}(?P<second>{measure}))?(?P<space>[\s\u00a0\u202f-]?)"
-                rf"(?P<unit>{units}){per}(?![\w°])(?P<dot>\.(?=\s[a-z\d]))?",
+                rf"(?P<unit>{units}){per}(?![\w°]|/\d)(?P<dot>\.(?=\s[a-z\d]))?",
                 self.unit,
             ),
         ]
@@ -218,6 +216,8 @@ class _NumberRules:
 
     def unit(self, match: re.Match[str]) -> str | None:
         unit, space = match["unit"], match["space"]
+        if unit == "°" and not self.v.has_rules:
+            return match[0] if re.match(r"\s?[^\W\d_]{2}", match.string[match.end() :]) else None  # 2° piano
         if match["first"] and UNITS[match["first"]] != UNITS[unit]:
             return None
         if (
@@ -396,17 +396,7 @@ class _NumberRules:
                 self.v.cardinal(int(each)) for each in written.split(".")
             )
         amount = read_amount(written, self.v, negative=negative)
-        if amount.is_one and self.v.language == "de":
-            return self._one_of(match, negative)
-        return self.v.amount(amount)
-
-    def _one_of(self, match: re.Match[str], negative: bool) -> str:
-        """Return the German number one, which has a gender before a noun."""
-        noun = re.match(r"\s([A-ZÄÖÜ][a-zäöüß]+)", match.string[match.end() :])
-        minus = "minus " if negative else ""
-        if noun is None:
-            return minus + "eins"
-        return minus + ("eine" if noun[1].endswith(_FEMININE) else "ein")
+        return self.v.counted(amount, match.string[match.end() :])
 
     def _is_year(self, match: re.Match[str], number: int, before: str) -> bool:
         if before in _YEAR_WORDS or before in self.months:

@@ -16,13 +16,28 @@ from piopiy_pipeline.spoken_text.date_rules import date_rules
 from piopiy_pipeline.spoken_text.english import EnglishVerbalizer
 from piopiy_pipeline.spoken_text.german import GermanVerbalizer
 from piopiy_pipeline.spoken_text.number_rules import digit_rules, number_rules
+from piopiy_pipeline.spoken_text.other_languages import (
+    DutchVerbalizer,
+    FrenchVerbalizer,
+    ItalianVerbalizer,
+    PortugueseVerbalizer,
+    SpanishVerbalizer,
+)
 from piopiy_pipeline.spoken_text.rule import ReadingRule
 from piopiy_pipeline.spoken_text.verbalizer import Verbalizer
 from piopiy_pipeline.spoken_text.word_rules import key_rules, sign_rules, word_rules
 
 __all__ = ["Recognizer"]
 
-_VERBALIZERS: Mapping[str, type[Verbalizer]] = {"en": EnglishVerbalizer, "de": GermanVerbalizer}
+_VERBALIZERS: Mapping[str, type[Verbalizer]] = {
+    "en": EnglishVerbalizer,
+    "de": GermanVerbalizer,
+    "fr": FrenchVerbalizer,
+    "es": SpanishVerbalizer,
+    "it": ItalianVerbalizer,
+    "pt": PortugueseVerbalizer,
+    "nl": DutchVerbalizer,
+}
 _DIGIT = re.compile(r"\d")
 
 

@@ -74,8 +74,10 @@ def number_pattern(verbalizer: Verbalizer) -> str:
     if verbalizer.group in "\u00a0\u202f":
         groups += " "
     decimal = re.escape(verbalizer.decimal)
-    indian = r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d)|" if verbalizer.group == "," else ""  # 1,00,000
-    return rf"(?:{indian}\d{{1,3}}(?:[{groups}]\d{{3}})+(?!\d)|\d+)(?:{decimal}\d+)?"
+    other = r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d)|" if verbalizer.group == "," else ""  # 1,00,000
+    if verbalizer.decimal == "," and verbalizer.group != ".":
+        other = r"\d{1,3}(?:\.\d{3})+(?=,\d)|"  # 1.234,56 in a French text
+    return rf"(?:{other}\d{{1,3}}(?:[{groups}]\d{{3}})+(?!\d)|\d+)(?:{decimal}\d+)?"
 
 
 def read_amount(written: str, verbalizer: Verbalizer, *, negative: bool = False) -> Amount:

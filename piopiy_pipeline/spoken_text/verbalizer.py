@@ -1,8 +1,8 @@
 """Says numbers, money, dates and times in the words of a language.
 
 `Verbalizer` is for every language that num2words and CLDR (babel) know: numbers, percentages, currencies, units and
-dates. What needs a language's own words and rules is in a subclass (`english.py`, `german.py`); what neither
-knows stays as it is written, for the TTS to say.
+dates. What needs a language's own words and rules is in a subclass (`english.py`, `german.py`,
+`other_languages.py`); what neither knows stays as it is written, for the TTS to say.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ class Verbalizer:
     magnitudes: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """What stands between a number and its currency: ``m`` is ``million``; of one, of many."""
     feminine_units: ClassVar[frozenset[str]] = frozenset()
+    oclock: ClassVar[str] = r"Uhr|o['’]clock"
+    """What stands behind a time that is written without minutes."""
 
     def __init__(self, locale: str) -> None:
         tag = locale.replace("_", "-")
@@ -192,6 +194,10 @@ class Verbalizer:
         if amount.is_one:
             return minus + self.one(unit)
         return minus + self.cardinal(int(whole)) + self._fraction(amount)
+
+    def counted(self, amount: Amount, after: str) -> str:
+        """Return a number before what stands behind it, which may be a noun whose gender it follows."""
+        return self.amount(amount)
 
     def one(self, unit: str) -> str:
         """Return the number one of a unit, whose gender some languages follow."""

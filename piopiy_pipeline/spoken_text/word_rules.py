@@ -28,6 +28,7 @@ _BEFORE_DIGIT = frozenset(
         "Tel.",
         "EG",
         "OG",
+        "n.",
     )
 )
 """Also words, or the ends of sentences: abbreviations only before a number."""
@@ -52,6 +53,7 @@ _BEFORE_NAME = frozenset(
         "Ft.",
         "Messrs.",
         "Pl.",
+        "M.",
     )
 )
 """Abbreviations only before a name."""
