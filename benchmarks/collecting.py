@@ -8,6 +8,7 @@ hears it would deny. It needs the extra ``offline``. In virtual time; about a mi
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
@@ -111,6 +112,9 @@ def collected(form: Form, texts: tuple[str, ...], rate: int) -> tuple[Any, list[
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for rate in (8000, 16000):
         right = 0
         for form, value, texts in SAID:

@@ -268,6 +268,8 @@ def main() -> int:
     options = arguments.parse_args()
     if options.at_most is not None and RATIO_AT not in options.calls:
         arguments.error(f"--at-most needs {RATIO_AT} among --calls")
+    if options.at_most is not None and not {"stock", "ours"} <= set(sides_of(options)):
+        arguments.error("--at-most needs both sides: it is no option beside --side and --profile")
     options.calls = sorted(set(options.calls))
     options.seconds = options.seconds or (10.0 if options.quick else 20.0)
     options.loop = options.loop or ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
@@ -297,7 +299,13 @@ def main() -> int:
         }
         said = {"cpu_ratio": ratio, "cpu_ratio_speed": ratio_speed, "cpu_ratios": ratios}
         print(json.dumps({**said, **setting, "results": at_first, "slowed": results}))
-    if options.at_most is not None and (ratio is None or ratio > options.at_most):
+    if options.at_most is not None and ratio is None:
+        print(
+            f"cpu_ratio at {RATIO_AT} calls is not known: a side was starved, or did not hold",
+            file=sys.stderr,
+        )
+        return 1
+    if options.at_most is not None and ratio is not None and ratio > options.at_most:
         print(f"cpu_ratio at {RATIO_AT} calls is {ratio}, more than {options.at_most:g}", file=sys.stderr)
         return 1
     return 0 if any("failed" not in found for sides in at_first.values() for found in sides.values()) else 1

@@ -1,13 +1,14 @@
 """What it costs to write texts out for a TTS (`spoken_text/`), and how well spoken words find the written ones.
 
+    python -m benchmarks.spoken_text
+
 CPU time of the process for a sentence and for loading; and at how many spoken words of the tables the context would
 hold more than was said, with pipecat's comparison of both texts and with the alignment that is handed to it.
-
-Usage: ``python benchmarks/spoken_text.py``
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import subprocess
@@ -82,6 +83,9 @@ def too_early(form: SpokenForm, words: TextSegmentMap) -> tuple[int, int]:
 
 def main() -> None:
     """Measure, and print a table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for language in ("en", "de"):
         reader = SpokenText(language)
         started = time.process_time()

@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,12 +60,17 @@ class Child:
         self._process.stdin.flush()
 
     def hear(self) -> dict[str, Any]:
-        """Return the next line. Raises `Failed` with the end of the log if there is none."""
+        """Return the next line. Raises `Failed` with the end of the log if there is none within `START_LIMIT_S`."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        overdue = threading.Timer(START_LIMIT_S, self._process.kill)
+        overdue.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            overdue.cancel()
         if not line:
             self._log.seek(0)
-            raise Failed(f"{self._name} ended: {self._log.read()[-2000:]}")
+            raise Failed(f"{self._name} has ended, or said nothing: {self._log.read()[-2000:]}")
         heard: dict[str, Any] = json.loads(line)
         return heard
 

@@ -7,7 +7,20 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks import admission, churn, density, first_audio, fleet, hearing, isolation, soak, turn_end, vad
+from benchmarks import (
+    admission,
+    churn,
+    collecting,
+    density,
+    first_audio,
+    fleet,
+    hearing,
+    isolation,
+    soak,
+    spoken_text,
+    turn_end,
+    vad,
+)
 
 MAINS = {"vad": vad.main, "density": density.main}
 WRITE = {
@@ -51,6 +64,7 @@ def test_a_measurement_that_cannot_be_is_refused(
     [
         (["--stock-python", "/bin/false"], "--stock-python: /bin/false is no Python that runs"),
         (["--livekit-python", "/nonexistent/python"], "is no Python that runs"),
+        (["--at-most", "0.13", "--side", "ours"], "--at-most needs both sides"),
     ],
 )
 def test_what_density_needs_later_is_looked_at_first(
@@ -97,6 +111,16 @@ def test_what_would_never_end_or_begin_is_refused(
     with pytest.raises(SystemExit, match="2"):
         main()
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [collecting.main, spoken_text.main])
+def test_help_is_no_measurement(
+    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "python -m benchmarks." in capsys.readouterr().out
 
 
 def test_an_older_run_that_cannot_be_read_is_told_first(
