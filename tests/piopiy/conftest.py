@@ -34,6 +34,7 @@ SDKS = {
 """Modules that need the SDK of a provider, which tests do not install: a class of the same kind for each."""
 
 
+@cache  # a key takes a tenth of a second
 def _service_account() -> dict[str, str]:
     """Return a key of Google's form, made here: their classes read it, and sign nothing with it before they connect."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)

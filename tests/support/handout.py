@@ -54,6 +54,7 @@ TOGETHER = {
     "tests/services/tts/test_local_tts.py": "local voices",
     "tests/services/tts/test_piper.py": "piper",
     "tests/services/tts/test_piper_voice.py": "piper voice",
+    "tests/testing/test_pytest_plugin.py": "call reports",
 }
 """Files whose tests share what takes seconds to make: a group runs on one worker, which makes it once."""
 _OF, _OF_SLOW = 4, 2

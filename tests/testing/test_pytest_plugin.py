@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -64,18 +68,102 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
-def names_and_results(html: str) -> list[tuple[str, str]]:
-    text = html.replace("<wbr>", "")
-    return re.findall(r'<h2>([^<]*)</h2><p class="facts"><span><span class="(\w+)-word">', text)
+STUCK = """
+    from piopiy_pipeline.testing import SimulationError
+    from tests.support.simulated import booking_call
+
+    def test_one(simulate):
+        simulate("bot", fails=SimulationError("the tool 'wait' had not returned"))
+
+    def test_third(simulate):
+        error = SimulationError("the tool 'look' had not returned")
+        error.other_calls = [booking_call(), booking_call()]
+        simulate("bot", fails=error)
+"""
+BAD = """
+    import pytest
+
+    @pytest.fixture
+    def broken_afterwards():
+        yield
+        raise OSError("the disk is full")
+
+    def test_bad(simulate):
+        simulate("bot").assert_said("never")
+
+    def test_good_until_then(simulate, broken_afterwards):
+        simulate("bot")
+
+    def test_stuck(simulate):
+        from piopiy_pipeline.testing import SimulationError
+        simulate("bot", fails=SimulationError("it had not ended"))
+"""
+FLOW = """
+    from piopiy_pipeline.session.flow.flow_graph import FlowEdge, FlowGraph
+    from piopiy_pipeline.testing.report.call_events import Event
+
+    def test_flow(simulate):
+        call = simulate("bot")
+        call.flow = FlowGraph("desk", "a", ("a", "b"), (FlowEdge("a", "go", "b"), FlowEdge("b", "back", "a")))
+        call.events.append(Event(1.0, "flow", {"before": "a", "function": "go", "node": "b"}))
+
+    def test_again(simulate):
+        test_flow(simulate)
+"""
+FILES = {"bad": BAD, "desk": TESTS, "flow": FLOW, "other": TESTS, "stuck": STUCK}
 
 
-def test_the_report_has_every_call_of_the_session_with_its_result(session: pytest.Pytester) -> None:
-    session.makepyfile(test_desk=TESTS)
-    result = session.runpytest_subprocess("--call-report=calls.html", "-p", "no:xdist")
-    result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(["call report: *calls.html (7 calls)"])
-    html = (session.path / "calls.html").read_text()
-    assert names_and_results(html) == [
+@dataclass(frozen=True)
+class Reported:
+    """What a session has printed, and its report of calls."""
+
+    printed: str
+    html: str
+
+    def results(self, file: str = "") -> list[tuple[str, str]]:
+        """The calls of this file, or of all, in the report's order, and the results of their tests."""
+        text = self.html.replace("<wbr>", "")
+        found = re.findall(r'<h2>([^<]*)</h2><p class="facts"><span><span class="(\w+)-word">', text)
+        return [(name, result) for name, result in found if file in name]
+
+    def about(self, name: str) -> str:
+        """What the report has of this call."""
+        (found,) = [
+            part for part in self.html.replace("<wbr>", "").split("<h2>") if part.startswith(f"{name}</h2>")
+        ]
+        return found
+
+
+def ended(folder: Path, *options: str) -> Reported:
+    """Run the tests of `FILES` in a session with these options."""
+    (folder / "conftest.py").write_text(textwrap.dedent(CONFTEST))
+    for name, text in FILES.items():
+        (folder / f"test_{name}.py").write_text(textwrap.dedent(text))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "pytest", "--rootdir=.", "--call-report=calls.html", *options]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    nouns = pytest.RunResult.parse_summary_nouns(done.stdout.splitlines())
+    outcomes = {name: number for name, number in nouns.items() if name != "warnings"}
+    assert outcomes == {"passed": 11, "failed": 6, "errors": 1}, done.stdout
+    return Reported(done.stdout, (folder / "calls.html").read_text())
+
+
+@pytest.fixture(scope="module")
+def in_turn(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    return ended(tmp_path_factory.mktemp("in_turn"), "-p", "no:xdist")
+
+
+@pytest.fixture(scope="module")
+def by_workers(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    return ended(tmp_path_factory.mktemp("by_workers"), "-n", "2")
+
+
+def test_the_report_has_every_call_of_the_session_with_its_result(in_turn: Reported) -> None:
+    assert re.search(r"^call report: \S*calls\.html \(23 calls\)$", in_turn.printed, re.M), in_turn.printed
+    assert in_turn.results("test_desk.py") == [
         ("test_desk.py::test_bad", "failed"),
         ("test_desk.py::test_good", "passed"),
         ("test_desk.py::test_many, call 1", "passed"),
@@ -84,83 +172,44 @@ def test_the_report_has_every_call_of_the_session_with_its_result(session: pytes
         ("test_desk.py::test_two, call 1", "passed"),
         ("test_desk.py::test_two, call 2", "passed"),
     ]
-    assert "the bot never used book_table(people=5)" in html
+    assert "the bot never used book_table(people=5)" in in_turn.about("test_desk.py::test_bad")
 
 
-def test_with_workers_it_is_the_same_report(session: pytest.Pytester) -> None:
-    session.makepyfile(test_desk=TESTS, test_other=TESTS)
-    result = session.runpytest_subprocess("--call-report=calls.html", "-n", "2")
-    result.assert_outcomes(passed=8, failed=2)
-    result.stdout.fnmatch_lines(["call report: *calls.html (14 calls)"])
-    found = names_and_results((session.path / "calls.html").read_text())
+def test_with_workers_it_is_the_same_report(in_turn: Reported, by_workers: Reported) -> None:
+    assert re.search(r"^call report: \S*calls\.html \(23 calls\)$", by_workers.printed, re.M), (
+        by_workers.printed
+    )
+    found = by_workers.results()
     assert found == sorted(found)
-    assert len(found) == 14
+    assert found == in_turn.results()
+    assert len(found) == 23
 
 
-def test_a_simulation_that_did_not_end_is_in_the_report_as_far_as_it_came(session: pytest.Pytester) -> None:
-    session.makepyfile(
-        test_desk="""
-        from piopiy_pipeline.testing import SimulationError
-
-        def test_stuck(simulate):
-            simulate("bot", fails=SimulationError("the tool 'wait' had not returned"))
-        """
-    )
-    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=1)
-    html = (session.path / "calls.html").read_text()
-    assert names_and_results(html) == [("test_desk.py::test_stuck", "failed")]
-    assert "had not returned" in html
+def test_a_simulation_that_did_not_end_is_in_the_report_as_far_as_it_came(in_turn: Reported) -> None:
+    assert in_turn.results("test_stuck.py::test_one") == [("test_stuck.py::test_one", "failed")]
+    assert "had not returned" in in_turn.about("test_stuck.py::test_one")
 
 
-def test_of_many_calls_the_one_that_failed_is_in_the_report_behind_the_others(
-    session: pytest.Pytester,
-) -> None:
-    session.makepyfile(
-        test_desk="""
-        from piopiy_pipeline.testing import SimulationError
-        from tests.support.simulated import booking_call
-
-        def test_stuck(simulate):
-            error = SimulationError("the tool 'wait' had not returned")
-            error.other_calls = [booking_call(), booking_call()]
-            simulate("bot", fails=error)
-        """
-    )
-    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=1)
-    html = (session.path / "calls.html").read_text()
-    names = [f"test_desk.py::test_stuck, call {number}" for number in (1, 2, 3)]
-    assert names_and_results(html) == [(name, "failed") for name in names]
-    assert html.index("call 3</h2>") < html.index("had not returned")
+def test_of_many_calls_the_one_that_failed_is_in_the_report_behind_the_others(in_turn: Reported) -> None:
+    names = [f"test_stuck.py::test_third, call {number}" for number in (1, 2, 3)]
+    assert in_turn.results("test_stuck.py::test_third") == [(name, "failed") for name in names]
+    assert ["had not returned" in in_turn.about(name) for name in names] == [False, False, True]
 
 
-def test_of_a_failure_the_report_tells_the_error_and_not_the_traceback(session: pytest.Pytester) -> None:
-    session.makepyfile(
-        test_desk="""
-        import pytest
-
-        @pytest.fixture
-        def broken_afterwards():
-            yield
-            raise OSError("the disk is full")
-
-        def test_bad(simulate):
-            simulate("bot").assert_said("never")
-
-        def test_good_until_then(simulate, broken_afterwards):
-            simulate("bot")
-
-        def test_stuck(simulate):
-            from piopiy_pipeline.testing import SimulationError
-            simulate("bot", fails=SimulationError("it had not ended"))
-        """
-    )
-    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=2, passed=1, errors=1)
-    shown = re.findall('<pre class="failure">(.*?)</pre>', (session.path / "calls.html").read_text(), re.S)
-    assert [text.splitlines()[0] for text in shown] == [
-        "AssertionError: the bot never said &#x27;never&#x27;",
-        "test_desk.py, in teardown: OSError: the disk is full",
-        "SimulationError: it had not ended",
+def test_of_a_failure_the_report_tells_the_error_and_not_the_traceback(in_turn: Reported) -> None:
+    names = [f"test_bad.py::test_{name}" for name in ("bad", "good_until_then", "stuck")]
+    shown = [re.findall('<pre class="failure">(.*?)</pre>', in_turn.about(name), re.S) for name in names]
+    assert [[text.splitlines()[0] for text in texts] for texts in shown] == [
+        ["AssertionError: the bot never said &#x27;never&#x27;"],
+        ["test_bad.py, in teardown: OSError: the disk is full"],
+        ["SimulationError: it had not ended"],
     ]
+
+
+def test_the_session_ends_with_the_edges_of_flows_that_no_call_has_walked(by_workers: Reported) -> None:
+    told = "flow desk: 2 calls, 1 of 2 nodes, 1 of 2 edges walked\n  never walked: b --back--> a\n"
+    assert told in by_workers.printed
+    assert "never walked: b --back--" in by_workers.html
 
 
 def test_a_test_marked_realtime_calls_on_the_real_clock_unless_it_says_otherwise(
@@ -205,28 +254,6 @@ def test_a_report_that_cannot_be_written_is_an_error_before_any_test_runs(sessio
         result = session.runpytest_subprocess(f"--call-report={target}")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"*--call-report: *{says}*"])
-
-
-def test_the_session_ends_with_the_edges_of_flows_that_no_call_has_walked(session: pytest.Pytester) -> None:
-    session.makepyfile(
-        test_desk="""
-        from piopiy_pipeline.session.flow.flow_graph import FlowEdge, FlowGraph
-        from piopiy_pipeline.testing.report.call_events import Event
-
-        def test_flow(simulate):
-            call = simulate("bot")
-            call.flow = FlowGraph("desk", "a", ("a", "b"), (FlowEdge("a", "go", "b"), FlowEdge("b", "back", "a")))
-            call.events.append(Event(1.0, "flow", {"before": "a", "function": "go", "node": "b"}))
-
-        def test_again(simulate):
-            test_flow(simulate)
-        """
-    )
-    result = session.runpytest_subprocess("--call-report=calls.html", "-n", "2")
-    result.stdout.fnmatch_lines(
-        ["flow desk: 2 calls, 1 of 2 nodes, 1 of 2 edges walked", "  never walked: b --back--> a"]
-    )
-    assert "never walked: b --back--" in (session.path / "calls.html").read_text()
 
 
 WRONG = """
