@@ -53,7 +53,7 @@ def test_a_call_in_progress_goes_on_and_new_ones_are_refused_until_that_is_over(
                 async with caller(gateway):
                     pass
             refused = await web.post("/api/calls", json={"agent_id": AGENT_ID, "to": "+15550100"})
-            assert refused.status_code == 503
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             call = gateway.switchboard.call(offer["call_id"])
             assert call is not None
             assert call.phase is Phase.LIVE

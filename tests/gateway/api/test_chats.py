@@ -321,6 +321,19 @@ def test_a_drained_gateway_and_one_without_room_begin_no_chat() -> None:
             await web.post("/api/drain", json={})
             drained = await web.post("/api/chats", json=ORDER)
             assert (drained.status_code, "drains" in drained.json()["error"]) == (503, True)
+            assert drained.headers["retry-after"] == "1"
+
+    asyncio.run(story())
+
+
+def test_a_chat_for_which_nobody_is_there_may_be_begun_soon() -> None:
+    async def story() -> None:
+        async with place() as (gateway, one, web):
+            await one.socket.close()
+            await until(lambda: not gateway.switchboard.instances.of(AGENT_ID))
+            refused = await web.post("/api/chats", json=ORDER)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert "connected and free" in refused.json()["error"]
 
     asyncio.run(story())
 

@@ -81,6 +81,17 @@ def test_trunks_are_told_with_our_standing_there() -> None:
     asyncio.run(story())
 
 
+def test_while_the_telephones_are_closed_they_may_be_asked_for_soon() -> None:
+    async def story() -> None:
+        async with gateway({"port": 0, "transports": ["udp"]}) as (one, web):
+            assert one.phones is not None
+            await one.phones.close()
+            closed = await web.get("/api/phones")
+            assert (closed.status_code, closed.headers["retry-after"]) == (503, "1")
+
+    asyncio.run(story())
+
+
 def test_it_is_for_operators_and_for_gateways_with_telephones() -> None:
     async def story() -> None:
         async with gateway(None) as (one, web):

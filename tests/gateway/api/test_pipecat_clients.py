@@ -365,6 +365,19 @@ def test_a_conversation_that_is_resumed_waits_for_an_agent_as_a_call_does(
     asyncio.run(story())
 
 
+def test_a_conversation_that_nobody_can_go_on_with_may_be_resumed_soon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with place(monkeypatch, records=True, data_folder=tmp_path) as (_, web, _):
+            resumed = {**OFFER, "resume_token": "a-call.unknown"}
+            refused = await web.post("/api/offer", json=resumed, headers=await token(web))
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert "nobody can go on" in problem(refused)[1]
+
+    asyncio.run(story())
+
+
 def test_a_conversation_is_resumed_once_and_not_lost_with_a_refusal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -87,7 +87,8 @@ def test_an_agent_that_does_not_run_is_told_in_piopiys_word_and_one_that_is_full
             one = here.gateway.switchboard.instances.of(AGENT_ID)[0]
             await here.agent.say(type="status", active=10, capacity=10)
             await until(lambda: not one.takes_calls)
-            assert refusal(await post(here, "/voice/ai/call", **AI_CALL))[:2] == (503, "at_capacity")
+            full = await post(here, "/voice/ai/call", **AI_CALL)
+            assert (refusal(full)[:2], full.headers["retry-after"]) == ((503, "at_capacity"), "1")
             assert here.dialler.legs == []
 
     asyncio.run(story())

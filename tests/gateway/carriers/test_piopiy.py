@@ -69,6 +69,16 @@ def test_a_call_from_the_webhook_to_the_end(rate: int) -> None:
     asyncio.run(story())
 
 
+def test_a_drained_gateway_takes_no_carriers_call_and_says_when_to_ask_again() -> None:
+    async def story() -> None:
+        async with Gateway(settings()) as gateway, client(gateway, key=None) as web:
+            gateway.switchboard.drain.switch(on=True)
+            answer = await web.post(f"{ANSWER}?key=answer-key", json=CALL)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+    asyncio.run(story())
+
+
 def test_without_its_key_no_call_and_without_its_ticket_no_stream() -> None:
     async def story() -> None:
         async with Gateway(settings()) as gateway, agent(gateway) as one:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piopiy_pipeline.gateway.cluster import own_calls
+from piopiy_pipeline.gateway.cluster.call_watches import RENEW_S
 from piopiy_pipeline.gateway.cluster.calls_elsewhere import CallsElsewhere
-from piopiy_pipeline.gateway.cluster.cluster_calls import LOOK_S
+from piopiy_pipeline.gateway.cluster.cluster_calls import LOOK_S, ConsoleHost
 from piopiy_pipeline.gateway.cluster.console_messages import CallChanges, CallEntry
 from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, EXPIRE_S
 from piopiy_pipeline.gateway.core.phases import Phase
@@ -189,6 +192,32 @@ def test_a_gateway_that_was_started_again_does_not_go_on_with_its_old_list() -> 
     assert known.where("old") is None
     assert known.where("new") == "b"
     assert len(known) == 1
+
+
+def test_a_call_that_cannot_be_looked_for_is_told_in_the_log_and_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
+) -> None:
+    looked_for: list[str] = []
+
+    async def broken(call_id: str) -> str | None:
+        looked_for.append(call_id)
+        raise RuntimeError("the directory is broken")
+
+    async def scenario() -> None:
+        house = ModelCluster(random.Random(0))
+        await house.open(2, 0, 0)
+        calls = next(iter(house.gateways.values())).cluster.calls
+        monkeypatch.setattr(calls, "where", broken)
+        calls.host = cast("ConsoleHost", SimpleNamespace(watched=lambda: {"call-1"}))
+        await asyncio.sleep(1.5 * RENEW_S)
+        calls.host = None
+        await house.close()
+
+    run(scenario())
+    assert looked_for == ["call-1"] * 2
+    told = [line for line in log_lines if "a call elsewhere is not watched: it is tried again" in line]
+    assert len(told) == 2
+    assert all("RuntimeError: the directory is broken" in line for line in told)
 
 
 def test_a_watch_ends_by_itself_and_tells_no_more_than_so_much() -> None:

@@ -208,6 +208,28 @@ def test_a_call_that_is_watched_from_elsewhere_ends_with_its_gateway(monkeypatch
     asyncio.run(story())
 
 
+def test_one_request_too_many_for_other_gateways_may_come_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MOST_WAITING", 0)
+
+    async def story() -> None:
+        async with clustered(2, MemoryBroker()) as (here, _), client(here) as web:
+            busy = await web.get("/api/cluster?gateway=b")
+            assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+
+    asyncio.run(story())
+
+
+def test_a_gateway_that_does_not_know_yet_how_it_is_may_be_asked_soon() -> None:
+    async def story() -> None:
+        async with clustered(1, MemoryBroker()) as [here], client(here) as web:
+            assert here._services is not None
+            here._services.link.health = None  # as before it listens
+            early = await web.get("/api/cluster")
+            assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+
+    asyncio.run(story())
+
+
 def test_a_request_names_the_gateway_that_is_meant() -> None:
     async def story() -> None:
         async with clustered(2, MemoryBroker()) as (here, there), agent(there), client(here) as web:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
@@ -17,7 +19,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
-from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.services.failover.model_switch import MAX_WAITING, ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.testing import Replies, ScriptedLLM
 from piopiy_pipeline.testing.stage.run_stage import Wait, run_stage
@@ -145,6 +147,22 @@ def test_a_model_that_is_needed_again_while_it_starts_is_started_once() -> None:
     out = run_stage(switch, [request, Wait(0.3), InterruptionFrame(), again, Wait(4)])
     assert (second.set_ups, second.starts) == (1, 1)
     assert out.text.count("Here I am.") == 1
+
+
+def test_of_too_many_requests_that_wait_for_an_answer_the_oldest_is_dropped() -> None:
+    def reply(context: LLMContext) -> str:
+        messages: list[Any] = context.get_messages()
+        asked = messages[-1]["content"]
+        return "This is said. All the rest takes a while." if asked == "0" else f"To {asked}."
+
+    def request(number: int) -> LLMContextFrame:
+        return LLMContextFrame(LLMContext([{"role": "user", "content": str(number)}]))
+
+    switch = ModelSwitch([ScriptedLLM(Replies(otherwise=reply, words_per_s=5))])
+    waiting = [request(number) for number in range(1, MAX_WAITING + 2)]
+    out = run_stage(switch, [request(0), Wait(1.2), *waiting, Wait(60)])
+    answered = re.findall(r"To (\d+)\.", out.text)
+    assert answered == [str(number) for number in range(2, MAX_WAITING + 2)]
 
 
 def test_a_service_that_cannot_be_set_up_gives_its_place_to_the_next_one() -> None:

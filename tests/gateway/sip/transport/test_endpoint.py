@@ -22,6 +22,7 @@ from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, parse
+from piopiy_pipeline.gateway.sip.transport.addresses import SipAddresses
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from tests.support.gateway_peers import until
 from tests.support.sip_bench import SDP, Bench, Leg, request
@@ -133,6 +134,29 @@ def test_on_a_socket_for_both_families_ipv4_phones_are_locked_out_one_by_one_and
             assert trying.startswith(b"SIP/2.0 100 ")
             assert b"::ffff:" not in trying
             assert [call.call_id for call in told.calls] == ["trunk"]
+
+    within(work)
+
+
+def test_a_trunk_whose_name_is_not_looked_up_keeps_no_other_one_from_being_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def look_up(_: SipAddresses, host: str) -> list[str]:
+        if host == "first.example":
+            raise RuntimeError("can't start new thread")
+        return ["127.0.0.3"]
+
+    monkeypatch.setattr(SipAddresses, "all", look_up)
+    trunks = {"first": {"host": "first.example"}, "second": {"host": "second.example"}}
+
+    async def work() -> None:
+        async with (
+            listening(transports=["udp"], callers="known", trunks=trunks) as (endpoint, told),
+            peer(endpoint.port, "127.0.0.3") as (trunk, to_trunk),
+        ):
+            trunk.sendto(request("INVITE", body=SDP))
+            assert (await to_trunk.get()).startswith(b"SIP/2.0 100 ")
+            assert len(told.calls) == 1
 
     within(work)
 
