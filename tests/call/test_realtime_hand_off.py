@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
 from piopiy_pipeline.session.realtime.words_of_caller import WordsOfCaller
 from piopiy_pipeline.testing import Caller
@@ -43,6 +44,15 @@ def test_a_summary_is_heard_by_nobody_whoever_ends_the_turns(action: dict[str, A
     call.assert_no_error()
     assert any(f"What was said before: {SUMMARY}" in message for message in desk.answers[-1][3])
     assert SUMMARY not in call.said
+    assert texts(call, "bot")[-1] == "Billing here."
+
+
+def test_the_instructions_of_who_has_the_call_replace_those_that_the_service_was_made_with() -> None:
+    """pipecat prefers the service's own to those of the conversation."""
+    desk = Desk(TO_BILLING, "hello")
+    own = OpenAIRealtimeLLMService.Settings(system_instruction="Service")
+    call = desk.call(service={"settings": own})
+    assert [who for who, *_ in desk.answers] == ["Service", "Billing", "Billing"]
     assert texts(call, "bot")[-1] == "Billing here."
 
 
