@@ -23,9 +23,9 @@ __all__ = ["CUT_WAIT_S", "Inbox", "RecordedModel"]
 
 CUT_WAIT_S = 2.0
 """How many seconds an answer that was cut off waits to be cut off again."""
-CUT_TURNS = 8
-"""So many turns of the loop behind the caller's sound an answer is told to be cut off: a client that cuts it off by
-itself has said so by then, as it has over a network.
+CUT_S = 0.02
+"""So many seconds behind the caller's sound an answer is told to be cut off, as over a network that is quick: a client
+that cuts it off by itself has said so by then, and how much of it was heard.
 """
 
 
@@ -104,6 +104,8 @@ class _RecordedConnection:
         self._answering: asyncio.Task[None] | None = None
         self._response = ""  # the answer under way
         self._cancelled: set[str] = set()
+        self._cut: asyncio.TimerHandle | None = None
+        self._being_cut = ""  # the answer that is cut off then
         self._number = 0
         self._say("session.created", session=model.recorded.session())
 
@@ -181,17 +183,27 @@ class _RecordedConnection:
         body = part.data
         if self.state is not State.OPEN or _response_of(body) in self._cancelled:
             return
+        if body.get("type") == "response.done" and self._is_being_cut(body["response"]):
+            return  # it is told when its time has come
         cuts = self._detection.get("interrupt_response", True) is not False
         self._pass_on(part)
         if body.get("type") == "input_audio_buffer.speech_started" and self._response and cuts:
-            self._cut_off(self._response, CUT_TURNS)
+            self._drop_cut()
+            self._being_cut = self._response
+            self._cut = asyncio.get_running_loop().call_later(CUT_S, self._cut_off)
 
-    def _cut_off(self, response: str, turns: int) -> None:
-        """Cancel an answer in so many turns of the loop, unless it is over by then."""
-        if turns:
-            asyncio.get_running_loop().call_soon(self._cut_off, response, turns - 1)
-        elif self._response == response:
+    def _is_being_cut(self, response: dict[str, Any]) -> bool:
+        return response["id"] == self._being_cut == self._response and response.get("status") == "cancelled"
+
+    def _cut_off(self) -> None:
+        response, self._being_cut = self._being_cut, ""
+        if self._response == response:
             self._cancel("turn_detected")
+
+    def _drop_cut(self) -> None:
+        self._being_cut = ""
+        if self._cut is not None:
+            self._cut.cancel()
 
     def _pass_on(self, part: Part) -> None:
         if part.kind == "closed":
@@ -223,6 +235,7 @@ class _RecordedConnection:
     def _lost(self) -> None:
         if self._answering is not None and self._answering is not asyncio.current_task():
             self._answering.cancel()
+        self._drop_cut()
         self.state = State.CLOSED
         self._inbox.put(None)
 

@@ -92,6 +92,7 @@ def test_the_same_bot_says_the_same_and_asks_nobody(
         ("voice_live", {}, 1.0, [(COUGH, 2.609)]),
         ("inworld", {"interruption": "immediate"}, None, [(COUGH, 1.28), (COUGH, 2.189)]),
         ("grok", {"turns": "smart"}, 0.8, [(NO_WAIT, 1.117)]),
+        ("grok", {"interruption": "immediate"}, 0.6, [(NO_WAIT, 0.044), (PEOPLE, 0.22)]),
         ("gemini", {"turns": "smart"}, None, [(YES, 0.895), (COUGH, 2.484)]),
     ],
 )

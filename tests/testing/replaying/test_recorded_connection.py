@@ -12,7 +12,8 @@ import pytest
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part
 from piopiy_pipeline.testing.replaying.order_of_parts import OrderOfParts
 from piopiy_pipeline.testing.replaying.realtime_book import RealtimeBook
-from piopiy_pipeline.testing.replaying.recorded_connection import CUT_TURNS, Inbox, RecordedModel
+from piopiy_pipeline.testing.replaying.recorded_connection import CUT_S, Inbox, RecordedModel
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
 KEEPS = {"type": "server_vad", "interrupt_response": False}
 CUTS = {"type": "server_vad", "interrupt_response": True}
@@ -29,12 +30,12 @@ def said_at_a_sound(session: dict[str, Any]) -> list[str]:
         await connection.send(json.dumps({"type": "session.update", "session": session}))
         model.tell(Part(0.0, "message", {"type": "response.created", "response": {"id": "one"}}))
         model.tell(Part(0.1, "message", {"type": "input_audio_buffer.speech_started"}))
-        await turns(CUT_TURNS + 1)
+        await asyncio.sleep(1.1 * CUT_S)
         await connection.close()
         return [json.loads(text)["type"] async for text in connection]
 
     opened = ["session.created", "session.updated", "response.created"]
-    said = asyncio.run(run())
+    said = run_virtual(run)
     assert said[:3] == opened
     return said[3:]
 
@@ -66,21 +67,15 @@ def test_a_client_that_cuts_an_answer_off_by_itself_does_so_before_it_is_told_of
             if message["type"] == "response.created":
                 model.tell(Part(0.1, "message", {"type": "input_audio_buffer.speech_started"}))
             elif message["type"] == "input_audio_buffer.speech_started":
-                await turns(2)  # what is told goes through the client's own queues
+                await asyncio.sleep(CUT_S / 2)  # what was heard is asked for before
                 await connection.send(json.dumps({"type": "response.cancel"}))
             elif message["type"] == "response.done":
                 why.append(message["response"]["status_details"]["reason"])
-                await turns(CUT_TURNS)
+                await asyncio.sleep(CUT_S)
                 await connection.close()
         return why
 
-    assert asyncio.run(run()) == ["client_cancelled"]
-
-
-async def turns(number: int) -> None:
-    """Wait for so many turns of the loop."""
-    for _ in range(number):
-        await asyncio.sleep(0)
+    assert run_virtual(run) == ["client_cancelled"]
 
 
 def test_what_a_message_leads_to_begins_before_the_next_one_of_the_same_time_is_there() -> None:
