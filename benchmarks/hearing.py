@@ -238,9 +238,14 @@ def _make_call(job: Job) -> Outcome | None:
         return None
 
 
-def make_calls(jobs: Sequence[Job], settings: Settings, until: float) -> list[Outcome]:
-    """Make calls in `settings.processes` processes, until all are made or the time is over."""
+def make_calls(jobs: Sequence[Job], settings: Settings, until: float) -> tuple[list[Outcome], int]:
+    """Make calls in `settings.processes` processes, until all are made or the time is over.
+
+    Returns:
+        What came of them, and how many failed, of which nothing did.
+    """
     outcomes: list[Outcome] = []
+    failed = 0
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(settings.processes, spawn, _start_caller, (settings,))
     try:
@@ -251,13 +256,14 @@ def make_calls(jobs: Sequence[Job], settings: Settings, until: float) -> list[Ou
                 break
             for future in done:
                 if (outcome := future.result()) is None:
+                    failed += 1
                     continue
                 outcomes.append(outcome)
                 if len(outcomes) % 40 == 0:
                     print(f"{len(outcomes)} of {len(jobs)} calls", file=sys.stderr)
     finally:
         pool.shutdown(cancel_futures=True)
-    return outcomes
+    return outcomes, failed
 
 
 async def take_times(jobs: Sequence[Job], studio: Studio, settings: Settings, until: float) -> dict[str, Any]:
@@ -335,6 +341,16 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"lines": lines, "false_bookings": sum(outcome.false_booking for outcome in outcomes)}
 
 
+def unmade(planned: int, made: int, failed: int) -> list[str]:
+    """Return sentences about calls that are in no figure."""
+    said = []
+    if failed:
+        said.append(f"\n{failed} of {planned} calls failed, and are in no figure: why is above.")
+    if made + failed < planned:
+        said.append(f"\nOnly {made + failed} of {planned} calls were made: the time was over.")
+    return said
+
+
 def table(result: Mapping[str, Any]) -> str:
     """Return the report for people, as a table of Markdown."""
 
@@ -382,13 +398,14 @@ def main() -> None:
             timing[condition.name] = asyncio.run(take_times(some, studio, settings, until))
     finally:
         speakers.close()
-    outcomes = make_calls(jobs, settings, until)
+    outcomes, failed = make_calls(jobs, settings, until)
     result: dict[str, Any] = {
         "stt": "moonshine",
         "half": arguments.half,
         "seed": settings.seed,
         "planned": len(jobs),
         "made": len(outcomes),
+        "failed": failed,
         "human_recordings": human,
         "seconds": round(time.monotonic() - started),
         **report(outcomes),
@@ -401,8 +418,8 @@ def main() -> None:
         lines = [json.dumps(outcome, ensure_ascii=False, default=str) for outcome in bad]
         arguments.failures.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(table(result))
-    if len(outcomes) < len(jobs):
-        print(f"\nOnly {len(outcomes)} of {len(jobs)} calls were made: the time was over.")
+    for sentence in unmade(len(jobs), len(outcomes), failed):
+        print(sentence)
     if arguments.json:
         print(json.dumps(result, ensure_ascii=False))
 

@@ -12,6 +12,7 @@ import importlib
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,8 @@ class HumanRecordings:
 
 
 def fetch_package(package: str, digest: str, folder: Path) -> None:
-    """Fetch a Debian package and unpack it, if it is the one whose SHA-256 is given.
+    """Fetch a Debian package and unpack it, if it is the one whose SHA-256 is given: `usr` in the folder is whole, or not
+    there.
 
     Raises:
         OSError: It could not be fetched, or is another one.
@@ -180,7 +182,10 @@ def fetch_package(package: str, digest: str, folder: Path) -> None:
     if found != digest:
         file.unlink()
         raise OSError(f"{file.name} is another package than expected: its SHA-256 is {found}")
-    subprocess.run(["dpkg-deb", "-x", file.name, "."], cwd=folder, check=True, timeout=60)
+    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=folder) as unpacking:
+        subprocess.run(["dpkg-deb", "-x", str(file.absolute()), unpacking], check=True, timeout=60)
+        if not (folder / "usr").exists():  # else another process was quicker
+            Path(unpacking, "usr").rename(folder / "usr")
 
 
 def _decode(path: Path) -> Pcm:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import subprocess
 from collections import Counter
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.hearing import PLAYBOOK, plan, read_items
+from benchmarks.hearing import PLAYBOOK, plan, read_items, unmade
+from benchmarks.hearing_callers import fetch_package
 from benchmarks.hearing_ears import Heard
 from benchmarks.hearing_judge import Item, Verdict, judge, phrase, truthful_call
 from benchmarks.hearing_lines import CONDITIONS, LEAD_S, SILENCE_S, TAIL_S, babble_of
@@ -165,3 +169,35 @@ def test_a_line_keeps_the_length_and_the_distance_of_the_babble() -> None:
         elif condition.rate == 16_000:
             level = 10 * np.log10((speech.astype(np.float64) ** 2).mean() / (lead**2).mean())
             assert level == pytest.approx(condition.snr_db, abs=1.5)
+
+
+# ---------------------------------------------------------------------- what it counts, and what it keeps
+
+
+def test_calls_that_are_in_no_figure_are_told_with_the_reason() -> None:
+    assert unmade(72, 72, 0) == []
+    assert unmade(72, 70, 2) == ["\n2 of 72 calls failed, and are in no figure: why is above."]
+    assert unmade(72, 30, 2)[1] == "\nOnly 32 of 72 calls were made: the time was over."
+
+
+def test_recordings_whose_unpacking_was_interrupted_are_unpacked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, tools, package = tmp_path / "package", tmp_path / "tools", b"a package"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    unpack = 'mkdir -p "$3/usr"; echo one >"$3/usr/one"'
+    for name, does in (
+        ("apt-get", "printf 'a package' >it.deb"),
+        ("dpkg-deb", f"{unpack}; exit 1"),  # as if it had been killed
+    ):
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    digest = hashlib.sha256(package).hexdigest()
+    with pytest.raises(subprocess.CalledProcessError):
+        fetch_package("it", digest, folder)
+    assert not (folder / "usr").exists(), "whoever looks takes it for all of them"
+    (tools / "dpkg-deb").write_text(f'#!/bin/sh\n{unpack}; echo two >"$3/usr/two"\n')
+    fetch_package("it", digest, folder)
+    assert {file.name for file in (folder / "usr").iterdir()} == {"one", "two"}
+    assert not [*folder.glob("unpacking-*")]
