@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from pipecat.frames.frames import Frame
+from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.services.cartesia.tts import CartesiaTTSService
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
@@ -65,6 +68,42 @@ def test_an_attempt_that_fails_before_the_answer_costs_nothing_and_asks_the_call
     call.assert_ended(EndReason.CALLER_HANGUP)
     assert texts(call, "bot") == [GREETING, "For how many?", "Goodbye."]
     assert len(call.of("error")) == 1
+
+
+class NoVoice(ToneTTS):
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+        await super().setup(setup)
+        raise ConnectionError("no such host")
+
+
+class EmptyAccount(ToneTTS):
+    """Says its first text, and nothing more."""
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        if self.said:
+            await self.set_usable(False)
+            await self.push_error("the account is empty")
+            return
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+def test_a_voice_that_cannot_take_the_place_of_another_is_an_error_of_the_call() -> None:
+    voices = [EmptyAccount(), NoVoice(), ToneTTS()]
+    call = simulate(cascade(tts=voices), Caller().say(PEOPLE).say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    call.assert_said("Goodbye.")
+    told = [event.data["message"] for event in call.of("error")]
+    assert told[-1].endswith("did not start: no such host"), call.timeline()
+
+
+def test_a_call_whose_last_voice_cannot_take_the_place_of_another_ends_at_once() -> None:
+    call = simulate(cascade(tts=[EmptyAccount(), NoVoice()]), Caller().say(PEOPLE).pause(60))
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("tts: ")
+    assert recorded_apology_heard(call)
+    [asked] = call.of("user_turn")
+    assert call.of("error")[-1].at - asked.at < 1.0, call.timeline()
 
 
 def test_what_a_voice_with_word_times_could_not_say_was_not_said() -> None:

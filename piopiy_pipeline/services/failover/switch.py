@@ -200,23 +200,26 @@ class ServiceSwitch(FrameProcessor):
             try:
                 await self._start(service)
             except Exception as error:
-                if not await self._is_replaced(service, error):
+                failure = await self._set_up_failed(service, error)
+                if failure.category is not ErrorCategory.APPLICATION:
                     raise
+                await self.push_error_frame(failure)
             else:
                 return
 
-    async def _is_replaced(self, service: FrameProcessor, error: Exception) -> bool:
-        """Note that a service could not be set up, and return whether another one is tried in its place."""
+    async def _set_up_failed(self, service: FrameProcessor, error: Exception) -> ErrorFrame:
+        """Note that a service could not be set up, and return what is to be told: one attempt has failed, if another
+        service can go on, or else the stage.
+        """
         fault = self.not_started(service, error)
         self._breaker(service).failed(asyncio.get_running_loop().time())
         await service.set_usable(False)  # it is half built
-        if not any(other.is_usable for other in self.services):
-            return False
-        count_failover(service)
-        failure = ErrorFrame(fault, processor=service, category=ErrorCategory.APPLICATION)
-        failure.metadata[OF_ATTEMPT] = True
-        await self.push_error_frame(failure)
-        return True
+        failure = ErrorFrame(fault, processor=service, category=ErrorCategory.UNKNOWN)
+        if any(other.is_usable for other in self.services):
+            count_failover(service)
+            failure.category = ErrorCategory.APPLICATION
+            failure.metadata[OF_ATTEMPT] = True
+        return failure
 
     def _first_choice(self) -> FrameProcessor:
         """Return the service that a call begins with."""
@@ -340,10 +343,10 @@ class ServiceSwitch(FrameProcessor):
         for service in usable:
             try:
                 await self._switch(service)
-            except TimeoutError:
-                logger.error("{} did not start within {:g} s", self.name_of(service), START_S)
             except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
-                self.not_started(service, error)
+                late = isinstance(error, TimeoutError) and not str(error)
+                fault = TimeoutError(f"not within {START_S:g} s") if late else error
+                await self.push_error_frame(await self._set_up_failed(service, fault))
             else:
                 return
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
+    ErrorFrame,
     Frame,
     InterruptionFrame,
     LLMContextFrame,
@@ -18,6 +19,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
+from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.services.failover.model_switch import MAX_WAITING, ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
@@ -175,6 +177,50 @@ def test_a_service_that_cannot_be_set_up_gives_its_place_to_the_next_one() -> No
     assert switch.is_usable
     assert not broken.is_usable
     assert other.cleaned, "although the one before it raised an error"
+
+
+class GivesOut(Says):
+    """Can do no more from its first text on."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, TextFrame) and self.is_usable:
+            await self.set_usable(False)
+            await self.push_error("the account is empty")
+        await super().process_frame(frame, direction)
+
+
+class NeverStarts(Says):
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+        await super().setup(setup)
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        (CannotStart, "did not start: the provider is not there"),
+        (NeverStarts, "did not start: not within 10 s"),
+    ],
+)
+def test_one_that_cannot_take_the_place_of_another_is_told_and_the_next_one_is_taken(
+    second: type[Says], why: str
+) -> None:
+    services = [GivesOut("first"), second("second"), Says("third")]
+    switch = ServiceSwitch(services)
+    out = run_stage(switch, [TextFrame("hello"), Wait(11), TextFrame("hello")], check=False)
+    assert out.text.endswith("third hello")
+    [gave_out, failed] = out.of(ErrorFrame, upstream=True)
+    assert (gave_out.processor, failed.processor) == (services[0], services[1])
+    assert why in failed.error
+    assert failed.category is ErrorCategory.APPLICATION, "another one goes on"
+    assert not services[1].is_usable
+
+
+def test_the_last_one_that_cannot_take_the_place_of_another_has_failed_for_good() -> None:
+    switch = ServiceSwitch([GivesOut("first"), CannotStart("second")])
+    out = run_stage(switch, [TextFrame("hello"), Wait(1)], check=False)
+    failed = out.of(ErrorFrame, upstream=True)[-1]
+    assert failed.category is ErrorCategory.UNKNOWN, "the call hears of it at once"
 
 
 def test_a_switch_none_of_whose_services_can_be_set_up_is_not_usable() -> None:
