@@ -163,7 +163,7 @@ class HumanRecordings:
 
 
 def fetch_package(package: str, digest: str, folder: Path) -> None:
-    """Fetch a Debian package and unpack it, if it is the one whose SHA-256 is given: `usr` in the folder is whole, or not
+    """Fetch a Debian package and unpack it, if it is the one whose SHA-256 is given. What is unpacked is whole, or not
     there.
 
     Raises:
