@@ -30,6 +30,7 @@ async def find_booking(flow_manager: FlowManager, number: str) -> tuple[Any, Any
     """
     booking = BOOKINGS.get(number)
     if booking is not None:
+        flow_manager.state["number"] = number
         flow_manager.state["people"], flow_manager.state["when"] = booking
     return {"found": booking is not None}, TRANSITION_IN_YAML
 
@@ -53,13 +54,14 @@ async def set_time(flow_manager: FlowManager, day: str, time: str) -> tuple[Any,
         time: The time of day, such as "seven".
     """
     flow_manager.state["when"] = f"{day} at {time}"
-    return {"free": day != "Monday"}, TRANSITION_IN_YAML
+    return {"free": "monday" not in day.lower()}, TRANSITION_IN_YAML
 
 
 async def book(flow_manager: FlowManager) -> tuple[Any, Any]:
-    """Book the table, because the caller has agreed to the booking."""
+    """Book the table, or change the booking that was found, because the caller has agreed to it."""
     state = flow_manager.state
-    BOOKINGS[str(4711 + len(BOOKINGS))] = state["people"], state["when"]
+    number = state.get("number") or str(4711 + len(BOOKINGS))
+    BOOKINGS[number] = state["people"], state["when"]
     return {"booked": True}, TRANSITION_IN_YAML
 
 

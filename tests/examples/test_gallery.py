@@ -14,6 +14,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,6 +24,7 @@ import uvicorn
 from playwright.async_api import Page
 
 from examples import (
+    booking_flow,
     carrier_stream,
     front_desk,
     multilingual,
@@ -84,6 +87,31 @@ def test_a_second_key_does_not_call_off_what_the_first_one_has_begun() -> None:
     call_.assert_said("calling sales already")
     assert call_.said.count("does not answer just now") == 1
     assert "billing does not answer" not in call_.said
+
+
+# ---------------------------------------------------------------------- a flow
+
+
+def test_a_booking_that_was_found_is_changed_and_not_made_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booking_flow, "BOOKINGS", {"4711": (2, "Friday at seven")})
+    manager: Any = SimpleNamespace(state={})
+
+    async def scenario() -> list[object]:
+        results = [
+            await booking_flow.find_booking(manager, "4711"),
+            await booking_flow.set_people(manager, 4),
+            await booking_flow.set_time(manager, "next monday", "eight"),
+            await booking_flow.set_time(manager, "Sunday", "eight"),
+            await booking_flow.book(manager),
+        ]
+        return [result for result, _ in results]
+
+    found, _, monday, sunday, _ = asyncio.run(scenario())
+    assert (found, monday, sunday) == ({"found": True}, {"free": False}, {"free": True})
+    assert booking_flow.BOOKINGS == {"4711": (4, "Sunday at eight")}
+    manager.state = {"people": 2, "when": "Friday at six"}
+    asyncio.run(booking_flow.book(manager))
+    assert booking_flow.BOOKINGS["4712"] == (2, "Friday at six")
 
 
 # ---------------------------------------------------------------------- values
