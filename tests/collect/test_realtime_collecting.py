@@ -83,10 +83,9 @@ class CollectingGeminiCase(CollectingCase):
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-        from google.genai.types import HttpOptions
-        from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
+        from tests.support.gemini_calls import gemini_service
 
-        return GeminiLiveLLMService(api_key="none", http_options=HttpOptions(base_url=self.server.url))
+        return gemini_service(self.server.url)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

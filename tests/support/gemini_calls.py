@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from functools import cache
 from typing import Any
 
 from google.genai.types import HttpOptions
@@ -11,18 +13,32 @@ from pipecat.services.llm_service import LLMService
 from piopiy_pipeline.testing import GeminiLiveServer
 from tests.support.realtime_calls import Case
 
-__all__ = ["HALF_CASCADE", "MODELS", "GeminiCase", "gemini_service"]
+__all__ = ["HALF_CASCADE", "MODELS", "GeminiCase", "gemini_service", "http_options"]
 
 MODELS = ["models/gemini-2.5-flash-native-audio", "models/gemini-3.1-flash-live-preview"]
 HALF_CASCADE = "models/gemini-2.0-flash-live-001"
 """It answers in text, too."""
 
 
+@cache
+def _no_tls() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def http_options(url: str) -> HttpOptions:
+    """Return options for the server for tests, which has no TLS.
+
+    Without them each client reads the certificates of all authorities, three times: 0.1 s of a processor.
+    """
+    verified = {"verify": _no_tls()}
+    return HttpOptions(base_url=url, client_args=verified, async_client_args=verified | {"ssl": _no_tls()})
+
+
 def gemini_service(url: str, model: str = MODELS[0]) -> GeminiLiveLLMService:
     """Return pipecat's service, at an address."""
     return GeminiLiveLLMService(
         api_key="none",
-        http_options=HttpOptions(base_url=url),
+        http_options=http_options(url),
         settings=GeminiLiveLLMService.Settings(model=model),
     )
 

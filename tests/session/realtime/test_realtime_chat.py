@@ -120,14 +120,9 @@ class GeminiChat(Chat):
 
     def make_service(self, **options: Any) -> LLMService[Any]:
         pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-        from google.genai.types import HttpOptions
-        from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
+        from tests.support.gemini_calls import gemini_service
 
-        return GeminiLiveLLMService(
-            api_key="none",
-            http_options=HttpOptions(base_url=self.server.url),
-            settings=GeminiLiveLLMService.Settings(model=self.model),
-        )
+        return gemini_service(self.server.url, self.model)
 
 
 @pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`")

@@ -29,15 +29,13 @@ from piopiy_pipeline.testing import (
 from tests.support.realtime_client import RATE, RealtimeClient, realtime_client
 
 pytest.importorskip("google.genai", reason="pip install 'piopiy-pipeline[gemini-live]'")
-from google.genai.types import HttpOptions
-from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
+from tests.support.gemini_calls import MODELS, gemini_service
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Setting `LiveConnectConfig.generation_config`"
 )  # pipecat does so
 SPEECH = (6000 * np.sin(np.arange(RATE) * 2 * np.pi * 220 / RATE)).astype(np.int16)
 QUIET = np.zeros(RATE * 7 // 10, np.int16)
-MODELS = ["models/gemini-2.5-flash-native-audio", "models/gemini-3.1-flash-live-preview"]
 
 
 def with_server(
@@ -47,16 +45,13 @@ def with_server(
     **options: Any,
 ) -> None:
     async def run() -> None:
-        async with GeminiLiveServer(
-            Replies(*replies, faults=options.pop("reply_faults", None)), **options
-        ) as server:
-            service = GeminiLiveLLMService(
-                api_key="none",
-                http_options=HttpOptions(base_url=server.url),
-                settings=GeminiLiveLLMService.Settings(model=model),
-            )
-            async with realtime_client(service) as client:
-                await test(server, client)
+        async with (
+            GeminiLiveServer(
+                Replies(*replies, faults=options.pop("reply_faults", None)), **options
+            ) as server,
+            realtime_client(gemini_service(server.url, model)) as client,
+        ):
+            await test(server, client)
 
     run_virtual(run)
 
