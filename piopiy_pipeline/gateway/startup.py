@@ -31,6 +31,7 @@ from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.folders import recordings_folder
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
 from piopiy_pipeline.gateway.records.resumptions import CheckpointStore, Resumptions
 from piopiy_pipeline.offload import offload
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.webrtc.webrtc_calls import WebRtcCalls
 
 __all__ = ["GatewayServices", "PlaceCall", "check_prompts_folder", "make_carriers"]
+
+RECOVER_AGAIN_S = (0.5, 30.0)
+"""The first and the longest pause before a database that did not answer is asked for the webhooks that it has kept."""
 
 
 class GatewayServices:
@@ -217,10 +221,17 @@ class GatewayServices:
             self._recovering = asyncio.create_task(self._recover(self._webhooks), name="recover webhooks")
 
     async def _recover(self, webhooks: Webhooks) -> None:
+        pause = RECOVER_AGAIN_S[0]
         while self._to_recover:
             self._to_recover = False
             try:
                 await webhooks.recover()
+            except RecordsUnavailable as error:
+                level = "ERROR" if pause == RECOVER_AGAIN_S[0] else "DEBUG"
+                logger.log(level, "webhooks of an earlier run, or about lost calls, wait: {}", error)
+                self._to_recover = True
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RECOVER_AGAIN_S[1])
             except Exception:
                 logger.exception(
                     "webhooks that an earlier run has left, or about lost calls, are not all sent"

@@ -124,7 +124,10 @@ class Webhooks:
 
     async def recover(self) -> None:
         """Queue what runs before left undelivered, and tell of the calls that were lost with their gateway. To be
-        called when the records are open.
+        called when the records are open, and again if they do not answer.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
         """
         receivers = {receiver.receiver_id: receiver for receiver in self._receivers}
         for name, message in await self._undelivered.left():

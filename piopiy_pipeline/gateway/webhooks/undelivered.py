@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loguru import logger
-
 from piopiy_pipeline.gateway.records import Records
-from piopiy_pipeline.gateway.records.models import CallDetail, RecordsUnavailable
+from piopiy_pipeline.gateway.records.models import CallDetail
 from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage
 
 __all__ = ["Undelivered"]
@@ -48,14 +46,14 @@ class Undelivered:
             self._records.forget("webhook", _key(receiver, message))
 
     async def left(self) -> list[tuple[str, WebhookMessage]]:
-        """Return the receivers and messages that runs before left undelivered, in their order."""
+        """Return the receivers and messages that runs before left undelivered, in their order.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
+        """
         if self._records is None:
             return []
-        try:
-            items = await self._records.own_items("webhook", MAX_LEFT)
-        except RecordsUnavailable as error:
-            logger.error("webhooks of an earlier run are not delivered until the next start: {}", error)
-            return []
+        items = await self._records.own_items("webhook", MAX_LEFT)
         found = [item for item in items if item.key not in self._known]
         self._known |= {item.key for item in found}
         return list(_messages((item.key, item.data or {}) for item in found))
@@ -63,15 +61,14 @@ class Undelivered:
     async def lost_calls(self) -> list[CallDetail]:
         """Return the calls that were lost with their gateway and of which no receiver knows yet. Pass each to
         `lost_call_saved`.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
         """
         if self._records is None:
             return []
-        try:
-            items = await self._records.own_items("lost_call", MAX_LEFT)
-            details = [await self._records.detail(item.key) for item in items]
-        except RecordsUnavailable as error:
-            logger.error("webhooks about lost calls are not sent until the next start: {}", error)
-            return []
+        items = await self._records.own_items("lost_call", MAX_LEFT)
+        details = [await self._records.detail(item.key) for item in items]
         return [detail for detail in details if detail is not None]
 
     def lost_call_saved(self, detail: CallDetail) -> None:

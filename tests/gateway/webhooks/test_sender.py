@@ -14,15 +14,19 @@ import pytest
 from aiohttp import web
 from loguru import logger
 
-from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway import Gateway, startup
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.records import Records
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
+from piopiy_pipeline.gateway.records.saved_items import ItemKind, SavedItem
+from piopiy_pipeline.gateway.records.store import Store
 from piopiy_pipeline.gateway.webhooks import delivery_queue as outbox
 from piopiy_pipeline.gateway.webhooks import sender
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webhooks.sender import Webhooks, retry_after_s
 from tests.support.call_events import NOON, CallEvents
 from tests.support.gateway_peers import agent, caller, config, until
+from tests.support.gateway_process import free_port
 from tests.support.webhook_receiver import SECRET, Receiver, receiving
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
@@ -171,6 +175,39 @@ def test_410_ends_what_is_saved_for_that_receiver_too(tmp_path: Path) -> None:
             assert await records.own_items("webhook", 10) == []
             await hooks.close()
         await records.close()
+
+    asyncio.run(story())
+
+
+def test_what_an_earlier_run_has_left_is_sent_when_the_database_answers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing: list[str] = []
+    asked = Store.own_items
+
+    def own_items(store: Store, kind: ItemKind, limit: int) -> list[SavedItem]:
+        if len(failing) < 3:
+            failing.append(kind)
+            raise RecordsUnavailable("the database does not answer")
+        return asked(store, kind, limit)
+
+    monkeypatch.setattr(Store, "own_items", own_items)
+    monkeypatch.setattr(startup, "RECOVER_AGAIN_S", (0.01, 0.02))
+
+    async def story() -> None:
+        async with receiving() as receiver:
+            hook = receiver.config()
+            settings = config(records=True, data_folder=tmp_path, port=free_port(), webhooks=[hook])
+            records = Records(settings)  # of the run before
+            await records.start()
+            left = {"call_id": "call-1", "event": "call.ended", "body": '{"type": "call.ended"}'}
+            records.save("webhook", f"{hook.receiver_id}.msg_1", left)
+            await records.close()
+            async with Gateway(settings) as gateway:
+                await gateway.ready()
+                await until(lambda: len(receiver.heard) == 1)
+            assert receiver.headers[0]["webhook-id"] == "msg_1"
+        assert len(failing) == 3
 
     asyncio.run(story())
 
