@@ -368,10 +368,7 @@ class _ReplayLink(InProcessLink):
         self._caller.bot_held()
 
     def on_frame_tick(self, now: float) -> None:
-        """Play the bot's next frame, and send the caller's."""
-        self.play(now)
-        if self._caller.held and not self.playout.held:  # there was nothing left to go on with
-            self._caller.bot_stopped(self.ticks * FRAME_S)
+        """Do what the caller has done since the last frame, play the bot's next one, and send the caller's."""
         step = self._caller.step(self.ticks * FRAME_S - FRAME_S, frame_samples(self.caller_rate))
         for begun in step.begun:
             self._on_begun(begun)
@@ -382,5 +379,9 @@ class _ReplayLink(InProcessLink):
         if step.hang_up:
             self.stop()
             self._on_hangup()
-        elif self.listener is not None:
+            return
+        self.play(now)
+        if self._caller.held and not self.playout.held:  # there was nothing left to go on with
+            self._caller.bot_stopped(self.ticks * FRAME_S)
+        if self.listener is not None:
             self.listener.on_audio(step.pcm)

@@ -15,6 +15,7 @@ from pipecat.services.openai.llm import OpenAILLMService
 
 from piopiy_pipeline import testing
 from piopiy_pipeline.capture import CallCapture, CapturedCall, Redaction
+from piopiy_pipeline.capture.format import EventLine
 from piopiy_pipeline.session.model.summaries import Summaries
 from piopiy_pipeline.testing import Caller, Replies, ScriptedTTS, Transcripts, Voice, simulate
 from piopiy_pipeline.testing.replaying.replay import replay
@@ -132,6 +133,24 @@ def test_a_replay_is_the_same_every_time(recorded: Path) -> None:
     for one, other in zip(before.events, runs[0].events, strict=True):
         assert one.kind == other.kind
         assert abs(one.at - other.at) < 0.11, f"{one.kind}: {one.at} and {other.at}"
+
+
+def test_who_hangs_up_in_the_instant_before_the_bot_is_heard_does_so_again(tmp_path: Path) -> None:
+    def times(events: list[EventLine], kind: str) -> list[float]:
+        return [event.at for event in events if event.kind == kind]
+
+    def called(pause_s: float) -> tuple[Path, list[EventLine]]:
+        path = tmp_path / f"{pause_s}.zip"
+        simulate(bot(), Caller().say(BOOK).pause(pause_s).hangup(), record=path)
+        return path, CapturedCall(path).events
+
+    _, answered = called(9)
+    answer_at, [end_at] = times(answered, "bot_started")[1], times(answered, "end")
+    path, events = called(round(answer_at - 0.001 - (end_at - 9), 3))
+    assert len(times(events, "bot_started")) == 1
+    outcome = replay(path, bot(live=False))
+    outcome.assert_same()
+    assert len(times(outcome.replayed.events, "bot_started")) == 1
 
 
 @pytest.mark.parametrize(
