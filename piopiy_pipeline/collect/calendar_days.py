@@ -19,7 +19,12 @@ from babel.core import UnknownLocaleError
 from babel.dates import get_day_names
 from text_to_num import alpha2digit
 
-from piopiy_pipeline.collect.days_not_meant import is_day_list, names_excluded, without_days_not_meant
+from piopiy_pipeline.collect.days_not_meant import (
+    is_day_list,
+    is_vague,
+    names_excluded,
+    without_days_not_meant,
+)
 from piopiy_pipeline.collect.remarks import counts
 from piopiy_pipeline.services.playbook.days import day_matches
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, read_words
@@ -49,6 +54,8 @@ _ISO = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)-(?P<m>\d{1,2})-(?P<d>\d{1,2})(?!
 _NUMERIC = re.compile(
     r"(?<!\d)(?P<a>\d{1,2})\s?(?P<mark>[./-])\s?(?P<b>\d{1,2})\s?(?P=mark)?\s?(?P<y>\d{4}|\d{2})?(?!\d)"
 )
+_SHORT_YEAR = re.compile(r",? ['’](\d\d)\b")
+_KEYED = re.compile(r"\W*(?:\d{8}|\d\d \d\d \d{4})\W*")
 _TIME_BEFORE = re.compile(
     r"\b(?:at|around|about|past|till|until|um|gegen|ab|bis|à|vers|a las|a la|alle|verso|às|pelas|om|rond) $"
 )
@@ -104,8 +111,22 @@ _ABBREVIATED = re.compile(
     r"|(?P<day>tues?|weds|thu(?:rs?)?|fri|(?:mon|wed|sat|sun)(?=\.?,? (?:the )?\d|\W*$)))\b\.?"
 )
 """How days and months are typed: "Fri, Dec 4"."""
+_FEASTS_IN = {
+    "de": {"heiligabend": "24.12.", "weihnachten": "25.12.", "silvester": "31.12.", "neujahr": "1.1."},
+    "fr": {"noël": "25.12.", "saint-sylvestre": "31.12.", "jour de l'an": "1.1."},
+    "es": {"nochebuena": "24.12.", "navidad": "25.12.", "nochevieja": "31.12.", "año nuevo": "1.1."},
+    "it": {"vigilia di natale": "24.12.", "natale": "25.12.", "san silvestro": "31.12.", "capodanno": "1.1."},
+    "pt": {"véspera de natal": "24.12.", "natal": "25.12.", "ano novo": "1.1."},
+    "nl": {
+        "kerstavond": "24.12.",
+        "1 kerstdag": "25.12.",
+        "2 kerstdag": "26.12.",
+        "oudejaarsdag": "31.12.",
+        "nieuwjaarsdag": "1.1.",
+    },
+}
 _GREETING = re.compile(r"\b(?:guten (?:morgen|tag|abend)|goede (?:morgen|middag|avond))\b")
-_SPAN_BEGINS = re.compile(r"(?:in|vor|dans|il y a|en|dentro|hace)\b")
+_SPAN_BEGINS = re.compile(r"(?:in|vor|dans|il y a|en|dentro|hace|tra|fra|em|daqui|over)\b")
 """What stands before a number of days that is counted from today; "72 years old" is none."""
 _NEXT = {
     code: re.compile(rf"\b(?:{words})\b")
@@ -119,8 +140,11 @@ _NEXT = {
         "nl": "volgende week",
     }.items()
 }
-_AHEAD = re.compile(r"\b(?:daqui a|em|dentro de) (?P<many>\d{1,2}|uma?) (?P<unit>dia|semana)s?\b")
-"""Portuguese spans, which dateparser does not read."""
+_AHEAD = {
+    "pt": re.compile(r"\b(?:daqui a|em|dentro de) (?P<many>\d{1,2}|uma?) (?P<unit>dia|semana)s?\b"),
+    "it": re.compile(r"\b(?:tra|fra) (?P<many>\d{1,2}|una?) (?P<unit>giorn|settiman)\w\b"),
+}
+"""Spans that dateparser does not read."""
 
 
 def needs_dateparser(language: str) -> bool:
@@ -141,7 +165,11 @@ def find_date(
         day_first: Whether 3/4 is the third of April.
     """
     code = language_code(language)
-    text = without_days_not_meant(text[:MAX_CHARACTERS].lower(), code, past=past)
+    text = text[:MAX_CHARACTERS].lower()
+    text = _SHORT_YEAR.sub(lambda year: f" {_full_year(year[1], today, past=past)}", text)
+    text = without_days_not_meant(text, code, past=past)
+    if _KEYED.fullmatch(text):
+        return day_of_keys(re.sub(r"\W", "", text), today=today, past=past, day_first=day_first)
     if (found := _written(text, today, past=past, day_first=day_first)) is not None:
         return found
     if code == "en":
@@ -362,20 +390,28 @@ def _parsed(text: str, code: str, today: date, *, past: bool) -> date | None:
     names = "|".join(map(re.escape, sorted(weekdays, key=len, reverse=True)))
     if code in _PART_OF_DAY:
         text = re.sub(_PART_OF_DAY[code].format(days=names), r"\1", text)  # "Freitag Morgen", "por la mañana"
+    if is_vague(text, code):
+        return None
+    for feast, date_text in _FEASTS_IN.get(code, {}).items():
+        text = re.sub(rf"\b{feast}\b", date_text, text)
+    if (found := _written(text, today, past=past, day_first=True)) is not None:
+        return found
     days = "|".join((*map(re.escape, _RELATIVE.get(code, ())), names))
     if code in _COUNTED:
         a_day, counted = rf"\b(?:{days})\b", rf"\b(?:{_COUNTED[code]})\b"
         if re.search(rf"{a_day}.*{counted}|{counted}.*{a_day}", text):
             return None  # "Freitag in einer Woche"
-    if code == "pt" and (ahead_by := _AHEAD.search(text)) is not None:
+    if code in _AHEAD and (ahead_by := _AHEAD[code].search(text)) is not None:
         many = 1 if ahead_by["many"].startswith("u") else int(ahead_by["many"])
-        return today + timedelta(days=many * (7 if ahead_by["unit"] == "semana" else 1))
+        return today + timedelta(days=many * (7 if ahead_by["unit"].startswith("se") else 1))
     for name, ahead in _RELATIVE.get(code, {}).items():
         if re.search(rf"(?<!la )\b{name}\b(?! (?:früh|abend|mittag))", text):
             return today + timedelta(days=ahead)
     alone = re.search(rf"\b(?:{_DAY_ALONE_IN.get(code, '(?!)')}) (3[01]|[12]\d|[1-9])(?:\.|e|er)?\W*$", text)
     if alone is not None:
-        return _day_of_month(int(alone[1]), today, past=past)
+        before = re.search(rf"\b({names})\b", text[: alone.start()]) if names else None
+        weekday = weekdays[before[1]] if before else None  # "Freitag, der 13."
+        return _day_of_month(int(alone[1]), today, past=past, weekday=weekday)
     named = re.finditer(rf"\b({names})\b", text) if names else ()
     meant = [day for day in named if not names_excluded(text[: day.start()])]
     if any(is_day_list(text[a.end() : b.start()]) for a, b in pairwise(meant)):

@@ -69,9 +69,20 @@ class DateReader(ValueReader[date]):
         if found is None:
             return Reading.NOTHING
         self._found = found
-        if (self._earliest and found < self._earliest) or (self._latest and found > self._latest):
-            return Reading.INVALID
-        return Reading.WHOLE
+        return Reading.INVALID if self._too_early(found) or self._too_late(found) else Reading.WHOLE
+
+    def _too_early(self, day: date) -> bool:
+        """Whether a day is before what was asked for: one that has been is none to come, unless the author says so."""
+        least = self._earliest or (None if self._past or self._ends_before_today else self._today())
+        return least is not None and day < least
+
+    @property
+    def _ends_before_today(self) -> bool:
+        return self._latest is not None and self._latest <= self._today()
+
+    def _too_late(self, day: date) -> bool:
+        most = self._latest or (self._today() if self._past else None)
+        return most is not None and day > most
 
     @property
     def value(self) -> date:
@@ -95,8 +106,7 @@ class DateReader(ValueReader[date]):
     def fault(self, words: Wording) -> str:
         if self._found is None:
             return words("date_wrong")
-        early = self._earliest is not None and self._found < self._earliest
-        return words("date_too_early" if early else "date_too_late")
+        return words("date_too_early" if self._too_early(self._found) else "date_too_late")
 
     def clear(self) -> None:
         self._found = None

@@ -12,7 +12,7 @@ from piopiy_pipeline.services.playbook.sentence_kinds import contents, is_questi
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, read_words
 from piopiy_pipeline.turns.caller_words import words_of
 
-__all__ = ["is_day_list", "names_excluded", "without_days_not_meant"]
+__all__ = ["is_day_list", "is_vague", "names_excluded", "without_days_not_meant"]
 
 _CLAUSE = re.compile(
     r"(?<=[,.;!?])\s+|\s+(?=(?:but|because|sondern|aber|weil|mais|car|sino|pero|porque|ma|perché|mas|maar|want)\b)"
@@ -34,7 +34,7 @@ _EXCEPT = {
 """Excludes all days behind it, as in "except Monday, Tuesday or Wednesday"."""
 _INSTEAD = {
     "en": r"instead of|rather than|unless|without|since|until|till|not (?:before|after|later|earlier)",
-    "de": r"statt|anstatt|anstelle|seit|bis|ohne",
+    "de": r"statt|anstatt|anstelle|seit|(?<!tag )(?<!woch )bis|ohne",
     "fr": r"au lieu d[eu]|plutôt que|depuis|jusqu|sans",
     "es": r"en (?:vez|lugar) de|desde|hasta|sin",
     "it": r"invece d(?:i|el)|al posto d(?:i|el)|piuttosto che|fino|senza",
@@ -60,13 +60,18 @@ _AGREES = re.compile(
 _TELLS = {
     "en": r"was|were|had|did|been|(?<!\bi )(?:said|told)|spoke|came|went|sent|bought"
     r"|(?!need|preferr|interest|suppos|schedul)\w{3,}ed",
-    "de": r"war|waren|hatten?|wurden?|gestern|(?:habe?|hat|haben|bin|ist|sind)\b.*\b\w*ge\w+(?:t|en)",
-    "fr": r"était|avait|hier|(?:ai|a|avez|avons|ont)\b.*\w+ée?s?",
-    "es": r"fue|era|había|estaba|ayer|(?:he|ha|han)\b.*\w+[ai]do|llamé|dijo|\w+(?:aron|ieron)",
-    "it": r"era|aveva|ieri|(?:ho|ha|abbiamo|hanno)\b.*\w+(?:[aui]t|tt)o"
+    "de": r"war|waren|hatten?|wurden?|gestern|(?:letzte|vorige)[nrs]?"
+    r"|vor (?:\d+|\w+) (?:tag|woche|monat)e?n?|(?:habe?|hat|haben|bin|ist|sind)\b.*\b\w*ge\w+(?:t|en)",
+    "fr": r"était|avait|hier|derni(?:er|ère)|passée?|il y a \w+ (?:jours?|semaines?|mois)"
+    r"|(?:ai|a|avez|avons|ont)\b.*\w+ée?s?",
+    "es": r"fue|era|había|estaba|ayer|pasad[oa](?! mañana)|hace \w+ (?:días?|semanas?|mes(?:es)?)"
+    r"|(?:he|ha|han)\b.*\w+[ai]do|llamé|dijo|\w+(?:aron|ieron)",
+    "it": r"era|aveva|ieri|scors[oa]|\w+ (?:giorn[oi]|settiman[ae]|mes[ei]) fa"
+    r"|(?:ho|ha|abbiamo|hanno)\b.*\w+(?:[aui]t|tt)o"
     r"|(?:sono|è|siamo)\b.*(?:stat|andat|venut)[oaie]",
-    "pt": r"foi|era|estava|ontem|liguei|telefonei|falei|fui|disse(?:ram)?|ligaram|marcaram",
-    "nl": r"was|waren|had|hadden|gisteren|(?:heb|heeft|hebben|ben)\b.*\bge\w+(?:d|t|en)",
+    "pt": r"foi|era|estava|ontem|passad[oa]|\w+ (?:dias?|semanas?|m[eê]s\w*) atrás"
+    r"|liguei|telefonei|falei|fui|disse(?:ram)?|ligaram|marcaram",
+    "nl": r"was|waren|had|hadden|gisteren|afgelopen|vorige|geleden|(?:heb|heeft|hebben|ben)\b.*\bge\w+(?:d|t|en)",
 }
 """Tells of something that has been: no day to come is meant."""
 _STILL_MEANT = re.compile(r"\bwas (?:just )?(?:thinking|hoping|wondering)\b|\bich habe?\b.*\bgesagt\b")
@@ -139,6 +144,21 @@ _MOST_OTHERS = 2
 _EXCLUDED = re.compile(rf"\b(?:not|nicht|instead of|than|als){_BEFORE_DAY} $")
 _DIRECT = re.compile(rf"\bnot{_BEFORE_DAY} (?={_DAY})")
 _LISTED = re.compile(rf" (?:or|nor|and|to|through|oder|und|bis|ou|et|o|y|e|of|en){_BEFORE_DAY} ")
+_VAGUE = {
+    "de": r"irgendwann|(?:erste|zweite|dritte|vierte|letzte|[1-5])[nrs]?\.? "
+    r"(?:(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch)",
+    "fr": r"un de ces jours|n'importe quand",
+    "es": r"cuando sea|cualquier día",
+    "it": r"quando vuole|qualsiasi giorno",
+    "pt": r"quando quiser|qualquer dia",
+    "nl": r"ergens|maakt niet uit",
+}
+"""Names no day, or one that only a calendar knows: "der erste Montag im März"."""
+
+
+def is_vague(text: str, code: str) -> bool:
+    """Return whether a text that has a weekday or a week in it means no day that can be told from these."""
+    return code in _VAGUE and _has(_VAGUE[code], text)
 
 
 def names_excluded(before: str) -> bool:

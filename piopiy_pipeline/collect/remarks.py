@@ -81,7 +81,7 @@ _REFUSES = {
         rf"|i (?:(?:don't|do not) have an?|have no) {_ASKED['en']}"
         r"|i'd rather not|i would rather not|i won't (?:tell|say|give)|none of your business|skip (?:it|that|this)"
         r"|i (?:give up|changed my mind)|cancel (?:it|that|this)|stop asking|no idea|i (?:don't|do not) know",
-        alone=r"cancel",
+        alone=r"cancel|none|nothing",
     ),
     "de": _pattern(
         r"vergessen sie (?:es|das)|vergiss (?:es|das)|lassen (?:sie|wir) (?:es|das)"
@@ -89,7 +89,8 @@ _REFUSES = {
         r"|angeben|nennen|geben|verraten)|(?:das |die |den )?(?:sage|nenne|gebe) ich (?:ihnen )?(?:lieber )?nicht"
         r"|ich (?:habe|hab) (?:gar |leider )?kein(?:en?|s)?(?! (?:zeit|termine?|probleme?|fragen?|eile))"
         r"|das geht sie nichts an|überspringen|ich gebe auf|abbrechen|egal|keine ahnung"
-        r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht"
+        r"|(?:ich )?weiß (?:ich )?(?:es |das )?nicht",
+        alone=r"keine|keiner|keins|gar keine|nichts",
     ),
     "fr": _pattern(
         r"laissez? tomber|oubliez?(?: ça)?|veux pas (?:\w+ )?(?:dire|donner)|préfère (?:pas|ne pas|ne rien)"

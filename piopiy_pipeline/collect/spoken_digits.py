@@ -161,6 +161,8 @@ _CORRECTIONS = {
     ),
 }
 """How a part of a number is corrected, by language; in those without words of their own as in English or German."""
+_EXCLUDES = re.compile(r"(?:no |nein |non |nee )?(?:not|nicht|pas|niet|geen) (?:\w+ ){0,2}?\d[\d ]*$")
+"""Says which number it is not, and no other."""
 _LASTS = ("last", "letzt", "dern", "últim", "ultim", "laatst")
 _NO = frozenset(
     _words(
@@ -196,15 +198,17 @@ class SpokenDigits:
 
     @property
     def says_number(self) -> bool:
-        """Whether a number is said, and no sentence that has one in it: "I called 3 times"."""
-        return len(self.digits) >= 2 * self.others
+        """Whether a number is said, and no sentence that has one in it: "I called 3 times", "not 4157"."""
+        return (
+            len(self.digits) >= 2 * self.others and not counts(self.words) and not _EXCLUDES.match(self.words)
+        )
 
 
 _AROUND = frozenset(
     _words(
         "it's its it is my the a number code pin um uh er wait sorry so okay ok yes yeah sure and please then that's "
         "that no nope plus dash hyphen space thanks also ja die der das meine nummer ist lautet äh ähm und bitte nein "
-        "also dann strich ich habe c'est le la est mon numéro alors euh oui non es el número mi sí "
+        "also dann strich ich habe eine zuerst c'est le la est mon numéro alors euh oui non es el número mi sí "
         "i i've i'll have got here here's let see thank you very much hi hello part "
         "ma donc puis voici voilà tiret s'il vous plaît merci désolé pardon bonjour "
         "código teléfono pues entonces luego guion guión por favor gracias perdón eh hola "

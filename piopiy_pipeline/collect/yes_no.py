@@ -39,6 +39,11 @@ _WRONG_ONE = re.compile(
     r"\bwrong (?!again|sorry|please|thanks|thank|i|i'm|it|it's|that|that's|the|and|but|because|too|now|there|here)\w+"
 )
 """Calls something wrong that it names, "the wrong house": a no only to a value that was read back."""
+_NOT_SAID = re.compile(
+    r"\b(?:didn't|did not|never|haven't|have not) (?:say|said|mean|meant) (?:yes|no|okay|ok)\b"
+)
+"""Denies an answer, and gives none: "I didn't say yes"."""
+_AGREES = re.compile(r"\b(?:don't|do not|can't|cannot) see why not\b")
 _BEGINS_WITH_NO = re.compile(
     r"(?:(?:um+|uh|oh|well|so|sorry|and|but|actually) )*(?:no|nope|nah|never|not|absolutely not|definitely not)\b"
 )
@@ -64,6 +69,10 @@ def says_yes(text: str, language: str, *, of_value: bool = False) -> bool | None
         answer = None if question or not plain else words.answer(plain, of_value=of_value)
     else:
         answer = polarity(read_words(text).text, question=question)[0]
+        if _AGREES.search(plain):
+            return True
+        if answer is not None and _NOT_SAID.search(plain):
+            return None
         begins = _BEGINS_WITH_NO.match(plain) is not None
         if answer is False and not _DECLINES.fullmatch(plain):
             of_else = not of_value and (_WRONG_ONE.search(plain) or len(plain.split()) > BRIEF_WORDS)

@@ -65,7 +65,7 @@ YES_NO_WORDS = {
         polite_yes=_pattern(r"kein problem|warum nicht|nichts dagegen"),
         unclear=_pattern(
             r"weiß (?:ich )?(?:es |das )?(?:leider |auch )?nicht|keine ahnung|nicht (?:\w+ )?sicher|vielleicht|moment"
-            r"|warten?|eventuell|wenn|falls|jein|ja aber .*\bnicht|niemand"
+            r"|warten?|eventuell|wenn|falls|jein|ja oder nein|^na ja$|ja aber .*\bnicht|niemand"
             r"|(?:verstehe|höre) (?:ich )?(?:sie |das |dich |es )?(?:leider |gerade )?(?:nicht|kein\w*)"
             r"|(?:nicht|kein\w*) (?:so )?(?:ganz |gut |richtig )?(?:verstanden|gehört|hören|verstehen|mitbekommen)"
         ),
