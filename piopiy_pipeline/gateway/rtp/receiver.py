@@ -231,8 +231,20 @@ class RtpReceiver:
         alien = not self._at_home(source)
         if position is None or (alien and arrived - since < ALIEN_S):
             return None
-        self._begin(reception)
+        goes_on = self._goes_on(packet, arrived)
+        if goes_on is None:
+            self._begin(reception)
         self._lock(source, alien=alien)
+        return goes_on or position
+
+    def _goes_on(self, packet: RtpPacket, arrived: float) -> StreamPosition | None:
+        """Return the place of a packet that goes on with the stream of before, and with a key that is held; or None."""
+        current = self.reception
+        if current is None or packet.ssrc != current.ssrc:
+            return None
+        position = self._add(current, packet, arrived)
+        if position is not None:
+            self._splice()
         return position
 
     def _lock(self, source: Address, *, alien: bool) -> None:

@@ -240,6 +240,39 @@ def test_a_key_that_is_held_while_signalling_changes_the_media_is_told_once(chan
     assert (one.received, one.lost, one.strangers) == (29, 0, 0)
 
 
+OTHER = ("192.168.0.9", 5000)
+
+
+@pytest.mark.parametrize(
+    ("moves_to", "signalled"),
+    [
+        (BEHIND_NAT, OTHER),
+        (("198.51.100.7", 9999), OTHER),
+        (("203.0.113.80", 5004), OTHER),  # it is in another network
+        (SIGNALLED, SIGNALLED),
+    ],
+)
+def test_so_is_one_that_is_held_while_the_address_of_a_phone_behind_a_router_changes(
+    moves_to: Address, signalled: Address
+) -> None:
+    one, phone = receiver(), Phone(BEHIND_NAT)
+    loudness(one, phone, 10)
+    told = ""
+    began = phone.time
+    for n in range(1, 40):
+        now = 0.2 + n * 0.02
+        if n == 8:
+            phone.source = moves_to
+            if signalled != SIGNALLED:
+                one.agree(codecs={0: make_codec("PCMU")}, events={EVENTS: 8000}, signalled=signalled)
+        payload = struct.pack("!BBH", 5, 10 | (0x80 if n > 36 else 0), 160 * min(n, 37))
+        told += one.receive(phone.packet(payload, EVENTS, time=began), phone.source, now) or ""
+        told += one.release_keys(now)
+    assert told == "5"
+    assert one.source == moves_to
+    assert loudness(one, phone, 30, start=1.1)[-1] > 10000
+
+
 def test_the_jitter_of_a_stream_whose_clock_changes_is_that_of_its_packets() -> None:
     one, phone = receiver(), Phone()
     loudness(one, phone, 50)
