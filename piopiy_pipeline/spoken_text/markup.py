@@ -142,6 +142,8 @@ class Markup:
                 said = html.unescape(match[0])
                 if said != match[0]:
                     taken.add(start, end, "".join(" " if each.isspace() else each for each in said))
+            case "struck":
+                taken.fill(start, end)  # a block of code may begin or end within it
             case "tag":
                 taken.add(start, end, " " if _BLOCK_TAGS.match(match[0]) else "")
             case "bar":
@@ -168,6 +170,13 @@ class _Taken:
         if start < end and self.free(start, end):
             self._places.append((start, end))
             self._spans.append(Span(start, end, spoken))
+
+    def fill(self, start: int, end: int) -> None:
+        """Leave out all of it that is still free."""
+        for taken_start, taken_end in sorted(self._places):
+            self.add(start, min(taken_start, end), "")
+            start = max(start, taken_end)
+        self.add(start, end, "")
 
     def spans(self) -> list[Span]:
         return sorted(self._spans, key=lambda span: span.start)

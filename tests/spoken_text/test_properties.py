@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from piopiy_pipeline.spoken_text.alignment import Span, SpokenForm, apply, compose
@@ -47,6 +47,8 @@ def test_the_parts_of_a_text_are_in_order_and_cover_it(text: str, language: str)
 
 @settings(max_examples=200, deadline=None)
 @given(TEXTS, st.sampled_from(["en", "en-GB", "de"]))
+@example("~~12,50 €```~~", "en")
+@example("~~[a](b)```~~", "en")
 def test_no_mark_of_markdown_is_left(text: str, language: str) -> None:
     said = re.sub(r"<[^<>]*>|<<[^<>]*>>", "", read(text, language).spoken)  # what belongs to the TTS
     assert not re.search(r"[*_#|`~]|\]\(", said)
