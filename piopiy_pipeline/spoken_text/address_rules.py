@@ -26,6 +26,8 @@ _CODE_WORD = re.compile(
     r"(?:\s+(?:is|are|no\.?|nr\.?|number|nummer|ist|lautet|ending|in|code))*\s*[:#]?\s*[\"'“„*]*$",
     re.IGNORECASE,
 )
+_GROUPED = re.compile(r"(?:\(\d{2,5}\)\s?\d{3,5}|0\d{2,4}[ -]\d{3,4})[ -]\d{3,4}")
+"""A number that is grouped as telephone numbers are, perhaps of another country: "0800 123 4567"."""
 _MAX_PATH = 60
 """A longer path is not said: nobody can type it from hearing."""
 _REGIONS = {
@@ -149,10 +151,8 @@ class _AddressRules:
             number = phonenumbers.parse(written, self.region)
         except phonenumbers.NumberParseException:
             return None
-        in_brackets = re.fullmatch(
-            r"\(\d{2,5}\)\s?\d{3,5}[-\s]\d{3,4}", written
-        )  # of another country, perhaps
-        if not phonenumbers.is_possible_number(number) and len(digits) != 7 and not in_brackets:
+        elsewhere = _GROUPED.fullmatch(written) is not None
+        if not phonenumbers.is_possible_number(number) and len(digits) != 7 and not elsewhere:
             return None
         if alone and not phonenumbers.is_valid_number(number):
             return None

@@ -153,7 +153,7 @@ class _DateRules:
             return self._date(match, first, second, None, day_first=True) if self.v.language != "en" else None
         before = word_before(match).lower()
         after = match.string[match.end() :]
-        if before in NUMBERED_THINGS or _ALWAYS_OPEN.match(after):
+        if before.removesuffix("s") in NUMBERED_THINGS or _ALWAYS_OPEN.match(after):
             return None
         said_as_date = before in _BEFORE_DATE or _TIME_AFTER.match(after) is not None
         if not said_as_date and (second <= 12 or second in (16, 20, 24, 25, 30) or first > 12):

@@ -34,6 +34,7 @@ class EnglishVerbalizer(Verbalizer):
         "degrees": "degrees", "hashtag": "hashtag", "arrow": "to", "o'clock": "o'clock",
         "plus minus": "plus or minus", "at least": "at least", "at most": "at most", "version": "version",
         "section": "section", "percent": "percent", "colon": "colon", "sharp": "sharp",
+        "squared": "squared", "cubed": "cubed", "power": "to the power of", "cents": "cents",
     }  # fmt: skip
     abbreviations: ClassVar[Mapping[str, str]] = {
         "Dr.": "Doctor", "Mr.": "Mister", "Mrs.": "Missis", "Ms.": "Miz", "Prof.": "Professor",

@@ -84,7 +84,7 @@ class GermanVerbalizer(Verbalizer):
         "more": "mehr als", "greater": "größer als", "by": "mal", "degrees": "Grad", "hashtag": "Hashtag",
         "arrow": "nach", "o'clock": "Uhr", "plus minus": "plus minus", "at least": "mindestens",
         "at most": "höchstens", "version": "Version", "section": "Paragraf", "percent": "Prozent",
-        "colon": "zu",
+        "colon": "zu", "squared": "zum Quadrat", "cubed": "hoch drei", "power": "hoch", "cents": "Cent",
     }  # fmt: skip
     abbreviations: ClassVar[Mapping[str, str]] = {
         "Dr.": "Doktor", "Hr.": "Herr", "Hrn.": "Herrn", "Fr.": "Frau", "Prof.": "Professor",

@@ -306,7 +306,9 @@ class _NumberRules:
         number = match["n"]
         part, all_parts = (int(number) if number.isdigit() and len(number) < 9 else 0), int(match["d"])
         whole = re.search(r"(?<![\w.,])(\d{1,3})\s$", match.string[: match.start()])
-        if word_before(match).lower() in NUMBERED_THINGS and not _is_pressure(part, all_parts):
+        if word_before(match).lower().removesuffix("s") in NUMBERED_THINGS and not _is_pressure(
+            part, all_parts
+        ):
             return None
         if (part, all_parts) == (9, 11):
             return f"{self.v.cardinal(9)} {self.v.cardinal(11)}"
