@@ -138,6 +138,19 @@ class Reenactment:
                 self._playing.end = max(self._playing.end, self._playing.position + samples)
         return ReenactmentStep(self._take(samples), tuple(begun), self._given_up(now))
 
+    def silent_act_at(self, now: float) -> float | None:
+        """Return when the caller does what makes no sound, if they are in step and that is within 20 ms from `now`."""
+        number = len(self.began)
+        if not self.in_step or number >= len(self.acts):
+            return None
+        act = self.acts[number]
+        return act.start if act.kind != "speech" and act.start < now + FRAME_S else None
+
+    def act(self) -> Begun:
+        """Do what `silent_act_at` has told, at its time."""
+        number = len(self.began)
+        return self._begin(number, self.acts[number].start)
+
     def _is_as_it_was(self, now: float) -> bool:
         """Return whether the bot was heard in the call about `now`, if it is heard, and was not, if it is not."""
         if self.bot_speaks and not self.held:

@@ -348,6 +348,7 @@ class _ReplayLink(InProcessLink):
         super().__init__(caller_rate=caller.rate, bot_rate=bot_rate)
         self._caller = caller
         self._on_begun, self._on_hangup = on_begun, on_hangup
+        self._act_timer: asyncio.TimerHandle | None = None
 
     def on_bot_plays(self, now: float) -> None:
         """Tell the caller that the bot is heard."""
@@ -371,17 +372,42 @@ class _ReplayLink(InProcessLink):
         """Do what the caller has done since the last frame, play the bot's next one, and send the caller's."""
         step = self._caller.step(self.ticks * FRAME_S - FRAME_S, frame_samples(self.caller_rate))
         for begun in step.begun:
-            self._on_begun(begun)
-            if begun.act.kind == "dtmf":
-                self.tell(Dtmf(digits=str(begun.act.data["digits"])))
-            elif begun.act.kind == "message":
-                self.tell(DataMessage(data=dict(begun.act.data["data"])))
+            self._do(begun)
         if step.hang_up:
-            self.stop()
-            self._on_hangup()
+            self._hang_up()
             return
         self.play(now)
         if self._caller.held and not self.playout.held:  # there was nothing left to go on with
             self._caller.bot_stopped(self.ticks * FRAME_S)
         if self.listener is not None:
             self.listener.on_audio(step.pcm)
+        self._await_act(self.ticks * FRAME_S)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._act_timer is not None:
+            self._act_timer.cancel()
+
+    def _await_act(self, now: float) -> None:
+        """Have what makes no sound be done at its own time between two frames: at the next one the bot is further."""
+        if not self.closed and (at := self._caller.silent_act_at(now)) is not None:
+            self._act_timer = asyncio.get_running_loop().call_at(self.start + at, self._act, now)
+
+    def _act(self, now: float) -> None:
+        begun = self._caller.act()
+        self._do(begun)
+        if begun.act.kind == "hangup":
+            self._hang_up()
+        else:
+            self._await_act(now)
+
+    def _do(self, begun: Begun) -> None:
+        self._on_begun(begun)
+        if begun.act.kind == "dtmf":
+            self.tell(Dtmf(digits=str(begun.act.data["digits"])))
+        elif begun.act.kind == "message":
+            self.tell(DataMessage(data=dict(begun.act.data["data"])))
+
+    def _hang_up(self) -> None:
+        self.stop()
+        self._on_hangup()

@@ -81,6 +81,22 @@ def test_in_step_each_sample_comes_at_its_own_time_also_what_is_not_taken_for_sp
     assert (np.frombuffer(heard, np.int16) == pcm[: 10 * RATE]).all()
 
 
+def test_in_step_what_makes_no_sound_is_done_at_its_own_time_between_two_frames() -> None:
+    keys = [Act("dtmf", at, at, Anchor("answer", at), {"digits": "1"}) for at in (0.113, 0.118)]
+    caller = Reenactment([*keys, said(0.13, Anchor("act", 0.0))], np.zeros(RATE, np.int16), RATE, [])
+    assert caller.silent_act_at(0.08) is None, "a later frame's"
+    assert caller.silent_act_at(0.1) == 0.113
+    assert (caller.act().at, caller.silent_act_at(0.1)) == (0.113, 0.118)
+    assert caller.act().at == 0.118
+    assert caller.silent_act_at(0.12) is None, "speech comes with its frame"
+
+    other = Reenactment(keys, np.zeros(RATE, np.int16), RATE, [])
+    other.bot_started(0.02)
+    other.step(0.04, 20)
+    assert not other.in_step
+    assert other.silent_act_at(0.1) is None, "out of step it follows the bot"
+
+
 def test_who_is_out_of_step_stays_so() -> None:
     begun, _, _ = reenacted([ANSWER, HANGUP], (0.5, 3.2), (5.5, 6.0))
     assert [round(each.at, 1) for each in begun] == [4.2, 8.0]

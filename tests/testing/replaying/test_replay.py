@@ -146,11 +146,12 @@ def test_who_hangs_up_in_the_instant_before_the_bot_is_heard_does_so_again(tmp_p
 
     _, answered = called(9)
     answer_at, [end_at] = times(answered, "bot_started")[1], times(answered, "end")
-    path, events = called(round(answer_at - 0.001 - (end_at - 9), 3))
+    path, events = called(round(answer_at - 0.011 - (end_at - 9), 3))
     assert len(times(events, "bot_started")) == 1
     outcome = replay(path, bot(live=False))
     outcome.assert_same()
     assert len(times(outcome.replayed.events, "bot_started")) == 1
+    assert times(outcome.replayed.events, "end") == pytest.approx(times(events, "end"), abs=0.001)
 
 
 @pytest.mark.parametrize(
