@@ -16,11 +16,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ROOT", "START_LIMIT_S", "Child", "Failed", "Found", "Program", "child", "program"]
+__all__ = ["PART_OF", "ROOT", "START_LIMIT_S", "Child", "Failed", "Found", "Program", "child", "program"]
 
 ROOT = Path(__file__).resolve().parent.parent
 START_LIMIT_S = 60.0
 END_LIMIT_S = 15.0
+PART_OF = "PIOPIY_PART_OF_BENCHMARK"
+"""A variable that processes of a benchmark have: they end at a SIGTERM at once, and the benchmark tidies up."""
 LAST_LINES = 25
 Found = dict[str, Any]
 
@@ -55,6 +57,7 @@ class Child:
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
+            PART_OF: "1",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
@@ -167,7 +170,7 @@ async def program(
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
-            env={**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT), PART_OF: "1"},
             stdin=pipe,
             stdout=pipe,
             stderr=log,

@@ -106,17 +106,22 @@ async def _call(lines: Sequence[_Line]) -> list[float]:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     running = asyncio.create_task(runner.run())
-    await asyncio.sleep(1.0)  # the model is loaded
     gap = np.zeros(int(GAP_S * RATE), np.int16)
     audio = np.concatenate([part for line in lines for part in (line.pcm, gap)])
     loop = asyncio.get_running_loop()
-    begin = loop.time()
-    for number, at in enumerate(range(0, len(audio), RATE // 50)):
-        await asyncio.sleep(max(0.0, begin + number / 50 - loop.time()))
-        await worker.queue_frame(InputAudioRawFrame(audio[at : at + RATE // 50].tobytes(), RATE, 1))
-    await asyncio.sleep(1.0)
-    await worker.stop_when_done()
-    await running
+    try:
+        await asyncio.sleep(1.0)  # the model is loaded
+        begin = loop.time()
+        for number, at in enumerate(range(0, len(audio), RATE // 50)):
+            await asyncio.sleep(max(0.0, begin + number / 50 - loop.time()))
+            await worker.queue_frame(InputAudioRawFrame(audio[at : at + RATE // 50].tobytes(), RATE, 1))
+        await asyncio.sleep(1.0)
+        await worker.stop_when_done()
+        await running
+    finally:
+        if not running.done():  # interrupted: pipecat's tasks do not end by a cancellation alone
+            await worker.cancel()
+            await asyncio.wait({running}, timeout=5)
     return stopwatch.latencies
 
 

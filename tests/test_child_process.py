@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import child_process
-from benchmarks.child_process import Failed, program
+from benchmarks.child_process import ROOT, Failed, program
 from benchmarks.echo_gateway import free_port, start_process, wait_until_listening
 from benchmarks.missing import sentence
 
@@ -76,3 +80,22 @@ def test_an_interrupted_benchmark_leaves_no_program_behind() -> None:
             os.kill(pids[0], 0)
 
     asyncio.run(story())
+
+
+def test_a_benchmark_that_is_terminated_leaves_no_program_and_no_file_behind(tmp_path: Path) -> None:
+    benchmark = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.stream_leg", "--calls", "1"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    own = psutil.Process(benchmark.pid)
+    until = time.monotonic() + 60
+    while not (started := own.children()):
+        assert benchmark.poll() is None
+        assert time.monotonic() < until
+    benchmark.terminate()
+    assert benchmark.wait(30) == -signal.SIGINT, "as at a Ctrl-C"
+    assert psutil.wait_procs(started, timeout=10)[1] == []
+    assert [*tmp_path.iterdir()] == []
