@@ -20,14 +20,17 @@ __all__ = [
 ]
 
 _LABELS = {
-    "code": r"postal ?code|post ?code|zip(?: ?code)?|postleitzahl|plz",
-    "number": r"house ?number|street number|number|hausnummer|nummer",
-    "street": r"street name|street|stra(?:ß|ss)e",
-    "town": r"town|city|ort|stadt",
+    "code": r"postal ?code|post ?code|zip(?: ?code)?|postleitzahl|plz|code postal|código postal|codice postale|cap|cep",
+    "number": r"house ?number|street number|number|hausnummer|nummer|huisnummer|numéro|número|numero(?: civico)?",
+    "street": r"street name|street|stra(?:ß|ss)e|rue|calle|via|rua|straat",
+    "town": r"town|city|ort|stadt|ville|ciudad|città|cidade|stad|plaats",
 }
-_IS = r"(?: (?:is|should be|must be|ist|lautet|heißt)(?: in)?:?|:)"
+_IS = r"(?: (?:is|should be|must be|ist|lautet|heißt|c'est|est|es|è|é)(?: in)?:?|:)"
+_THE = r"the|my|die|der|das|meine|le|la|mon|ma|el|mi|il|lo|o|a|de|het|mijn"
 _LABEL = re.compile(
-    r"(?<!\w)(?:(?:and|und|but|aber),? )?(?:the |my |die |der |das |meine )?(?:(?:"
+    r"(?<!\w)(?:(?:and|und|but|aber|et|mais|y|pero|e|ma|mas|en|maar),? )?(?:(?:"
+    + _THE
+    + r") )?(?:(?:"
     + "|".join(f"(?P<{part}>{_LABELS[part]})" for part in ("code", "number"))
     + f")(?:{_IS})?|(?:"
     + "|".join(f"(?P<{part}>{_LABELS[part]})" for part in ("street", "town"))
@@ -38,9 +41,12 @@ _LABEL = re.compile(
 _ANY = "|".join(f"(?P<{part}>{names})" for part, names in _LABELS.items())
 _ANY_AGAIN = "|".join(f"(?P<{part}2>{names})" for part, names in _LABELS.items())
 _IS_WRONG = re.compile(
-    rf"(?:(?:but|aber|and|und) )?(?:the |my |die |der |das |meine )?(?:{_ANY})"
-    r"(?: (?:is|was|ist|war)(?: (?:still|also|noch|auch))? "
-    r"(?:wrong|incorrect|false|falsch|not (?:quite )?(?:right|correct)|nicht (?:ganz )?(?:richtig|korrekt))"
+    rf"(?:(?:but|aber|and|und) )?(?:(?:{_THE}) )?(?:{_ANY})"
+    r"(?: (?:is|was|ist|war|est|es|está|è|é)(?: (?:still|also|noch|auch))? "
+    r"(?:wrong|incorrect|false|falsch|not (?:quite )?(?:right|correct)|nicht (?:ganz )?(?:richtig|korrekt)"
+    r"|fausse|faux|mal|equivocad[oa]|sbagliat[oa]|errad[oa]|fout|verkeerd|niet (?:goed|juist)|pas (?:bon|correcte?))"
+    r"| (?:n'est pas (?:bon|bonne|correcte?)|no es correct[oa]|non è (?:giust|corrett)[oa]|não está (?:certo|correto)"
+    r"|klopt (?:ook |nog )?niet)"
     r"| (?:isn't|wasn't) (?:quite )?(?:right|correct)| stimmt (?:so |noch |auch )?nicht)"
     r"|(?:(?:it's|that's|that is|it is|you have|das ist|es ist) )?(?:the |a |die |der |das |eine )?"
     rf"(?:wrong|falsche[rs]?) (?:{_ANY_AGAIN})",
@@ -52,7 +58,11 @@ _NAMED["town"] = ("town is", "postal code")
 """Before an answer to the question for a part. Postal code and town are asked for together."""
 _BETWEEN = re.compile(r"(?:,? (?:and|und|but|aber),? |, )", re.IGNORECASE)
 _RIGHT = re.compile(r"\b(?:is|ist|was) (?:right|correct|fine|okay|richtig|korrekt)$|\bstimmt$", re.IGNORECASE)
-_WRONG = re.compile(r"\b(?:not|wrong|incorrect|right|correct|nicht|falsch|richtig|stimmt)\b", re.IGNORECASE)
+_WRONG = re.compile(
+    r"\b(?:not|wrong|incorrect|right|correct|nicht|falsch|richtig|stimmt|pas|faux|fausse|mal|non|não|sbagliat[oa]|errad[oa]"
+    r"|equivocad[oa]|niet|fout|verkeerd|klopt)\b",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"(?<![\w-])\d{1,5}(?: ?[a-z])?(?![\w-])", re.IGNORECASE)
 _FLATS = (
     r"(?<!\w)(?P<name>flat|apartment|apt\.?|unit|suite|wohnung)(?: (?:number|nummer|no\.?))?(?: (?:is|ist))? "
@@ -60,15 +70,23 @@ _FLATS = (
 _FLAT = re.compile(_FLATS + r"(?P<number>\d{1,4}(?: ?[a-z](?!\w))?|[a-z](?!\w))", re.IGNORECASE)
 _A_FLAT = re.compile(_FLATS + r"[\w-]+", re.IGNORECASE)
 """The same before its number is one of digits."""
-_NEW_NUMBER = re.compile(r"(?:(?:the|die|number|nummer) )?(\d{1,5}(?: ?[a-z])?)", re.IGNORECASE)
+_NEW_NUMBER = re.compile(
+    r"(?:(?:the|die|number|nummer|le|el|il|o|numéro|número|numero) )?(\d{1,5}(?: ?[a-z])?)", re.IGNORECASE
+)
 _STREET = re.compile(
-    r"\w(?:stra(?:ß|ss)e|str\.?|weg|allee|platz|gasse|ring|damm|ufer)(?!\w)"
-    r"|(?<!\w)(?:street|road|avenue|lane|drive|boulevard|way|court|square|st|rd|ave|rue|via|calle)(?!\w)",
+    r"\w(?:stra(?:ß|ss)e|str\.?|weg|allee|platz|gasse|ring|damm|ufer|straat|laan|plein|gracht|kade)(?!\w)"
+    r"|(?<!\w)(?:street|road|avenue|lane|drive|boulevard|way|court|square|st|rd|ave|rue|boulevard|place"
+    r"|chemin|via|viale|piazza|corso|calle|avenida|plaza|paseo|rua|travessa|praça)(?!\w)",
     re.IGNORECASE,
 )
-_IN = re.compile(r"^in (?!der |dem |the )", re.IGNORECASE)
+_IN = re.compile(r"^(?:in (?!der |dem |the )|(?-i:(?:à|en|em|a|no|na) (?=[A-ZÀ-Ý])))", re.IGNORECASE)
 _NOT = (
-    re.compile(r"^(?P<new>.+?),? (?:and |und )?(?:not|nicht|instead of|statt) (?P<old>.+)$", re.IGNORECASE),
+    re.compile(r"^(?P<new>\d+\w?),? no (?P<old>\d+\w?)$"),  # Spanish
+    re.compile(
+        r"^(?P<new>.+?),? (?:and |und )?(?:not|nicht|instead of|statt|(?<!n'est )pas|non|não|niet|au lieu de"
+        r"|en (?:vez|lugar) de|invece di|em vez de|in plaats van) (?P<old>.+)$",
+        re.IGNORECASE,
+    ),
     re.compile(
         r"^(?:it's |it is |es ist )?(?:not|nicht) (?P<old>.+?),? (?:but|sondern|it's|it is|es ist) (?P<new>.+)$",
         re.IGNORECASE,

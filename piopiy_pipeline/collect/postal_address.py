@@ -51,17 +51,37 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _NO = re.compile(
-    r"^\W*(?:no|nope|nein|nee|wrong|falsch)\b(?:[\s,.!]+(?:wait|sorry|moment|entschuldigung)\b)*[\s,.!]*",
+    r"^\W*(?:no|nope|nein|nee|neen|non|nan|não|wrong|falsch)\b"
+    r"(?:[\s,.!]+(?:wait|sorry|moment|entschuldigung|pardon|perdón|scusi|desculpe)\b)*[\s,.!]*",
     re.IGNORECASE,
 )
 _YES = re.compile(r"^\W*(?:(?:yes|yeah|yep|right|ja|genau|but|and|aber|und)\b[\s,.!]*)+", re.IGNORECASE)
 _NO_PLACE = frozenset(
-    {"yes", "yeah", "yep", "no", "nope", "nah", "well", "um", "uh", "oh", "so", "right", "sure", "okay", "ok"}
+    {"oui", "non", "sí", "sì", "sim", "não", "nee", "euh", "eh", "claro", "bueno", "allora"}
+    | {
+        "yes",
+        "yeah",
+        "yep",
+        "no",
+        "nope",
+        "nah",
+        "well",
+        "um",
+        "uh",
+        "oh",
+        "so",
+        "right",
+        "sure",
+        "okay",
+        "ok",
+    }
     | {"ja", "nein", "doch", "äh", "ähm"}
 )
 """Who says only these names no street and no town."""
 _COURTESY = re.compile(
-    r"[\s,.!]+(?:please|thanks|thank you|bitte|danke|s'il vous plaît|merci|por favor|gracias)$", re.IGNORECASE
+    r"[\s,.!]+(?:please|thanks|thank you|bitte|danke|s'il vous plaît|merci|por favor|gracias|per favore|grazie"
+    r"|obrigad[oa]|alstublieft|bedankt)$",
+    re.IGNORECASE,
 )
 _NAME = re.compile(
     r"\S+ (?:.* )?[A-ZÄÖÜÀ-Ý][a-zß-ÿ]|[^\W\d]+$|(?:am|an der|auf de[rm]|im|in der|unter den|zum|zur) "

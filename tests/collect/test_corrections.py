@@ -11,6 +11,7 @@ from piopiy_pipeline.collect.date_reader import DateReader
 from piopiy_pipeline.collect.digits import DigitsReader
 from piopiy_pipeline.collect.email_address import EmailReader
 from piopiy_pipeline.collect.phone_number import PhoneNumberReader
+from piopiy_pipeline.collect.postal_address import AddressReader
 from piopiy_pipeline.collect.value_reader import Reading
 from tests.support.collecting import collected_in, say, value_of
 
@@ -109,6 +110,47 @@ def test_a_part_of_an_email_address_is_put_right(language: str, first: str, seco
     assert reader.hear(first) is Reading.WHOLE
     assert reader.hear(second, checking=True) is Reading.WHOLE
     assert reader.value == "jean@gmail.com"
+
+
+ADDRESSES = {
+    "fr": "FR; 12 rue de la Paix, 75002 Paris; non, numéro 14|14 rue de la Paix, 75002 Paris; "
+    "le code postal est 75003|12 rue de la Paix, 75003 Paris; non, 75003|12 rue de la Paix, 75003 Paris; "
+    "non, rue de Rivoli|12 rue de Rivoli, 75002 Paris; non, à Lyon|12 rue de la Paix, 75002 Lyon; "
+    "14 pas 12|14 rue de la Paix, 75002 Paris; le numéro est faux|",
+    "es": "ES; calle Mayor 12, 28013 Madrid; no, número 14|calle Mayor 14, 28013 Madrid; "
+    "el código postal es 28014|calle Mayor 12, 28014 Madrid; no, calle Menor|calle Menor 12, 28013 Madrid; "
+    "no, en Toledo|calle Mayor 12, 28013 Toledo; 14 no 12|calle Mayor 14, 28013 Madrid; el número está mal|",
+    "it": "IT; via Roma 12, 00184 Roma; no, numero 14|via Roma 14, 00184 Roma; il CAP è 00185|via Roma 12, 00185 Roma; "
+    "no, via Milano|via Milano 12, 00184 Roma; no, a Milano|via Roma 12, 00184 Milano; il numero è sbagliato|",
+    "pt": "PT; rua Augusta 12, 1100-053 Lisboa; não, número 14|rua Augusta 14, 1100-053 Lisboa; "
+    "não, 1100-054|rua Augusta 12, 1100-054 Lisboa; não, rua Nova|rua Nova 12, 1100-053 Lisboa; "
+    "não, no Porto|rua Augusta 12, 1100-053 Porto; o número está errado|",
+    "nl": "NL; Hoofdstraat 12, 1011 AB Amsterdam; het huisnummer is 14|Hoofdstraat 14, 1011 AB Amsterdam; "
+    "de postcode is 1012 AB|Hoofdstraat 12, 1012 AB Amsterdam; nee, Kerkstraat|Kerkstraat 12, 1011 AB Amsterdam; "
+    "nee, in Utrecht|Hoofdstraat 12, 1011 AB Utrecht; het huisnummer klopt niet|",
+    "en": "US; 12 Main Street, Portland, Oregon 97201; a friend of mine|-; Elm Street no 12|-",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [(code, one.strip()) for code, some in ADDRESSES.items() for one in some.split(";")[2:]],
+)
+def test_a_part_of_an_address_is_put_right(language: str, said: str) -> None:
+    region, first, *_ = (part.strip() for part in ADDRESSES[language].split(";"))
+    words, _, after = said.partition("|")
+    reader = AddressReader(language, region=region)
+    assert reader.hear(first) is Reading.WHOLE
+    reading = reader.hear(words, checking=True)
+    if after and after != "-":
+        assert reading is Reading.WHOLE
+        assert reader.value.text == after
+    elif not after:  # and the right one is asked for
+        assert reading is Reading.PART
+        assert reader.missing(str) == "address_number"
+    else:
+        assert "friend" not in reader.value.text
+        assert reader.value.text.startswith(("12 Main Street", "Elm Street"))
 
 
 DAYS = {
