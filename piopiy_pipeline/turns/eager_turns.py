@@ -327,7 +327,10 @@ class EagerTurns(BaseUserTurnStopStrategy):
     ) -> None:
         """End the turn as the strategy would, with the answer that was begun ahead if it answers these words."""
         if self.heard_first is not None:
+            was_speaking = self._speaking
             await self.heard_first()
+            if not self._in_turn or (self._speaking and not was_speaking):
+                return  # the caller has gone on meanwhile: there will be another end
         ahead = self._ahead
         if ahead is None:
             await ended(**options)

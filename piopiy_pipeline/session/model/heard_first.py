@@ -15,6 +15,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAg
 from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.compat.frame_taps import watch_processed, watch_pushes
+from piopiy_pipeline.transports.frames import EagerWithdrawnFrame
 
 __all__ = ["HeardFirst"]
 
@@ -45,8 +46,11 @@ class HeardFirst:
             logger.debug("an interruption has not come through the pipeline in {} s", THROUGH_S)
             self._through.set()
 
-    def _sent(self, _stage: FrameProcessor, _frame: InterruptionFrame) -> None:
-        self._through.clear()
+    def _sent(self, _stage: FrameProcessor, frame: InterruptionFrame) -> None:
+        if not isinstance(
+            frame, EagerWithdrawnFrame
+        ):  # of which nobody has heard anything, and which ends before
+            self._through.clear()
 
     def _arrived(self, _stage: FrameProcessor, _frame: InterruptionFrame) -> None:
         self._through.set()
