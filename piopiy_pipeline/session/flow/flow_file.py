@@ -68,6 +68,7 @@ def read_flow(path: Path) -> FlowConfig:
     try:
         if path.suffix == ".json":
             config = FlowConfig.from_json(text)
+            root = _composed(text)
         else:
             root = yaml.compose(text, Loader=_AnyTag)
             # Before they are parsed: one that changes meanwhile is read again.
@@ -213,10 +214,7 @@ def check_actions(config: FlowConfig, registered: Collection[str], path: Path) -
 
 def _line_of(text: str, where: _Path, problem: str) -> int:
     """Return the line of a part of the file: by its path, or by the node and the function that a sentence names."""
-    try:
-        root = yaml.compose(text, Loader=_AnyTag)
-    except (yaml.YAMLError, RecursionError):
-        return 1
+    root = _composed(text)
     if not isinstance(root, yaml.MappingNode):
         return 1
     named = _NODE_AND_FUNCTION.search(problem) or _GLOBAL.search(problem)
@@ -231,6 +229,17 @@ def _line_of(text: str, where: _Path, problem: str) -> int:
         where = where[:-1]
     node = _at(root, where)
     return 1 if node is None else node.start_mark.line + 1
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """Return a file, composed and not constructed; None if it is no YAML.
+
+    JSON is, but for its tabs, of which none stands in a text.
+    """
+    try:
+        return yaml.compose(text.replace("\t", " "), Loader=_AnyTag)
+    except (yaml.YAMLError, RecursionError):
+        return None
 
 
 def _at(node: yaml.Node, where: _Path) -> yaml.Node | None:

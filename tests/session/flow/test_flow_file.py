@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,27 @@ def test_what_would_come_to_light_in_a_call_is_found_in_the_file(
     tmp_path: Path, text: str, line: int, what: str
 ) -> None:
     assert fault(tmp_path, text).startswith(f"flow.yaml:{line}: {what}")
+
+
+@pytest.mark.parametrize("indent", [2, "\t"])
+@pytest.mark.parametrize(
+    ("old", "new", "line", "what"),
+    [
+        ('"role": "developer"', '"role": "king"', 7, "there is no role 'king'"),
+        ('"content": "Ask."', '"content": "Ask {{ name."', 8, "a '{{' that no '}}' closes"),
+        ('"role": "developer",', '"role": "user", "role": "developer",', 7, "'role' is there twice"),
+        ('"description": "Go on.",', '"descriptoin": "Go on.",', 15, "descriptoin"),
+    ],
+)
+def test_slips_are_found_in_json_as_well(
+    tmp_path: Path, indent: int | str, old: str, new: str, line: int, what: str
+) -> None:
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(yaml.safe_load(GOOD), indent=indent).replace(old, new, 1))
+    with pytest.raises(FlowFileError) as raised:
+        read_flow(path)
+    assert str(raised.value).startswith(f"{path}:{line}: ")
+    assert what in str(raised.value)
 
 
 def test_an_empty_name_of_a_file_is_one_sentence() -> None:
