@@ -85,7 +85,7 @@ class ContextTurns:
     def _user_turn_stops(self, user: LLMUserAggregator, frame: UserStoppedSpeakingFrame) -> None:
         """Take note of the end of a turn that a model hears itself: its words are written down later, perhaps."""
         self._stopped_at = self._state.now()
-        self._state.recovery.user_turn(self._stopped_at)
+        self._state.recovery.turn_ended()
         self._hangup.caller_stopped()
 
     async def _user_turn(self, user: LLMUserAggregator, *details: Any) -> None:

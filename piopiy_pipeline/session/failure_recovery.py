@@ -98,6 +98,13 @@ class FailureRecovery:
 
     # ------------------------------------------------------------------ progress
 
+    def turn_ended(self) -> None:
+        """Note the end of a turn whose words are written down later: it is a new turn, with a retry of its own.
+
+        It is no progress: what was asked for before, and was not heard of, is as overdue as it was.
+        """
+        self._retried = self._recovering = False
+
     def user_turn(self, now: float, *, late_words: bool = False) -> None:
         """Note that the caller has said something: it is a new turn, with a retry of its own.
 
@@ -106,7 +113,7 @@ class FailureRecovery:
             late_words: Whether these are the words of a turn that was noted when it ended: its answer may have failed.
         """
         if not late_words:
-            self._retried = self._recovering = False
+            self.turn_ended()
         self._progress_at = now
 
     def asked(self, now: float, *, ahead: bool = False) -> None:
