@@ -93,7 +93,7 @@ def test_a_worker_that_is_started_again_is_asked_only_if_no_other_is_idle(tmp_pa
 
 
 def test_a_request_that_takes_too_long_is_not_asked_again_and_holds_nobody_up_twice(pool: WorkerPool) -> None:
-    pool.workers[0].reply_timeout_s = 0.3
+    pool.workers[0].reply_timeout_s = 1.0  # a busy machine answers the other two within it
 
     async def run() -> object:
         queue = queue_of(pool)
@@ -102,10 +102,10 @@ def test_a_request_that_takes_too_long_is_not_asked_again_and_holds_nobody_up_tw
         next_one = queue.ask(Urgency.FINAL, "echo", 2)
         with pytest.raises(WorkerSlow, match="no answer in time"):
             await long
-        assert pool.workers[0].generation == 1
         return await next_one
 
     assert asyncio.run(run()) == 2
+    assert pool.workers[0].generation == 2, "one was killed, and the next one was not"
 
 
 def test_a_short_request_whose_worker_spins_is_asked_once_more(
