@@ -40,7 +40,7 @@ __all__ = [
 COSTS = Path(__file__).with_name("costs.txt")
 BUDGET_S = 0.5
 """So much of a processor do the cases of one test cost together in the short run, in seconds."""
-MOST_S = 6.0
+MOST_S = 4.0
 """A case that costs more belongs to the whole run alone."""
 OF_WAITING = 0.25
 """So much of a processor does a test use that waits, with all that it has started: not all of that can be counted."""
