@@ -1,4 +1,7 @@
-"""Which code blocks an event loop, and which call it belongs to: looked at from a thread while it does."""
+"""Which code blocks an event loop, and which call it belongs to: looked at from a thread while it does.
+
+Against the clock of the wall: a loop that is blocked is looked at from another thread.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ from piopiy_pipeline.session.call import Call, current_call
 from piopiy_pipeline.session.call_timers import _follow
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
+
+pytestmark = pytest.mark.realtime
 
 HERE = f"{Path(__file__).name}:"
 
